@@ -1,0 +1,3 @@
+//! `jobs.toml` becomes a [`Config`].
+
+pub mod values;

@@ -1,0 +1,58 @@
+//! The kinds of job, what a run of one is given, and what comes out of it.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+
+use crate::config::values::JobName;
+use crate::progress::Progress;
+use crate::store::BackupId;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Everything was done and checked.
+    Done,
+    /// It was done, but something needs a look.
+    Warned,
+    /// It was not done.
+    Failed,
+    /// It was not begun, with a reason.
+    Skipped,
+    /// It was begun and cut off.
+    Interrupted,
+}
+
+/// What a run is given. Nothing below the runner knows what triggered it.
+#[derive(Clone)]
+pub struct RunContext {
+    /// The run's identity.
+    pub run: Ulid,
+    /// The job.
+    pub job: JobName,
+    /// When the run began. The one clock reading that a run's decisions are based on.
+    pub now: Timestamp,
+    /// Cancelled at timeout, at the daemon's end and at Ctrl-C.
+    pub cancel: CancellationToken,
+    /// Where steps and warnings are told.
+    pub progress: Progress,
+    /// The program's own folder.
+    pub state_dir: PathBuf,
+    /// Where backups go.
+    pub backup_dir: PathBuf,
+}
+
+/// What a run that was not a failure brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobOutput {
+    /// One line for people: `8 blocks, 3 840 000 samples, 12.1 MiB`.
+    pub summary: String,
+    /// The backup that was published.
+    pub backup: Option<BackupId>,
+    /// Its stored size in bytes.
+    pub bytes: Option<u64>,
+}

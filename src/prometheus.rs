@@ -1,0 +1,3 @@
+//! Prometheus: what its data are, how they are backed up, and how they come back.
+
+pub mod block;
