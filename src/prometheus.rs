@@ -1,3 +1,4 @@
 //! Prometheus: what its data are, how they are backed up, and how they come back.
 
 pub mod block;
+pub mod contents;

@@ -1,0 +1,117 @@
+//! What a Prometheus backup holds: the `contents` of its manifest.
+
+use serde::{Deserialize, Serialize};
+
+use super::block::BlockReport;
+
+/// The contents of a `prometheus-snapshot` backup.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotContents {
+    /// The snapshot's name on the server, where it no longer is.
+    pub snapshot: String,
+    /// The head was left out: samples of the last hours are missing.
+    pub skip_head: bool,
+    /// First instant covered, Unix milliseconds, inclusive.
+    pub min_time: i64,
+    /// End of the time covered, Unix milliseconds, exclusive.
+    pub max_time: i64,
+    /// Samples in all good blocks.
+    pub samples: u64,
+    /// Every block, oldest first.
+    pub blocks: Vec<BlockReport>,
+}
+
+impl SnapshotContents {
+    /// Describes the blocks of a snapshot.
+    pub fn new(snapshot: &str, skip_head: bool, mut blocks: Vec<BlockReport>) -> Self {
+        blocks.sort_by_key(|b| (b.meta.as_ref().map(|m| (m.min_time, m.max_time)), b.name.clone()));
+        forget_ambiguous_probes(&mut blocks);
+        let metas = || blocks.iter().filter_map(|b| b.meta.as_ref());
+        let good = blocks.iter().filter(|b| b.is_good()).filter_map(|b| b.meta.as_ref());
+        Self {
+            snapshot: snapshot.to_owned(),
+            skip_head,
+            min_time: metas().map(|m| m.min_time).min().unwrap_or_default(),
+            max_time: metas().map(|m| m.max_time).max().unwrap_or_default(),
+            samples: good.map(|m| m.stats.num_samples).sum(),
+            blocks,
+        }
+    }
+
+    /// The damaged blocks.
+    pub fn damaged(&self) -> impl Iterator<Item = &BlockReport> {
+        self.blocks.iter().filter(|b| !b.is_good())
+    }
+}
+
+/// Drops the probes of blocks that share time with another one: Prometheus merges what such blocks hold, so
+/// that the count of one block alone is not what a query answers.
+fn forget_ambiguous_probes(blocks: &mut [BlockReport]) {
+    let ranges: Vec<Option<(i64, i64)>> =
+        blocks.iter().map(|b| b.meta.as_ref().map(|m| (m.min_time, m.max_time))).collect();
+    let shares_time = |i: usize| {
+        let Some((min, max)) = ranges[i] else { return true };
+        ranges.iter().enumerate().any(|(j, other)| {
+            j != i && other.is_some_and(|(other_min, other_max)| other_min < max && min < other_max)
+        })
+    };
+    let ambiguous: Vec<bool> = (0..blocks.len()).map(shares_time).collect();
+    for (block, _) in blocks.iter_mut().zip(ambiguous).filter(|(_, ambiguous)| *ambiguous) {
+        block.probes.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prometheus::block::meta::{BlockCompaction, BlockMeta, BlockStats};
+    use crate::prometheus::block::{Damage, Probe};
+    use ulid::Ulid;
+
+    fn block(min_time: i64, max_time: i64) -> BlockReport {
+        let ulid = Ulid::from_parts(max_time.unsigned_abs(), 7);
+        let stats = BlockStats { num_samples: 10, ..BlockStats::default() };
+        let compaction = BlockCompaction { level: 1, sources: vec![ulid], ..BlockCompaction::default() };
+        BlockReport {
+            name: ulid.to_string(),
+            meta: Some(BlockMeta { ulid, min_time, max_time, stats, compaction, version: 1 }),
+            damage: Vec::new(),
+            probes: vec![Probe {
+                labels: std::collections::BTreeMap::default(),
+                first: min_time,
+                last: min_time,
+                samples: 1,
+            }],
+            bytes: 100,
+        }
+    }
+
+    #[test]
+    fn blocks_are_listed_oldest_first_and_the_time_covered_is_theirs() {
+        let contents = SnapshotContents::new("s", false, vec![block(200, 300), block(100, 200)]);
+        assert_eq!((contents.min_time, contents.max_time, contents.samples), (100, 300, 20));
+        assert_eq!(contents.blocks[0].meta.as_ref().unwrap().min_time, 100);
+    }
+
+    #[test]
+    fn blocks_that_touch_keep_their_probes_and_blocks_that_overlap_lose_them() {
+        let apart = SnapshotContents::new("s", false, vec![block(100, 200), block(200, 300)]);
+        assert!(apart.blocks.iter().all(|b| b.probes.len() == 1));
+        let overlapping =
+            SnapshotContents::new("s", false, vec![block(100, 201), block(200, 300), block(300, 400)]);
+        let probes: Vec<usize> = overlapping.blocks.iter().map(|b| b.probes.len()).collect();
+        assert_eq!(probes, [0, 0, 1]);
+    }
+
+    #[test]
+    fn samples_of_damaged_blocks_are_not_promised() {
+        let mut damaged = block(100, 200);
+        damaged.damage.push(Damage {
+            file: "index".into(),
+            problem: "x".into(),
+            keeps_prometheus_down: true,
+        });
+        let contents = SnapshotContents::new("s", false, vec![damaged, block(200, 300)]);
+        assert_eq!((contents.samples, contents.damaged().count()), (10, 1));
+    }
+}
