@@ -2,3 +2,4 @@
 
 pub mod block;
 pub mod contents;
+pub mod folder_op;
