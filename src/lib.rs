@@ -8,10 +8,12 @@
 //! | [`progress`] | what a run is doing: steps, bytes, warnings; collected for the record, shown by a sink |
 //! | [`jobs`] | the kinds of job, what one is given, and what comes out of it |
 //! | [`prometheus`] | snapshot, block checks and restore of a Prometheus TSDB |
+//! | [`retention`] | which backups to keep and why, as a plan with reasons |
 //! | [`store`] | backups on disk: manifests, archives, locks |
 
 pub mod config;
 pub mod jobs;
 pub mod progress;
 pub mod prometheus;
+pub mod retention;
 pub mod store;
