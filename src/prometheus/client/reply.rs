@@ -90,6 +90,16 @@ impl Metrics {
         Self(text)
     }
 
+    /// The sum over all series of a metric, with or without labels; nothing where there is none.
+    pub fn sum(&self, name: &str) -> Option<f64> {
+        let value = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            let rest = if rest.starts_with('{') { rest.rsplit_once('}')?.1 } else { rest };
+            rest.strip_prefix(' ')?.split(' ').next()?.parse::<f64>().ok()
+        };
+        self.0.lines().filter_map(value).reduce(|a, b| a + b)
+    }
+
     /// The value of a metric that has no labels.
     pub fn value(&self, name: &str) -> Option<f64> {
         let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.split(' ').next()?.parse().ok();
@@ -107,6 +117,12 @@ mod tests {
         assert_eq!(metrics.value("a"), Some(3e9));
         assert_eq!(metrics.value("c"), Some(1.0));
         assert_eq!(metrics.value("b"), None);
+    }
+
+    #[test]
+    fn a_sum_is_over_all_series_of_one_name() {
+        let metrics = Metrics::new("a_b 7\na{x=\"1 }\"} 2\na{x=\"2\"} 3\n".into());
+        assert_eq!((metrics.sum("a"), metrics.sum("z")), (Some(5.0), None));
     }
 
     #[test]
