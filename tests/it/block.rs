@@ -201,3 +201,42 @@ fn a_file_that_cannot_be_read_is_damage_and_not_an_error() {
     });
     assert!(files.contains(&"index".to_owned()) && down);
 }
+
+/// Changes a byte of an index inside a section or series whose checksum is made right again.
+fn forge(index: &Path, covered: std::ops::Range<usize>, at: usize, change: impl FnOnce(u8) -> u8) {
+    let mut bytes = std::fs::read(index).unwrap();
+    bytes[at] = change(bytes[at]);
+    let crc = crc32c::crc32c(&bytes[covered.clone()]).to_be_bytes();
+    bytes[covered.end..covered.end + 4].copy_from_slice(&crc);
+    replace(index, &bytes);
+}
+
+fn number(bytes: &[u8], at: usize) -> usize {
+    usize::try_from(u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap()
+}
+
+#[test]
+fn a_list_of_all_series_that_names_another_one_is_damage_although_its_checksum_is_right() {
+    let (_, _, report) = damaged(|b| {
+        let bytes = std::fs::read(b.join("index")).unwrap();
+        let list = number(&bytes, bytes.len() - 52 + 32).next_multiple_of(4);
+        let length = usize::try_from(u32::from_be_bytes(bytes[list..list + 4].try_into().unwrap())).unwrap();
+        forge(&b.join("index"), list + 4..list + 4 + length, list + 11, |byte| byte + 1);
+    });
+    let problem = "the list of all series does not name the series that are there";
+    assert!(report.damage.iter().any(|d| d.problem == problem), "{:?}", report.damage);
+}
+
+#[test]
+fn a_series_that_refers_to_a_place_without_a_chunk_is_damage_although_its_checksum_is_right() {
+    let (_, _, report) = damaged(|b| {
+        let bytes = std::fs::read(b.join("index")).unwrap();
+        let at = number(&bytes, bytes.len() - 52 + 8).next_multiple_of(16);
+        let length = usize::from(bytes[at]);
+        assert!(length < 128, "the length of an entry is one byte");
+        // The last byte of an entry is the last chunk's place, as a difference.
+        forge(&b.join("index"), at + 1..at + 1 + length, at + length, |byte| byte ^ 2);
+    });
+    let problem = "chunks do not lie where the index says";
+    assert!(report.damage.iter().any(|d| d.problem == problem), "{:?}", report.damage);
+}

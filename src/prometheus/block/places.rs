@@ -95,3 +95,45 @@ fn mixed(offset: u64) -> u128 {
     let low = mix(offset ^ 0xd6e8_feb8_6659_fd93);
     (u128::from(high) << 64) | u128::from(low)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(chunks: &[(u32, u64)]) -> Places {
+        let mut places = Places::default();
+        for &(segment, offset) in chunks {
+            places.add(segment, offset);
+        }
+        places
+    }
+
+    fn compared(found: &[(u32, u64)], referred: &[(u32, u64)]) -> Vec<String> {
+        let mut findings = Findings::default();
+        places(found).compare(&places(referred), &mut findings);
+        findings.into_damage().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_same_places_in_another_order_are_the_same() {
+        assert!(compared(&[(0, 8), (0, 90), (1, 8)], &[(1, 8), (0, 90), (0, 8)]).is_empty());
+    }
+
+    #[test]
+    fn a_place_that_is_off_is_found_although_count_and_plain_sum_agree() {
+        let problem = "chunks/000001: chunks do not lie where the index says";
+        assert_eq!(compared(&[(0, 8), (0, 90)], &[(0, 9), (0, 89)]), [problem]);
+    }
+
+    #[test]
+    fn what_is_only_on_one_side_is_named_with_its_segment() {
+        assert_eq!(
+            compared(&[(0, 8), (0, 90), (2, 8)], &[(0, 8), (1, 8)]),
+            [
+                "chunks/000001: 2 chunks are there, the index refers to 1",
+                "chunks/000002: it is missing; the index refers to 1 chunks in it",
+                "chunks/000003: the index refers to none of its 1 chunks",
+            ]
+        );
+    }
+}

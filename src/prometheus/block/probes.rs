@@ -95,3 +95,50 @@ impl Stretch {
         self.bytes.get(usize::try_from(within).ok()?..).filter(|bytes| !bytes.is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A chunk of one sample.
+    fn chunk(time: u8, value: u64) -> Vec<u8> {
+        let mut covered = vec![XOR, 0, 1, time * 2];
+        covered.extend(value.to_be_bytes());
+        let mut whole = vec![u8::try_from(covered.len() - 1).unwrap()];
+        whole.extend(&covered);
+        whole.extend(crc32c::crc32c(&covered).to_be_bytes());
+        whole
+    }
+
+    fn windows(chunks: &[Vec<u8>]) -> (Windows, Vec<(u32, u64)>) {
+        let (mut windows, mut places, mut offset) = (Windows::default(), Vec::new(), 8);
+        for chunk in chunks {
+            windows.offer(0, offset, chunk);
+            places.push((0, offset));
+            offset += chunk.len() as u64;
+        }
+        (windows, places)
+    }
+
+    #[test]
+    fn a_mark_that_a_series_ended_is_not_counted() {
+        let (windows, places) = windows(&[chunk(1, STALE), chunk(2, 7), chunk(3, 7), chunk(4, STALE)]);
+        let stretch = windows.holding(places[0], places[3]).unwrap();
+        assert_eq!(windows.count(stretch, &places), Some(Counted { first: 2, last: 3, samples: 2 }));
+        assert_eq!(windows.count(stretch, &places[3..]), None);
+    }
+
+    #[test]
+    fn a_series_whose_time_does_not_rise_is_not_promised() {
+        let (windows, places) = windows(&[chunk(2, 1), chunk(2, 1)]);
+        assert_eq!(windows.count(0, &places), None);
+    }
+
+    #[test]
+    fn memory_stays_bounded_and_a_series_outside_is_in_no_stretch() {
+        let (windows, places) = windows(&vec![chunk(1, 1); 200_000]);
+        assert!(windows.kept.len() <= Windows::MOST);
+        assert!(windows.kept.iter().all(|stretch| stretch.bytes.len() <= STRETCH));
+        assert_eq!(windows.holding(places[0], places[199_999]), None);
+    }
+}
