@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 pub use error::ArchiveError;
 pub use read::{Visitor, read_tar};
 pub use write::ArchiveWriter;
+pub(super) use write::Finished;
 
 pub(super) const BLOCK: usize = 512;
 

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::{At as _, StoreError};
-use super::{JobStore, atomic, owner};
+use super::{JobStore, owner};
 
 const POLL: Duration = Duration::from_millis(20);
 /// How long the moments are waited for in which others give names or change states.
@@ -79,11 +79,9 @@ impl JobStore {
         if let Ok(file) = File::open(&path) {
             return Ok(file);
         }
-        match atomic::create(&path, b"", owner::FILE_MODE) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e).at("create", &path),
-            _ => {}
-        }
-        File::open(&path).at("open", &path)
+        let file = File::options().create(true).append(true).open(&path).at("create", &path)?;
+        owner::settle_file(&file, &path, owner::FILE_MODE).at("create", &path)?;
+        Ok(file)
     }
 
     fn poll(

@@ -127,7 +127,8 @@ mod tests {
         let (key, value, rest) = record(b"12 path=a/b\n9 x=a=b\n").unwrap();
         assert_eq!((key, value), (&b"path"[..], &b"a/b"[..]));
         assert_eq!(record(rest).unwrap().1, b"a=b");
-        for bad in ["", "path=a\n", "99 path=a\n", "3 \n", "0 path=a\n", "1 \n", "9 path=a\n", "10 pathxxa\n"] {
+        for bad in ["", "path=a\n", "99 path=a\n", "3 \n", "0 path=a\n", "1 \n", "9 path=a\n", "10 pathxxa\n"]
+        {
             assert_eq!(record(bad.as_bytes()), None, "{bad:?}");
         }
     }
