@@ -8,6 +8,8 @@ mod header;
 mod paths;
 mod pax;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::fs::File;

@@ -10,6 +10,7 @@ use ulid::Ulid;
 
 use super::archive::ArchiveWriter;
 use super::error::{At as _, StoreError};
+use super::lock::Held;
 use super::{JobStore, StoredFile, owner};
 
 /// How names of folders begin in which backups are made.
@@ -28,7 +29,7 @@ pub struct Pending {
     pub(super) now: Timestamp,
     dir: PathBuf,
     finished: super::archive::Finished,
-    _lock: File,
+    lock: Option<Held>,
 }
 
 impl JobStore {
@@ -52,8 +53,8 @@ impl JobStore {
         let path = dir.join(LOCK);
         let lock = File::create_new(&path).at("create", &path)?;
         owner::settle_file(&lock, &path, owner::FILE_MODE).at("create", &path)?;
-        lock.lock().at("lock", &path)?;
-        Ok(Pending { job: self.clone(), run, now, dir, finished: Arc::default(), _lock: lock })
+        let lock = Some(Held::fresh(lock).at("lock", &path)?);
+        Ok(Pending { job: self.clone(), run, now, dir, finished: Arc::default(), lock })
     }
 }
 
@@ -84,8 +85,8 @@ impl Pending {
 
     /// Dies as a killed process does: nothing is cleaned up, the kernel lets the lock go.
     #[cfg(test)]
-    pub(super) fn crash(self) {
-        self._lock.unlock().unwrap();
+    pub(super) fn crash(mut self) {
+        self.lock = None;
         std::mem::forget(self);
     }
 }
@@ -96,6 +97,7 @@ impl Drop for Pending {
         if self.job.settle(&self.dir).is_ok() {
             let _ = fs::remove_dir_all(&self.dir);
         }
+        self.lock = None;
     }
 }
 

@@ -25,7 +25,7 @@ use crate::progress::StepGuard;
 /// The intent, in the folder of the run.
 const INTENT: &str = "publishing.json";
 /// How long a prune is waited for before a finished backup is given up.
-const PATIENCE: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What the maker of a backup says about it.
 #[derive(Debug, Clone)]
@@ -296,5 +296,40 @@ mod tests {
     fn archives_are_named_after_their_kind() {
         let names = ["prometheus-snapshot", "grafana-export", "sqlite-backup", "../x"].map(archive_prefix);
         assert_eq!(names, ["snapshot", "grafana", "sqlite", "backup"]);
+    }
+
+    /// The block of docs/FORMAT.md that restores a backup without this program.
+    fn by_hand(job: &JobStore, backup: &Backup, target: &Path) -> std::process::Output {
+        let text = include_str!("../../docs/FORMAT.md");
+        let block = text.split("```sh restore-by-hand\n").nth(1).unwrap().split("\n```").next().unwrap();
+        std::process::Command::new("sh")
+            .args(["-c", block])
+            .env("MANIFEST", job.manifest_path(backup.id()))
+            .env("TARGET", target)
+            .output()
+            .unwrap()
+    }
+
+    #[test]
+    fn the_documented_restore_by_hand_restores_a_backup_and_refuses_a_damaged_one() {
+        let (dir, job) = testing::job();
+        let backup = testing::backup(&job, 0);
+        let target = dir.path().join("target");
+        let output = by_hand(&job, &backup, &target);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(fs::read(target.join("block/meta.json")).unwrap(), b"abc");
+
+        let archive = backup.path_of(&backup.manifest.files[0]);
+        let good = fs::read(&archive).unwrap();
+        let mut bad = good.clone();
+        bad[30] ^= 1;
+        atomic::replace(&archive, &bad, 0o640).unwrap();
+        assert!(!by_hand(&job, &backup, &dir.path().join("bad file")).status.success());
+        atomic::replace(&archive, &good, 0o640).unwrap();
+        let manifest = fs::read_to_string(job.manifest_path(backup.id())).unwrap();
+        let changed = manifest.replace("\"main\"", "\"main2\"");
+        atomic::replace(&job.manifest_path(backup.id()), changed.as_bytes(), 0o640).unwrap();
+        assert!(!by_hand(&job, &backup, &dir.path().join("bad manifest")).status.success());
+        assert!(!dir.path().join("bad file").exists() && !dir.path().join("bad manifest").exists());
     }
 }

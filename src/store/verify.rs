@@ -81,7 +81,7 @@ impl JobStore {
         Ok(report)
     }
 
-    /// The files that were not read back for `within`, the longest unread first.
+    /// The files that were not read back for longer than `within`, the longest unread first.
     pub fn due_for_verification(
         &self,
         within: Duration,
@@ -134,7 +134,7 @@ fn is_late(last: Timestamp, within: Duration, every: Duration, now: Timestamp) -
     let age = now
         .duration_since(last)
         .saturating_add(SignedDuration::try_from(every).unwrap_or(SignedDuration::MAX));
-    age >= SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX)
+    age > SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX)
 }
 
 /// Bytes of `total` to read now, so that all are read in `within`.
@@ -168,7 +168,7 @@ mod tests {
     use crate::store::testing;
     use std::os::unix::fs::FileExt as _;
 
-    const DAY: Duration = Duration::from_hours(24);
+    const DAY: Duration = Duration::from_secs(86_400);
 
     fn verify(job: &JobStore, backup: &Backup, seconds: i64) -> Result<VerifyReport, StoreError> {
         let step = Progress::silent().step("verify", None);
@@ -224,9 +224,9 @@ mod tests {
         };
         let day = 86_400;
         assert_eq!(due(300), []);
-        assert_eq!(due(day + 100), [made[0].id().clone(), made[1].id().clone()]);
+        assert_eq!(due(day + 101), [made[0].id().clone(), made[1].id().clone()]);
         verify(&job, &made[0], day).unwrap();
-        assert_eq!(due(day + 200), [made[1].id().clone(), made[2].id().clone()]);
+        assert_eq!(due(day + 201), [made[1].id().clone(), made[2].id().clone()]);
         assert_eq!(due(-50).len(), 3); // all were read in the future: that says nothing
     }
 
