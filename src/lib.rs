@@ -9,6 +9,7 @@
 //! | [`jobs`] | the kinds of job, what one is given, and what comes out of it |
 //! | [`prometheus`] | snapshot, block checks and restore of a Prometheus TSDB |
 //! | [`retention`] | which backups to keep and why, as a plan with reasons |
+//! | [`words`] | sizes, times and errors as a person reads them |
 //! | [`store`] | backups on disk: manifests, archives, locks |
 
 pub mod config;
@@ -17,3 +18,4 @@ pub mod progress;
 pub mod prometheus;
 pub mod retention;
 pub mod store;
+pub mod words;
