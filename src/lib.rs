@@ -9,13 +9,21 @@
 //! | [`jobs`] | the kinds of job, what one is given, and what comes out of it |
 //! | [`prometheus`] | snapshot, block checks and restore of a Prometheus TSDB |
 //! | [`retention`] | which backups to keep and why, as a plan with reasons |
+//! | [`runner`] | one run from what triggered it to its record: locks, attempts, limits |
+//! | [`history`] | what ran, in SQLite |
+//! | [`state_dir`] | the program's own folder |
+//! | [`report`] | how an outcome is worded |
 //! | [`words`] | sizes, times and errors as a person reads them |
 //! | [`store`] | backups on disk: manifests, archives, locks |
 
 pub mod config;
+pub mod history;
 pub mod jobs;
 pub mod progress;
 pub mod prometheus;
+pub mod report;
 pub mod retention;
+pub mod runner;
+pub mod state_dir;
 pub mod store;
 pub mod words;
