@@ -11,7 +11,9 @@
 //! | [`store`] | backups on disk: manifests, archives, locks |
 
 pub mod config;
+pub mod history;
 pub mod jobs;
 pub mod progress;
 pub mod prometheus;
+pub mod state_dir;
 pub mod store;
