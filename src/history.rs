@@ -109,7 +109,9 @@ impl History {
         let sql = format!("SELECT {} FROM run WHERE substr(id, 1, length(?1)) = ?1", rows::COLUMNS);
         let mut found = if prefix.is_empty() { Vec::new() } else { self.select(&sql, params![prefix])? };
         let count = found.len();
-        let Some(mut report) = found.pop() else { return Err(HistoryError::UnknownRun { text: text.into() }) };
+        let Some(mut report) = found.pop() else {
+            return Err(HistoryError::UnknownRun { text: text.into() });
+        };
         if count > 1 {
             return Err(HistoryError::AmbiguousRun { text: text.into(), count });
         }
@@ -154,7 +156,9 @@ impl History {
     /// Whether a run is noted as running: a partial folder of one that is not was left behind.
     pub fn is_running(&self, run: ulid::Ulid) -> Result<bool, HistoryError> {
         self.lock()
-            .query_row("SELECT outcome = 'running' FROM run WHERE id = ?1", [run.to_string()], |row| row.get(0))
+            .query_row("SELECT outcome = 'running' FROM run WHERE id = ?1", [run.to_string()], |row| {
+                row.get(0)
+            })
             .optional()
             .map(|running| running.unwrap_or(false))
             .map_err(|e| self.failed("read", e))

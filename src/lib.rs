@@ -15,5 +15,7 @@ pub mod history;
 pub mod jobs;
 pub mod progress;
 pub mod prometheus;
+pub mod report;
+pub mod runner;
 pub mod state_dir;
 pub mod store;

@@ -37,8 +37,9 @@ impl StateDirError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let (Self::Folder { source, .. } | Self::File { source, .. }) = self;
-        (source.kind() == io::ErrorKind::PermissionDenied)
-            .then(|| "run it as root or as the service's user, or set `state_dir` to a folder of yours".into())
+        (source.kind() == io::ErrorKind::PermissionDenied).then(|| {
+            "run it as root or as the service's user, or set `state_dir` to a folder of yours".into()
+        })
     }
 }
 

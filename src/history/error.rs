@@ -86,7 +86,9 @@ impl HistoryError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::StateDir(error) => error.hint(),
-            Self::Newer { .. } => Some("use the newer watchkeeper that wrote it, or another `state_dir`".into()),
+            Self::Newer { .. } => {
+                Some("use the newer watchkeeper that wrote it, or another `state_dir`".into())
+            }
             Self::Damaged { path, .. } | Self::Row { path, .. } => Some(format!(
                 "stop watchkeeper and move {0}, {0}-wal and {0}-shm away: a new history begins, and no backup is lost by \
                  that; `sqlite3 {0} .recover` may save the old runs",

@@ -12,7 +12,7 @@ use crate::progress::Step;
 
 /// Why a run was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", tag = "cause", content = "slot")]
 pub enum Cause {
     /// A person asked for it.
     Manual,
@@ -104,7 +104,8 @@ pub struct RunReport {
     pub job: JobName,
     /// What it does.
     pub kind: String,
-    /// Why it began, one word.
+    /// Why it began, and for which slot.
+    #[serde(flatten)]
     pub cause: Cause,
     /// When it began.
     pub started: Timestamp,

@@ -115,7 +115,9 @@ pub(super) fn update(transaction: &Transaction<'_>, report: &RunReport) -> rusql
         ])?;
     }
     for (position, text) in (0_i64..).zip(&report.warnings) {
-        transaction.prepare_cached("INSERT INTO warning VALUES (?1, ?2, ?3)")?.execute(params![id, position, text])?;
+        transaction
+            .prepare_cached("INSERT INTO warning VALUES (?1, ?2, ?3)")?
+            .execute(params![id, position, text])?;
     }
     for attempt in &report.attempts {
         transaction.prepare_cached("INSERT INTO attempt VALUES (?1, ?2, ?3, ?4)")?.execute(params![
@@ -155,15 +157,21 @@ pub(super) fn details(connection: &Connection, report: &mut RunReport) -> rusqli
     )?;
     report.warnings =
         all(connection, "SELECT text FROM warning WHERE run = ?1 ORDER BY position", &id, |row| row.get(0))?;
-    report.attempts =
-        all(connection, "SELECT number, millis, error FROM attempt WHERE run = ?1 ORDER BY number", &id, |row| {
-            Ok(Attempt { number: row.get(0)?, millis: unsigned(row.get(1)?), error: row.get(2)? })
-        })?;
-    report.log =
-        all(connection, "SELECT at, level, text FROM log_line WHERE run = ?1 ORDER BY position", &id, |row| {
+    report.attempts = all(
+        connection,
+        "SELECT number, millis, error FROM attempt WHERE run = ?1 ORDER BY number",
+        &id,
+        |row| Ok(Attempt { number: row.get(0)?, millis: unsigned(row.get(1)?), error: row.get(2)? }),
+    )?;
+    report.log = all(
+        connection,
+        "SELECT at, level, text FROM log_line WHERE run = ?1 ORDER BY position",
+        &id,
+        |row| {
             let at = Timestamp::from_millisecond(row.get(0)?).unwrap_or_default();
             Ok(LogLine { at, level: row.get(1)?, text: row.get(2)? })
-        })?;
+        },
+    )?;
     Ok(())
 }
 
