@@ -57,7 +57,7 @@ fn a_corrupt_index_keeps_prometheus_from_getting_ready() {
     prometheus.in_data("for block in 01*; do echo broken >$block/index; break; done");
     prometheus.start();
     wait_until("Prometheus complains", Duration::from_secs(30), || {
-        prometheus.logs().contains("Opening storage failed")
+        prometheus.logs().contains("opening storage failed")
     });
     assert!(!prometheus.is_ready());
 }

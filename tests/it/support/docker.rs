@@ -147,7 +147,9 @@ fn fill_root(root: &Path, shell: Shell) {
     fs::write(root.join("etc/group"), "root:x:0:\nnobody:x:65534:\n").unwrap();
     if shell == Shell::Busybox {
         fs::copy(run(Command::new("which").arg("busybox")), root.join("bin/busybox")).unwrap();
-        APPLETS.iter().for_each(|applet| symlink("busybox", root.join("bin").join(applet)).unwrap());
+        for applet in APPLETS {
+            symlink("busybox", root.join("bin").join(applet)).unwrap();
+        }
     }
 }
 

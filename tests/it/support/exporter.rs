@@ -1,5 +1,6 @@
 //! An exporter, so that the head holds more than Prometheus's own metrics.
 
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -43,7 +44,8 @@ fn answer(mut stream: TcpStream, scrape: u64) -> std::io::Result<()> {
     let _ = stream.read(&mut request)?;
     let mut body = String::from("# TYPE wk_live_scrapes_total counter\n");
     for series in 0..20 {
-        body += &format!("wk_live_scrapes_total{{series=\"{series}\"}} {}\n", scrape * (series + 1));
+        let value = scrape * (series + 1);
+        writeln!(body, "wk_live_scrapes_total{{series=\"{series}\"}} {value}").unwrap();
     }
     write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n")?;
     write!(stream, "Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())

@@ -17,10 +17,13 @@ use super::{blocks, http, installed, missing, run, scratch, wait_until};
 /// How long a server may take until it is ready.
 const READY: Duration = Duration::from_secs(60);
 
+const ADMIN_API: &str = "--web.enable-admin-api";
+/// Blocks of two hours are as long as they get: none are merged.
+const KEEP_BLOCKS: &str = "--storage.tsdb.max-block-duration=2h";
+
 /// What a [`Prometheus`] is to be like.
 #[derive(Debug, Clone)]
 pub(crate) struct Builder {
-    admin_api: bool,
     blocks: bool,
     shell: Shell,
     bind: bool,
@@ -29,14 +32,15 @@ pub(crate) struct Builder {
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { admin_api: true, blocks: true, shell: Shell::Busybox, bind: false, flags: Vec::new() }
+        let flags = vec![ADMIN_API, KEEP_BLOCKS, "--storage.tsdb.retention.time=10y"];
+        Self { blocks: true, shell: Shell::Busybox, bind: false, flags }
     }
 }
 
 impl Builder {
     /// Without `--web.enable-admin-api`.
     pub(crate) fn without_admin_api(self) -> Self {
-        Self { admin_api: false, ..self }
+        self.without(ADMIN_API)
     }
 
     /// With an empty data folder.
@@ -54,9 +58,20 @@ impl Builder {
         Self { bind: true, ..self }
     }
 
+    /// With Prometheus merging its blocks, which it may do seconds after its start. Otherwise it keeps them as
+    /// they are, so that a test can tell how many there are.
+    pub(crate) fn compacting(self) -> Self {
+        self.without(KEEP_BLOCKS)
+    }
+
     /// With one more flag.
     pub(crate) fn flag(mut self, flag: &'static str) -> Self {
         self.flags.push(flag);
+        self
+    }
+
+    fn without(mut self, flag: &str) -> Self {
+        self.flags.retain(|f| *f != flag);
         self
     }
 }
@@ -175,11 +190,7 @@ impl Prometheus {
             format!("--config.file={config}"),
             format!("--storage.tsdb.path={data}"),
             format!("--web.listen-address={listen}"),
-            "--storage.tsdb.retention.time=10y".to_owned(),
         ];
-        if self.builder.admin_api {
-            flags.push("--web.enable-admin-api".to_owned());
-        }
         flags.extend(self.builder.flags.iter().map(|flag| (*flag).to_owned()));
         flags
     }
@@ -303,7 +314,7 @@ impl Prometheus {
         wait_until("both targets are scraped", READY, || {
             let seen = self.query(expression);
             self.query("count(up == 1)")["value"][1] == "2"
-                && seen["value"][1].as_str().is_some_and(|n| n.parse::<u32>().unwrap() >= 3)
+                && seen["value"][1].as_str().is_some_and(|n| n.parse::<u32>().unwrap() >= 6)
         });
     }
 

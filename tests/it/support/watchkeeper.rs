@@ -63,7 +63,8 @@ impl Watchkeeper {
         let (state, backups) = (this.path("state"), this.path("backups"));
         fs::create_dir(&state).unwrap();
         fs::create_dir(&backups).unwrap();
-        let folders = format!("state_dir = {state:?}\nbackup_dir = {backups:?}\n");
+        let folders =
+            format!("state_dir = \"{}\"\nbackup_dir = \"{}\"\n", state.display(), backups.display());
         fs::write(this.path("jobs.toml"), folders + text).unwrap();
         this
     }
@@ -111,9 +112,8 @@ impl Watchkeeper {
     pub(crate) fn backups(&self) -> Vec<String> {
         let names = fs::read_dir(self.store()).unwrap().map(|e| e.unwrap().file_name());
         let names = names.map(|name| name.into_string().unwrap());
-        let id =
-            |name: String| Some(name.strip_suffix(".json")?.to_owned()).filter(|n| !n.ends_with(".state"));
-        let mut ids: Vec<String> = names.filter_map(id).collect();
+        let id = |name: String| name.strip_suffix(".json").map(str::to_owned);
+        let mut ids: Vec<String> = names.filter_map(id).filter(|id| !id.contains('.')).collect();
         ids.sort();
         ids
     }
