@@ -134,7 +134,7 @@ fn code(text: &str) -> String {
 /// Every path below the crate that the code names: `config::values::Name`. A list in braces is several.
 fn paths_used(code: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for root in ["crate::", "watchkeeper::"] {
+    for root in ["crate::", "use watchkeeper::"] {
         for (at, _) in code.match_indices(root) {
             let starts_word = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
             if starts_word {
