@@ -20,6 +20,7 @@ missing_packages() {
   have sqlite3 || echo sqlite3
   have jq || echo jq
   have curl || echo curl
+  have cc || printf '%s\n' gcc libc6-dev # to link, and to build SQLite
   if ! engine_answers; then
     # A client alone (as in /usr/local/bin) starts no engine.
     have dockerd || echo docker.io
