@@ -114,10 +114,12 @@ service = { stop = [\"$folder/prometheus\", \"stop\"], start = [\"$folder/promet
 
 lose_the_data() {
   if [ "$where" = container ]; then
-    show docker stop "$name" >/dev/null
+    typed docker stop "$name"
+    docker stop "$name" >/dev/null
     typed "docker run --rm --user 0 --volumes-from $name --entrypoint /bin/sh $name -c 'rm -rf /prometheus/*'"
     docker run --rm --user 0 --volumes-from "$name" --entrypoint /bin/sh "$name" -c 'rm -rf /prometheus/*'
-    show docker start "$name" >/dev/null
+    typed docker start "$name"
+    docker start "$name" >/dev/null
   else
     show "$folder/prometheus" stop
     typed "rm -rf $folder/data/*"

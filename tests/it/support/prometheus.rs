@@ -318,6 +318,16 @@ impl Prometheus {
         });
     }
 
+    /// Waits until the head has this many more samples of a target than now.
+    pub(crate) fn wait_for_scrapes(&self, more: u64) {
+        let count = || {
+            let seen = self.query("count_over_time(up{job=\"live\"}[1h])");
+            seen["value"][1].as_str().map_or(0, |n| n.parse::<u64>().unwrap())
+        };
+        let enough = count() + more;
+        wait_until("Prometheus scrapes on", READY, || count() >= enough);
+    }
+
     /// The first element of what an instant query answers now, or null.
     pub(crate) fn query(&self, expression: &str) -> Value {
         self.api(&format!("/api/v1/query?{}", http::form(&[("query", expression)])))["result"][0].clone()

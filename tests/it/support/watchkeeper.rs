@@ -118,6 +118,14 @@ impl Watchkeeper {
         ids
     }
 
+    /// What is in the job's folder beside its lock.
+    pub(crate) fn leftovers(&self) -> Vec<PathBuf> {
+        if !self.store().exists() {
+            return Vec::new();
+        }
+        scratch::files_below(&self.store()).into_iter().filter(|file| file != Path::new(".lock")).collect()
+    }
+
     /// The folder of the job's backups.
     pub(crate) fn store(&self) -> PathBuf {
         self.path("backups").join(JOB)
