@@ -3,4 +3,5 @@
 pub mod block;
 pub mod client;
 pub mod contents;
+pub mod folder;
 pub mod folder_op;
