@@ -1,3 +1,6 @@
 //! `jobs.toml` becomes a [`Config`].
 
+pub mod duration;
+pub mod problem;
+pub mod secret;
 pub mod values;
