@@ -3,5 +3,8 @@
 pub mod block;
 pub mod client;
 pub mod contents;
+pub mod deep;
 pub mod folder;
 pub mod folder_op;
+pub mod preflight;
+pub mod snapshot;
