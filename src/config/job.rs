@@ -147,7 +147,7 @@ pub(super) fn read_all(root: &mut Section<'_, '_>, context: &Context<'_>) -> Vec
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let mut jobs = Vec::new();
     for (index, mut item) in elements.into_iter().enumerate() {
-        item.what = "each [[job]]".to_owned();
+        item.what = String::from("each [[job]]");
         let Some(section) = item.section(format!("job {}", index + 1)) else { continue };
         jobs.extend(read(section, context, &mut names));
     }
