@@ -1,4 +1,6 @@
 //! Prometheus: what its data are, how they are backed up, and how they come back.
 
 pub mod block;
+pub mod client;
 pub mod contents;
+pub mod folder_op;

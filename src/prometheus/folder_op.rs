@@ -1,0 +1,226 @@
+//! What is done inside a Prometheus data folder, as data.
+//!
+//! A data folder is either a path here or inside a container that may have no shell. So each operation is a
+//! value: on the host it is performed directly, for a container the same code performs it in a helper container
+//! that runs this very binary (`watchkeeper folder-op`), with the value as JSON in and the reply as JSON out.
+
+mod error;
+mod exchange;
+mod files;
+mod inspect;
+mod journal;
+mod restore;
+mod serve;
+mod shim;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+
+use super::block::{BlockMeta, BlockReport};
+use crate::store::Owner;
+use error::FolderOpError;
+pub use serve::serve;
+
+/// One operation on a data folder. Each can be repeated: a second time finds nothing left to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+pub enum FolderOp {
+    /// Looks, and changes nothing. Replies [`FolderReply::Folder`].
+    Inspect,
+    /// Removes `snapshots/<name>`, and the then empty `snapshots` never. Replies [`FolderReply::Folder`].
+    RemoveSnapshot {
+        /// The snapshot's name; anything that is not one plain path component is refused.
+        name: String,
+    },
+    /// Begins a restore: makes its work folder with the journal and the empty staging folder.
+    /// Replies [`FolderReply::Restore`].
+    Prepare {
+        /// What the restore is.
+        note: RestoreNote,
+    },
+    /// Reads every staged block fully, gives the files the folder's owner and modes, and syncs them to the disk.
+    /// Replies [`FolderReply::Staged`].
+    CheckStaged {
+        /// The restore.
+        restore: Ulid,
+    },
+    /// Makes the staged data live and sets the old aside. Killed at any point it can be performed again.
+    /// Replies [`FolderReply::Restore`].
+    Swap {
+        /// The restore.
+        restore: Ulid,
+    },
+    /// Notes that the new data were proven. Replies [`FolderReply::Restore`].
+    Accept {
+        /// The restore.
+        restore: Ulid,
+    },
+    /// Makes the old data live again and sets what is live aside. Replies [`FolderReply::Restore`].
+    Undo {
+        /// The restore.
+        restore: Ulid,
+    },
+    /// Removes what was set aside, with the work folder. Refused in the middle of a swap.
+    /// Replies [`FolderReply::Folder`].
+    Discard {
+        /// The restore.
+        restore: Ulid,
+    },
+}
+
+/// What a restore is, noted in its journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreNote {
+    /// Its identity: the run's.
+    pub restore: Ulid,
+    /// When it began.
+    pub began: Timestamp,
+    /// What is restored, in words: `prometheus-snapshot/20261123T020000Z`, or a path.
+    pub source: String,
+    /// The blocks that are put in place, by name.
+    pub blocks: Vec<String>,
+}
+
+/// How far a restore is. It is unfinished in every phase but [`Phase::Proven`] and [`Phase::Undone`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The new data are being put beside the old; the live data are untouched.
+    Staging,
+    /// The live data are being exchanged; Prometheus finds all old or all new data.
+    Swapping,
+    /// The new data are live and the old set aside, but nobody has proven the new ones yet.
+    Swapped,
+    /// The new data are live and proven; the old are set aside.
+    Proven,
+    /// The old data are being put back; Prometheus finds all old or all new data.
+    Undoing,
+    /// The old data are live again; what was live before that is set aside.
+    Undone,
+}
+
+impl Phase {
+    /// The restore needs somebody to finish it or to take it back.
+    pub const fn is_unfinished(self) -> bool {
+        !matches!(self, Self::Proven | Self::Undone)
+    }
+}
+
+/// A restore whose work folder lies in the data folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreState {
+    /// What it is.
+    pub note: RestoreNote,
+    /// How far it is.
+    pub phase: Phase,
+    /// Bytes of what is set aside.
+    pub set_aside_bytes: u64,
+}
+
+/// A block folder as it lies there; only its `meta.json` was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderBlock {
+    /// The folder's name.
+    pub name: String,
+    /// Its `meta.json`, where that could be read.
+    pub meta: Option<BlockMeta>,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Its files belong to somebody other than the data folder does: Prometheus cannot delete or hard-link them.
+    pub foreign_owner: bool,
+}
+
+/// What a data folder holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderState {
+    /// Its owner and mode.
+    pub owner: Owner,
+    /// Bytes that are free on its file system for an ordinary user.
+    pub free_bytes: u64,
+    /// The blocks, by name.
+    pub blocks: Vec<FolderBlock>,
+    /// Bytes of WAL and head chunks.
+    pub head_bytes: u64,
+    /// The names in `snapshots/`, sorted.
+    pub snapshots: Vec<String>,
+    /// The restores whose work folders lie here, oldest first.
+    pub restores: Vec<RestoreState>,
+    /// A process holds the folder's `lock` file.
+    pub locked: bool,
+}
+
+impl FolderState {
+    /// The restore that is unfinished, if there is one.
+    pub fn unfinished(&self) -> Option<&RestoreState> {
+        self.restores.iter().find(|restore| restore.phase.is_unfinished())
+    }
+}
+
+/// What came of a [`FolderOp`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum FolderReply {
+    /// The folder as it is now.
+    Folder(FolderState),
+    /// The restore as it is now.
+    Restore(RestoreState),
+    /// What the staged blocks were found to be.
+    Staged {
+        /// One report for each staged block.
+        blocks: Vec<BlockReport>,
+    },
+    /// It was not done.
+    Failed(FolderFailure),
+}
+
+/// Why an operation was not done, as it travels out of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{reason}")]
+pub struct FolderFailure {
+    /// The error with its causes.
+    pub reason: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// Performs an operation on the data folder `root`. `on_bytes` is told what was read, piece by piece.
+pub fn perform(
+    root: &Path,
+    op: &FolderOp,
+    on_bytes: &mut dyn FnMut(u64),
+    cancel: &CancellationToken,
+) -> FolderReply {
+    let state = |state| FolderReply::Restore(state);
+    let done = match op {
+        FolderOp::Inspect => inspect::folder(root).map(FolderReply::Folder),
+        FolderOp::RemoveSnapshot { name } => {
+            inspect::remove_snapshot(root, name).and_then(|()| inspect::folder(root)).map(FolderReply::Folder)
+        }
+        FolderOp::Prepare { note } => restore::prepare(root, note).map(state),
+        FolderOp::CheckStaged { restore } => restore::check_staged(root, *restore, on_bytes, cancel)
+            .map(|blocks| FolderReply::Staged { blocks }),
+        FolderOp::Swap { restore } => restore::swap(root, *restore).map(state),
+        FolderOp::Accept { restore } => restore::accept(root, *restore).map(state),
+        FolderOp::Undo { restore } => restore::undo(root, *restore).map(state),
+        FolderOp::Discard { restore } => {
+            restore::discard(root, *restore).and_then(|()| inspect::folder(root)).map(FolderReply::Folder)
+        }
+    };
+    done.unwrap_or_else(|error: FolderOpError| FolderReply::Failed(error.into()))
+}
+
+/// Where the new data of a restore are put, relative to the data folder. `Prepare` makes it.
+pub fn staging(restore: Ulid) -> String {
+    format!("{}/new", work_folder(restore))
+}
+
+/// The work folder of a restore, relative to the data folder: Prometheus ignores it.
+pub fn work_folder(restore: Ulid) -> String {
+    format!(".watchkeeper-restore-{restore}")
+}

@@ -1,0 +1,193 @@
+//! Which backups to keep, and why: pure, so that it can be shown before it is done and tested against a model.
+//!
+//! The rules are restic's: each bucket rule keeps the newest backup of each of the last N buckets that have one,
+//! in the job's time zone, with ISO weeks; `within` counts from the newest good backup. Only good backups count:
+//! a damaged one never takes the place of a good one. Invariants, whatever the rules say: the newest good backup
+//! is kept; a backup that is not good is kept while it is newer than the newest good one, because nothing better
+//! replaced it; what is pinned is kept beside the rules, which count as if it were not there.
+
+mod hold;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
+use serde::Serialize;
+
+pub use hold::{Hold, hold};
+
+use crate::config::values::Keep;
+use crate::store::BackupId;
+
+/// A backup, as far as retention looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Which backup.
+    pub id: BackupId,
+    /// When it was made.
+    pub created: Timestamp,
+    /// It can be restored, as far as is known.
+    pub good: bool,
+    /// Somebody wants it kept.
+    pub pinned: bool,
+}
+
+/// What is to happen to one backup, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Decision {
+    /// Which backup.
+    pub id: BackupId,
+    /// It stays.
+    pub keep: bool,
+    /// Why; never empty.
+    pub reasons: Vec<Reason>,
+}
+
+/// Why a backup is kept or deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// Kept: one of the last N.
+    Last,
+    /// Kept: the newest of one of the last N buckets.
+    NewestOf(Bucket),
+    /// Kept: younger than `within`, counted from the newest good backup.
+    Within,
+    /// Kept: it is the newest good backup.
+    NewestGood,
+    /// Kept: pinned.
+    Pinned,
+    /// Kept: not good, but no good backup is newer.
+    NothingBetter,
+    /// Deleted: no rule keeps it.
+    NoRule,
+    /// Deleted: not good, and a good backup is newer.
+    NotGood,
+}
+
+/// A span of the calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bucket {
+    /// An hour.
+    Hour,
+    /// A day.
+    Day,
+    /// An ISO week, Monday to Sunday.
+    Week,
+    /// A month.
+    Month,
+    /// A year.
+    Year,
+}
+
+impl Bucket {
+    /// Names the bucket that an instant falls into. Two instants are in one bucket exactly when this is equal.
+    fn of(self, at: &ZonedDateTime) -> (i64, i64) {
+        match self {
+            // The hour that is repeated when the clocks go back is two hours: it has two offsets.
+            Self::Hour => {
+                let local = at.timestamp().as_second() + i64::from(at.offset().seconds());
+                (local.div_euclid(3600), i64::from(at.offset().seconds()))
+            }
+            Self::Day => (i64::from(at.year()), i64::from(at.day_of_year())),
+            Self::Week => {
+                let week = at.date().iso_week_date();
+                (i64::from(week.year()), i64::from(week.week()))
+            }
+            Self::Month => (i64::from(at.year()), i64::from(at.month())),
+            Self::Year => (i64::from(at.year()), 0),
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Year => "year",
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Last => f.write_str("one of the last"),
+            Self::NewestOf(bucket) => write!(f, "the newest of its {}", bucket.word()),
+            Self::Within => f.write_str("within the time to keep everything"),
+            Self::NewestGood => f.write_str("the newest good backup"),
+            Self::Pinned => f.write_str("pinned"),
+            Self::NothingBetter => f.write_str("not good, but no good backup is newer"),
+            Self::NoRule => f.write_str("no rule keeps it"),
+            Self::NotGood => f.write_str("not good, and a good backup is newer"),
+        }
+    }
+}
+
+/// Decides about every backup. `items` are in the order of creation, oldest first; so are the decisions.
+pub fn plan(items: &[Item], keep: &Keep, zone: &TimeZone) -> Vec<Decision> {
+    let mut reasons: Vec<Vec<Reason>> = vec![Vec::new(); items.len()];
+    let counted: Vec<usize> = (0..items.len()).rev().filter(|&i| items[i].good && !items[i].pinned).collect();
+    let newest_good = items.iter().rposition(|item| item.good);
+    let rules = keep.rules();
+
+    let last = rules.last.map_or(0, count);
+    counted.iter().take(last).for_each(|&i| reasons[i].push(Reason::Last));
+    for (limit, bucket) in [
+        (rules.hourly, Bucket::Hour),
+        (rules.daily, Bucket::Day),
+        (rules.weekly, Bucket::Week),
+        (rules.monthly, Bucket::Month),
+        (rules.yearly, Bucket::Year),
+    ] {
+        let limit = limit.map_or(0, count);
+        newest_of_each(&counted, items, bucket, zone).take(limit).for_each(|i| {
+            reasons[i].push(Reason::NewestOf(bucket));
+        });
+    }
+    if let (Some(within), Some(newest)) = (rules.within, newest_good) {
+        let newest = items[newest].created;
+        let young = |&&i: &&usize| {
+            newest.duration_since(items[i].created).unsigned_abs() <= within || items[i].created > newest
+        };
+        counted.iter().filter(young).for_each(|&i| reasons[i].push(Reason::Within));
+    }
+    let decide = |(i, (item, mut reasons)): (usize, (&Item, Vec<Reason>))| {
+        if item.pinned {
+            reasons.push(Reason::Pinned);
+        }
+        if newest_good == Some(i) {
+            reasons.push(Reason::NewestGood);
+        }
+        if !item.good && newest_good.is_none_or(|newest| newest < i) {
+            reasons.push(Reason::NothingBetter);
+        }
+        let keep = !reasons.is_empty();
+        if !keep {
+            reasons.push(if item.good { Reason::NoRule } else { Reason::NotGood });
+        }
+        Decision { id: item.id.clone(), keep, reasons }
+    };
+    items.iter().zip(reasons).enumerate().map(decide).collect()
+}
+
+/// The newest item of each bucket, newest bucket first. `counted` is newest first.
+fn newest_of_each<'a>(
+    counted: &'a [usize],
+    items: &'a [Item],
+    bucket: Bucket,
+    zone: &'a TimeZone,
+) -> impl Iterator<Item = usize> + 'a {
+    let mut seen = std::collections::HashSet::new();
+    counted
+        .iter()
+        .copied()
+        .filter(move |&i| seen.insert(bucket.of(&items[i].created.to_zoned_datetime(zone.clone()))))
+}
+
+fn count(n: std::num::NonZeroU32) -> usize {
+    usize::try_from(n.get()).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests;
