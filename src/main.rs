@@ -3,5 +3,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+<<<<<<< HEAD
     watchkeeper::cli::main()
+=======
+    ExitCode::SUCCESS
+>>>>>>> docker
 }
