@@ -166,7 +166,10 @@ async fn connect(host: Option<&str>) -> Result<Docker, DockerError> {
         Ok(0) => {}
         Ok(swept) => tracing::info!(swept, "removed helpers that a killed run had left on the Docker engine"),
         Err(error) => {
-            tracing::warn!(error = crate::words::chain(&error), "helpers that were left could not be removed")
+            tracing::warn!(
+                error = crate::words::chain(&error),
+                "helpers that were left could not be removed"
+            );
         }
     }
     Ok(docker)

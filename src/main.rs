@@ -3,9 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-<<<<<<< HEAD
     watchkeeper::cli::main()
-=======
-    ExitCode::SUCCESS
->>>>>>> docker
 }
