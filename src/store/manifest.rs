@@ -1,33 +1,23 @@
 //! The manifest: what a backup is, where it came from, and the files it consists of.
 
-use std::fmt;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Component, Path};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use super::error::{At as _, StoreError};
+pub use super::id::BackupId;
+use super::sealed;
 use crate::config::values::JobName;
 
 /// The format version this program writes.
 pub const FORMAT: u32 = 1;
 
-/// Names a backup within its job: `20261123T020000Z`, or `20261123T020000Z-2` where that second was taken.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct BackupId(pub(super) String);
-
-impl BackupId {
-    /// The ID as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for BackupId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
+/// The last field of a manifest.
+const SEAL: &str = "manifest_sha256";
 
 /// What a backup is. Immutable once published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +48,66 @@ pub struct Manifest {
     pub damaged: bool,
     /// What is inside, as its kind describes it.
     pub contents: serde_json::Value,
+}
+
+impl Manifest {
+    /// Reads and checks a manifest, in a store or anywhere else: its files lie beside it.
+    pub fn read(path: &Path) -> Result<Self, StoreError> {
+        let bytes = fs::read(path).at("read", path)?;
+        Self::parse(&bytes, path)
+    }
+
+    /// Checks the bytes of the manifest at `path`.
+    fn parse(bytes: &[u8], path: &Path) -> Result<Self, StoreError> {
+        // First of all: a newer format may seal its manifests in another way.
+        if let Some(format) = format_of(bytes).filter(|format| *format > u64::from(FORMAT)) {
+            return Err(StoreError::NewerFormat { path: path.to_owned(), format });
+        }
+        let bad = |problem: String| StoreError::Manifest { path: path.to_owned(), problem };
+        sealed::check(bytes, SEAL).map_err(|e| bad(e.to_string()))?;
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
+        manifest.problem().map_or(Ok(()), |problem| Err(bad(problem)))?;
+        Ok(manifest)
+    }
+
+    /// The bytes of the manifest's file.
+    pub(super) fn sealed(&self) -> serde_json::Result<Vec<u8>> {
+        sealed::seal(self, SEAL)
+    }
+
+    /// The sum of the sizes of its files.
+    pub fn size(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
+    /// What it says that no manifest may say. File names are used as paths, so they must stay inside the folder.
+    fn problem(&self) -> Option<String> {
+        let mut names = BTreeSet::new();
+        for file in &self.files {
+            let inside = |part| matches!(part, Component::Normal(name) if !name.as_encoded_bytes().starts_with(b"."));
+            let clean = Path::new(&file.name).components().all(inside) && !file.name.ends_with('/');
+            if file.name.is_empty() || !clean || file.name.contains("//") || file.name.contains("/./") {
+                return Some(format!("{:?} is not the name of a file beside it", file.name));
+            }
+            if !names.insert(&file.name) {
+                return Some(format!("it names {:?} twice", file.name));
+            }
+            let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+            if file.sha256.len() != 64 || !file.sha256.bytes().all(digit) {
+                return Some(format!("{:?} has no SHA-256", file.name));
+            }
+        }
+        self.files.is_empty().then(|| "it names no file".to_owned())
+    }
+}
+
+/// The format that some bytes claim to have, whatever else is right or wrong with them.
+fn format_of(bytes: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Claim {
+        format: u64,
+    }
+    serde_json::from_slice(bytes).ok().map(|claim: Claim| claim.format)
 }
 
 /// How the files of a backup are laid out.
@@ -109,4 +159,50 @@ pub struct StoredFile {
     pub size: u64,
     /// Lowercase hexadecimal SHA-256.
     pub sha256: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing;
+
+    fn parse(bytes: &[u8]) -> Result<Manifest, StoreError> {
+        Manifest::parse(bytes, Path::new("x.json"))
+    }
+
+    #[test]
+    fn what_was_sealed_is_read_again_and_its_last_field_is_its_hash() {
+        let manifest = testing::manifest("20261123T020000Z");
+        let bytes = manifest.sealed().unwrap();
+        assert_eq!(parse(&bytes).unwrap(), manifest);
+        let text = String::from_utf8(bytes).unwrap();
+        let last = text.lines().rev().nth(1).unwrap();
+        assert!(last.starts_with("  \"manifest_sha256\": \""), "{last}");
+    }
+
+    #[test]
+    fn every_flipped_bit_is_detected() {
+        let bytes = testing::manifest("20261123T020000Z").sealed().unwrap();
+        for i in 0..bytes.len() * 8 {
+            let mut bad = bytes.clone();
+            bad[i / 8] ^= 1 << (i % 8);
+            assert!(parse(&bad).is_err(), "bit {i}");
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_named_as_such_even_if_it_is_sealed_differently() {
+        let error = parse(b"{\"format\": 2, \"seal\": {}}").unwrap_err();
+        assert!(error.to_string().contains("made by a newer watchkeeper (format 2"), "{error}");
+        assert!(matches!(parse(b"{\"format\": 1}"), Err(StoreError::Manifest { .. })));
+    }
+
+    #[test]
+    fn file_names_that_leave_the_folder_are_refused() {
+        for name in ["../x", "/etc/passwd", "", "a/../b", ".", "a/", ".lock", "a/.b", "a//b", "a/./b", "./a"] {
+            let mut manifest = testing::manifest("20261123T020000Z");
+            name.clone_into(&mut manifest.files[0].name);
+            assert!(parse(&manifest.sealed().unwrap()).is_err(), "{name:?}");
+        }
+    }
 }

@@ -1,0 +1,295 @@
+//! What backups there are. Nothing that looks like one is dropped silently: what cannot be used is listed as
+//! broken, with the problem.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::error::{At as _, StoreError};
+use super::{BackupId, BackupState, JobStore, Manifest, StoredFile};
+
+/// All backups of a job.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Listing {
+    /// Those that can be used, oldest first. Not all of them need be good.
+    pub backups: Vec<Backup>,
+    /// Those that cannot.
+    pub broken: Vec<Broken>,
+    /// What else is not as it should be.
+    pub warnings: Vec<String>,
+}
+
+/// A backup whose manifest is right and whose files are there with the right sizes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backup {
+    /// What it is.
+    pub manifest: Manifest,
+    /// What changed since.
+    pub state: BackupState,
+    /// The folder that it lies in.
+    pub folder: PathBuf,
+}
+
+/// Something that should be a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Its manifest, or a file that no manifest names.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl Backup {
+    /// A backup outside of a store: a manifest with its files beside it. It has no state.
+    pub fn outside(manifest: &Path) -> Result<Self, StoreError> {
+        let folder = super::owner::parent(manifest).to_owned();
+        let backup =
+            Self { manifest: Manifest::read(manifest)?, state: BackupState::default(), folder };
+        match backup.missing()? {
+            None => Ok(backup),
+            Some(problem) => Err(StoreError::Broken { path: manifest.to_owned(), problem }),
+        }
+    }
+
+    /// Nothing was damaged at the source, and no file is known to be bad.
+    pub fn is_good(&self) -> bool {
+        !self.manifest.damaged && self.problems().next().is_none()
+    }
+
+    /// Its ID.
+    pub fn id(&self) -> &BackupId {
+        &self.manifest.id
+    }
+
+    /// Bytes on disk.
+    pub fn size(&self) -> u64 {
+        self.manifest.size()
+    }
+
+    /// Where one of its files is.
+    pub fn path_of(&self, file: &StoredFile) -> PathBuf {
+        self.folder.join(&file.name)
+    }
+
+    /// The files that were bad when they were last read, and how.
+    pub fn problems(&self) -> impl Iterator<Item = (&StoredFile, &str)> {
+        self.manifest.files.iter().filter_map(|file| {
+            Some((file, self.state.verified.get(&file.name)?.problem.as_deref()?))
+        })
+    }
+
+    /// When all of it was last read back: that of the file for which this is longest ago. `None` if one never was.
+    pub fn verified(&self) -> Option<Timestamp> {
+        let when = |file: &StoredFile| self.state.verified.get(&file.name).map(|verified| verified.when);
+        self.manifest.files.iter().map(when).min().flatten()
+    }
+
+    /// The first file that is not there as the manifest says.
+    fn missing(&self) -> Result<Option<String>, StoreError> {
+        for file in &self.manifest.files {
+            let path = self.path_of(file);
+            let size = match fs::symlink_metadata(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    return Ok(Some(format!("its file {} is missing", file.name)));
+                }
+                found => found.at("look at", &path)?,
+            };
+            if !size.is_file() {
+                return Ok(Some(format!("its file {} is no regular file", file.name)));
+            }
+            if size.len() != file.size {
+                let (is, should) = (size.len(), file.size);
+                return Ok(Some(format!("its file {} has {is} bytes instead of {should}", file.name)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Broken {
+    /// The ID in its name.
+    pub fn id(&self) -> Option<BackupId> {
+        let name = self.path.file_name()?.to_str()?;
+        manifest_id(name).or_else(|| archive_id(name))
+    }
+}
+
+impl JobStore {
+    /// Reads all manifests and looks at all files. Reads no archive.
+    pub fn list(&self) -> Result<Listing, StoreError> {
+        let names = self.names()?;
+        let mut listing = Listing::default();
+        for name in &names {
+            if let Some(id) = manifest_id(name) {
+                self.list_one(&id, &mut listing)?;
+            }
+        }
+        self.list_orphans(&names, &mut listing);
+        listing.backups.sort_by(|a, b| a.id().cmp(b.id()));
+        Ok(listing)
+    }
+
+    /// The backup with this ID.
+    pub fn get(&self, id: &BackupId) -> Result<Backup, StoreError> {
+        let mut listing = Listing::default();
+        let path = self.manifest_path(id);
+        if path.exists() {
+            self.list_one(id, &mut listing)?;
+        }
+        match (listing.backups.pop(), listing.broken.pop()) {
+            (Some(backup), _) => Ok(backup),
+            (None, Some(Broken { path, problem })) => Err(StoreError::Broken { path, problem }),
+            (None, None) => Err(StoreError::NotFound { what: id.to_string(), path: self.folder.clone() }),
+        }
+    }
+
+    fn list_one(&self, id: &BackupId, listing: &mut Listing) -> Result<(), StoreError> {
+        let path = self.manifest_path(id);
+        let broken = match Manifest::read(&path) {
+            Ok(manifest) if manifest.id != *id => format!("it is the manifest of {}", manifest.id),
+            Ok(manifest) => {
+                let (state, warning) = self.read_state(id);
+                let backup = Backup { manifest, state, folder: self.folder.clone() };
+                match backup.missing()? {
+                    None => {
+                        listing.backups.push(backup);
+                        listing.warnings.extend(warning);
+                        return Ok(());
+                    }
+                    Some(problem) => problem,
+                }
+            }
+            Err(error) => with_source(&error),
+        };
+        // A manifest goes before its files: when it is gone now, somebody is removing this backup.
+        if path.exists() {
+            listing.broken.push(Broken { path, problem: broken });
+        }
+        Ok(())
+    }
+
+    /// Archives that look like ours and that no manifest claims. Somebody may have lost the manifest: only what is
+    /// known to be left from a crash is ever removed, so these are shown.
+    fn list_orphans(&self, names: &[String], listing: &mut Listing) {
+        let busy = names.iter().any(|name| name.starts_with(super::pending::PREFIX));
+        if busy {
+            return; // an archive has its final name just before its manifest has
+        }
+        let claimed: BTreeSet<&str> =
+            listing.backups.iter().flat_map(|b| b.manifest.files.iter().map(|f| f.name.as_str())).collect();
+        for name in names.iter().filter(|name| !claimed.contains(name.as_str())) {
+            let Some(id) = archive_id(name) else { continue };
+            let path = self.folder.join(name);
+            if !self.manifest_path(&id).exists() && !self.tombstone_path(&id).exists() && path.exists() {
+                let problem = "its manifest is missing: no backup names this archive".to_owned();
+                listing.broken.push(Broken { path, problem });
+            }
+        }
+    }
+}
+
+impl Listing {
+    /// The newest backup that is good.
+    pub fn newest_good(&self) -> Option<&Backup> {
+        self.backups.iter().rev().find(|backup| backup.is_good())
+    }
+
+    /// The newest good backup that was made at `time` or before.
+    pub fn at_or_before(&self, time: Timestamp) -> Option<&Backup> {
+        self.backups.iter().rev().find(|backup| backup.is_good() && backup.manifest.created <= time)
+    }
+}
+
+/// The ID of the backup whose manifest has this name.
+pub(super) fn manifest_id(name: &str) -> Option<BackupId> {
+    name.strip_suffix(".json")?.parse().ok()
+}
+
+/// The ID of the backup whose archive has this name: `snapshot_<ID>.tar.gz`.
+pub(super) fn archive_id(name: &str) -> Option<BackupId> {
+    let (prefix, id) = name.strip_suffix(".tar.gz")?.split_once('_')?;
+    let ours = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_lowercase());
+    id.parse().ok().filter(|_| ours)
+}
+
+/// The ID of the backup to which a name of any kind belongs.
+pub(super) fn any_id(name: &str) -> Option<BackupId> {
+    let tombstone = || name.strip_prefix(".removed-").and_then(manifest_id);
+    let state = || name.strip_suffix(".state.json")?.parse().ok();
+    manifest_id(name).or_else(|| archive_id(name)).or_else(state).or_else(tombstone)
+}
+
+fn with_source(error: &StoreError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{atomic, testing};
+
+    #[test]
+    fn backups_come_oldest_first_and_a_job_without_a_folder_has_none() {
+        let (_dir, job) = testing::job();
+        assert_eq!(job.list().unwrap(), Listing::default());
+        let ids: Vec<BackupId> = [0, -7, 5, 5].map(|s| testing::backup(&job, s).manifest.id).to_vec();
+        let listed: Vec<BackupId> = job.list().unwrap().backups.iter().map(|b| b.id().clone()).collect();
+        assert_eq!(listed, ids);
+    }
+
+    #[test]
+    fn a_backup_with_a_missing_or_short_file_is_listed_as_broken() {
+        let (_dir, job) = testing::job();
+        let one = testing::backup(&job, 0);
+        let two = testing::backup(&job, 1);
+        testing::backup(&job, 2);
+        fs::remove_file(one.path_of(&one.manifest.files[0])).unwrap();
+        atomic::replace(&two.path_of(&two.manifest.files[0]), b"short", 0o640).unwrap();
+        let listing = job.list().unwrap();
+        assert_eq!((listing.backups.len(), listing.broken.len()), (1, 2));
+        assert_eq!(listing.broken[0].id().as_ref(), Some(one.id()));
+        assert!(listing.broken[0].problem.ends_with("is missing"), "{:?}", listing.broken);
+        assert!(listing.broken[1].problem.contains("has 5 bytes instead of"), "{:?}", listing.broken);
+        assert!(matches!(job.get(one.id()), Err(StoreError::Broken { .. })));
+    }
+
+    #[test]
+    fn a_damaged_a_renamed_and_a_lost_manifest_are_listed_as_broken() {
+        let (_dir, job) = testing::job();
+        let ids = [0, 1, 2].map(|s| testing::backup(&job, s).manifest.id);
+        let path = job.manifest_path(&ids[0]);
+        let text = fs::read_to_string(&path).unwrap().replace("\"damaged\": false", "\"damaged\": true");
+        atomic::replace(&path, text.as_bytes(), 0o640).unwrap();
+        fs::rename(job.manifest_path(&ids[1]), job.folder().join("20300101T000000Z.json")).unwrap();
+        fs::remove_file(job.manifest_path(&ids[2])).unwrap();
+        let listing = job.list().unwrap();
+        assert_eq!(listing.backups, []);
+        let problems: Vec<&str> = listing.broken.iter().map(|b| b.problem.as_str()).collect();
+        assert_eq!(problems.len(), 4, "{problems:?}"); // the renamed one left its archive behind
+        assert!(problems[0].contains("do not match its manifest_sha256"), "{problems:?}");
+        assert!(problems[1].contains("it is the manifest of"), "{problems:?}");
+        assert!(problems[3].contains("no backup names this archive"), "{problems:?}");
+    }
+
+    #[test]
+    fn only_good_backups_are_the_newest_good_one() {
+        let (_dir, job) = testing::job();
+        let made = [0, 10, 20].map(|s| testing::backup(&job, s));
+        let bad = crate::store::Verified {
+            when: testing::now(),
+            how: crate::store::How::Hash,
+            problem: Some("x".into()),
+        };
+        job.note_verified(made[2].id(), &made[2].manifest.files[0].name, bad).unwrap();
+        let listing = job.list().unwrap();
+        assert_eq!(listing.newest_good().unwrap().id(), made[1].id());
+        let at = |seconds| listing.at_or_before(testing::at(seconds)).map(Backup::id);
+        assert_eq!((at(-1), at(0), at(9), at(30)), (None, Some(made[0].id()), Some(made[0].id()), Some(made[1].id())));
+    }
+}
