@@ -82,10 +82,10 @@ impl Store {
 
     /// Opens a store that is only read: it may be mounted read-only, or belong to somebody else.
     pub fn open_to_read(root: &Path) -> Result<Self, StoreError> {
-        match fs::metadata(root).at("open the backup folder", root)?.is_dir() {
-            true => Ok(Self { root: root.to_owned() }),
-            false => Err(StoreError::Unusable { path: root.to_owned(), problem: "it is not a folder" }),
+        if fs::metadata(root).at("open the backup folder", root)?.is_dir() {
+            return Ok(Self { root: root.to_owned() });
         }
+        Err(StoreError::Unusable { path: root.to_owned(), problem: "it is not a folder" })
     }
 
     /// Where it is.

@@ -8,6 +8,8 @@ mod header;
 mod paths;
 mod pax;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::fs::File;
@@ -20,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub use error::ArchiveError;
 pub use read::{Visitor, read_tar};
 pub use write::ArchiveWriter;
+pub(super) use write::Finished;
 
 pub(super) const BLOCK: usize = 512;
 

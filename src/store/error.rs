@@ -148,7 +148,9 @@ impl StoreError {
         match self {
             Self::Pinned { id, .. } => Some(format!("unpin {id} first")),
             Self::NewerFormat { .. } => Some("use the watchkeeper that made it, or a newer one".to_owned()),
-            Self::Unusable { .. } => Some("create the folder and give it to the user who runs this".to_owned()),
+            Self::Unusable { .. } => {
+                Some("create the folder and give it to the user who runs this".to_owned())
+            }
             Self::Broken { .. } | Self::Manifest { .. } => {
                 Some("restore another backup, or bring this one's files back from a copy".to_owned())
             }

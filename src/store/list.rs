@@ -46,8 +46,7 @@ impl Backup {
     /// A backup outside of a store: a manifest with its files beside it. It has no state.
     pub fn outside(manifest: &Path) -> Result<Self, StoreError> {
         let folder = super::owner::parent(manifest).to_owned();
-        let backup =
-            Self { manifest: Manifest::read(manifest)?, state: BackupState::default(), folder };
+        let backup = Self { manifest: Manifest::read(manifest)?, state: BackupState::default(), folder };
         match backup.missing()? {
             None => Ok(backup),
             Some(problem) => Err(StoreError::Broken { path: manifest.to_owned(), problem }),
@@ -76,9 +75,10 @@ impl Backup {
 
     /// The files that were bad when they were last read, and how.
     pub fn problems(&self) -> impl Iterator<Item = (&StoredFile, &str)> {
-        self.manifest.files.iter().filter_map(|file| {
-            Some((file, self.state.verified.get(&file.name)?.problem.as_deref()?))
-        })
+        self.manifest
+            .files
+            .iter()
+            .filter_map(|file| Some((file, self.state.verified.get(&file.name)?.problem.as_deref()?)))
     }
 
     /// When all of it was last read back: that of the file for which this is longest ago. `None` if one never was.
@@ -290,6 +290,9 @@ mod tests {
         let listing = job.list().unwrap();
         assert_eq!(listing.newest_good().unwrap().id(), made[1].id());
         let at = |seconds| listing.at_or_before(testing::at(seconds)).map(Backup::id);
-        assert_eq!((at(-1), at(0), at(9), at(30)), (None, Some(made[0].id()), Some(made[0].id()), Some(made[1].id())));
+        assert_eq!(
+            (at(-1), at(0), at(9), at(30)),
+            (None, Some(made[0].id()), Some(made[0].id()), Some(made[1].id()))
+        );
     }
 }

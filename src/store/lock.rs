@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::{At as _, StoreError};
-use super::{JobStore, atomic, owner};
+use super::{JobStore, owner};
 
 const POLL: Duration = Duration::from_millis(20);
 /// How long the moments are waited for in which others give names or change states.
@@ -22,7 +22,7 @@ const BRIEF: Duration = Duration::from_secs(60);
 #[must_use]
 pub struct SharedLock {
     /// Nothing where there is nothing that could be removed, or where nobody can.
-    _file: Option<File>,
+    _held: Option<Held>,
 }
 
 /// While it lives, nobody else uses the backups of the job.
@@ -30,7 +30,26 @@ pub struct SharedLock {
 #[must_use]
 pub struct ExclusiveLock {
     folder: PathBuf,
-    _file: File,
+    _held: Held,
+}
+
+/// A locked file. Closing it is not enough: a child process that another thread has just forked holds a copy of it
+/// until it becomes its program, and the lock would live as long.
+#[derive(Debug)]
+pub(super) struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+impl Held {
+    /// Locks a file that nobody else knows yet.
+    pub(super) fn fresh(file: File) -> io::Result<Self> {
+        file.lock()?;
+        Ok(Self(file))
+    }
 }
 
 impl ExclusiveLock {
@@ -51,12 +70,12 @@ impl JobStore {
             Err(StoreError::Io { source, .. })
                 if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::ReadOnlyFilesystem) =>
             {
-                return Ok(SharedLock { _file: None });
+                return Ok(SharedLock { _held: None });
             }
             Err(e) => return Err(e),
         };
         self.poll(wait, || file.try_lock_shared())?;
-        Ok(SharedLock { _file: Some(file) })
+        Ok(SharedLock { _held: Some(Held(file)) })
     }
 
     /// Has the backups for oneself, to remove some.
@@ -64,14 +83,14 @@ impl JobStore {
         self.create_folder()?;
         let file = self.lock_file()?;
         self.poll(wait, || file.try_lock())?;
-        Ok(ExclusiveLock { folder: self.folder.clone(), _file: file })
+        Ok(ExclusiveLock { folder: self.folder.clone(), _held: Held(file) })
     }
 
     /// Has the names and states for oneself, for a moment.
-    pub(super) fn lock_names(&self) -> Result<File, StoreError> {
+    pub(super) fn lock_names(&self) -> Result<Held, StoreError> {
         let file = File::open(&self.folder).at("open", &self.folder)?;
         self.poll(BRIEF, || file.try_lock())?;
-        Ok(file)
+        Ok(Held(file))
     }
 
     fn lock_file(&self) -> Result<File, StoreError> {
@@ -79,11 +98,9 @@ impl JobStore {
         if let Ok(file) = File::open(&path) {
             return Ok(file);
         }
-        match atomic::create(&path, b"", owner::FILE_MODE) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e).at("create", &path),
-            _ => {}
-        }
-        File::open(&path).at("open", &path)
+        let file = File::options().create(true).append(true).open(&path).at("create", &path)?;
+        owner::settle_file(&file, &path, owner::FILE_MODE).at("create", &path)?;
+        Ok(file)
     }
 
     fn poll(
@@ -109,7 +126,10 @@ impl JobStore {
 pub(super) fn is_free(path: &Path) -> Result<bool, StoreError> {
     match File::open(path) {
         Ok(file) => match file.try_lock() {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                drop(Held(file));
+                Ok(true)
+            }
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(e)) => Err(e).at("lock", path),
         },

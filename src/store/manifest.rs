@@ -84,7 +84,8 @@ impl Manifest {
     fn problem(&self) -> Option<String> {
         let mut names = BTreeSet::new();
         for file in &self.files {
-            let inside = |part| matches!(part, Component::Normal(name) if !name.as_encoded_bytes().starts_with(b"."));
+            let inside =
+                |part| matches!(part, Component::Normal(name) if !name.as_encoded_bytes().starts_with(b"."));
             let clean = Path::new(&file.name).components().all(inside) && !file.name.ends_with('/');
             if file.name.is_empty() || !clean || file.name.contains("//") || file.name.contains("/./") {
                 return Some(format!("{:?} is not the name of a file beside it", file.name));
@@ -199,7 +200,8 @@ mod tests {
 
     #[test]
     fn file_names_that_leave_the_folder_are_refused() {
-        for name in ["../x", "/etc/passwd", "", "a/../b", ".", "a/", ".lock", "a/.b", "a//b", "a/./b", "./a"] {
+        for name in ["../x", "/etc/passwd", "", "a/../b", ".", "a/", ".lock", "a/.b", "a//b", "a/./b", "./a"]
+        {
             let mut manifest = testing::manifest("20261123T020000Z");
             name.clone_into(&mut manifest.files[0].name);
             assert!(parse(&manifest.sealed().unwrap()).is_err(), "{name:?}");

@@ -127,5 +127,5 @@ pub(super) fn cancelled() -> io::Error {
 }
 
 pub(super) fn is_cancelled(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|e| e.is::<Cancelled>())
+    error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<Cancelled>)
 }

@@ -1,7 +1,7 @@
 //! The 512 bytes before an entry.
 
-use super::error::ArchiveError;
 use super::BLOCK;
+use super::error::ArchiveError;
 
 pub(super) type Block = [u8; BLOCK];
 

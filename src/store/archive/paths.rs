@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest as _, Sha256};
 
-use super::error::ArchiveError;
 use super::EntryKind;
+use super::error::ArchiveError;
 
 /// Longest path that is taken: what Linux takes.
 const LONGEST: usize = 4096;
@@ -65,9 +65,7 @@ impl Seen {
         let own = key(path);
         let twice = match kind {
             EntryKind::File => self.folders.contains_key(&own) || !self.files.insert(own),
-            EntryKind::Folder => {
-                self.files.contains(&own) || self.folders.insert(own, true).unwrap_or(false)
-            }
+            EntryKind::Folder => self.files.contains(&own) || self.folders.insert(own, true).unwrap_or(false),
         };
         if twice {
             return Err(ArchiveError::refused(path, "it comes twice"));
@@ -98,7 +96,8 @@ mod tests {
         assert_eq!(taken(b"./a/b/", Folder).as_deref(), Some("a/b"));
         assert_eq!(taken(b"./", Folder), None);
         assert_eq!(taken(b"..a/b..", File).as_deref(), Some("..a/b.."));
-        for bad in ["", "/a", "a/../b", "..", "../a", "a//b", "a/./b", "a\0b", ".", "a/", "./", "//", "a/.."] {
+        for bad in ["", "/a", "a/../b", "..", "../a", "a//b", "a/./b", "a\0b", ".", "a/", "./", "//", "a/.."]
+        {
             assert!(clean(bad.as_bytes(), File).is_err(), "{bad:?}");
         }
         assert!(clean(b"a\xff", File).is_err());

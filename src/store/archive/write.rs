@@ -93,7 +93,7 @@ impl ArchiveWriter {
         let path = paths::clean(path.as_bytes(), kind)?.ok_or_else(root)?;
         self.seen.add(&path, kind)?;
         self.poisoned = true;
-        for bytes in headers(&path, kind, &attributes) {
+        for bytes in headers(&path, kind, attributes) {
             self.encoder.write_all(&bytes).map_err(|source| ArchiveError::Write { source })?;
         }
         self.poisoned = false;
@@ -123,6 +123,7 @@ impl ArchiveWriter {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Attributes {
     mode: u32,
     mtime: u64,
@@ -130,7 +131,7 @@ struct Attributes {
 }
 
 /// The blocks before the content: the header, and before it the name where that is too long for one.
-fn headers(path: &str, kind: EntryKind, attributes: &Attributes) -> Vec<Vec<u8>> {
+fn headers(path: &str, kind: EntryKind, attributes: Attributes) -> Vec<Vec<u8>> {
     let (kind, name) = match kind {
         EntryKind::File => (EntryType::Regular, path.to_owned()),
         EntryKind::Folder => (EntryType::Directory, format!("{path}/")),
@@ -141,7 +142,7 @@ fn headers(path: &str, kind: EntryKind, attributes: &Attributes) -> Vec<Vec<u8>>
         bytes.push(0);
         let size = bytes.len() as u64;
         let long = Attributes { mode: 0o644, mtime: 0, size };
-        blocks.push(header(b"././@LongLink", EntryType::GNULongName, &long));
+        blocks.push(header(b"././@LongLink", EntryType::GNULongName, long));
         bytes.extend_from_slice(padding(size));
         blocks.push(bytes);
     }
@@ -149,7 +150,7 @@ fn headers(path: &str, kind: EntryKind, attributes: &Attributes) -> Vec<Vec<u8>>
     blocks
 }
 
-fn header(name: &[u8], kind: EntryType, attributes: &Attributes) -> Vec<u8> {
+fn header(name: &[u8], kind: EntryType, attributes: Attributes) -> Vec<u8> {
     let mut header = Header::new_gnu();
     let short = &name[..name.len().min(100)];
     header.as_mut_bytes()[..short.len()].copy_from_slice(short);

@@ -1,0 +1,335 @@
+//! Publishing: what was written is read back, then it gets its name, and the manifest comes last.
+//!
+//! Before the first rename the intent is noted in the folder of the run. So a crash between the renames leaves
+//! nothing that could not be told from somebody's lost manifest.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::archive::{self, Watched};
+use super::digest::Hashing;
+use super::error::{At as _, StoreError};
+use super::list::any_id;
+use super::manifest::FORMAT;
+use super::pending::Pending;
+use super::{Backup, BackupId, BackupState, How, JobStore, Layout, Manifest, Source, StoredFile, Verified};
+use super::{atomic, owner};
+use crate::progress::StepGuard;
+
+/// The intent, in the folder of the run.
+const INTENT: &str = "publishing.json";
+/// How long a prune is waited for before a finished backup is given up.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What the maker of a backup says about it.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The job's kind: `prometheus-snapshot`.
+    pub kind: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// `watchkeeper 0.1.0`
+    pub tool: String,
+    /// Where the data came from.
+    pub source: Source,
+    /// Bytes of the data before compression.
+    pub content_bytes: u64,
+    /// Some of the data were damaged at the source.
+    pub damaged: bool,
+    /// What is inside.
+    pub contents: serde_json::Value,
+}
+
+/// Which names a publication is about to create.
+#[derive(Serialize, Deserialize)]
+struct Intent {
+    id: BackupId,
+    archive: String,
+}
+
+type Step = fn(&Pending, &Manifest) -> Result<(), StoreError>;
+
+/// The steps, in order; a crash may come between any two. The last one makes the backup exist.
+const STEPS: [Step; 4] =
+    [Pending::note_intent, Pending::place_archive, Pending::place_state, Pending::place_manifest];
+
+impl Pending {
+    /// Reads the archive back and publishes it. All of it, or nothing, is there afterwards.
+    pub fn publish(
+        self,
+        draft: Draft,
+        step: &StepGuard,
+        cancel: &CancellationToken,
+    ) -> Result<Backup, StoreError> {
+        let archive = self.finished()?;
+        self.read_back(&archive, step, cancel)?;
+        let _unpruned = self.job.lock_shared(PATIENCE)?;
+        let _names = self.job.lock_names()?;
+        let manifest = self.manifest(draft, archive)?;
+        for step in STEPS {
+            step(&self, &manifest)?;
+        }
+        let state = self.state(&manifest);
+        Ok(Backup { manifest, state, folder: self.job.folder.clone() })
+    }
+
+    /// Reads every byte, unpacks every byte, and compares the hash with that of what was written.
+    fn read_back(
+        &self,
+        written: &StoredFile,
+        step: &StepGuard,
+        cancel: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let path = self.archive_path();
+        let passed = |bytes| step.add(bytes);
+        let file = File::open(&path).at("open", &path)?;
+        let mut reader = Hashing::new(Watched::new(file, cancel, &passed));
+        archive::read_gzip(&mut reader, &mut |_, _| Ok(())).map_err(|e| broken_archive(&path, e))?;
+        // Nothing is left, or the archive would not have been read to its end.
+        let rest = reader.read(&mut [0]).at("read", &path)?;
+        let (_, size, sha256) = reader.finish();
+        if rest == 0 && size == written.size && sha256 == written.sha256 {
+            return Ok(());
+        }
+        Err(StoreError::ReadBack { path, written: written.sha256.clone(), read: sha256 })
+    }
+
+    fn manifest(&self, draft: Draft, archive: StoredFile) -> Result<Manifest, StoreError> {
+        // Every name that holds an ID counts, also of what is broken: nothing is ever written over.
+        let newest = self.job.names()?.iter().filter_map(|name| any_id(name)).max();
+        let id = BackupId::after(newest.as_ref(), self.now);
+        let name = format!("{}_{id}.tar.gz", archive_prefix(&draft.kind));
+        Ok(Manifest {
+            format: FORMAT,
+            id,
+            job: self.job.job.clone(),
+            kind: draft.kind,
+            run: self.run,
+            created: draft.created,
+            tool: draft.tool,
+            layout: Layout::Archive,
+            source: draft.source,
+            files: vec![StoredFile { name, ..archive }],
+            content_bytes: draft.content_bytes,
+            damaged: draft.damaged,
+            contents: draft.contents,
+        })
+    }
+
+    fn note_intent(&self, manifest: &Manifest) -> Result<(), StoreError> {
+        let path = self.dir().join(INTENT);
+        let intent = Intent { id: manifest.id.clone(), archive: manifest.files[0].name.clone() };
+        let bytes = serde_json::to_vec(&intent).map_err(io::Error::from).at("write", &path)?;
+        atomic::replace(&path, &bytes, owner::FILE_MODE).at("write", &path)?;
+        atomic::sync_folder(&self.job.folder).at("sync", &self.job.folder)
+    }
+
+    fn place_archive(&self, manifest: &Manifest) -> Result<(), StoreError> {
+        let to = self.job.folder.join(&manifest.files[0].name);
+        atomic::rename_new(&self.archive_path(), &to).at("publish", &to)
+    }
+
+    fn place_state(&self, manifest: &Manifest) -> Result<(), StoreError> {
+        self.job.write_state(&manifest.id, &self.state(manifest))
+    }
+
+    fn place_manifest(&self, manifest: &Manifest) -> Result<(), StoreError> {
+        let path = self.job.manifest_path(&manifest.id);
+        let bytes = manifest.sealed().map_err(io::Error::from).at("write", &path)?;
+        atomic::create(&path, &bytes, owner::FILE_MODE).at("publish", &path)
+    }
+
+    fn state(&self, manifest: &Manifest) -> BackupState {
+        let verified = Verified { when: self.now, how: How::Published, problem: None };
+        let verified = manifest.files.iter().map(|f| (f.name.clone(), verified.clone())).collect();
+        BackupState { verified, ..BackupState::default() }
+    }
+}
+
+impl JobStore {
+    /// Takes back what an unfinished publication of the run in `dir` has placed. Leaves a finished one alone.
+    pub(super) fn settle(&self, dir: &Path) -> Result<(), StoreError> {
+        let Ok(bytes) = fs::read(dir.join(INTENT)) else { return Ok(()) };
+        let Ok(intent) = serde_json::from_slice::<Intent>(&bytes) else { return Ok(()) };
+        // Until we hold this, somebody else may be publishing under the name that we did not get to use.
+        let _names = self.lock_names()?;
+        self.settle_locked(&intent)
+    }
+
+    fn settle_locked(&self, intent: &Intent) -> Result<(), StoreError> {
+        if self.manifest_path(&intent.id).exists() || super::list::archive_id(&intent.archive).is_none() {
+            return Ok(());
+        }
+        for path in [self.folder.join(&intent.archive), self.state_path(&intent.id)] {
+            atomic::remove_if_there(&path).at("remove", &path)?;
+        }
+        atomic::sync_folder(&self.folder).at("sync", &self.folder)
+    }
+}
+
+/// `prometheus-snapshot` is in `snapshot_….tar.gz`; other kinds are in files of their first word.
+fn archive_prefix(kind: &str) -> &str {
+    match kind.split('-').next().unwrap_or_default() {
+        "prometheus" => "snapshot",
+        first if !first.is_empty() && first.bytes().all(|b| b.is_ascii_lowercase()) => first,
+        _ => "backup",
+    }
+}
+
+fn broken_archive(path: &Path, source: archive::ArchiveError) -> StoreError {
+    match source {
+        archive::ArchiveError::Cancelled => StoreError::Cancelled,
+        source => StoreError::Archive { path: path.to_owned(), source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Progress;
+    use crate::store::testing;
+    use std::os::unix::fs::FileExt as _;
+    use ulid::Ulid;
+
+    #[test]
+    fn a_published_backup_is_listed_as_it_was_returned_and_counts_as_verified() {
+        let (_dir, job) = testing::job();
+        let backup = testing::backup(&job, 0);
+        assert_eq!(job.list().unwrap().backups, std::slice::from_ref(&backup));
+        assert_eq!(backup.manifest.files[0].name, "snapshot_20261123T020000Z.tar.gz");
+        assert_eq!(backup.verified(), Some(testing::now()));
+        let names = job.names().unwrap();
+        assert_eq!(names.len(), 4, "{names:?}"); // lock, manifest, state, archive
+    }
+
+    #[test]
+    fn ids_increase_when_the_clock_stands_or_goes_back() {
+        let (_dir, job) = testing::job();
+        let ids = [0, 0, -60, 1].map(|s| testing::backup(&job, s).id().to_string());
+        assert_eq!(ids, ["20261123T020000Z", "20261123T020000Z-2", "20261123T020000Z-3", "20261123T020001Z"]);
+    }
+
+    #[test]
+    fn a_crash_before_any_step_leaves_the_listing_consistent_and_the_next_run_cleans_up() {
+        for done in 0..=STEPS.len() {
+            let (_dir, job) = testing::job();
+            let old = testing::backup(&job, 0);
+            let pending = testing::written(&job, 1);
+            let manifest = pending.manifest(testing::draft(1), pending.finished().unwrap()).unwrap();
+            for step in STEPS.iter().take(done) {
+                step(&pending, &manifest).unwrap();
+            }
+            pending.crash();
+            let published = usize::from(done == STEPS.len());
+            let listing = job.list().unwrap();
+            assert_eq!((listing.backups.len(), listing.broken), (1 + published, vec![]), "{done} steps");
+            let next = testing::backup(&job, 1);
+            let listing = job.list().unwrap();
+            assert_eq!((listing.backups.len(), listing.broken), (2 + published, vec![]), "{done} steps");
+            assert_eq!(job.names().unwrap().len(), 1 + 3 * (2 + published), "{done} steps");
+            assert!(old.id() < next.id());
+        }
+    }
+
+    #[test]
+    fn a_failed_publication_takes_itself_back() {
+        for done in 0..STEPS.len() {
+            let (_dir, job) = testing::job();
+            let pending = testing::written(&job, 1);
+            let manifest = pending.manifest(testing::draft(1), pending.finished().unwrap()).unwrap();
+            for step in STEPS.iter().take(done) {
+                step(&pending, &manifest).unwrap();
+            }
+            drop(pending);
+            assert_eq!(job.names().unwrap(), [".lock"], "{done} steps");
+        }
+    }
+
+    #[test]
+    fn an_archive_that_reads_back_differently_is_not_published() {
+        let (_dir, job) = testing::job();
+        let size = testing::written(&job, 0).finished().unwrap().size;
+        for at in (0..size).step_by(97) {
+            let pending = testing::written(&job, 0);
+            let path = pending.archive_path();
+            let byte = fs::read(&path).unwrap()[usize::try_from(at).unwrap()];
+            File::options().write(true).open(&path).unwrap().write_at(&[byte ^ 4], at).unwrap();
+            assert!(testing::publish(pending, 0).is_err(), "byte {at}");
+        }
+        assert_eq!(job.names().unwrap(), [".lock"]);
+    }
+
+    #[test]
+    fn a_cancelled_publication_publishes_nothing() {
+        let (_dir, job) = testing::job();
+        let cancel = CancellationToken::new();
+        cancel.cancel();
+        let step = Progress::silent().step("publish", None);
+        let published = testing::written(&job, 0).publish(testing::draft(0), &step, &cancel);
+        assert!(matches!(published, Err(StoreError::Cancelled)));
+        assert_eq!(job.names().unwrap(), [".lock"]);
+    }
+
+    #[test]
+    fn concurrent_publications_get_different_ids() {
+        let (_dir, job) = testing::job();
+        std::thread::scope(|scope| {
+            for n in 0..6 {
+                let job = &job;
+                scope.spawn(move || {
+                    let pending = testing::written_by(job, Ulid::from_parts(9, n), 0);
+                    testing::publish(pending, 0).unwrap();
+                });
+            }
+        });
+        let listing = job.list().unwrap();
+        assert_eq!((listing.backups.len(), listing.broken), (6, vec![]));
+    }
+
+    #[test]
+    fn archives_are_named_after_their_kind() {
+        let names = ["prometheus-snapshot", "grafana-export", "sqlite-backup", "../x"].map(archive_prefix);
+        assert_eq!(names, ["snapshot", "grafana", "sqlite", "backup"]);
+    }
+
+    /// The block of docs/FORMAT.md that restores a backup without this program.
+    fn by_hand(job: &JobStore, backup: &Backup, target: &Path) -> std::process::Output {
+        let text = include_str!("../../docs/FORMAT.md");
+        let block = text.split("```sh restore-by-hand\n").nth(1).unwrap().split("\n```").next().unwrap();
+        std::process::Command::new("sh")
+            .args(["-c", block])
+            .env("MANIFEST", job.manifest_path(backup.id()))
+            .env("TARGET", target)
+            .output()
+            .unwrap()
+    }
+
+    #[test]
+    fn the_documented_restore_by_hand_restores_a_backup_and_refuses_a_damaged_one() {
+        let (dir, job) = testing::job();
+        let backup = testing::backup(&job, 0);
+        let target = dir.path().join("target");
+        let output = by_hand(&job, &backup, &target);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(fs::read(target.join("block/meta.json")).unwrap(), b"abc");
+
+        let archive = backup.path_of(&backup.manifest.files[0]);
+        let good = fs::read(&archive).unwrap();
+        let mut bad = good.clone();
+        bad[30] ^= 1;
+        atomic::replace(&archive, &bad, 0o640).unwrap();
+        assert!(!by_hand(&job, &backup, &dir.path().join("bad file")).status.success());
+        atomic::replace(&archive, &good, 0o640).unwrap();
+        let manifest = fs::read_to_string(job.manifest_path(backup.id())).unwrap();
+        let changed = manifest.replace("\"main\"", "\"main2\"");
+        atomic::replace(&job.manifest_path(backup.id()), changed.as_bytes(), 0o640).unwrap();
+        assert!(!by_hand(&job, &backup, &dir.path().join("bad manifest")).status.success());
+        assert!(!dir.path().join("bad file").exists() && !dir.path().join("bad manifest").exists());
+    }
+}

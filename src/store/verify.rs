@@ -1,0 +1,250 @@
+//! Reading stored files back. A file is as good as its last reading, and every file gets one in time.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use super::archive::Watched;
+use super::digest::Hashing;
+use super::error::{At as _, StoreError};
+use super::{Backup, BackupId, How, JobStore, StoredFile, Verified};
+use crate::progress::StepGuard;
+
+/// What came of reading the files of a backup back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Each file.
+    pub files: Vec<CheckedFile>,
+    /// Why it could not be noted in the store, where it could not: a store mounted read-only can be verified.
+    pub unrecorded: Option<String>,
+}
+
+/// A file that was read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedFile {
+    /// The file.
+    pub file: StoredFile,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+}
+
+impl VerifyReport {
+    /// Every file is what its manifest says.
+    pub fn is_good(&self) -> bool {
+        self.files.iter().all(|file| file.problem.is_none())
+    }
+}
+
+impl Backup {
+    /// Reads one file and compares its hash. `Ok(Some(problem))` if it is not the file it should be.
+    pub fn check_file(
+        &self,
+        file: &StoredFile,
+        step: &StepGuard,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, StoreError> {
+        let path = self.path_of(file);
+        match hash(&path, step, cancel) {
+            Ok((size, _)) if size != file.size => {
+                Ok(Some(format!("it has {size} bytes instead of {}", file.size)))
+            }
+            Ok((_, sha256)) if sha256 != file.sha256 => Ok(Some(format!("its SHA-256 is {sha256}"))),
+            Ok(_) => Ok(None),
+            Err(_) if cancel.is_cancelled() => Err(StoreError::Cancelled),
+            Err(e) if says_that_the_file_is_bad(&e) => Ok(Some(format!("it cannot be read: {e}"))),
+            Err(e) => Err(e).at("read", &path),
+        }
+    }
+}
+
+impl JobStore {
+    /// Reads all files of a backup, compares their hashes and notes what came of it.
+    pub fn verify(
+        &self,
+        backup: &Backup,
+        now: Timestamp,
+        step: &StepGuard,
+        cancel: &CancellationToken,
+    ) -> Result<VerifyReport, StoreError> {
+        let mut report = VerifyReport { files: Vec::new(), unrecorded: None };
+        for file in &backup.manifest.files {
+            let problem = backup.check_file(file, step, cancel)?;
+            let verified = Verified { when: now, how: How::Hash, problem: problem.clone() };
+            let noted = self.note_verified(backup.id(), &file.name, verified);
+            report.unrecorded = report.unrecorded.or(noted.err().map(|e| e.to_string()));
+            report.files.push(CheckedFile { file: file.clone(), problem });
+        }
+        Ok(report)
+    }
+
+    /// The files that were not read back for longer than `within`, the longest unread first.
+    pub fn due_for_verification(
+        &self,
+        within: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<(BackupId, StoredFile)>, StoreError> {
+        self.due(within, Duration::ZERO, now)
+    }
+
+    /// The share of one run of a job that runs about `every` so often: reading it each time, no file stays unread for
+    /// `within`, and no run has to read everything. The longest unread first.
+    pub fn verification_share(
+        &self,
+        within: Duration,
+        every: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<(BackupId, StoredFile)>, StoreError> {
+        self.due(within, every, now)
+    }
+
+    fn due(
+        &self,
+        within: Duration,
+        every: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<(BackupId, StoredFile)>, StoreError> {
+        let mut files = Vec::new();
+        for backup in self.list()?.backups {
+            for file in &backup.manifest.files {
+                let last = backup.state.verified.get(&file.name).map(|verified| verified.when);
+                // Read in the future: the clock was wrong then or is now, so that says nothing.
+                files.push((last.filter(|last| *last <= now), backup.id().clone(), file.clone()));
+            }
+        }
+        files.sort_by(|a, b| (a.0, &a.1, &a.2.name).cmp(&(b.0, &b.1, &b.2.name)));
+        let total: u64 = files.iter().map(|(_, _, file)| file.size).sum();
+        let share = share_of(total, within, every);
+        let mut taken = 0;
+        let due = files.into_iter().take_while(|(last, _, file)| {
+            let late = last.is_none_or(|last| is_late(last, within, every, now));
+            let take = late || taken < share;
+            taken += file.size;
+            take
+        });
+        Ok(due.map(|(_, id, file)| (id, file)).collect())
+    }
+}
+
+/// It would be unread for longer than `within` before the next run.
+fn is_late(last: Timestamp, within: Duration, every: Duration, now: Timestamp) -> bool {
+    let age = now
+        .duration_since(last)
+        .saturating_add(SignedDuration::try_from(every).unwrap_or(SignedDuration::MAX));
+    age > SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX)
+}
+
+/// Bytes of `total` to read now, so that all are read in `within`.
+fn share_of(total: u64, within: Duration, every: Duration) -> u64 {
+    let product = u128::from(total) * every.as_millis();
+    u64::try_from(product.div_ceil(within.as_millis().max(1))).unwrap_or(u64::MAX)
+}
+
+fn hash(path: &Path, step: &StepGuard, cancel: &CancellationToken) -> io::Result<(u64, String)> {
+    let file = File::open(path)?;
+    // So that the disk is read and not our memory of it. It is only advice.
+    let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    let passed = |bytes| step.add(bytes);
+    let mut reader = Hashing::new(Watched::new(file, cancel, &passed));
+    let mut buffer = vec![0; 1 << 17];
+    while reader.read(&mut buffer)? > 0 {}
+    let (_, size, sha256) = reader.finish();
+    Ok((size, sha256))
+}
+
+/// The file itself is bad, and not our right to read it or the memory we have.
+fn says_that_the_file_is_bad(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Progress;
+    use crate::store::testing;
+    use std::os::unix::fs::FileExt as _;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn verify(job: &JobStore, backup: &Backup, seconds: i64) -> Result<VerifyReport, StoreError> {
+        let step = Progress::silent().step("verify", None);
+        job.verify(backup, testing::at(seconds), &step, &CancellationToken::new())
+    }
+
+    #[test]
+    fn a_good_backup_is_noted_as_read() {
+        let (_dir, job) = testing::job();
+        let backup = testing::backup(&job, 0);
+        assert!(verify(&job, &backup, 50).unwrap().is_good());
+        let listed = job.get(backup.id()).unwrap();
+        assert_eq!((listed.verified(), listed.is_good()), (Some(testing::at(50)), true));
+    }
+
+    #[test]
+    fn a_changed_byte_makes_it_a_bad_one_until_the_file_is_right_again() {
+        let (_dir, job) = testing::job();
+        let backup = testing::backup(&job, 0);
+        let file =
+            File::options().read(true).write(true).open(backup.path_of(&backup.manifest.files[0])).unwrap();
+        let mut byte = [0];
+        file.read_at(&mut byte, 40).unwrap();
+        file.write_at(&[byte[0] ^ 1], 40).unwrap();
+        assert!(!verify(&job, &backup, 50).unwrap().is_good());
+        assert!(!job.get(backup.id()).unwrap().is_good());
+        file.write_at(&byte, 40).unwrap();
+        assert!(verify(&job, &backup, 60).unwrap().is_good());
+        assert!(job.get(backup.id()).unwrap().is_good());
+    }
+
+    #[test]
+    fn a_missing_file_is_a_problem_and_a_cancelled_check_is_not() {
+        let (_dir, job) = testing::job();
+        let backup = testing::backup(&job, 0);
+        let cancel = CancellationToken::new();
+        cancel.cancel();
+        let step = Progress::silent().step("verify", None);
+        let cancelled = job.verify(&backup, testing::now(), &step, &cancel);
+        assert!(matches!(cancelled, Err(StoreError::Cancelled)));
+        std::fs::remove_file(backup.path_of(&backup.manifest.files[0])).unwrap();
+        let report = verify(&job, &backup, 1).unwrap();
+        assert!(report.files[0].problem.as_ref().unwrap().contains("cannot be read"), "{report:?}");
+    }
+
+    #[test]
+    fn files_are_due_when_they_were_not_read_for_long_and_the_longest_unread_comes_first() {
+        let (_dir, job) = testing::job();
+        let made = [0, 100, 200].map(|s| testing::backup(&job, s));
+        let due = |now: i64| -> Vec<BackupId> {
+            let due = job.due_for_verification(DAY, testing::at(now)).unwrap();
+            due.into_iter().map(|(id, _)| id).collect()
+        };
+        let day = 86_400;
+        assert_eq!(due(300), []);
+        assert_eq!(due(day + 101), [made[0].id().clone(), made[1].id().clone()]);
+        verify(&job, &made[0], day).unwrap();
+        assert_eq!(due(day + 201), [made[1].id().clone(), made[2].id().clone()]);
+        assert_eq!(due(-50).len(), 3); // all were read in the future: that says nothing
+    }
+
+    #[test]
+    fn reading_a_share_in_every_run_reads_everything_in_time_and_never_everything_at_once() {
+        let (_dir, job) = testing::job();
+        let made: Vec<Backup> = (0..6).map(|s| testing::backup(&job, s)).collect();
+        let (day, mut most) = (86_400, 0);
+        for run in 1..=12 {
+            let now = run * day;
+            let share = job.verification_share(DAY * 3, DAY, testing::at(now)).unwrap();
+            most = most.max(share.len());
+            for (id, _) in share {
+                verify(&job, made.iter().find(|b| *b.id() == id).unwrap(), now).unwrap();
+            }
+            let unread = job.due_for_verification(DAY * 3, testing::at(now + day - 1)).unwrap();
+            assert_eq!(unread, [], "after run {run}");
+        }
+        assert!(most <= 3, "{most}");
+    }
+}
