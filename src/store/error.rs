@@ -61,7 +61,7 @@ pub enum StoreError {
         problem: String,
     },
     /// An archive could not be written or read.
-    #[error("Archive {}", path.display())]
+    #[error("Could not use the archive {}", path.display())]
     Archive {
         /// The archive.
         path: PathBuf,

@@ -233,6 +233,7 @@ fn with_source(error: &StoreError) -> String {
 mod tests {
     use super::*;
     use crate::store::{atomic, testing};
+    use tokio_util::sync::CancellationToken;
 
     #[test]
     fn backups_come_oldest_first_and_a_job_without_a_folder_has_none() {
@@ -294,5 +295,28 @@ mod tests {
             (at(-1), at(0), at(9), at(30)),
             (None, Some(made[0].id()), Some(made[0].id()), Some(made[1].id()))
         );
+    }
+
+    /// A store as the first release wrote it. It is never written again: what it holds must stay readable.
+    #[test]
+    fn backups_of_format_1_stay_readable() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1");
+        let job = crate::store::Store::open_to_read(&root).unwrap().job(&"prom".parse().unwrap());
+        let listing = job.list().unwrap();
+        assert_eq!((listing.backups.len(), listing.broken, listing.warnings), (1, vec![], vec![]));
+        let backup = &listing.backups[0];
+        assert!(backup.is_good() && backup.state.pinned);
+        assert_eq!(backup.verified(), Some(testing::now()));
+        let (step, cancel) =
+            (crate::progress::Progress::silent().step("check", None), CancellationToken::new());
+        assert_eq!(backup.check_file(&backup.manifest.files[0], &step, &cancel).unwrap(), None);
+        let mut paths = Vec::new();
+        let path = backup.path_of(&backup.manifest.files[0]);
+        crate::store::archive::open_archive(&path, &cancel, &mut |entry, _| {
+            paths.push(entry.path.clone());
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(paths, ["block/meta.json", "block/index"]);
     }
 }

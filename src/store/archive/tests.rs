@@ -366,6 +366,38 @@ fn a_visitor_that_hides_a_read_error_hides_nothing() {
         Ok(())
     });
     assert!(matches!(result, Err(ArchiveError::Truncated { at: 1000 })), "{result:?}");
+    // Nor does one that gives the error another name.
+    let result = read_tar(&tar[..1000], &mut |entry, content| {
+        io::copy(content, &mut io::sink()).map(drop).map_err(|e| ArchiveError::visit(&entry.path, e))
+    });
+    assert!(matches!(result, Err(ArchiveError::Truncated { at: 1000 })), "{result:?}");
+}
+
+/// Fails once and goes on as if nothing had been.
+struct Hiccup<'a> {
+    bytes: &'a [u8],
+    fails_at: Option<usize>,
+}
+
+impl Read for Hiccup<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.fails_at.take_if(|at| self.bytes.len() <= *at).is_some() {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        let n = buf.len().min(64);
+        self.bytes.read(&mut buf[..n])
+    }
+}
+
+#[test]
+fn an_error_of_the_source_is_told_even_if_the_source_goes_on() {
+    let tar = ended(&[&with_content(b'0', b"f", &[7; 2000])]);
+    let source = Hiccup { bytes: &tar, fails_at: Some(tar.len() - 1000) };
+    let result = read_tar(source, &mut |_, content| {
+        let _ = io::copy(content, &mut io::sink());
+        Ok(())
+    });
+    assert!(matches!(result, Err(ArchiveError::Read { .. })), "{result:?}");
 }
 
 proptest! {
