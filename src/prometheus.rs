@@ -3,4 +3,6 @@
 pub mod block;
 pub mod client;
 pub mod contents;
+pub mod folder;
 pub mod folder_op;
+pub mod restore;

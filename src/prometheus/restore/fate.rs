@@ -120,15 +120,15 @@ impl Fate {
 
 /// A block as its fate depends on it.
 #[derive(Debug, Clone, Copy)]
-pub struct Candidate<'a> {
+pub(super) struct Candidate<'a> {
     /// Its `meta.json`.
-    pub meta: &'a BlockMeta,
+    pub(super) meta: &'a BlockMeta,
     /// Bytes of its files.
-    pub bytes: u64,
+    pub(super) bytes: u64,
 }
 
 /// What becomes of each of `blocks`, which are all that will lie in the folder.
-pub fn fates(blocks: &[Candidate<'_>], retention: Retention, now: Timestamp) -> Vec<Fate> {
+pub(super) fn fates(blocks: &[Candidate<'_>], retention: Retention, now: Timestamp) -> Vec<Fate> {
     let newest = blocks.iter().map(|b| b.meta.max_time).max().unwrap_or_default();
     let too_much = too_much(blocks, retention.bytes);
     let fate = |(index, block): (usize, &Candidate<'_>)| {
@@ -194,7 +194,9 @@ mod tests {
 
     #[test]
     fn retention_is_read_as_prometheus_words_it() {
-        let is = |text, time_ms, bytes| assert_eq!(Retention::parse(text), Some(Retention { time_ms, bytes }), "{text}");
+        let is = |text, time_ms, bytes| {
+            assert_eq!(Retention::parse(text), Some(Retention { time_ms, bytes }), "{text}")
+        };
         is("15d", Some(15 * DAY_MS), None);
         is("1d12h", Some(36 * HOUR), None);
         is("2y", Some(730 * DAY_MS), None);

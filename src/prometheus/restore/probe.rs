@@ -9,7 +9,7 @@ use crate::prometheus::block::Probe;
 ///
 /// The window is one millisecond longer than the samples' span, because a range is open at its left end from
 /// Prometheus 3 on and closed before; a sample exactly one millisecond earlier does not occur in a scraped series.
-pub fn expression(probe: &Probe) -> String {
+pub(super) fn expression(probe: &Probe) -> String {
     let window = probe.last.saturating_sub(probe.first).saturating_add(1).max(1);
     let (sign, last) = (if probe.last < 0 { "-" } else { "" }, probe.last.unsigned_abs());
     format!(
@@ -22,7 +22,7 @@ pub fn expression(probe: &Probe) -> String {
 
 /// Matches the series with exactly these labels, and those that have more. The name is quoted like every other
 /// value: before Prometheus 3 a name outside `[a-zA-Z_:]…` cannot stand before the brace.
-pub fn selector(labels: &BTreeMap<String, String>) -> String {
+pub(super) fn selector(labels: &BTreeMap<String, String>) -> String {
     let mut text = String::from("{");
     for (index, (name, value)) in labels.iter().enumerate() {
         if index > 0 {
@@ -67,7 +67,7 @@ fn quote(value: &str, text: &mut String) {
 }
 
 /// The series for a person: `up{instance="a:1",job="b"}`.
-pub fn shown(labels: &BTreeMap<String, String>) -> String {
+pub(super) fn shown(labels: &BTreeMap<String, String>) -> String {
     let mut rest = labels.clone();
     let name = rest.remove("__name__").unwrap_or_default();
     if rest.is_empty() && !name.is_empty() { name } else { format!("{name}{}", selector(&rest)) }
@@ -90,8 +90,7 @@ mod tests {
             last: 1_700_000_060_005,
             samples: 5,
         };
-        let expected =
-            r#"count_over_time({__name__="up",job="a\"b\\c\nd"}[60006ms] @ 1700000060.005)"#;
+        let expected = r#"count_over_time({__name__="up",job="a\"b\\c\nd"}[60006ms] @ 1700000060.005)"#;
         assert_eq!(expression(&probe), expected);
     }
 

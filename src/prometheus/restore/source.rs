@@ -77,7 +77,7 @@ impl RestoreSource {
     pub fn of_backup(backup: &Backup) -> Result<Self, SourceError> {
         let manifest = &backup.manifest;
         let title = format!("{}/{}", manifest.job, manifest.id);
-        if manifest.kind != crate::prometheus::KIND {
+        if manifest.kind != super::KIND {
             return Err(SourceError::OtherKind { title, kind: manifest.kind.clone() });
         }
         let contents: SnapshotContents = serde_json::from_value(manifest.contents.clone())
@@ -88,7 +88,9 @@ impl RestoreSource {
         };
         let mut notes = Vec::new();
         if contents.skip_head {
-            notes.push("The backup was made without the head: the last hours before it are missing".to_owned());
+            notes.push(
+                "The backup was made without the head: the last hours before it are missing".to_owned(),
+            );
         }
         for (file, problem) in backup.problems() {
             notes.push(format!("{} was bad when it was last read: {problem}", file.name));
@@ -125,6 +127,12 @@ impl RestoreSource {
             Some(manifest) => Self::of_backup(&backup(&manifest)?),
             None => scan::archive(path, reading),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(blocks: Vec<BlockReport>) -> Self {
+        let (title, origin, data) = ("job/1".to_owned(), Source::default(), Data::Folder(PathBuf::new()));
+        Self { title, created: None, origin, blocks, notes: Vec::new(), data }
     }
 
     /// The blocks that can be put in place.

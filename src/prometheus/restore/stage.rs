@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use tokio_util::sync::CancellationToken;
 
+use super::chain;
 use super::error::SourceError;
 use super::source::{BlockFile, RestoreSource};
 use crate::progress::StepGuard;
@@ -36,7 +37,7 @@ impl Failure {
     }
 
     fn text(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(crate::prometheus::restore::chain)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|error| chain(error))
     }
 }
 
@@ -176,7 +177,8 @@ pub(super) fn differences(promised: &[BlockReport], staged: &[BlockReport]) -> V
         };
         differences.extend(found.damage.iter().map(|damage| format!("block {}: {damage}", promise.name)));
         if found.is_good() && found.meta != promise.meta {
-            differences.push(format!("block {}: its meta.json is not the one that was promised", promise.name));
+            differences
+                .push(format!("block {}: its meta.json is not the one that was promised", promise.name));
         }
     }
     let known: BTreeSet<&str> = promised.iter().map(|b| b.name.as_str()).collect();

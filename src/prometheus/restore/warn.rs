@@ -16,7 +16,9 @@ pub enum Warning {
     /// The retention deletes blocks at the start.
     #[error(
         "Prometheus's retention ({retention}) deletes {} as soon as it starts: {}. To keep {}, raise --storage.tsdb.retention.time or --storage.tsdb.retention.size first",
-        count(blocks), list(blocks), them(blocks)
+        count(blocks),
+        list(blocks),
+        them(blocks)
     )]
     RetentionAtStart {
         /// As Prometheus words it.
@@ -27,7 +29,9 @@ pub enum Warning {
     /// The retention deletes blocks some hours later.
     #[error(
         "Prometheus's retention ({retention}) deletes {} when it makes its first block of new samples, about 3 h after the start: {}. To keep {}, raise --storage.tsdb.retention.time first",
-        count(blocks), list(blocks), them(blocks)
+        count(blocks),
+        list(blocks),
+        them(blocks)
     )]
     RetentionSoon {
         /// As Prometheus words it.
@@ -36,19 +40,29 @@ pub enum Warning {
         blocks: Vec<String>,
     },
     /// Nobody knows the retention.
-    #[error("Prometheus does not answer, so its retention is taken to be {retention}; blocks older than its real one are deleted after the start")]
+    #[error(
+        "Prometheus does not answer, so its retention is taken to be {retention}; blocks older than its real one are deleted after the start"
+    )]
     RetentionAssumed {
         /// What is assumed.
         retention: String,
     },
     /// Blocks whose samples are in other blocks of the backup too.
-    #[error("Prometheus deletes {} whose samples other restored blocks hold: {}. Nothing is lost by that", count(blocks), list(blocks))]
+    #[error(
+        "Prometheus deletes {} whose samples other restored blocks hold: {}. Nothing is lost by that",
+        count(blocks),
+        list(blocks)
+    )]
     Superseded {
         /// Which.
         blocks: Vec<String>,
     },
     /// Blocks whose samples were all deleted.
-    #[error("Prometheus deletes {} whose samples were all deleted before the backup: {}", count(blocks), list(blocks))]
+    #[error(
+        "Prometheus deletes {} whose samples were all deleted before the backup: {}",
+        count(blocks),
+        list(blocks)
+    )]
     Emptied {
         /// Which.
         blocks: Vec<String>,
@@ -70,13 +84,17 @@ pub enum Warning {
         backup: String,
     },
     /// Overlapping blocks and a server that cannot load them.
-    #[error("Prometheus {server} does not start on blocks that overlap, and some of the backup do: start it with --storage.tsdb.allow-overlapping-blocks")]
+    #[error(
+        "Prometheus {server} does not start on blocks that overlap, and some of the backup do: start it with --storage.tsdb.allow-overlapping-blocks"
+    )]
     Overlap {
         /// The server's version.
         server: String,
     },
     /// No way to stop and start it.
-    #[error("Nothing in jobs.toml says how to stop and start this Prometheus: start it by hand after the restore, then run restore --resume to prove it")]
+    #[error(
+        "Nothing in jobs.toml says how to stop and start this Prometheus: start it by hand after the restore, then run restore --resume to prove it"
+    )]
     NotControlled,
     /// Something about the source.
     #[error("{text}")]
