@@ -27,6 +27,33 @@ pub enum Outcome {
     Interrupted,
 }
 
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Done, Self::Warned, Self::Failed, Self::Skipped, Self::Interrupted];
+
+    /// The word it is stored and shown as.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Warned => "warned",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// The inverse of [`Outcome::word`].
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.word() == word)
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.word())
+    }
+}
+
 /// What a run is given. Nothing below the runner knows what triggered it.
 #[derive(Clone)]
 pub struct RunContext {
@@ -47,7 +74,7 @@ pub struct RunContext {
 }
 
 /// What a run that was not a failure brought.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobOutput {
     /// One line for people: `8 blocks, 3 840 000 samples, 12.1 MiB`.
     pub summary: String,
@@ -55,4 +82,10 @@ pub struct JobOutput {
     pub backup: Option<BackupId>,
     /// Its stored size in bytes.
     pub bytes: Option<u64>,
+    /// What was verified, one line each: `every stored byte was read back and matches its SHA-256`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verified: Vec<String>,
+    /// What nobody looked at, one line each: a reader should not take it for verified.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unverified: Vec<String>,
 }

@@ -4,12 +4,28 @@
 //! value: on the host it is performed directly, for a container the same code performs it in a helper container
 //! that runs this very binary (`watchkeeper folder-op`), with the value as JSON in and the reply as JSON out.
 
+mod error;
+mod exchange;
+mod files;
+mod inspect;
+mod journal;
+mod restore;
+mod serve;
+mod shim;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::block::{BlockMeta, BlockReport};
-use crate::store::manifest::Owner;
+use crate::store::Owner;
+use error::FolderOpError;
+pub use serve::serve;
 
 /// One operation on a data folder. Each can be repeated: a second time finds nothing left to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -171,6 +187,32 @@ pub struct FolderFailure {
     pub reason: String,
     /// What to do about it.
     pub hint: Option<String>,
+}
+
+/// Performs an operation on the data folder `root`. `on_bytes` is told what was read, piece by piece.
+pub fn perform(
+    root: &Path,
+    op: &FolderOp,
+    on_bytes: &mut dyn FnMut(u64),
+    cancel: &CancellationToken,
+) -> FolderReply {
+    let state = |state| FolderReply::Restore(state);
+    let done = match op {
+        FolderOp::Inspect => inspect::folder(root).map(FolderReply::Folder),
+        FolderOp::RemoveSnapshot { name } => {
+            inspect::remove_snapshot(root, name).and_then(|()| inspect::folder(root)).map(FolderReply::Folder)
+        }
+        FolderOp::Prepare { note } => restore::prepare(root, note).map(state),
+        FolderOp::CheckStaged { restore } => restore::check_staged(root, *restore, on_bytes, cancel)
+            .map(|blocks| FolderReply::Staged { blocks }),
+        FolderOp::Swap { restore } => restore::swap(root, *restore).map(state),
+        FolderOp::Accept { restore } => restore::accept(root, *restore).map(state),
+        FolderOp::Undo { restore } => restore::undo(root, *restore).map(state),
+        FolderOp::Discard { restore } => {
+            restore::discard(root, *restore).and_then(|()| inspect::folder(root)).map(FolderReply::Folder)
+        }
+    };
+    done.unwrap_or_else(|error: FolderOpError| FolderReply::Failed(error.into()))
 }
 
 /// Where the new data of a restore are put, relative to the data folder. `Prepare` makes it.

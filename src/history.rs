@@ -1,0 +1,231 @@
+//! What happened: every run with its steps, warnings, attempts and last log lines, in `<state_dir>/history.db`.
+//!
+//! A run's row is there, as *running*, before its work begins, and is closed when it ends; both are on the disk when
+//! the call returns (`synchronous=FULL`). So a run that was cut off is never lost: it is found as a running row
+//! whose job lock is free, and becomes *interrupted*. A row's age says nothing and is never asked.
+//!
+//! A slot is unique per job: it cannot be run twice, whatever the clock or a second process does.
+//!
+//! The calls block. Async callers use `spawn_blocking`.
+
+mod error;
+mod record;
+mod rows;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+
+pub use error::HistoryError;
+pub use record::{Attempt, Cause, LogLine, NewRun, RunReport};
+
+use crate::config::values::JobName;
+use crate::jobs::Outcome;
+use crate::state_dir;
+
+/// The file's name in the `state_dir`.
+pub const FILE: &str = "history.db";
+
+/// How long a statement waits for another process's.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// The history of one `state_dir`. Shared by threads and, as the file is, by processes.
+pub struct History {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only this job's.
+    pub job: Option<JobName>,
+    /// Only those that failed or were interrupted.
+    pub failed: bool,
+    /// At most so many, the newest first.
+    pub limit: Option<u32>,
+}
+
+impl History {
+    /// Opens the history, made where it is missing.
+    pub fn open(state_dir: &Path) -> Result<Self, HistoryError> {
+        state_dir::folder(state_dir, false)?;
+        let path = state_dir.join(FILE);
+        // Made here and not by SQLite, so that it has the right owner before SQLite copies that to -wal and -shm.
+        drop(state_dir::file(&path)?);
+        Self::connect(path)
+    }
+
+    /// Opens the history if there is one: for commands that only look, and should leave nothing behind.
+    pub fn open_existing(state_dir: &Path) -> Result<Option<Self>, HistoryError> {
+        let path = state_dir.join(FILE);
+        if path.exists() { Self::connect(path).map(Some) } else { Ok(None) }
+    }
+
+    fn connect(path: PathBuf) -> Result<Self, HistoryError> {
+        let mut connection = Connection::open(&path).map_err(|e| failure(&path, "open", e))?;
+        let version = prepare(&mut connection).map_err(|e| failure(&path, "open", e))?;
+        if version > schema::current() {
+            return Err(HistoryError::Newer { path, found: version, known: schema::current() });
+        }
+        Ok(Self { path, connection: Mutex::new(connection) })
+    }
+
+    /// Notes that a run begins.
+    pub fn start(&self, new: &NewRun) -> Result<(), HistoryError> {
+        match (rows::insert(&self.lock(), new), new.cause.slot()) {
+            (Ok(_), _) => Ok(()),
+            (Err(e), Some(slot)) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                Err(HistoryError::SlotTaken { job: new.job.to_string(), slot })
+            }
+            (Err(e), _) => Err(self.failed("write", e)),
+        }
+    }
+
+    /// Notes how a run ended, with everything it told.
+    pub fn finish(&self, report: &RunReport) -> Result<(), HistoryError> {
+        close(&mut self.lock(), report).map_err(|e| self.failed("write", e))
+    }
+
+    /// The newest runs, without their steps and log lines.
+    pub fn recent(&self, filter: &Filter) -> Result<Vec<RunReport>, HistoryError> {
+        let sql = format!(
+            "SELECT {} FROM run WHERE (?1 IS NULL OR job = ?1) AND (NOT ?2 OR outcome IN ('failed', 'interrupted')) \
+             ORDER BY started DESC, id DESC LIMIT ?3",
+            rows::COLUMNS
+        );
+        let limit = filter.limit.map_or(-1, i64::from);
+        self.select(&sql, params![filter.job.as_ref().map(JobName::as_str), filter.failed, limit])
+    }
+
+    /// One run with all its details, by its ID or the beginning of it.
+    pub fn show(&self, text: &str) -> Result<RunReport, HistoryError> {
+        let prefix = text.to_ascii_uppercase();
+        let sql = format!("SELECT {} FROM run WHERE substr(id, 1, length(?1)) = ?1", rows::COLUMNS);
+        let mut found = if prefix.is_empty() { Vec::new() } else { self.select(&sql, params![prefix])? };
+        let count = found.len();
+        let Some(mut report) = found.pop() else {
+            return Err(HistoryError::UnknownRun { text: text.into() });
+        };
+        if count > 1 {
+            return Err(HistoryError::AmbiguousRun { text: text.into(), count });
+        }
+        rows::details(&self.lock(), &mut report).map_err(|e| self.failed("read", e))?;
+        Ok(report)
+    }
+
+    /// The newest run of each job that was not skipped, restores left out.
+    pub fn last_per_job(&self) -> Result<BTreeMap<JobName, RunReport>, HistoryError> {
+        let sql = format!(
+            "SELECT {0} FROM (SELECT {0}, row_number() OVER (PARTITION BY job ORDER BY started DESC, id DESC) AS nth \
+             FROM run WHERE outcome <> 'skipped' AND kind NOT LIKE '%-restore') WHERE nth = 1",
+            rows::COLUMNS
+        );
+        Ok(self.select(&sql, [])?.into_iter().map(|report| (report.job.clone(), report)).collect())
+    }
+
+    /// Turns every running row into an interrupted one unless `is_live` says that its job is being run right now.
+    /// Returns what was turned.
+    pub fn mark_interrupted(
+        &self,
+        now: Timestamp,
+        is_live: &dyn Fn(&JobName) -> bool,
+    ) -> Result<Vec<RunReport>, HistoryError> {
+        let sql = format!("SELECT {} FROM run WHERE outcome = 'running' ORDER BY started", rows::COLUMNS);
+        let mut cut = self.select(&sql, [])?;
+        cut.retain(|report| !is_live(&report.job));
+        for report in &mut cut {
+            report.finished = Some(now.max(report.started));
+            report.outcome = Some(Outcome::Interrupted);
+            report.reason = Some("the program ended while it ran".into());
+            // Only where it is running still: its process may have finished it since it was read.
+            let result = self.lock().execute(
+                "UPDATE run SET outcome = 'interrupted', finished = ?2, reason = ?3 WHERE id = ?1 AND outcome = 'running'",
+                params![report.run.to_string(), report.finished.map(Timestamp::as_millisecond), report.reason],
+            );
+            result.map_err(|e| self.failed("write", e))?;
+        }
+        Ok(cut)
+    }
+
+    /// Whether a run is noted as running: a partial folder of one that is not was left behind.
+    pub fn is_running(&self, run: ulid::Ulid) -> Result<bool, HistoryError> {
+        self.lock()
+            .query_row("SELECT outcome = 'running' FROM run WHERE id = ?1", [run.to_string()], |row| {
+                row.get(0)
+            })
+            .optional()
+            .map(|running| running.unwrap_or(false))
+            .map_err(|e| self.failed("read", e))
+    }
+
+    fn select(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<RunReport>, HistoryError> {
+        let raw = {
+            let connection = self.lock();
+            let mut statement = connection.prepare_cached(sql).map_err(|e| self.failed("read", e))?;
+            let rows = statement.query_map(params, rows::Raw::read).and_then(Iterator::collect);
+            rows.map_err(|e| self.failed("read", e))?
+        };
+        let understand = |raw: rows::Raw| {
+            let run = raw.id.clone();
+            raw.understand().map_err(|problem| HistoryError::Row { path: self.path.clone(), run, problem })
+        };
+        Vec::into_iter(raw).map(understand).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, doing: &'static str, source: rusqlite::Error) -> HistoryError {
+        failure(&self.path, doing, source)
+    }
+}
+
+fn close(connection: &mut Connection, report: &RunReport) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if rows::update(&transaction, report)? == 0 {
+        return Err(rusqlite::Error::QueryReturnedNoRows);
+    }
+    transaction.commit()
+}
+
+fn prepare(connection: &mut Connection) -> rusqlite::Result<u32> {
+    connection.busy_timeout(BUSY)?;
+    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > schema::current() {
+        return Ok(version);
+    }
+    use_wal(connection)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    schema::migrate(connection)
+}
+
+/// Switches the file to WAL. SQLite does not wait for its busy timeout here, so two first opens at once would make one
+/// of them fail.
+fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let mut tries = 100;
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
+            Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && tries > 0 => {
+                tries -= 1;
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn failure(path: &Path, doing: &'static str, source: rusqlite::Error) -> HistoryError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => HistoryError::Damaged { path, source },
+        _ => HistoryError::Sqlite { doing, path, source },
+    }
+}

@@ -1,0 +1,102 @@
+//! What can go wrong with the history.
+
+use std::path::PathBuf;
+
+use crate::state_dir::StateDirError;
+
+/// The history could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The file could not be made or opened.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// A statement failed.
+    #[error("Cannot {doing} the history {}", path.display())]
+    Sqlite {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A newer program wrote it.
+    #[error("The history {} is of version {found}, and this program knows {known}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The file's version.
+        found: u32,
+        /// The newest version this program knows.
+        known: u32,
+    },
+    /// The file is not a database, or a broken one.
+    #[error("The history {} is damaged", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A row does not hold what this program writes.
+    #[error("The history {} holds a run that cannot be read: {run}: {problem}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The run.
+        run: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The slot was run before, or is running.
+    #[error("The slot {slot} of job {job} was run before")]
+    SlotTaken {
+        /// The job.
+        job: String,
+        /// The slot.
+        slot: jiff::Timestamp,
+    },
+    /// No run is called that.
+    #[error("No run is called {text:?}")]
+    UnknownRun {
+        /// What was asked for.
+        text: String,
+    },
+    /// Several runs begin like that.
+    #[error("{count} runs begin with {text:?}")]
+    AmbiguousRun {
+        /// What was asked for.
+        text: String,
+        /// How many.
+        count: usize,
+    },
+}
+
+impl HistoryError {
+    /// The same may work a little later.
+    pub fn is_transient(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        matches!(self, Self::Sqlite { source, .. }
+            if matches!(source.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked)))
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::StateDir(error) => error.hint(),
+            Self::Newer { .. } => {
+                Some("use the newer watchkeeper that wrote it, or another `state_dir`".into())
+            }
+            Self::Damaged { path, .. } | Self::Row { path, .. } => Some(format!(
+                "stop watchkeeper and move {0}, {0}-wal and {0}-shm away: a new history begins, and no backup is lost by \
+                 that; `sqlite3 {0} .recover` may save the old runs",
+                path.display()
+            )),
+            Self::UnknownRun { .. } => Some("`watchkeeper history` lists the runs".into()),
+            Self::AmbiguousRun { .. } => Some("give more of its characters".into()),
+            Self::Sqlite { .. } | Self::SlotTaken { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What history keeps of a run.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use crate::config::values::JobName;
+use crate::jobs::{JobOutput, Outcome};
+use crate::progress::Step;
+
+/// Why a run was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "cause", content = "slot")]
+pub enum Cause {
+    /// A person asked for it.
+    Manual,
+    /// Its schedule said so at this slot.
+    Scheduled(Timestamp),
+    /// This slot was missed and is made up for.
+    CatchUp(Timestamp),
+}
+
+impl Cause {
+    /// One word, as it is stored and shown.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Scheduled(_) => "scheduled",
+            Self::CatchUp(_) => "catch-up",
+        }
+    }
+
+    /// The slot it stands for.
+    pub const fn slot(self) -> Option<Timestamp> {
+        match self {
+            Self::Manual => None,
+            Self::Scheduled(slot) | Self::CatchUp(slot) => Some(slot),
+        }
+    }
+
+    /// The inverse of [`Cause::word`] and [`Cause::slot`].
+    pub(super) fn from_parts(word: &str, slot: Option<Timestamp>) -> Option<Self> {
+        match (word, slot) {
+            ("manual", None) => Some(Self::Manual),
+            ("scheduled", Some(slot)) => Some(Self::Scheduled(slot)),
+            ("catch-up", Some(slot)) => Some(Self::CatchUp(slot)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// A run that begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRun {
+    /// Its identity.
+    pub run: Ulid,
+    /// The job.
+    pub job: JobName,
+    /// What it does: `prometheus-snapshot`, or `prometheus-restore` for a restore of the job's backups.
+    pub kind: String,
+    /// Why it began.
+    pub cause: Cause,
+    /// When it began.
+    pub started: Timestamp,
+}
+
+/// One attempt of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Counted from 1.
+    pub number: u32,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+    /// Why it failed; nothing where it did not.
+    pub error: Option<String>,
+}
+
+/// One line of the log of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was written.
+    pub at: Timestamp,
+    /// `ERROR`, `WARN`, `INFO`
+    pub level: String,
+    /// The message with its fields.
+    pub text: String,
+}
+
+/// A run, from what it was asked to do to what came of it: what the runner returns, history keeps and the report
+/// words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunReport {
+    /// Its identity.
+    pub run: Ulid,
+    /// The job.
+    pub job: JobName,
+    /// What it does.
+    pub kind: String,
+    /// Why it began, and for which slot.
+    #[serde(flatten)]
+    pub cause: Cause,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended; nothing while it runs.
+    pub finished: Option<Timestamp>,
+    /// How it ended; nothing while it runs.
+    pub outcome: Option<Outcome>,
+    /// Why it was not done, with all its causes.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// A restore failed and the data that were there before are not back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub data_not_back: bool,
+    /// What it brought.
+    pub output: Option<JobOutput>,
+    /// Its steps, in the order in which they ended.
+    pub steps: Vec<Step>,
+    /// What needs a look.
+    pub warnings: Vec<String>,
+    /// Every attempt.
+    pub attempts: Vec<Attempt>,
+    /// The last lines of its log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<LogLine>,
+}
+
+impl RunReport {
+    /// The report of a run that has just begun.
+    pub fn begun(new: &NewRun) -> Self {
+        Self {
+            run: new.run,
+            job: new.job.clone(),
+            kind: new.kind.clone(),
+            cause: new.cause,
+            started: new.started,
+            finished: None,
+            outcome: None,
+            reason: None,
+            hint: None,
+            data_not_back: false,
+            output: None,
+            steps: Vec::new(),
+            warnings: Vec::new(),
+            attempts: Vec::new(),
+            log: Vec::new(),
+        }
+    }
+
+    /// How long it took, in milliseconds; nothing while it runs.
+    pub fn millis(&self) -> Option<u64> {
+        let span = self.finished?.duration_since(self.started);
+        Some(u64::try_from(span.as_millis()).unwrap_or(0))
+    }
+}

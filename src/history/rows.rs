@@ -1,0 +1,213 @@
+//! Runs as rows: the one place that knows how a [`RunReport`] lies in the tables.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, Transaction, params};
+use ulid::Ulid;
+
+use super::record::{Attempt, Cause, LogLine, NewRun, RunReport};
+use crate::jobs::{JobOutput, Outcome};
+use crate::progress::Step;
+
+/// The columns of a run, in the order in which [`Raw::read`] reads them.
+pub(super) const COLUMNS: &str = "id, job, kind, cause, slot, started, finished, outcome, reason, hint, data_not_back, \
+                                  output";
+
+/// A row as it lies there, not yet understood.
+pub(super) struct Raw {
+    pub(super) id: String,
+    job: String,
+    kind: String,
+    cause: String,
+    slot: Option<i64>,
+    started: i64,
+    finished: Option<i64>,
+    outcome: String,
+    reason: Option<String>,
+    hint: Option<String>,
+    data_not_back: bool,
+    output: Option<String>,
+}
+
+impl Raw {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            job: row.get(1)?,
+            kind: row.get(2)?,
+            cause: row.get(3)?,
+            slot: row.get(4)?,
+            started: row.get(5)?,
+            finished: row.get(6)?,
+            outcome: row.get(7)?,
+            reason: row.get(8)?,
+            hint: row.get(9)?,
+            data_not_back: row.get(10)?,
+            output: row.get(11)?,
+        })
+    }
+
+    /// The run without its steps; an error says which column is not as this program writes it.
+    pub(super) fn understand(self) -> Result<RunReport, String> {
+        let slot = self.slot.map(time).transpose()?;
+        Ok(RunReport {
+            run: Ulid::from_string(&self.id).map_err(|e| format!("id: {e}"))?,
+            job: self.job.parse().map_err(|e| format!("job: {e}"))?,
+            kind: self.kind,
+            cause: Cause::from_parts(&self.cause, slot).ok_or_else(|| format!("cause: {}", self.cause))?,
+            started: time(self.started)?,
+            finished: self.finished.map(time).transpose()?,
+            outcome: outcome(&self.outcome)?,
+            reason: self.reason,
+            hint: self.hint,
+            data_not_back: self.data_not_back,
+            output: self.output.map(|text| output(&text)).transpose()?,
+            steps: Vec::new(),
+            warnings: Vec::new(),
+            attempts: Vec::new(),
+            log: Vec::new(),
+        })
+    }
+}
+
+/// Writes the row of a run that begins.
+pub(super) fn insert(connection: &Connection, new: &NewRun) -> rusqlite::Result<usize> {
+    connection.execute(
+        "INSERT INTO run (id, job, kind, cause, slot, started, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running')",
+        params![
+            new.run.to_string(),
+            new.job.as_str(),
+            new.kind,
+            new.cause.word(),
+            new.cause.slot().map(Timestamp::as_millisecond),
+            new.started.as_millisecond(),
+        ],
+    )
+}
+
+/// Writes all that is known at the end of a run.
+pub(super) fn update(transaction: &Transaction<'_>, report: &RunReport) -> rusqlite::Result<usize> {
+    let id = report.run.to_string();
+    let output = report.output.as_ref();
+    let changed = transaction.execute(
+        "UPDATE run SET finished = ?2, outcome = ?3, reason = ?4, hint = ?5, data_not_back = ?6, output = ?7, \
+         backup = ?8, bytes = ?9, attempts = ?10 WHERE id = ?1",
+        params![
+            id,
+            report.finished.map(Timestamp::as_millisecond),
+            word(report.outcome),
+            report.reason,
+            report.hint,
+            report.data_not_back,
+            output.and_then(|output| serde_json::to_string(output).ok()),
+            output.and_then(|output| output.backup.as_ref()).map(ToString::to_string),
+            output.and_then(|output| output.bytes).map(signed),
+            signed(report.attempts.len() as u64),
+        ],
+    )?;
+    for (position, step) in (0_i64..).zip(&report.steps) {
+        transaction.prepare_cached("INSERT INTO step VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
+            id,
+            position,
+            step.name,
+            signed(step.millis),
+            signed(step.bytes),
+            step.detail
+        ])?;
+    }
+    for (position, text) in (0_i64..).zip(&report.warnings) {
+        transaction
+            .prepare_cached("INSERT INTO warning VALUES (?1, ?2, ?3)")?
+            .execute(params![id, position, text])?;
+    }
+    for attempt in &report.attempts {
+        transaction.prepare_cached("INSERT INTO attempt VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            id,
+            attempt.number,
+            signed(attempt.millis),
+            attempt.error
+        ])?;
+    }
+    for (position, line) in (0_i64..).zip(&report.log) {
+        transaction.prepare_cached("INSERT INTO log_line VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
+            id,
+            position,
+            line.at.as_millisecond(),
+            line.level,
+            line.text
+        ])?;
+    }
+    Ok(changed)
+}
+
+/// Fills in the steps, warnings, attempts and log lines of a run.
+pub(super) fn details(connection: &Connection, report: &mut RunReport) -> rusqlite::Result<()> {
+    let id = report.run.to_string();
+    report.steps = all(
+        connection,
+        "SELECT name, millis, bytes, detail FROM step WHERE run = ?1 ORDER BY position",
+        &id,
+        |row| {
+            Ok(Step {
+                name: row.get(0)?,
+                millis: unsigned(row.get(1)?),
+                bytes: unsigned(row.get(2)?),
+                detail: row.get(3)?,
+            })
+        },
+    )?;
+    report.warnings =
+        all(connection, "SELECT text FROM warning WHERE run = ?1 ORDER BY position", &id, |row| row.get(0))?;
+    report.attempts = all(
+        connection,
+        "SELECT number, millis, error FROM attempt WHERE run = ?1 ORDER BY number",
+        &id,
+        |row| Ok(Attempt { number: row.get(0)?, millis: unsigned(row.get(1)?), error: row.get(2)? }),
+    )?;
+    report.log = all(
+        connection,
+        "SELECT at, level, text FROM log_line WHERE run = ?1 ORDER BY position",
+        &id,
+        |row| {
+            let at = Timestamp::from_millisecond(row.get(0)?).unwrap_or_default();
+            Ok(LogLine { at, level: row.get(1)?, text: row.get(2)? })
+        },
+    )?;
+    Ok(())
+}
+
+fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    id: &str,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection.prepare_cached(sql)?.query_map([id], read)?.collect()
+}
+
+fn word(outcome: Option<Outcome>) -> &'static str {
+    outcome.map_or("running", Outcome::word)
+}
+
+fn outcome(word: &str) -> Result<Option<Outcome>, String> {
+    match word {
+        "running" => Ok(None),
+        _ => Outcome::from_word(word).map(Some).ok_or_else(|| format!("outcome: {word}")),
+    }
+}
+
+fn output(text: &str) -> Result<JobOutput, String> {
+    serde_json::from_str(text).map_err(|e| format!("output: {e}"))
+}
+
+fn time(millis: i64) -> Result<Timestamp, String> {
+    Timestamp::from_millisecond(millis).map_err(|e| e.to_string())
+}
+
+// SQLite's integers are signed; a size or duration beyond 2^63 does not exist.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

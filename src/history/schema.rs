@@ -1,0 +1,91 @@
+//! The tables, and how an older file becomes a current one.
+//!
+//! `user_version` counts the migrations a file has seen. A migration is never edited once it was released; a new one is
+//! added to the end. Times are Unix milliseconds, so that they sort and compare as numbers.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// All migrations; the file's `user_version` is the number of those it has seen.
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE run (
+    id            TEXT    NOT NULL PRIMARY KEY,
+    job           TEXT    NOT NULL,
+    kind          TEXT    NOT NULL,
+    cause         TEXT    NOT NULL CHECK (cause IN ('manual', 'scheduled', 'catch-up')),
+    slot          INTEGER CHECK ((slot IS NULL) = (cause = 'manual')),
+    started       INTEGER NOT NULL,
+    finished      INTEGER,
+    outcome       TEXT    NOT NULL CHECK (outcome IN ('running', 'done', 'warned', 'failed', 'skipped', 'interrupted')),
+    reason        TEXT,
+    hint          TEXT,
+    data_not_back INTEGER NOT NULL DEFAULT 0,
+    output        TEXT,
+    backup        TEXT,
+    bytes         INTEGER,
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    CHECK ((finished IS NULL) = (outcome = 'running'))
+) STRICT;
+CREATE UNIQUE INDEX run_slot ON run (job, slot) WHERE slot IS NOT NULL;
+CREATE INDEX run_by_job ON run (job, started);
+CREATE INDEX run_by_start ON run (started);
+CREATE INDEX run_running ON run (outcome) WHERE outcome = 'running';
+CREATE TABLE step (
+    run      TEXT    NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    name     TEXT    NOT NULL,
+    millis   INTEGER NOT NULL,
+    bytes    INTEGER NOT NULL,
+    detail   TEXT,
+    PRIMARY KEY (run, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE warning (
+    run      TEXT    NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    text     TEXT    NOT NULL,
+    PRIMARY KEY (run, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE attempt (
+    run    TEXT    NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    millis INTEGER NOT NULL,
+    error  TEXT,
+    PRIMARY KEY (run, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE log_line (
+    run      TEXT    NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    at       INTEGER NOT NULL,
+    level    TEXT    NOT NULL,
+    text     TEXT    NOT NULL,
+    PRIMARY KEY (run, position)
+) STRICT, WITHOUT ROWID;
+"];
+
+/// The version this program writes.
+pub(super) fn current() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+/// Brings the file up to date and returns the version it had: a larger one than [`current`] means that a newer
+/// program wrote it, and that nothing was touched.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<u32> {
+    let found = version(connection)?;
+    if found >= current() {
+        return Ok(found);
+    }
+    // Immediate, and the version read again inside: two processes may open a new file at once.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let seen = version(&transaction)?;
+    for migration in MIGRATIONS.iter().skip(seen as usize) {
+        transaction.execute_batch(migration)?;
+    }
+    if seen < current() {
+        transaction.pragma_update(None, "user_version", current())?;
+    }
+    transaction.commit()?;
+    Ok(seen)
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}

@@ -1,0 +1,80 @@
+//! What a data folder holds, and the removal of one snapshot.
+
+use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path};
+
+use super::error::{At as _, FolderOpError};
+use super::{FolderBlock, FolderState, files, journal, shim};
+use crate::prometheus::block::BlockMeta;
+use crate::store::Owner;
+
+/// Looks at a data folder.
+pub(super) fn folder(root: &Path) -> Result<FolderState, FolderOpError> {
+    let metadata = root.metadata().at("look at the data folder", root)?;
+    if !metadata.is_dir() {
+        return Err(FolderOpError::refused(format!("{} is not a folder", root.display()), ""));
+    }
+    let space =
+        rustix::fs::statvfs(root).map_err(std::io::Error::from).at("ask for the free space of", root)?;
+    let mut blocks = Vec::new();
+    let mut head_bytes = 0;
+    for name in files::names(root)? {
+        let path = root.join(&name);
+        if files::is_head(&name) {
+            head_bytes += files::bytes(&path)?;
+        } else if files::is_block(&name) && path.is_dir() {
+            blocks.extend(block(&path, name, metadata.uid())?);
+        }
+    }
+    Ok(FolderState {
+        owner: Owner { uid: metadata.uid(), gid: metadata.gid(), mode: metadata.mode() & 0o7777 },
+        free_bytes: space.f_bavail * space.f_frsize,
+        blocks,
+        head_bytes,
+        snapshots: files::names(&root.join("snapshots"))?,
+        restores: journal::all(root)?,
+        locked: is_locked(&root.join("lock")),
+    })
+}
+
+/// A block as it lies there; nothing for one that is only announced while data are exchanged.
+fn block(path: &Path, name: String, owner: u32) -> Result<Option<FolderBlock>, FolderOpError> {
+    let meta = std::fs::read(path.join("meta.json")).ok();
+    if meta.is_none() && shim::is_shim(path)? {
+        return Ok(None);
+    }
+    let mut foreign_owner = false;
+    let mut bytes = 0;
+    files::walk(path, &mut |_, metadata| {
+        foreign_owner |= metadata.uid() != owner;
+        bytes += if metadata.is_file() { metadata.len() } else { 0 };
+        Ok(())
+    })?;
+    let meta = meta.and_then(|bytes| serde_json::from_slice::<BlockMeta>(&bytes).ok());
+    Ok(Some(FolderBlock { name, meta, bytes, foreign_owner }))
+}
+
+/// A process holds the lock that Prometheus takes on its data folder.
+fn is_locked(lock: &Path) -> bool {
+    File::open(lock).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// Removes one snapshot, if it is there.
+pub(super) fn remove_snapshot(root: &Path, name: &str) -> Result<(), FolderOpError> {
+    let mut parts = Path::new(name).components();
+    let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
+    if !plain {
+        return Err(FolderOpError::refused(format!("{name:?} is not the name of a snapshot"), ""));
+    }
+    let snapshots = root.join("snapshots");
+    let path = snapshots.join(name);
+    match files::look(&path)? {
+        None => Ok(()),
+        Some(metadata) if metadata.is_dir() => {
+            files::remove(&path)?;
+            files::sync(&snapshots)
+        }
+        Some(_) => Err(FolderOpError::refused(format!("{} is not a folder", path.display()), "")),
+    }
+}

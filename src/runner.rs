@@ -1,0 +1,306 @@
+//! One run, from what triggered it to its record.
+//!
+//! ```text
+//! trigger -> guard (else skipped: still running since …) -> history.start
+//!         -> attempt: limit, retry what is transient, catch panics -> history.finish -> RunReport
+//! ```
+//!
+//! Scheduled, caught-up and manual runs, and restores, all come through here, and nothing below knows which it is. A run
+//! ends in exactly one outcome, whatever its work does: it hangs, panics, is told to stop, or its history cannot be written.
+
+mod attempt;
+mod guard;
+mod logbook;
+mod shutdown;
+mod watch;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use ulid::Ulid;
+
+pub use attempt::Limit;
+pub use guard::{Busy, Held, Holder, Lock, LockError, Locks};
+pub use logbook::LogBook;
+pub use shutdown::Shutdown;
+pub use watch::TARGET as STEP_LOG_TARGET;
+
+use crate::config::values::{JobName, Retries};
+use crate::history::{Attempt, Cause, History, HistoryError, NewRun, RunReport};
+use crate::jobs::{JobOutput, Outcome, RunContext};
+use crate::progress::{Progress, Sink};
+use attempt::{Ended, Terms, attempt};
+
+/// The longest wait between two attempts, however often the wait was doubled.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60 * 60);
+
+/// What the runner has to know of the work it runs.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// The job it is a run of.
+    pub job: JobName,
+    /// What it does: `prometheus-snapshot`.
+    pub kind: String,
+    /// What nobody else may hold meanwhile.
+    pub locks: Vec<Lock>,
+    /// The limit of one attempt.
+    pub limit: Option<Limit>,
+    /// What to do when an attempt failed for a passing reason.
+    pub retries: Retries,
+}
+
+/// Why work was not done, in words: an error with all its causes, as a person reads it and history keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The error and its causes.
+    pub reason: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// The same may work a little later.
+    pub transient: bool,
+    /// A restore failed and the data that were there before are not back.
+    pub data_not_back: bool,
+}
+
+impl Failure {
+    /// A failure that stays, without a hint.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), hint: None, transient: false, data_not_back: false }
+    }
+
+    /// An error with its causes.
+    pub fn of(error: &dyn std::error::Error, hint: Option<String>, transient: bool) -> Self {
+        Self { reason: crate::words::chain(error), hint, transient, data_not_back: false }
+    }
+}
+
+/// Runs work and keeps its record. One per process.
+pub struct Runner {
+    /// Where runs are kept.
+    pub history: Arc<History>,
+    /// The locks of the `state_dir`.
+    pub locks: Locks,
+    /// The last log lines of what runs.
+    pub log: Arc<LogBook>,
+    /// The program's own folder.
+    pub state_dir: PathBuf,
+    /// Where backups go.
+    pub backup_dir: PathBuf,
+    /// The zone in which messages name times.
+    pub zone: TimeZone,
+    /// The wall clock.
+    pub clock: fn() -> Timestamp,
+    /// Tells what runs to stop.
+    pub stop: CancellationToken,
+    /// How long work may take to tidy up once it was told to stop.
+    pub grace: Duration,
+}
+
+impl Runner {
+    /// Runs `work` once, with its attempts, and returns the record, which is in the history then. `sink` is shown what it does.
+    pub async fn run<F, Fut>(&self, task: &Task, cause: Cause, sink: Arc<dyn Sink>, work: F) -> RunReport
+    where
+        F: Fn(RunContext) -> Fut,
+        Fut: Future<Output = Result<JobOutput, Failure>> + Send + 'static,
+    {
+        let since = Instant::now();
+        let started = whole_millis((self.clock)());
+        let run = new_ulid(started);
+        let new = NewRun { run, job: task.job.clone(), kind: task.kind.clone(), cause, started };
+        let span = tracing::info_span!("run", job = %task.job, run = %run);
+        self.log.open(run);
+        let mut report = RunReport::begun(&new);
+        // Held until the record is closed: a running row whose lock is free is taken for a cut one.
+        let held = self.guard(task, &new, &mut report).await;
+        if let Some(held) = &held {
+            let activity = Arc::new(Notify::new());
+            let watch = watch::Watch::new(sink, Arc::clone(&activity), span.clone(), Arc::clone(held));
+            let progress = Progress::new(Arc::new(watch));
+            let context = self.context(&new, progress.clone());
+            self.attempts(task, &context, &activity, &mut report, work).instrument(span.clone()).await;
+            let record = progress.record();
+            report.steps = record.steps;
+            report.warnings.extend(record.warnings);
+            if report.outcome == Some(Outcome::Done) && !report.warnings.is_empty() {
+                report.outcome = Some(Outcome::Warned);
+            }
+        }
+        report.finished = Some(started + SignedDuration::try_from(since.elapsed()).unwrap_or_default());
+        report.finished = report.finished.map(whole_millis);
+        span.in_scope(|| tell(&report));
+        report.log = self.log.close(run);
+        self.close(report, held.is_some()).await
+    }
+
+    /// Takes the locks and notes the start; nothing where the run cannot begin, which `report` then says.
+    async fn guard(&self, task: &Task, new: &NewRun, report: &mut RunReport) -> Option<Arc<Held>> {
+        let holder = Holder {
+            pid: std::process::id(),
+            since: new.started,
+            job: Some(new.job.clone()),
+            run: Some(new.run),
+        };
+        match self.locks.take(&task.locks, &holder) {
+            Ok(held) => {
+                if let Err(error) = self.note(new).await {
+                    match error {
+                        HistoryError::SlotTaken { .. } => {
+                            (report.outcome, report.reason) =
+                                (Some(Outcome::Skipped), Some(error.to_string()));
+                            return None;
+                        }
+                        // A backup that is not in the history is worth more than none.
+                        _ => report.warnings.push(crate::words::chain(&error)),
+                    }
+                }
+                return Some(Arc::new(held));
+            }
+            Err(LockError::Busy(busy)) => {
+                (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(busy.reason(&self.zone)));
+            }
+            Err(error) => {
+                report.outcome = Some(Outcome::Failed);
+                report.reason = Some(crate::words::chain(&error));
+                report.hint = match &error {
+                    LockError::StateDir(error) => error.hint(),
+                    _ => None,
+                };
+            }
+        }
+        if let Err(error) = self.note(new).await {
+            report.warnings.push(crate::words::chain(&error));
+        }
+        None
+    }
+
+    async fn attempts<F, Fut>(
+        &self,
+        task: &Task,
+        context: &RunContext,
+        activity: &Arc<Notify>,
+        report: &mut RunReport,
+        work: F,
+    ) where
+        F: Fn(RunContext) -> Fut,
+        Fut: Future<Output = Result<JobOutput, Failure>> + Send + 'static,
+    {
+        for number in 1.. {
+            let terms = Terms {
+                cancel: self.stop.child_token(),
+                stop: self.stop.clone(),
+                limit: task.limit,
+                activity: Arc::clone(activity),
+                grace: self.grace,
+            };
+            let since = Instant::now();
+            let work = work(RunContext { cancel: terms.cancel.clone(), ..context.clone() });
+            let ended = attempt(&terms, work.in_current_span()).await;
+            let error = match &ended {
+                Ended::Done(_) => None,
+                Ended::Failed(failure) | Ended::Stopped(failure) => Some(failure.reason.clone()),
+            };
+            report.attempts.push(Attempt { number, millis: millis(since.elapsed()), error });
+            match ended {
+                Ended::Failed(failure) if failure.transient && number <= task.retries.max => {
+                    let wait = backoff(task.retries.backoff, number);
+                    tracing::warn!(attempt = number, ?wait, "{}; it is tried again", failure.reason);
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = self.stop.cancelled() => return fill(report, Outcome::Interrupted, failure),
+                    }
+                }
+                Ended::Failed(failure) => return fill(report, Outcome::Failed, failure),
+                Ended::Stopped(failure) => return fill(report, Outcome::Interrupted, failure),
+                Ended::Done(output) => {
+                    report.outcome = Some(Outcome::Done);
+                    report.output = Some(output);
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn note(&self, new: &NewRun) -> Result<(), HistoryError> {
+        let (history, new) = (Arc::clone(&self.history), new.clone());
+        blocking(move || history.start(&new)).await
+    }
+
+    /// Closes the record. `begun` is false for a run that did not get its locks or its slot.
+    async fn close(&self, mut report: RunReport, begun: bool) -> RunReport {
+        let (history, copy) = (Arc::clone(&self.history), report.clone());
+        if let Err(error) = blocking(move || history.finish(&copy)).await
+            && begun
+        {
+            report.warnings.push(crate::words::chain(&error));
+            if report.outcome == Some(Outcome::Done) {
+                report.outcome = Some(Outcome::Warned);
+            }
+        }
+        report
+    }
+
+    fn context(&self, new: &NewRun, progress: Progress) -> RunContext {
+        RunContext {
+            run: new.run,
+            job: new.job.clone(),
+            now: new.started,
+            cancel: self.stop.child_token(),
+            progress,
+            state_dir: self.state_dir.clone(),
+            backup_dir: self.backup_dir.clone(),
+        }
+    }
+}
+
+fn fill(report: &mut RunReport, outcome: Outcome, failure: Failure) {
+    report.outcome = Some(outcome);
+    report.reason = Some(failure.reason);
+    report.hint = failure.hint;
+    report.data_not_back = failure.data_not_back;
+}
+
+fn tell(report: &RunReport) {
+    let (kind, cause, reason) = (&report.kind, report.cause, report.reason.as_deref());
+    let outcome = report.outcome.map_or("running", Outcome::word);
+    let (millis, summary) = (report.millis(), report.output.as_ref().map(|output| output.summary.as_str()));
+    match report.outcome {
+        Some(Outcome::Failed) => tracing::error!(kind, %cause, outcome, millis, reason, "run ended"),
+        Some(Outcome::Done) => tracing::info!(kind, %cause, outcome, millis, summary, "run ended"),
+        _ => tracing::warn!(kind, %cause, outcome, millis, reason, summary, "run ended"),
+    }
+}
+
+fn backoff(first: Duration, failed: u32) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(failed - 1)).min(LONGEST_BACKOFF)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn new_ulid(at: Timestamp) -> Ulid {
+    let millis = u64::try_from(at.as_millisecond()).unwrap_or_default();
+    Ulid::from_parts(millis, Ulid::generate().random())
+}
+
+/// History keeps milliseconds; what the runner returns is what history will show.
+fn whole_millis(time: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, HistoryError> + Send + 'static,
+) -> Result<T, HistoryError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

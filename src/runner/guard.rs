@@ -1,0 +1,247 @@
+//! One run of a job at a time, and one writer to a target at a time, across all processes.
+//!
+//! The kernel holds the locks (`flock` on files in `<state_dir>/locks`) and frees them when their process dies, however
+//! it dies: nothing is ever stale, and nothing is judged by a pid. What a holder writes into its file is for messages only.
+
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use crate::config::values::{JobName, TargetName};
+use crate::state_dir::{self, StateDirError};
+use crate::words;
+
+/// What a lock stands for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lock {
+    /// The daemon of this `state_dir`.
+    Daemon,
+    /// A run of this job.
+    Job(JobName),
+    /// Work that changes, or must not see changed, this target.
+    Target {
+        /// `prometheus`
+        kind: &'static str,
+        /// `main`
+        name: TargetName,
+    },
+}
+
+impl Lock {
+    fn file_name(&self) -> String {
+        match self {
+            Self::Daemon => "daemon.lock".into(),
+            Self::Job(job) => format!("job-{job}.lock"),
+            Self::Target { kind, name } => format!("target-{kind}-{name}.lock"),
+        }
+    }
+}
+
+impl fmt::Display for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Daemon => f.write_str("the daemon"),
+            Self::Job(job) => write!(f, "job {job}"),
+            Self::Target { kind, name } => write!(f, "{kind} {name}"),
+        }
+    }
+}
+
+/// Who holds a lock, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The process.
+    pub pid: u32,
+    /// Since when.
+    pub since: Timestamp,
+    /// For which job, where it is a run.
+    pub job: Option<JobName>,
+    /// For which run, where it is one.
+    pub run: Option<Ulid>,
+}
+
+/// A lock is held by somebody else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Busy {
+    /// Which.
+    pub lock: Lock,
+    /// By whom, where that could be read.
+    pub holder: Option<Holder>,
+}
+
+impl Busy {
+    /// `job a is still running since 2026-11-24 02:00:00 +01:00 (run 01J…, pid 77)`
+    pub fn reason(&self, zone: &TimeZone) -> String {
+        let what = match &self.lock {
+            Lock::Daemon => "a daemon is running".into(),
+            Lock::Job(_) => format!("{} is still running", self.lock),
+            Lock::Target { .. } => format!("{} is in use", self.lock),
+        };
+        let Some(holder) = &self.holder else { return format!("{what} in another process") };
+        let mut by = Vec::new();
+        if let (Lock::Target { .. }, Some(job)) = (&self.lock, &holder.job) {
+            by.push(format!("job {job}"));
+        }
+        by.extend(holder.run.map(|run| format!("run {run}")));
+        by.push(format!("pid {}", holder.pid));
+        format!("{what} since {} ({})", words::time(holder.since, zone), by.join(", "))
+    }
+}
+
+/// Why locks were not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody else has one of them.
+    #[error("{}", .0.reason(&TimeZone::UTC))]
+    Busy(Box<Busy>),
+    /// The lock file could not be made or opened.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// The lock file could not be locked.
+    #[error("Cannot lock {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// The folder of the locks.
+#[derive(Debug, Clone)]
+pub struct Locks {
+    folder: PathBuf,
+}
+
+/// Locks that are held until this is dropped, or its process ends.
+#[derive(Debug)]
+pub struct Held {
+    _files: Vec<File>,
+}
+
+impl Locks {
+    /// The locks of this `state_dir`.
+    pub fn new(state_dir: &Path) -> Self {
+        Self { folder: state_dir.join("locks") }
+    }
+
+    /// Takes all of `locks`, or none and says which one is held. Never waits.
+    pub fn take(&self, locks: &[Lock], holder: &Holder) -> Result<Held, LockError> {
+        if let Some(state_dir) = self.folder.parent() {
+            state_dir::folder(state_dir, false)?;
+        }
+        state_dir::folder(&self.folder, true)?;
+        let mut files = Vec::with_capacity(locks.len());
+        for lock in locks {
+            files.push(self.take_one(lock, holder)?);
+        }
+        Ok(Held { _files: files })
+    }
+
+    fn take_one(&self, lock: &Lock, holder: &Holder) -> Result<File, LockError> {
+        let path = self.folder.join(lock.file_name());
+        let mut file = state_dir::file(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = read_holder(&mut file);
+                return Err(LockError::Busy(Box::new(Busy { lock: lock.clone(), holder })));
+            }
+            Err(TryLockError::Error(source)) => return Err(LockError::Io { path, source }),
+        }
+        // For messages only: a disk that is full must not keep a run from its lock.
+        drop(write_holder(&mut file, holder));
+        Ok(file)
+    }
+
+    /// Whether somebody holds `lock` now. A lock that cannot be looked at counts as held.
+    pub fn is_held(&self, lock: &Lock) -> bool {
+        match File::open(self.folder.join(lock.file_name())) {
+            Ok(file) => file.try_lock_shared().is_err(),
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        }
+    }
+}
+
+fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(&serde_json::to_vec(holder)?)
+}
+
+fn read_holder(file: &mut File) -> Option<Holder> {
+    let mut text = String::new();
+    file.take(4096).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder() -> Holder {
+        Holder {
+            pid: 77,
+            since: "2026-11-24T01:00:00Z".parse().unwrap(),
+            job: Some("b".parse().unwrap()),
+            run: Some(Ulid::from_parts(1, 2)),
+        }
+    }
+
+    fn job() -> Lock {
+        Lock::Job("a".parse().unwrap())
+    }
+
+    fn target() -> Lock {
+        Lock::Target { kind: "prometheus", name: "main".parse().unwrap() }
+    }
+
+    #[test]
+    fn a_lock_is_held_until_it_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = Locks::new(dir.path());
+        assert!(!locks.is_held(&job()));
+        let held = locks.take(&[job()], &holder()).unwrap();
+        assert!(locks.is_held(&job()));
+        assert!(
+            matches!(locks.take(&[job()], &holder()), Err(LockError::Busy(busy)) if busy.holder == Some(holder()))
+        );
+        drop(held);
+        assert!(!locks.is_held(&job()));
+        locks.take(&[job()], &holder()).unwrap();
+    }
+
+    #[test]
+    fn all_locks_are_taken_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = Locks::new(dir.path());
+        let _held = locks.take(&[target()], &holder()).unwrap();
+        assert!(locks.take(&[job(), target()], &holder()).is_err());
+        assert!(!locks.is_held(&job()));
+    }
+
+    #[test]
+    fn the_reason_says_what_is_held_since_when_and_by_whom() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let run = Ulid::from_parts(1, 2);
+        assert_eq!(
+            Busy { lock: job(), holder: Some(holder()) }.reason(&berlin),
+            format!("job a is still running since 2026-11-24 02:00:00 +01:00 (run {run}, pid 77)")
+        );
+        assert_eq!(
+            Busy { lock: target(), holder: Some(holder()) }.reason(&berlin),
+            format!("prometheus main is in use since 2026-11-24 02:00:00 +01:00 (job b, run {run}, pid 77)")
+        );
+        assert_eq!(
+            Busy { lock: job(), holder: None }.reason(&berlin),
+            "job a is still running in another process"
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! The program's own folder, and who its files belong to.
+//!
+//! Watchkeeper is run by root by hand and by the service's user from systemd, on the same `state_dir`. A file that
+//! root made for itself there would lock the service out at its next run. So every file made here gets the
+//! owner of the folder it is made in: root hands it over, anybody else owns the folder already or could not
+//! have written into it.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A folder or file of the program's own could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    /// A folder could not be made.
+    #[error("Cannot make the folder {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A file could not be opened or made.
+    #[error("Cannot open {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl StateDirError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let (Self::Folder { source, .. } | Self::File { source, .. }) = self;
+        (source.kind() == io::ErrorKind::PermissionDenied).then(|| {
+            "run it as root or as the service's user, or set `state_dir` to a folder of yours".into()
+        })
+    }
+}
+
+/// Makes `path` with its parents where it is missing, readable for its owner's group and nobody else. A new folder
+/// belongs to the owner of the folder it stands in when that is one of ours (see `inherit`).
+pub fn folder(path: &Path, inherit: bool) -> Result<(), StateDirError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(path)
+        .and_then(|()| if inherit { give_to_folders_owner(path) } else { Ok(()) })
+        .map_err(|source| StateDirError::Folder { path: path.to_owned(), source })
+}
+
+/// Opens `path` for reading and writing, made where it is missing, owned by its folder's owner.
+pub fn file(path: &Path) -> Result<File, StateDirError> {
+    let wrap = |source| StateDirError::File { path: path.to_owned(), source };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o640);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            give_to_folders_owner(path).map_err(wrap)?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path).map_err(wrap),
+        Err(error) => Err(wrap(error)),
+    }
+}
+
+/// Hands `path` to the owner of its folder, where we are root and that is somebody else.
+fn give_to_folders_owner(path: &Path) -> io::Result<()> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    let owner = folder.metadata()?;
+    let own = path.metadata()?;
+    if !rustix::process::geteuid().is_root() || (owner.uid(), owner.gid()) == (own.uid(), own.gid()) {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_made_by_root_belongs_to_the_owner_of_its_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        std::os::unix::fs::chown(dir.path(), Some(4321), Some(4322)).unwrap();
+        file(&dir.path().join("a")).unwrap();
+        folder(&dir.path().join("locks"), true).unwrap();
+        for name in ["a", "locks"] {
+            let meta = dir.path().join(name).metadata().unwrap();
+            assert_eq!((meta.uid(), meta.gid()), (4321, 4322), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_opened_and_keeps_its_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        io::Write::write_all(&mut file(&path).unwrap(), b"text").unwrap();
+        drop(file(&path).unwrap());
+        assert_eq!(std::fs::read(path).unwrap(), b"text");
+    }
+}

@@ -1,0 +1,115 @@
+//! Numbers, times and errors as a person reads them, the same everywhere.
+//!
+//! Sizes are binary (`12.1 MiB`), rates per second, durations as `1 m 03 s`, and times stand in the configured
+//! zone with their offset.
+
+use std::error::Error;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// `0 B`, `999 B`, `1.5 KiB`, `12.1 MiB`, `340 GiB`
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    // 1023.95 would be shown as 1024.0
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if value < 99.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
+}
+
+/// `23.6 MiB/s`; nothing where there is nothing to divide.
+pub fn rate(bytes: u64, millis: u64) -> Option<String> {
+    if bytes == 0 || millis == 0 {
+        return None;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+    let per_second = bytes as f64 / 1024.0 / 1024.0 / (millis as f64 / 1000.0);
+    Some(if per_second < 99.95 { format!("{per_second:.1} MiB/s") } else { format!("{per_second:.0} MiB/s") })
+}
+
+/// `0.4 s`, `52 s`, `1 m 03 s`, `2 h 05 m`, `3 d 04 h`
+pub fn duration(duration: Duration) -> String {
+    let tenths = (duration.as_millis() + 50) / 100;
+    if tenths < 100 {
+        return format!("{}.{} s", tenths / 10, tenths % 10);
+    }
+    let seconds = (duration.as_millis() + 500) / 1000;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} m {:02} s", seconds / 60, seconds % 60),
+        3600..86400 => format!("{} h {:02} m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {:02} h", seconds / 86400, seconds / 3600 % 24),
+    }
+}
+
+/// `2026-11-24 02:00:00 +01:00`
+pub fn time(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+}
+
+/// An error and its causes in one line. A cause that repeats what was said before is left out.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn milliseconds(millis: u64) -> String {
+        duration(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn sizes_keep_three_digits_and_never_reach_1024() {
+        let shown = |bytes| size(bytes);
+        assert_eq!(shown(0), "0 B");
+        assert_eq!(shown(1023), "1023 B");
+        assert_eq!(shown(1024), "1.0 KiB");
+        assert_eq!(shown(1024 * 1024 - 1), "1.0 MiB");
+        assert_eq!(shown(104_804_000), "99.9 MiB");
+        assert_eq!(shown(365_072_220_160), "340 GiB");
+        assert_eq!(shown(u64::MAX), "16384 PiB");
+    }
+
+    #[test]
+    fn durations_round_to_what_is_shown() {
+        let shown = |millis| milliseconds(millis);
+        assert_eq!(shown(0), "0.0 s");
+        assert_eq!(shown(9_949), "9.9 s");
+        assert_eq!(shown(9_950), "10 s");
+        assert_eq!(shown(59_499), "59 s");
+        assert_eq!(shown(59_500), "1 m 00 s");
+        assert_eq!(shown(3_599_999), "1 h 00 m");
+        assert_eq!(shown(7_500_000), "2 h 05 m");
+        assert_eq!(shown(273_600_000), "3 d 04 h");
+    }
+
+    #[test]
+    fn a_chain_leaves_out_what_it_has_said() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("Cannot open /a")]
+        struct Outer(#[source] std::io::Error);
+        let error = Outer(std::io::Error::other("disk on fire"));
+        assert_eq!(chain(&error), "Cannot open /a: disk on fire");
+    }
+}
