@@ -31,15 +31,3 @@ pub use warn::{Refusal, Warning};
 
 /// The kind of the backups that can be restored here.
 pub const KIND: &str = "prometheus-snapshot";
-
-/// An error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

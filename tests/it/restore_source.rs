@@ -61,7 +61,8 @@ fn copy(names: &[String], to: &Path) {
 }
 
 fn tar(folder: &Path, what: &str) -> PathBuf {
-    let archive = folder.join("out.tar.gz");
+    // Beside the folder: tar would find its own output.
+    let archive = folder.with_extension("tar.gz");
     run(Command::new("tar").arg("-czf").arg(&archive).arg("-C").arg(folder).arg(what));
     archive
 }
@@ -162,7 +163,7 @@ fn what_holds_no_block_or_is_cut_is_refused() {
     copy(&names(), &dir.path().join("snapshot_X"));
     let archive = tar(dir.path(), "snapshot_X");
     let size = archive.metadata().unwrap().len();
-    std::fs::OpenOptions::new().write(true).open(&archive).unwrap().set_len(size - 3000).unwrap();
+    std::fs::OpenOptions::new().write(true).open(&archive).unwrap().set_len(size / 2).unwrap();
     assert!(matches!(no(&archive), SourceError::Archive { .. }));
 }
 
@@ -172,7 +173,7 @@ fn backup(root: &Path) -> Backup {
     let job = store.job(&"prom".parse().unwrap());
     let now: jiff::Timestamp = "2026-11-23T02:00:00Z".parse().unwrap();
     let pending = job.begin(ulid::Ulid::from_parts(1, 1), now).unwrap();
-    let mut writer = pending.archive("snapshot", 1).unwrap();
+    let mut writer = pending.archive(1).unwrap();
     let mut reports = Vec::new();
     let cancel = CancellationToken::new();
     for name in names() {
@@ -183,12 +184,13 @@ fn backup(root: &Path) -> Backup {
         }
         reports.push(check_dir(&blocks().join(&name), &std::env::temp_dir(), &cancel, &mut |_| {}).unwrap());
     }
-    let file = writer.finish().unwrap();
+    writer.finish().unwrap();
     let contents = SnapshotContents::new("20261123T020000Z-0a", false, reports);
     let draft = Draft {
         kind: "prometheus-snapshot".into(),
+        created: now,
+        tool: "watchkeeper test".into(),
         source: Source { target: "main".into(), ..Source::default() },
-        files: vec![file],
         content_bytes: 1,
         damaged: false,
         contents: serde_json::to_value(contents).unwrap(),
@@ -227,10 +229,10 @@ fn an_archive_that_is_not_the_one_of_its_manifest_is_refused_before_it_is_unpack
     let backup = backup(dir.path());
     let archive = backup.path_of(&backup.manifest.files[0]);
     let mut file = std::fs::OpenOptions::new().read(true).write(true).open(&archive).unwrap();
-    let mut byte = [0];
-    file.seek(SeekFrom::Start(2000)).unwrap();
+    let (mut byte, middle) = ([0], SeekFrom::Start(archive.metadata().unwrap().len() / 2));
+    file.seek(middle).unwrap();
     file.read_exact(&mut byte).unwrap();
-    file.seek(SeekFrom::Start(2000)).unwrap();
+    file.seek(middle).unwrap();
     file.write_all(&[byte[0] ^ 1]).unwrap();
     let out = dir.path().join("out");
     let error = into(&source(&dir.path().join("prom")), &out, &reading()).unwrap_err();

@@ -12,11 +12,12 @@ use super::plan::RestorePlan;
 use super::proof::{Expected, Proof, prove};
 use super::site::{Before, Site};
 use super::source::RestoreSource;
-use super::{chain, stage};
+use super::stage;
 use crate::jobs::RunContext;
 use crate::progress::Progress;
 use crate::prometheus::block::BlockReport;
 use crate::prometheus::folder_op::{FolderOp, RestoreNote, RestoreState, staging};
+use crate::words::chain;
 
 /// What a restore brought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,10 +97,10 @@ async fn put(
         .map_err(|source| SourceError::Stream { source })?;
     let put = site.put(&staging(context.run), Box::new(tar), &context.cancel).await;
     // What went wrong in the source says more than the broken stream that came of it.
-    if let Some(error) = failure.take().filter(|_| put.is_err()) {
-        if !matches!(error, SourceError::Stream { .. }) {
-            return Err(error.into());
-        }
+    if let Some(error) = failure.take().filter(|_| put.is_err())
+        && !matches!(error, SourceError::Stream { .. })
+    {
+        return Err(error.into());
     }
     put?;
     if let Some(step) = Arc::into_inner(step) {

@@ -282,7 +282,7 @@ impl RestoreError {
 }
 
 fn chained(error: &RestoreError) -> String {
-    super::chain(error)
+    crate::words::chain(error)
 }
 
 fn last_words(log: &[String]) -> String {

@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn retention_is_read_as_prometheus_words_it() {
         let is = |text, time_ms, bytes| {
-            assert_eq!(Retention::parse(text), Some(Retention { time_ms, bytes }), "{text}")
+            assert_eq!(Retention::parse(text), Some(Retention { time_ms, bytes }), "{text}");
         };
         is("15d", Some(15 * DAY_MS), None);
         is("1d12h", Some(36 * HOUR), None);

@@ -251,15 +251,16 @@ fn warnings(plan: &RestorePlan, source: &RestoreSource, retention: Option<Retent
         warnings.push(Warning::NewerSetAside { from: plan.time.1, until: None });
     }
     let backup = source.origin.product_version.clone();
-    if let (Some(server), Some(backup)) = (plan.destination.version.clone(), backup) {
-        if older(&server, &backup) {
-            warnings.push(Warning::OlderServer { server, backup });
-        }
+    if let (Some(server), Some(backup)) = (plan.destination.version.clone(), backup)
+        && older(&server, &backup)
+    {
+        warnings.push(Warning::OlderServer { server, backup });
     }
-    if let Some(server) = plan.destination.version.clone() {
-        if older(&server, "2.39.0") && overlap(&plan.blocks) {
-            warnings.push(Warning::Overlap { server });
-        }
+    if let Some(server) = plan.destination.version.clone()
+        && older(&server, "2.39.0")
+        && overlap(&plan.blocks)
+    {
+        warnings.push(Warning::Overlap { server });
     }
     if !plan.destination.controllable {
         warnings.push(Warning::NotControlled);

@@ -103,9 +103,9 @@ impl Expected {
 pub(super) fn missing(expected: &Expected, on_disk: &[FolderBlock]) -> Vec<String> {
     let names: BTreeSet<&str> = on_disk.iter().map(|b| b.name.as_str()).collect();
     let there = |block: &ExpectedBlock| {
-        let named = block.name.parse::<Ulid>().ok();
+        let ulid = block.name.parse::<Ulid>().ok();
         names.contains(block.name.as_str())
-            || on_disk.iter().filter_map(|b| b.meta.as_ref()).any(|m| descends(m, named, block.meta.as_ref()))
+            || on_disk.iter().filter_map(|b| b.meta.as_ref()).any(|m| descends(m, ulid, block.meta.as_ref()))
     };
     expected.staying().filter(|block| !there(block)).map(|block| block.name.clone()).collect()
 }
@@ -133,7 +133,7 @@ pub(super) fn verdict(block: &str, probe: &Probe, answer: &[Sample]) -> Option<S
     let series = shown(&probe.labels);
     match found {
         None => Some(format!("block {block}: {series} is not there, {} samples were", probe.samples)),
-        #[expect(clippy::cast_precision_loss, reason = "PromQL counts in f64 too")]
+        #[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "PromQL counts in f64 too")]
         Some(sample) if sample.value == probe.samples as f64 => None,
         Some(sample) => {
             Some(format!("block {block}: {series} has {} samples instead of {}", sample.value, probe.samples))
@@ -196,7 +196,7 @@ async fn blocks(
                 continue;
             }
             Err(error) => {
-                proof.unverified.push(format!("how many blocks are loaded: {}", super::chain(&error)));
+                proof.unverified.push(format!("how many blocks are loaded: {}", crate::words::chain(&error)));
                 return Ok(());
             }
         };
@@ -222,10 +222,10 @@ fn wrong_metrics(metrics: &Metrics, expected: &Expected, folder: &FolderState) -
             failures.push(format!("{loaded} blocks are loaded, and {least} lie in the data folder"));
         }
     }
-    if let Some((lowest, (all, staying))) = lowest_in(metrics).zip(expected.lowest()) {
-        if lowest > staying || lowest < all {
-            failures.push(format!("its lowest timestamp is {lowest} ms instead of {staying} ms"));
-        }
+    if let Some((lowest, (all, staying))) = lowest_in(metrics).zip(expected.lowest())
+        && (lowest > staying || lowest < all)
+    {
+        failures.push(format!("its lowest timestamp is {lowest} ms instead of {staying} ms"));
     }
     failures
 }
@@ -271,7 +271,7 @@ async fn probes(
             Err(error) => failures.push(format!(
                 "block {block}: {} cannot be queried: {}",
                 shown(&probe.labels),
-                super::chain(&error)
+                crate::words::chain(&error)
             )),
         }
         asked += 1;

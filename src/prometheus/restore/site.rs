@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::chain;
 use super::error::RestoreError;
 use super::proof::pause;
 use crate::progress::Progress;
@@ -17,6 +16,7 @@ use crate::prometheus::folder_op::{
     FolderFailure, FolderOp, FolderReply, FolderState, RestoreState, work_folder,
 };
 use crate::service::{Service, ServiceError, ServiceState};
+use crate::words::chain;
 
 /// How long each thing may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +143,7 @@ impl Site {
         cancel: &CancellationToken,
     ) -> Result<(), RestoreError> {
         match self.folder.put(relative, tar, cancel).await {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(_) if cancel.is_cancelled() => Err(RestoreError::Cancelled),
             Err(error) => Err(RestoreError::Folder {
                 action: "bring the blocks to the data folder",

@@ -9,11 +9,11 @@ use std::thread::JoinHandle;
 
 use tokio_util::sync::CancellationToken;
 
-use super::chain;
 use super::error::SourceError;
 use super::source::{BlockFile, RestoreSource};
 use crate::progress::StepGuard;
 use crate::prometheus::block::{BlockReport, EMPTY_TOMBSTONES};
+use crate::words::chain;
 
 /// The blocks as a tar stream, `<ULID>/…` at its top. Reading fails where the source does.
 pub(super) struct Tar {

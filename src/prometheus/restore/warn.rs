@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::words::size;
+
 /// The restore can be done, but not everything will be as one may expect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "warning", rename_all = "kebab-case")]
@@ -122,7 +124,7 @@ pub enum Refusal {
     #[error("There is no undamaged block in it to restore")]
     Empty,
     /// Not enough space.
-    #[error("The data folder has {} free, and the restore needs {}", mib(*free), mib(*needed))]
+    #[error("The data folder has {} free, and the restore needs {}", size(*free), size(*needed))]
     NoSpace {
         /// Bytes.
         needed: u64,
@@ -189,8 +191,4 @@ fn them(blocks: &[String]) -> &'static str {
 pub(super) fn utc(millis: i64) -> String {
     Timestamp::from_millisecond(millis)
         .map_or_else(|_| format!("{millis} ms"), |time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{} MiB", bytes.div_ceil(1 << 20))
 }

@@ -144,7 +144,10 @@ fn an_unfinished_restore_no_space_and_an_unstoppable_server_are_refused() {
     assert_eq!(plan.refusals.len(), 3);
     let hint = plan.refusals[0].hint().unwrap();
     assert!(hint.contains("--resume") && hint.contains("--undo"), "{hint}");
-    assert_eq!(plan.refusals[1].to_string(), "The data folder has 1 MiB free, and the restore needs 65 MiB");
+    assert_eq!(
+        plan.refusals[1].to_string(),
+        "The data folder has 1.0 MiB free, and the restore needs 64.0 MiB"
+    );
     assert!(plan.refusals[2].hint().unwrap().contains("[prometheus.main]"));
 }
 
