@@ -9,6 +9,7 @@
 //! | [`progress`] | what a run is doing: steps, bytes, warnings; collected for the record, shown by a sink |
 //! | [`jobs`] | the kinds of job, what one is given, and what comes out of it |
 //! | [`prometheus`] | snapshot, block checks and restore of a Prometheus TSDB |
+//! | [`upkeep`] | what a backup job does after its backup: reading again, pruning |
 //! | [`retention`] | which backups to keep and why, as a plan with reasons |
 //! | [`service`] | stopping and starting what a target runs as |
 //! | [`runner`] | one run from what triggered it to its record: locks, attempts, limits |
@@ -30,4 +31,5 @@ pub mod runner;
 pub mod service;
 pub mod state_dir;
 pub mod store;
+pub mod upkeep;
 pub mod words;

@@ -1,5 +1,16 @@
-//! Integration tests against the real parts: Prometheus, promtool, Docker.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+//! Everything that is tested against real processes: one binary, so that it is linked once and so that the
+//! block sets and images are made once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on fails where it stands, says what it skipped, and writes no backups"
+)]
 
 mod block;
+mod end_to_end;
+mod harness;
+mod layers;
 mod restore_source;
+mod support;

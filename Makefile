@@ -1,0 +1,27 @@
+# `make` alone says what there is.
+.PHONY: help build test demo fmt clippy doc sweep
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+build: ## the program, in target/release/watchkeeper
+	cargo build --release --locked
+
+test: ## install what is needed, then format, lints, documentation and all tests
+	@scripts/test.sh
+
+demo: ## a real Prometheus loses its data and gets it back; leaves nothing behind
+	@scripts/demo.sh
+
+fmt: ## format the code
+	cargo fmt
+
+clippy: ## the lints
+	cargo clippy --locked --all-targets -- -D warnings
+
+doc: ## the documentation, in target/doc/watchkeeper
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+sweep: ## remove what killed test runs have left behind
+	@scripts/sweep.sh

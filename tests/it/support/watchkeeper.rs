@@ -1,0 +1,166 @@
+//! The built program with a configuration of its own.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::prometheus::Prometheus;
+use super::scratch;
+
+/// The snapshot job of every configuration written here.
+pub(crate) const JOB: &str = "prometheus-snapshot";
+/// How long one command may take. A restore waits for Prometheus's first reload, a minute after its start.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// How a command ended and what it said.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Output {
+    /// Fails unless the command ended with this exit code.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        let Self { code: real, stdout, stderr } = &self;
+        assert_eq!(*real, code, "exit code\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
+        self
+    }
+
+    /// Standard output as the one JSON document that `--json` promises.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("not JSON: {e}\n{}", self.stdout))
+    }
+}
+
+/// The program, its jobs.toml, its state and its backups.
+#[derive(Debug)]
+pub(crate) struct Watchkeeper {
+    folder: TempDir,
+}
+
+impl Watchkeeper {
+    /// With one snapshot job for this server that keeps the last 5.
+    pub(crate) fn for_prometheus(prometheus: &Prometheus) -> Self {
+        Self::with_config(&format!(
+            "{}\n[[job]]\nname = \"{JOB}\"\nkind = \"prometheus-snapshot\"\nprometheus = \"main\"\n\
+             keep = {{ last = 5 }}\n",
+            prometheus.target()
+        ))
+    }
+
+    /// With these lines after those that name the folders.
+    pub(crate) fn with_config(text: &str) -> Self {
+        let this = Self { folder: scratch::folder("watchkeeper") };
+        let (state, backups) = (this.path("state"), this.path("backups"));
+        fs::create_dir(&state).unwrap();
+        fs::create_dir(&backups).unwrap();
+        let folders =
+            format!("state_dir = \"{}\"\nbackup_dir = \"{}\"\n", state.display(), backups.display());
+        fs::write(this.path("jobs.toml"), folders + text).unwrap();
+        this
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        let mut child = self.spawn(arguments);
+        let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
+        let status = wait(&mut child, arguments);
+        let text = |thread: std::thread::JoinHandle<String>| thread.join().unwrap();
+        Output { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
+    }
+
+    /// Runs it with `--json`.
+    pub(crate) fn run_json(&self, arguments: &[&str]) -> Output {
+        self.run(&[&["--json"], arguments].concat())
+    }
+
+    /// Starts it and lets it run.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_watchkeeper"))
+            .arg("--config")
+            .arg(self.path("jobs.toml"))
+            .args(arguments)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// `run-now` of the snapshot job, which must end well, and the ID of the backup it made.
+    #[track_caller]
+    pub(crate) fn back_up(&self) -> String {
+        self.run(&["run-now", JOB]).expect(0);
+        self.backups().pop().unwrap()
+    }
+
+    /// The IDs in the store, oldest first: a backup exists exactly when its manifest does.
+    pub(crate) fn backups(&self) -> Vec<String> {
+        let names = fs::read_dir(self.store()).unwrap().map(|e| e.unwrap().file_name());
+        let names = names.map(|name| name.into_string().unwrap());
+        let id = |name: String| name.strip_suffix(".json").map(str::to_owned);
+        let mut ids: Vec<String> = names.filter_map(id).filter(|id| !id.contains('.')).collect();
+        ids.sort();
+        ids
+    }
+
+    /// What is in the job's folder beside its lock.
+    pub(crate) fn leftovers(&self) -> Vec<PathBuf> {
+        if !self.store().exists() {
+            return Vec::new();
+        }
+        scratch::files_below(&self.store()).into_iter().filter(|file| file != Path::new(".lock")).collect()
+    }
+
+    /// The folder of the job's backups.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path("backups").join(JOB)
+    }
+
+    /// The archive of a backup.
+    pub(crate) fn archive(&self, id: &str) -> PathBuf {
+        self.store().join(format!("snapshot_{id}.tar.gz"))
+    }
+
+    /// A folder of its own, for what a test unpacks.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+fn reader(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
+    let mut pipe = pipe.unwrap();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+fn wait(child: &mut Child, arguments: &[&str]) -> std::process::ExitStatus {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if start.elapsed() > LIMIT {
+            let _ = child.kill();
+            panic!("watchkeeper {}: not ended within {LIMIT:?}", arguments.join(" "));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
