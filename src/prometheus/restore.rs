@@ -13,6 +13,7 @@ pub mod apply;
 mod error;
 mod fate;
 pub mod into;
+mod open;
 pub mod plan;
 mod probe;
 mod proof;
@@ -24,6 +25,7 @@ mod warn;
 
 pub use error::{RestoreError, SourceError};
 pub use fate::{Fate, Retention};
+pub use open::{Opened, Opening};
 pub use proof::Proof;
 pub use site::{Limits, Site};
 pub use source::{Reading, RestoreSource};

@@ -59,8 +59,9 @@ async fn staged(
 ) -> Result<Before, RestoreError> {
     let cancel = &context.cancel;
     put(site, source, plan, context).await?;
-    let step = context.progress.step("check the staged blocks", None);
-    let found = site.check_staged(context.run, cancel).await?;
+    let step = Arc::new(context.progress.step("check the staged blocks", Some(plan.bytes)));
+    let watched = Arc::clone(&step);
+    let found = site.check_staged(context.run, Arc::new(move |n| watched.add(n)), cancel).await?;
     let names: BTreeSet<String> = plan.names().into_iter().collect();
     let promised: Vec<BlockReport> =
         source.blocks.iter().filter(|b| names.contains(&b.name)).cloned().collect();
@@ -68,7 +69,9 @@ async fn staged(
     if !problems.is_empty() {
         return Err(RestoreError::Staged { problems });
     }
-    step.finish(format!("{} blocks, all as the backup has them", found.len()));
+    if let Some(step) = Arc::into_inner(step) {
+        step.finish(format!("{} blocks, all as the backup has them", found.len()));
+    }
     if cancel.is_cancelled() {
         return Err(RestoreError::Cancelled);
     }

@@ -9,8 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::warn::Refusal;
 use crate::prometheus::block::CheckDirError;
 use crate::prometheus::client::ClientError;
+use crate::prometheus::folder::FolderError;
 use crate::prometheus::folder_op::FolderFailure;
+use crate::service::ServiceError;
 use crate::store::{ArchiveError, StoreError};
+use crate::words::chain;
 
 /// A source cannot be read, or is not what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -206,7 +209,7 @@ pub enum RestoreError {
         source: Box<RestoreError>,
     },
     /// Making the old data live again failed.
-    #[error("{}the old data are NOT back", failed.as_ref().map(|e| format!("The restore failed ({}), and ", chained(e))).unwrap_or_default())]
+    #[error("{}the old data are NOT back", failed.as_ref().map(|e| format!("The restore failed ({}), and ", chain(e.as_ref()))).unwrap_or_else(|| String::from("It failed, and ")))]
     NotBack {
         /// Why it is taken back, where it was not asked for.
         failed: Option<Box<RestoreError>>,
@@ -241,6 +244,16 @@ pub enum RestoreError {
 }
 
 impl RestoreError {
+    /// An error of the data folder. `action` completes "Cannot …".
+    pub(super) fn folder(action: &'static str, error: &FolderError) -> Self {
+        Self::Folder { action, source: FolderFailure { reason: chain(error), hint: error.hint() } }
+    }
+
+    /// An error of the service. `action` completes "Cannot …".
+    pub(super) fn service(action: &'static str, error: &ServiceError) -> Self {
+        Self::Service { action, source: FolderFailure { reason: chain(error), hint: error.hint() } }
+    }
+
     /// The same may work a little later. A restore is never tried again by itself.
     pub const fn is_transient(&self) -> bool {
         false
@@ -279,10 +292,6 @@ impl RestoreError {
             _ => None,
         }
     }
-}
-
-fn chained(error: &RestoreError) -> String {
-    crate::words::chain(error)
 }
 
 fn last_words(log: &[String]) -> String {

@@ -1,6 +1,7 @@
 //! The Prometheus that is restored: its data folder, its service, its HTTP API, behind verbs that say what was done.
 
 use std::io::Read;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -11,12 +12,11 @@ use super::proof::pause;
 use crate::progress::Progress;
 use crate::prometheus::block::BlockReport;
 use crate::prometheus::client::PrometheusClient;
-use crate::prometheus::folder::{DataFolder, FolderError};
+use crate::prometheus::folder::{DataFolder, OnBytes};
 use crate::prometheus::folder_op::{
     FolderFailure, FolderOp, FolderReply, FolderState, RestoreState, work_folder,
 };
-use crate::service::{Service, ServiceError, ServiceState};
-use crate::words::chain;
+use crate::service::{Service, ServiceState};
 
 /// How long each thing may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,10 +98,11 @@ impl Site {
     pub(super) async fn check_staged(
         &self,
         restore: Ulid,
+        on_bytes: OnBytes,
         cancel: &CancellationToken,
     ) -> Result<Vec<BlockReport>, RestoreError> {
         const ACTION: &str = "check the staged blocks";
-        match self.run(ACTION, &FolderOp::CheckStaged { restore }, cancel).await? {
+        match self.run_watched(ACTION, &FolderOp::CheckStaged { restore }, on_bytes, cancel).await? {
             FolderReply::Staged { blocks } => Ok(blocks),
             _ => Err(unexpected(ACTION)),
         }
@@ -127,11 +128,21 @@ impl Site {
         op: &FolderOp,
         cancel: &CancellationToken,
     ) -> Result<FolderReply, RestoreError> {
-        match self.folder.run(op, cancel).await {
+        self.run_watched(action, op, Arc::new(|_| ()), cancel).await
+    }
+
+    async fn run_watched(
+        &self,
+        action: &'static str,
+        op: &FolderOp,
+        on_bytes: OnBytes,
+        cancel: &CancellationToken,
+    ) -> Result<FolderReply, RestoreError> {
+        match self.folder.run_watched(op, on_bytes, cancel).await {
             Ok(FolderReply::Failed(source)) => Err(RestoreError::Folder { action, source }),
             Ok(reply) => Ok(reply),
             Err(_) if cancel.is_cancelled() => Err(RestoreError::Cancelled),
-            Err(error) => Err(RestoreError::Folder { action, source: of_folder(&error) }),
+            Err(error) => Err(RestoreError::folder(action, &error)),
         }
     }
 
@@ -145,10 +156,7 @@ impl Site {
         match self.folder.put(relative, tar, cancel).await {
             Ok(()) => Ok(()),
             Err(_) if cancel.is_cancelled() => Err(RestoreError::Cancelled),
-            Err(error) => Err(RestoreError::Folder {
-                action: "bring the blocks to the data folder",
-                source: of_folder(&error),
-            }),
+            Err(error) => Err(RestoreError::folder("bring the blocks to the data folder", &error)),
         }
     }
 
@@ -156,16 +164,14 @@ impl Site {
     pub(super) async fn stop(&self, progress: &Progress) -> Result<(), RestoreError> {
         let _step = progress.step("stop Prometheus", None);
         let stopped = self.service.stop(self.limits.stop).await;
-        stopped
-            .map_err(|error| RestoreError::Service { action: "stop Prometheus", source: of_service(&error) })
+        stopped.map_err(|error| RestoreError::service("stop Prometheus", &error))
     }
 
     /// Starts it.
     pub(super) async fn start(&self, progress: &Progress) -> Result<(), RestoreError> {
         let _step = progress.step("start Prometheus", None);
         let started = self.service.start(self.limits.start).await;
-        started
-            .map_err(|error| RestoreError::Service { action: "start Prometheus", source: of_service(&error) })
+        started.map_err(|error| RestoreError::service("start Prometheus", &error))
     }
 
     /// Waits until it serves queries; fails early when it ends instead.
@@ -216,14 +222,6 @@ impl Site {
             self.service, self.command
         )
     }
-}
-
-fn of_folder(error: &FolderError) -> FolderFailure {
-    FolderFailure { reason: chain(error), hint: error.hint() }
-}
-
-fn of_service(error: &ServiceError) -> FolderFailure {
-    FolderFailure { reason: chain(error), hint: error.hint() }
 }
 
 fn unexpected(action: &'static str) -> RestoreError {
