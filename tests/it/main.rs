@@ -12,5 +12,6 @@ mod block;
 mod end_to_end;
 mod harness;
 mod layers;
+mod restore;
 mod restore_source;
 mod support;
