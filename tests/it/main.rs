@@ -9,6 +9,7 @@
 )]
 
 mod block;
+mod docker;
 mod end_to_end;
 mod harness;
 mod layers;

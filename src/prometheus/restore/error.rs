@@ -209,7 +209,7 @@ pub enum RestoreError {
         source: Box<RestoreError>,
     },
     /// Making the old data live again failed.
-    #[error("{}the old data are NOT back", failed.as_ref().map(|e| format!("The restore failed ({}), and ", chain(e.as_ref()))).unwrap_or_else(|| String::from("It failed, and ")))]
+    #[error("{}the old data are NOT back", failed.as_ref().map_or_else(|| String::from("It failed, and "), |e| format!("The restore failed ({}), and ", chain(e.as_ref()))))]
     NotBack {
         /// Why it is taken back, where it was not asked for.
         failed: Option<Box<RestoreError>>,
