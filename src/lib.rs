@@ -17,8 +17,11 @@
 //! | [`state_dir`] | the program's own folder |
 //! | [`report`] | how an outcome is worded |
 //! | [`words`] | sizes, times and errors as a person reads them |
+//! | [`schedule`] | when a job is due |
 //! | [`store`] | backups on disk: manifests, archives, locks |
 
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod docker;
 pub mod history;
@@ -28,8 +31,10 @@ pub mod prometheus;
 pub mod report;
 pub mod retention;
 pub mod runner;
+pub mod schedule;
 pub mod service;
 pub mod state_dir;
 pub mod store;
+pub mod telemetry;
 pub mod upkeep;
 pub mod words;
