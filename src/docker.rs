@@ -34,7 +34,7 @@ const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// The longest any request without a stream may take; a busy engine takes seconds to make a container.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 /// For requests whose duration their body or an idle limit decides.
-const NO_LIMIT: Duration = Duration::from_hours(24 * 30);
+const NO_LIMIT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A connection to a Docker engine. Cheap to clone.
 #[derive(Clone)]

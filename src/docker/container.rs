@@ -268,7 +268,7 @@ fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
         name: raw.name.unwrap_or_default().trim_start_matches('/').to_owned(),
         image_id: raw.image.unwrap_or_default(),
         image: config.image.unwrap_or_default(),
-        state: state_of(raw.state.unwrap_or_default()),
+        state: state_of(&raw.state.unwrap_or_default()),
         command: raw.path.into_iter().chain(raw.args.unwrap_or_default()).collect(),
         working_dir: config.working_dir.filter(|dir| !dir.is_empty()).unwrap_or_else(|| "/".to_owned()),
         user: config.user.unwrap_or_default(),
@@ -278,7 +278,7 @@ fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
     }
 }
 
-fn state_of(state: bollard::models::ContainerState) -> ContainerState {
+fn state_of(state: &bollard::models::ContainerState) -> ContainerState {
     use ContainerStateStatusEnum as Status;
     match state.status {
         Some(Status::CREATED) => ContainerState::Created,

@@ -45,7 +45,8 @@ fn tar_with_owner(path: &str, content: &[u8], owner: u64) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.set_size(content.len() as u64);
     header.set_mode(0o640);
-    (header.set_uid(owner), header.set_gid(owner));
+    header.set_uid(owner);
+    header.set_gid(owner);
     tar.append_data(&mut header, path, content).unwrap();
     tar.into_inner().unwrap()
 }
@@ -99,7 +100,7 @@ async fn what_is_uploaded_keeps_its_owner() {
     let name = rig.create(&["--user", "65534"], FOREVER);
     let engine = engine().await;
     let helper = engine.helper(&name).await.unwrap();
-    let tar = tar_with_owner("b/c", &[1; 600_000], 1234);
+    let tar = tar_with_owner("b/c", &vec![1; 600_000], 1234);
     helper.upload("/prometheus/staging", Box::new(std::io::Cursor::new(tar)), IDLE).await.unwrap();
     let file = rig.volume_path().join("staging/b/c");
     assert_eq!(std::fs::read(&file).unwrap(), vec![1; 600_000]);
@@ -122,7 +123,8 @@ async fn an_upload_whose_source_fails_or_stalls_is_an_error_that_says_so() {
     let mut rig = Rig::without_shell();
     let name = rig.create(&[], FOREVER);
     let helper = engine().await.helper(&name).await.unwrap();
-    let broken = std::io::Cursor::new(tar_with_owner("x", &[1; 2_000_000], 0)).take(1_500_000).chain(Fails);
+    let broken =
+        std::io::Cursor::new(tar_with_owner("x", &vec![1; 2_000_000], 0)).take(1_500_000).chain(Fails);
     let error = helper.upload("/prometheus", Box::new(broken), IDLE).await.unwrap_err();
     assert!(
         matches!(&error, DockerError::Local { source, .. } if source.to_string().contains("fire")),
@@ -349,7 +351,7 @@ async fn a_volume_of_this_machine_is_reached_directly_where_that_is_allowed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_is_gone_is_not_pulled() {
-    let fake = fake::Engine::start(fake::Archive::NoImage).await;
+    let fake = fake::Engine::start(fake::Archive::NoImage);
     let error = fake.docker().await.helper("target").await.err().unwrap();
     assert!(matches!(error, DockerError::NoImage { .. }), "{error:?}");
 }
@@ -357,7 +359,7 @@ async fn an_image_that_is_gone_is_not_pulled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_download_that_stalls_or_breaks_off_is_an_error() {
     for (archive, expected) in [(fake::Archive::Stalls, "Nothing moved"), (fake::Archive::BreaksOff, "")] {
-        let fake = fake::Engine::start(archive).await;
+        let fake = fake::Engine::start(archive);
         let helper = fake.docker().await.helper("target").await.unwrap();
         let mut download = helper.download("/data", Duration::from_millis(500)).await.unwrap();
         let read = move || download.read_to_end(&mut Vec::new()).map_err(|error| error.to_string());

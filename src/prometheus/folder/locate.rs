@@ -134,15 +134,21 @@ async fn reach_into(
     let inside = Path::new(&path).strip_prefix(&mount.destination).unwrap_or(Path::new(""));
     let here = Path::new(&mount.source).join(inside);
     let direct = match access {
-        Access::Docker => None,
+        // Something mounted below it is in the container's view of the folder, but not in the mount's source.
+        _ if holds_mounts(container.info(), &path) && access != Access::Host => None,
         Access::Auto if docker.is_local() && is_ours(&here) => same_folder(container, &path, here).await,
-        Access::Auto => None,
+        Access::Auto | Access::Docker => None,
         Access::Host => match same_folder(container, &path, here).await {
             Some(here) => Some(here),
             None => return Err(FolderError::NotOnHost { name, path }),
         },
     };
     Ok(FolderPlace::Container { docker: docker.clone(), name, path, direct })
+}
+
+fn holds_mounts(info: &ContainerInfo, path: &str) -> bool {
+    let below = |destination: &str| destination != path && Path::new(destination).starts_with(path);
+    info.mounts.iter().any(|mount| below(mount.destination.trim_end_matches('/')))
 }
 
 /// Everything in it can be changed by this process, owners included where it is root.

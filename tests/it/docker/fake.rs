@@ -22,7 +22,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) async fn start(archive: Archive) -> Self {
+    pub(super) fn start(archive: Archive) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("docker.sock");
         let listener = UnixListener::bind(&socket).unwrap();

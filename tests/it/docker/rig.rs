@@ -51,7 +51,8 @@ impl Rig {
         folder.set_entry_type(tar::EntryType::Directory);
         folder.set_size(0);
         folder.set_mode(0o755);
-        (folder.set_uid(65_534), folder.set_gid(65_534));
+        folder.set_uid(65_534);
+        folder.set_gid(65_534);
         tar.append_data(&mut folder, "prometheus/", std::io::empty()).unwrap();
         let image = unique("image");
         import(&image, &tar.into_inner().unwrap());
