@@ -182,18 +182,17 @@ async fn a_restore_cut_after_its_swap_is_resumed_with_its_probes() {
     scene.prometheus.lose_everything();
     let opened = scene.open(None).await;
     let source = scene.source();
-    let plan = opened.plan(&source, Timestamp::now(), &CancellationToken::new()).await.unwrap();
     let restore = scene.staged(&source);
     let refused = scene.restore(&opened, scene.source()).await.unwrap_err();
     assert!(matches!(refused, RestoreError::Refused { .. }), "{refused}");
     scene.prometheus.stop();
     scene.perform(&FolderOp::Swap { restore });
 
-    let restored = resume(&opened.site, Some((&source, &plan)), &context()).await.unwrap();
+    let restored = resume(&opened, Some(Arc::new(source)), &context()).await.unwrap();
     assert_eq!((restored.state.phase, restored.state.note.restore), (Phase::Proven, restore));
     assert!(restored.proof.verified.iter().any(|line| line.contains("answer with the")));
     assert_eq!(scene.prometheus.digest(scene.past), before);
-    let nothing = resume(&opened.site, None, &context()).await.unwrap_err();
+    let nothing = resume(&opened, None, &context()).await.unwrap_err();
     assert!(matches!(nothing, RestoreError::NoRestore { .. }), "{nothing}");
 }
 
@@ -203,7 +202,7 @@ async fn what_was_only_staged_cannot_be_resumed_and_is_dropped_by_undo() {
     let before = scene.prometheus.digest(scene.past);
     let opened = scene.open(None).await;
     scene.staged(&scene.source());
-    let error = resume(&opened.site, None, &context()).await.unwrap_err();
+    let error = resume(&opened, None, &context()).await.unwrap_err();
     assert!(error.hint().unwrap().contains("--undo"), "{error}");
     let undone = undo(&opened.site, &context()).await.unwrap();
     assert!(matches!(undone, Undone::Dropped(_)));

@@ -13,6 +13,7 @@ use super::proof::{Expected, Proof, prove};
 use super::site::{Before, Site};
 use super::source::RestoreSource;
 use super::stage;
+use super::warn::Warning;
 use crate::jobs::RunContext;
 use crate::progress::Progress;
 use crate::prometheus::block::BlockReport;
@@ -37,6 +38,10 @@ pub async fn apply(
 ) -> Result<Restored, RestoreError> {
     if let Some(refusal) = plan.refusals.first() {
         return Err(RestoreError::Refused { refusal: refusal.clone() });
+    }
+    // The rest of the plan's warnings were for whoever said yes; this one stays true of what is live then.
+    for warning in plan.warnings.iter().filter(|warning| matches!(warning, Warning::LeftOut { .. })) {
+        context.progress.warn(warning.to_string());
     }
     verify(&source, context).await?;
     let restore = context.run;
@@ -180,9 +185,6 @@ pub(super) async fn proven(
     let step = context.progress.step("prove the restore", None);
     let proof = prove(site, expected, &step, &context.cancel).await?;
     step.finish(proof.verified.join("; "));
-    for gap in &proof.unverified {
-        context.progress.warn(format!("Not verified: {gap}"));
-    }
     let accept = FolderOp::Accept { restore };
     let state = site.restore("note that it was proven", &accept, &CancellationToken::new()).await?;
     Ok(Restored { state, proof })

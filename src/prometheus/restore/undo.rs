@@ -1,8 +1,10 @@
 //! What is done with a restore after its own run: finish it, take it back, or remove what it set aside.
 
-use super::apply::{Restored, back, finish, proven, take_back};
+use std::sync::Arc;
+
+use super::apply::{Restored, apply, back, finish, proven, take_back};
 use super::error::RestoreError;
-use super::plan::RestorePlan;
+use super::open::Opened;
 use super::proof::Expected;
 use super::site::{Before, Site};
 use super::source::RestoreSource;
@@ -21,18 +23,30 @@ pub enum Undone {
 
 /// Finishes the unfinished restore. With its source its probes are asked too; without, only its blocks are looked for.
 pub async fn resume(
-    site: &Site,
-    source: Option<(&RestoreSource, &RestorePlan)>,
+    opened: &Opened,
+    source: Option<Arc<RestoreSource>>,
     context: &RunContext,
 ) -> Result<Restored, RestoreError> {
+    let site = &opened.site;
     let folder = site.inspect(&context.cancel).await?;
     let state = folder.unfinished().ok_or(RestoreError::NoRestore { action: "resume" })?.clone();
     let restore = state.note.restore;
-    let expected = source
-        .filter(|(_, plan)| plan.source == state.note.source)
-        .map_or_else(|| Expected::named(&state.note.blocks), |(source, plan)| Expected::of(plan, source));
+    let source = source.filter(|source| source.title == state.note.source);
+    let expected = match &source {
+        Some(source) => {
+            let plan = opened.plan(source, context.now, &context.cancel).await?;
+            Expected::of(&plan, source)
+        }
+        None => Expected::named(&state.note.blocks),
+    };
     match state.phase {
-        Phase::Staging => Err(RestoreError::CutEarly { what: state.note.source }),
+        // How much of it arrived nobody knows: it begins anew.
+        Phase::Staging => {
+            let source = source.ok_or(RestoreError::CutEarly { what: state.note.source })?;
+            site.run("drop what was staged", &FolderOp::Discard { restore }, &context.cancel).await?;
+            let plan = opened.plan(&source, context.now, &context.cancel).await?;
+            apply(site, source, &plan, context).await
+        }
         Phase::Swapping => {
             must_be_stoppable(site, &folder).await?;
             site.stop(&context.progress).await?;
