@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use preview::Preview;
 pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
-pub use targets::{TargetError, missing_secrets};
+pub(crate) use targets::Hints;
+pub use targets::TargetError;
 
 use crate::config::{Config, JobConfig, JobKind};
 use crate::docker::{Docker, DockerError};
@@ -131,7 +132,9 @@ impl App {
             let (shared, job) = (Arc::clone(&shared), job_of_work.clone());
             async move {
                 match &job.kind {
-                    JobKind::PrometheusSnapshot(config) => snapshot_job::run(&shared, &job, config, context).await,
+                    JobKind::PrometheusSnapshot(config) => {
+                        snapshot_job::run(&shared, &job, config, context).await
+                    }
                 }
             }
         };
@@ -143,7 +146,10 @@ impl App {
         if let Some(docker) = self.shared.docker.get()
             && let Err(error) = docker.close().await
         {
-            tracing::warn!(error = crate::words::chain(&error), "a helper image was left on the Docker engine");
+            tracing::warn!(
+                error = crate::words::chain(&error),
+                "a helper image was left on the Docker engine"
+            );
         }
     }
 }
@@ -186,6 +192,9 @@ pub fn policy(job: &JobConfig, zone: &TimeZone) -> Policy {
 pub fn settle_history(config: &Config, history: &History, now: Timestamp) {
     let locks = Locks::new(Path::new(&config.state_dir));
     if let Err(error) = history.mark_interrupted(now, &|job| locks.is_held(&Lock::Job(job.clone()))) {
-        tracing::warn!(error = crate::words::chain(&error), "runs that were cut off are still noted as running");
+        tracing::warn!(
+            error = crate::words::chain(&error),
+            "runs that were cut off are still noted as running"
+        );
     }
 }

@@ -121,8 +121,8 @@ pub fn main() -> std::process::ExitCode {
 fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
     let Cli { global, command } = cli;
     match command {
-        Command::Completions { shell } => Ok(help::completions(&out, shell)),
-        Command::Man { dir } => help::man(&out, dir.as_deref()),
+        Command::Completions { shell } => Ok(help::completions(out, shell)),
+        Command::Man { dir } => help::man(out, dir.as_deref()),
         Command::FolderOp(args) => Ok(folder_op::run(&args)),
         Command::Check { online } => check::run(&global, out, online),
         Command::Run => run::run(&Session::open(&global, out)?),

@@ -74,7 +74,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Keep {
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let Some(scope) = context.event_scope(event) else { return };
-        let Some(run) = scope.from_root().find_map(|span| span.extensions().get::<RunOf>().map(|run| run.0)) else {
+        let Some(run) = scope.from_root().find_map(|span| span.extensions().get::<RunOf>().map(|run| run.0))
+        else {
             return;
         };
         let mut words = Words(String::new());

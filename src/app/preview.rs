@@ -26,10 +26,12 @@ impl App {
     pub async fn preview(&self, job: &JobConfig) -> Preview {
         let store = self.shared.store.job(&job.name);
         let mut findings = match &job.kind {
-            JobKind::PrometheusSnapshot(config) => match self.shared.config.prometheus.get(&config.prometheus) {
-                Some(target) => self.check_prometheus(target).await,
-                None => Vec::new(),
-            },
+            JobKind::PrometheusSnapshot(config) => {
+                match self.shared.config.prometheus.get(&config.prometheus) {
+                    Some(target) => self.check_prometheus(target).await,
+                    None => Vec::new(),
+                }
+            }
         };
         let retention = match store.list() {
             Ok(listing) => Some(Plan::of(&listing, &policy(job, &self.shared.config.timezone))),

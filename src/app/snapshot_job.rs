@@ -1,9 +1,10 @@
 //! The job `prometheus-snapshot`: take a backup, then keep the store in order.
 
-use super::{Shared, TargetError, policy};
+use super::{Hints, Shared, TargetError, policy};
 use crate::config::{JobConfig, SnapshotConfig};
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::contents::SnapshotContents;
+use crate::prometheus::folder::DataFolder;
 use crate::prometheus::snapshot::{Options, SnapshotError, Snapshotter, Taken};
 use crate::runner::Failure;
 use crate::{upkeep, words};
@@ -15,15 +16,18 @@ pub(super) async fn run(
     context: RunContext,
 ) -> Result<JobOutput, Failure> {
     let target = shared.config.prometheus.get(&config.prometheus);
-    let target = target.ok_or_else(|| Failure::new(format!("There is no [prometheus.{}]", config.prometheus)))?;
+    let target =
+        target.ok_or_else(|| Failure::new(format!("There is no [prometheus.{}]", config.prometheus)))?;
     let client = shared.client(target).map_err(|error| of_target(&error))?;
     // Asked first: an unreachable server is told as such, and not as a folder that cannot be found.
     client.flags().await.map_err(|error| of_snapshot(&SnapshotError::Client(error)))?;
-    let folder = shared.folder(target, &client, config.access, None).await.map_err(|error| of_target(&error))?;
+    let hints = Hints { access: config.access, known: None, idle: config.idle_timeout };
+    let folder = shared.folder(target, &client, hints).await.map_err(|error| of_target(&error))?;
     let store = shared.store.job(&job.name);
     let options =
         Options { skip_head: config.skip_head, level: config.level, idle_limit: config.idle_timeout };
-    let snapshotter = Snapshotter { target, client: &client, folder: &folder, store: &store, options };
+    let image = image(shared, &folder).await;
+    let snapshotter = Snapshotter { target, client: &client, folder: &folder, store: &store, image, options };
     let taken = snapshotter.take(&context).await.map_err(|error| of_snapshot(&error))?;
 
     let policy = policy(job, &shared.config.timezone);
@@ -34,10 +38,17 @@ pub(super) async fn run(
     Ok(output(&taken, reread))
 }
 
+/// The image that the server's container was made from, as the container names it.
+async fn image(shared: &Shared, folder: &DataFolder) -> Option<String> {
+    let container = shared.docker().await.ok()?.container(folder.container()?).await.ok()?;
+    Some(container.info().image.clone())
+}
+
 fn output(taken: &Taken, reread: Vec<String>) -> JobOutput {
     let backup = &taken.backup;
     let mut verified = vec![
-        "every chunk, series and posting of each block was read and matches its checksums and counts".to_owned(),
+        "every chunk, series and posting of each block was read and matches its checksums and counts"
+            .to_owned(),
         "every stored byte was read back and matches its SHA-256".to_owned(),
     ];
     verified.extend(reread);

@@ -1,11 +1,13 @@
 //! From a configured target to one that can be talked to.
 
+use std::time::Duration;
+
+use crate::config::JobKind;
 use crate::config::secret::{self, SecretError};
-use crate::config::values::{Auth, Endpoint, Place, PrometheusTarget, SecretRef, TargetName};
-use crate::config::{Access, Config, JobKind};
-use crate::docker::DockerError;
+use crate::config::values::{Access, Auth, Place, PrometheusTarget, SecretRef, TargetName};
+use crate::docker::{ContainerState, DockerError};
 use crate::prometheus::client::{ClientError, Credentials, PrometheusClient};
-use crate::prometheus::folder::{DataFolder, FolderError};
+use crate::prometheus::folder::{Clues, DataFolder, FolderError};
 use crate::prometheus::preflight::{self, Finding};
 use crate::words;
 
@@ -42,11 +44,28 @@ impl TargetError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Secret(error) => error.hint(),
+            Self::Secret(_) => None,
             Self::Client(error) => error.hint(),
             Self::Docker(error) => error.hint(),
             Self::Folder(error) => error.hint(),
         }
+    }
+}
+
+/// How a data folder is found and reached, beside what its server tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hints<'a> {
+    /// How it may be reached.
+    pub(crate) access: Access,
+    /// Where a manifest says that it is.
+    pub(crate) known: Option<&'a str>,
+    /// How long nothing may move before something is given up.
+    pub(crate) idle: Duration,
+}
+
+impl Default for Hints<'_> {
+    fn default() -> Self {
+        Self { access: Access::Auto, known: None, idle: Duration::from_mins(5) }
     }
 }
 
@@ -57,13 +76,12 @@ impl Shared {
         Ok(PrometheusClient::new(&target.endpoint, credentials)?)
     }
 
-    /// The data folder of a Prometheus. Its flags are asked for where it answers; `known` is what a manifest says.
+    /// The data folder of a Prometheus. Its flags are asked for where it answers.
     pub(crate) async fn folder(
         &self,
         target: &PrometheusTarget,
         client: &PrometheusClient,
-        access: Access,
-        known: Option<&str>,
+        hints: Hints<'_>,
     ) -> Result<DataFolder, TargetError> {
         let flags = client.flags().await.ok();
         let runtime = client.runtime_info().await.ok();
@@ -72,7 +90,9 @@ impl Shared {
             Place::Host { .. } => None,
         };
         let cwd = runtime.as_ref().map(|runtime| runtime.cwd.as_str());
-        Ok(DataFolder::locate(target, flags.as_ref(), cwd, known, docker, access.into()).await?)
+        let Hints { access, known, idle } = hints;
+        let clues = Clues { flags: flags.as_ref(), cwd, known, access, idle };
+        Ok(DataFolder::locate(target, &clues, docker).await?)
     }
 }
 
@@ -96,7 +116,7 @@ impl App {
         checked
     }
 
-    async fn check_prometheus(&self, target: &PrometheusTarget) -> Vec<Finding> {
+    pub(super) async fn check_prometheus(&self, target: &PrometheusTarget) -> Vec<Finding> {
         let skip_head = self.skips_head(&target.name);
         let client = match self.shared.client(target) {
             Ok(client) => client,
@@ -104,7 +124,7 @@ impl App {
         };
         let mut findings = preflight::server(&client).await;
         findings.extend(self.check_container(target).await);
-        match self.shared.folder(target, &client, Access::Auto, None).await {
+        match self.shared.folder(target, &client, Hints::default()).await {
             Ok(folder) => findings.extend(preflight::folder(&folder, skip_head).await),
             Err(error) => findings.push(problem(&error)),
         }
@@ -114,13 +134,13 @@ impl App {
     async fn check_container(&self, target: &PrometheusTarget) -> Option<Finding> {
         let Place::Container { name, .. } = &target.place else { return None };
         let state = match self.shared.docker().await {
-            Ok(docker) => docker.container(name).await.map(|container| container.info().state.clone()),
+            Ok(docker) => docker.container(name).await.map(|container| container.info().state),
             Err(error) => Err(error),
         };
         Some(match state {
-            Ok(state) if state.is_running() => Finding::ok(format!("its container {name} runs")),
+            Ok(ContainerState::Running) => Finding::ok(format!("its container {name} runs")),
             Ok(state) => Finding::problem(
-                format!("its container {name} does not run: it is {state}"),
+                format!("its container {name} does not run: it is {state:?}"),
                 Some(format!("look at `docker logs {name}`")),
             ),
             Err(error) => Finding::problem(words::chain(&error), error.hint()),
@@ -151,21 +171,4 @@ impl App {
 
 fn problem(error: &TargetError) -> Finding {
     Finding::problem(words::chain(error), error.hint())
-}
-
-/// A warning for each secret that is not there.
-pub fn missing_secrets(config: &Config, environment: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
-    let prometheus = config.prometheus.iter().map(|(name, target)| (format!("prometheus.{name}"), &target.endpoint));
-    let grafana = config.grafana.iter().map(|(name, target)| (format!("grafana.{name}"), &target.endpoint));
-    let alertmanager =
-        config.alertmanager.iter().map(|(name, target)| (format!("alertmanager.{name}"), &target.endpoint));
-    let application =
-        config.application.iter().map(|(name, target)| (format!("application.{name}"), &target.endpoint));
-    let all = prometheus.chain(grafana).chain(alertmanager).chain(application);
-    all.filter_map(|(name, endpoint)| missing(endpoint, environment).map(|why| format!("{name}: {why}"))).collect()
-}
-
-fn missing(endpoint: &Endpoint, environment: &dyn Fn(&str) -> Option<String>) -> Option<String> {
-    let (Auth::Basic { password: reference, .. } | Auth::Token(reference)) = &endpoint.auth else { return None };
-    secret::is_there(reference, environment).err().map(|error| words::chain(&error))
 }

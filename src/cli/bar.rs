@@ -10,7 +10,7 @@ use crate::progress::{Silent, Sink, Step};
 use crate::words;
 
 /// The sink that suits the terminal and the options.
-pub fn sink(quiet: bool) -> Arc<dyn Sink> {
+pub(super) fn sink(quiet: bool) -> Arc<dyn Sink> {
     if quiet {
         Arc::new(Silent)
     } else if io::stderr().is_terminal() {

@@ -1,11 +1,13 @@
 //! `check`: the configuration, and with `--online` everything it points to.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
+use super::Global;
 use super::exit_code::ExitCode;
 use super::output::{CliError, Output};
-use super::session::{Session, block_on, environment};
-use super::Global;
+use super::session::{Session, block_on};
 use crate::prometheus::preflight::{Finding, Severity};
 
 #[derive(Serialize)]
@@ -26,7 +28,7 @@ pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode
     let session = Session::open(global, out)?;
     session.start_log(true);
     let config = &session.config;
-    let mut warnings: Vec<String> =
+    let warnings: Vec<String> =
         config.warnings.iter().map(|problem| problem.show(&config.path).to_string()).collect();
     let mut targets = Vec::new();
     if online {
@@ -39,8 +41,6 @@ pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode
             app.close().await;
             Ok(targets)
         })?;
-    } else {
-        warnings.extend(crate::app::missing_secrets(config, &environment));
     }
     let worst = targets.iter().flat_map(|target| &target.findings).map(|finding| finding.severity).max();
     let checked =
@@ -57,10 +57,10 @@ pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode
 fn text(checked: &Checked) -> String {
     let mut text = format!("{}: {} jobs, no errors\n", checked.config, checked.jobs);
     for warning in &checked.warnings {
-        text.push_str(&format!("warning: {}\n", warning.trim_end()));
+        let _ = writeln!(text, "warning: {}", warning.trim_end());
     }
     for target in &checked.targets {
-        text.push_str(&format!("{}\n", target.target));
+        let _ = writeln!(text, "{}", target.target);
         for finding in &target.findings {
             text.push_str(&finding.text_lines());
         }

@@ -34,7 +34,7 @@ Examples:
   watchkeeper restore --from /backups/snapshot_20261120T020000Z.tar.gz --prometheus main
   watchkeeper restore prometheus-snapshot --undo          bring back what was there before";
 
-pub(super) fn completions(out: &Output, shell: Shell) -> ExitCode {
+pub(super) fn completions(out: Output, shell: Shell) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut super::command(), "watchkeeper", &mut script);
     out.data(&String::from_utf8_lossy(&script));
@@ -42,7 +42,7 @@ pub(super) fn completions(out: &Output, shell: Shell) -> ExitCode {
 }
 
 /// Prints the manual page of the program, or writes one for each command into a folder.
-pub(super) fn man(out: &Output, dir: Option<&Path>) -> Result<ExitCode, CliError> {
+pub(super) fn man(out: Output, dir: Option<&Path>) -> Result<ExitCode, CliError> {
     let failed = |error: std::io::Error| CliError {
         code: ExitCode::Failed,
         message: format!("Cannot write the manual: {error}"),

@@ -24,8 +24,9 @@ pub(super) struct HistoryArgs {
 }
 
 pub(super) fn list(session: &Session, args: &HistoryArgs) -> Result<ExitCode, CliError> {
-    let job = args.job.as_deref().map(|name| name.parse()).transpose();
-    let job = job.map_err(|error: crate::config::values::NameError| CliError::usage(error.to_string(), None))?;
+    let job = args.job.as_deref().map(str::parse).transpose();
+    let job =
+        job.map_err(|error: crate::config::values::NameError| CliError::usage(error.to_string(), None))?;
     let filter = Filter { job, failed: args.failed, limit: Some(args.n) };
     let runs = match session.history()? {
         Some(history) => history.recent(&filter)?,
@@ -35,7 +36,10 @@ pub(super) fn list(session: &Session, args: &HistoryArgs) -> Result<ExitCode, Cl
         if runs.is_empty() {
             return "Nothing ran yet.\n".to_owned();
         }
-        table(&["run", "job", "cause", "began", "took", "outcome", ""], runs.iter().map(|run| row(session, run)))
+        table(
+            &["run", "job", "cause", "began", "took", "outcome", ""],
+            runs.iter().map(|run| row(session, run)),
+        )
     });
     Ok(ExitCode::Ok)
 }

@@ -10,32 +10,32 @@ use super::exit_code::ExitCode;
 
 /// Where and how a command prints.
 #[derive(Debug, Clone, Copy)]
-pub struct Output {
+pub(super) struct Output {
     /// One JSON document.
-    pub json: bool,
+    pub(super) json: bool,
     /// Say only what went wrong.
-    pub quiet: bool,
+    pub(super) quiet: bool,
 }
 
 /// Why a command did not do what it should.
 #[derive(Debug)]
-pub struct CliError {
+pub(super) struct CliError {
     /// How the program ends.
-    pub code: ExitCode,
+    pub(super) code: ExitCode,
     /// What was being done, and what went wrong.
-    pub message: String,
+    pub(super) message: String,
     /// What to do about it.
-    pub hint: Option<String>,
+    pub(super) hint: Option<String>,
 }
 
 impl CliError {
     /// An error with its causes.
-    pub fn of(code: ExitCode, error: &dyn std::error::Error, hint: Option<String>) -> Self {
+    pub(super) fn of(code: ExitCode, error: &dyn std::error::Error, hint: Option<String>) -> Self {
         Self { code, message: crate::words::chain(error), hint }
     }
 
     /// A command line that makes no sense.
-    pub fn usage(message: impl Into<String>, hint: Option<String>) -> Self {
+    pub(super) fn usage(message: impl Into<String>, hint: Option<String>) -> Self {
         Self { code: ExitCode::Usage, message: message.into(), hint }
     }
 }
@@ -44,7 +44,9 @@ impl From<crate::store::StoreError> for CliError {
     fn from(error: crate::store::StoreError) -> Self {
         use crate::store::StoreError;
         let code = match error {
-            StoreError::BadSpec { .. } | StoreError::NotFound { .. } | StoreError::Ambiguous { .. } => ExitCode::Usage,
+            StoreError::BadSpec { .. } | StoreError::NotFound { .. } | StoreError::Ambiguous { .. } => {
+                ExitCode::Usage
+            }
             StoreError::Busy { .. } => ExitCode::Busy,
             StoreError::Cancelled => ExitCode::Interrupted,
             _ => ExitCode::Failed,
@@ -57,7 +59,7 @@ impl From<crate::history::HistoryError> for CliError {
     fn from(error: crate::history::HistoryError) -> Self {
         use crate::history::HistoryError;
         let code = match error {
-            HistoryError::UnknownRun { .. } | HistoryError::Ambiguous { .. } => ExitCode::Usage,
+            HistoryError::UnknownRun { .. } | HistoryError::AmbiguousRun { .. } => ExitCode::Usage,
             _ => ExitCode::Failed,
         };
         Self::of(code, &error, error.hint())
@@ -66,9 +68,10 @@ impl From<crate::history::HistoryError> for CliError {
 
 impl Output {
     /// Prints the result of a command: as JSON, or as text for a person.
-    pub fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
+    pub(super) fn result(self, value: &impl Serialize, text: impl FnOnce() -> String) {
         if self.json {
-            let document = serde_json::to_string_pretty(value).unwrap_or_else(|e| format!("{{\"error\":\"{e}\"}}"));
+            let document =
+                serde_json::to_string_pretty(value).unwrap_or_else(|e| format!("{{\"error\":\"{e}\"}}"));
             self.data(&format!("{document}\n"));
         } else {
             self.data(&text());
@@ -77,22 +80,23 @@ impl Output {
 
     /// Prints data. Whoever closes the pipe early (`| head`) has seen enough.
     #[expect(clippy::unused_self, reason = "printing goes through an Output")]
-    pub fn data(&self, text: &str) {
+    pub(super) fn data(self, text: &str) {
         let mut out = io::stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
     /// Says something to the person at the terminal.
-    pub fn say(&self, text: &str) {
+    pub(super) fn say(self, text: &str) {
         if !self.quiet {
             let _ = writeln!(io::stderr(), "{text}");
         }
     }
 
     /// Says why a command did not do what it should, and gives its exit code.
-    pub fn fail(&self, error: &CliError) -> ExitCode {
+    pub(super) fn fail(self, error: &CliError) -> ExitCode {
         if self.json {
-            let document = json!({ "error": error.message, "hint": error.hint, "exit_code": error.code.number() });
+            let document =
+                json!({ "error": error.message, "hint": error.hint, "exit_code": error.code.number() });
             self.data(&format!("{document:#}\n"));
         } else {
             let mut err = io::stderr();
@@ -105,12 +109,13 @@ impl Output {
     }
 
     /// A question can be asked and answered.
-    pub fn can_ask(&self) -> bool {
+    pub(super) fn can_ask(self) -> bool {
         !self.json && io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
     /// Asks a question that only a plain yes answers.
-    pub fn ask(&self, question: &str) -> bool {
+    #[expect(clippy::unused_self, reason = "asking goes through an Output")]
+    pub(super) fn ask(self, question: &str) -> bool {
         let _ = write!(io::stderr(), "{question} [y/N] ");
         let _ = io::stderr().flush();
         let mut answer = String::new();
@@ -120,9 +125,9 @@ impl Output {
 }
 
 /// A table without lines, as wide as the terminal.
-pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub(super) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     if io::stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }

@@ -19,13 +19,12 @@ use crate::app::{App, RestoreAction};
 use crate::config::values::{JobName, PrometheusTarget};
 use crate::progress::Progress;
 use crate::prometheus::restore::into::into;
-use crate::prometheus::restore::plan::RestorePlan;
 use crate::prometheus::restore::{Opened, Reading, RestoreError, RestoreSource, SourceError};
 use crate::report;
 use choose::{Chosen, choose, source_called, whose};
 
 /// A restore that is taken back stops and starts a Prometheus once more: it must not be cut off in between.
-const GRACE: Duration = Duration::from_secs(15 * 60);
+const GRACE: Duration = Duration::from_mins(15);
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -53,6 +52,13 @@ pub(super) struct Args {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    #[command(flatten)]
+    after: After,
+}
+
+/// What is done with a restore after its own run.
+#[derive(clap::Args)]
+struct After {
     /// Finish a restore that was cut
     #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup"])]
     resume: bool,
@@ -70,7 +76,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         return unpack(session, args, folder);
     }
     // Said before anything is looked up: a script learns at once that it forgot --yes.
-    let asks = !(args.yes || args.dry_run || args.resume);
+    let asks = !(args.yes || args.dry_run || args.after.resume);
     if asks && !session.out.can_ask() {
         let message = "This changes the data of a Prometheus, and there is nobody to ask";
         return Err(CliError::usage(
@@ -81,7 +87,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     block_on(async {
         let shutdown = signals()?;
         let app = session.app_within(shutdown.cancel.clone(), GRACE)?;
-        let code = if args.resume || args.undo || args.discard_old {
+        let code = if args.after.resume || args.after.undo || args.after.discard_old {
             after(session, &app, args, asks).await
         } else {
             restore(session, &app, args, asks, &shutdown.cancel).await
@@ -126,14 +132,14 @@ async fn after(session: &Session, app: &App, args: &Args, asks: bool) -> Result<
     let (target, job) = whose(session, args.prometheus.as_deref(), job.as_ref(), None)?;
     let newest = choose::newest_origin(session, &job);
     let opened = open(app, target, newest.and_then(|origin| origin.data_path).as_deref(), &job).await?;
-    let action = if args.resume {
+    let action = if args.after.resume {
         RestoreAction::Resume(source_of_unfinished(session, &opened).await?)
-    } else if args.undo {
+    } else if args.after.undo {
         RestoreAction::Undo
     } else {
         RestoreAction::DiscardOld
     };
-    let question = if args.undo {
+    let question = if args.after.undo {
         format!("Stop Prometheus {:?} and bring back the data of before the restore?", target.name.as_str())
     } else {
         format!("Remove what restores of Prometheus {:?} have set aside, for good?", target.name.as_str())

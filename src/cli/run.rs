@@ -34,7 +34,8 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
         let shutdown = Shutdown::on_signals(DRAIN).map_err(|error| failed("listen to signals", &error))?;
         let app = Arc::new(session.app(shutdown.cancel.clone())?);
         let holder = Holder { pid: std::process::id(), since: session.now, job: None, run: None };
-        let _held = app.runner().locks.take(&[Lock::Daemon], &holder).map_err(|error| busy(session, &error))?;
+        let _held =
+            app.runner().locks.take(&[Lock::Daemon], &holder).map_err(|error| busy(session, &error))?;
         let served = serve(&app, &shutdown).await;
         notify("STOPPING=1");
         app.close().await;
@@ -46,7 +47,11 @@ fn busy(session: &Session, error: &LockError) -> CliError {
     match error {
         LockError::Busy(busy) => CliError {
             code: ExitCode::Busy,
-            message: format!("A daemon already runs on {}: {}", session.config.state_dir.display(), busy.reason(session.zone())),
+            message: format!(
+                "A daemon already runs on {}: {}",
+                session.config.state_dir.display(),
+                busy.reason(session.zone())
+            ),
             hint: None,
         },
         error => CliError::of(ExitCode::Failed, error, None),
@@ -115,5 +120,9 @@ fn send(path: &str, state: &str) -> io::Result<()> {
 }
 
 fn failed(what: &str, error: &dyn std::error::Error) -> CliError {
-    CliError { code: ExitCode::Failed, message: format!("Cannot {what}: {}", words::chain(error)), hint: None }
+    CliError {
+        code: ExitCode::Failed,
+        message: format!("Cannot {what}: {}", words::chain(error)),
+        hint: None,
+    }
 }

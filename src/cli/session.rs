@@ -77,15 +77,15 @@ impl Session {
 
     /// The jobs to look at: the one that was named, or all that are configured or have backups.
     pub(super) fn job_names(&self, named: Option<&str>, store: &Store) -> Result<Vec<JobName>, CliError> {
-        let mut names: Vec<JobName> = self.config.jobs.iter().map(|job| job.name.clone()).collect();
-        names.extend(store.jobs()?);
-        names.sort();
-        names.dedup();
+        let mut known: Vec<JobName> = self.config.jobs.iter().map(|job| job.name.clone()).collect();
+        known.extend(store.jobs()?);
+        known.sort();
+        known.dedup();
         match named {
-            None => Ok(names),
+            None => Ok(known),
             // A job that is no longer configured still has its backups.
-            Some(name) => match names.into_iter().find(|known| known.as_str() == name) {
-                Some(known) => Ok(vec![known]),
+            Some(name) => match known.into_iter().find(|job| job.as_str() == name) {
+                Some(job) => Ok(vec![job]),
                 None => self.job(name).map(|job| vec![job.name.clone()]),
             },
         }
@@ -138,7 +138,8 @@ pub(super) fn environment(name: &str) -> Option<String> {
 }
 
 fn colours() -> bool {
-    std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+    std::io::IsTerminal::is_terminal(&std::io::stderr())
+        && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
 /// Where the configuration is.
@@ -156,10 +157,8 @@ pub(super) fn config_path(global: &Global) -> Result<PathBuf, CliError> {
 
 /// The runtime that commands with work to do run on.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| CliError {
-        code: ExitCode::Failed,
-        message: format!("Cannot start the runtime: {error}"),
-        hint: None,
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        CliError { code: ExitCode::Failed, message: format!("Cannot start the runtime: {error}"), hint: None }
     })?;
     let result = runtime.block_on(work);
     // A thread that is stuck in the system must not keep the program.

@@ -1,5 +1,7 @@
 //! `backups`, `verify`, `prune`, `pin`, `unpin`, `accept`: the store.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
@@ -78,7 +80,7 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
             table(&header, backups.map(|backup| row(session, backup)))
         };
         for broken in &broken {
-            text.push_str(&format!("broken: {}: {}\n", broken.path.display(), broken.problem));
+            let _ = writeln!(text, "broken: {}: {}", broken.path.display(), broken.problem);
         }
         text
     });
@@ -126,7 +128,9 @@ fn row(session: &Session, backup: &Backup) -> Vec<String> {
 
 /// What `verify` was asked to read.
 fn chosen(session: &Session, store: &Store, what: Option<&str>) -> Result<Vec<(JobStore, Backup)>, CliError> {
-    if let Some(what) = what.filter(|what| what.contains('/') || what.parse::<crate::store::BackupId>().is_ok()) {
+    if let Some(what) =
+        what.filter(|what| what.contains('/') || what.parse::<crate::store::BackupId>().is_ok())
+    {
         let found = resolve(store, what)?;
         return Ok(vec![(found.job, found.backup)]);
     }
@@ -173,7 +177,8 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
             progress.warn(format!("that {name} was read could not be noted: {why}"));
         }
         if args.deep {
-            let step = progress.step(&format!("check the blocks of {name}"), Some(backup.manifest.content_bytes));
+            let step =
+                progress.step(&format!("check the blocks of {name}"), Some(backup.manifest.content_bytes));
             problems.extend(deep::check(backup, &std::env::temp_dir(), &step, &cancel));
         }
         verified.push(VerifiedBackup { backup: name, good: problems.is_empty(), problems });
@@ -181,11 +186,13 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
     session.out.result(&json!({ "backups": verified, "deep": args.deep }), || {
         let bad = verified.iter().filter(|backup| !backup.good);
         let mut text: String = bad
-            .flat_map(|backup| backup.problems.iter().map(|problem| format!("BAD  {}: {problem}\n", backup.backup)))
+            .flat_map(|backup| {
+                backup.problems.iter().map(|problem| format!("BAD  {}: {problem}\n", backup.backup))
+            })
             .collect();
         let good = verified.iter().filter(|backup| backup.good).count();
         let what = if args.deep { "every byte and every block" } else { "every byte" };
-        text.push_str(&format!("{good} of {} backups are good: {what} was read.\n", verified.len()));
+        let _ = writeln!(text, "{good} of {} backups are good: {what} was read.", verified.len());
         text
     });
     Ok(if verified.iter().all(|backup| backup.good) { ExitCode::Ok } else { ExitCode::Failed })
@@ -235,16 +242,19 @@ fn plan_text(job: &str, plan: &Plan, removed: Option<&Removed>) -> String {
         table(&["backup", "verdict", "because"], rows)
     };
     if let Some(hold) = &plan.hold {
-        text.push_str(&format!(
-            "Nothing is deleted: {hold}. `watchkeeper accept {job}/latest` says that this is right.\n"
-        ));
+        let _ = writeln!(
+            text,
+            "Nothing is deleted: {hold}. `watchkeeper accept {job}/latest` says that this is right."
+        );
     }
     match removed {
         Some(removed) => {
             let (count, bytes) = (removed.backups.len(), words::size(removed.bytes));
-            text.push_str(&format!("{count} deleted, {bytes} free again.\n"));
+            let _ = writeln!(text, "{count} deleted, {bytes} free again.");
         }
-        None => text.push_str(&format!("{} would be deleted.\n", deletions.len())),
+        None => {
+            let _ = writeln!(text, "{} would be deleted.", deletions.len());
+        }
     }
     text
 }
@@ -259,7 +269,11 @@ pub(super) fn pin(session: &Session, which: &Which, pinned: bool) -> Result<Exit
     }
     let name = format!("{}/{id}", found.job.job());
     session.out.result(&json!({ "backup": name, "pinned": pinned }), || {
-        if pinned { format!("{name} is kept whatever the rules say.\n") } else { format!("{name} is left to the rules.\n") }
+        if pinned {
+            format!("{name} is kept whatever the rules say.\n")
+        } else {
+            format!("{name} is left to the rules.\n")
+        }
     });
     Ok(ExitCode::Ok)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::read::{Item, Section, nearest};
-use super::values::{JobName, Keep, KeepRules, Name, PrometheusTarget, Retries, TargetName};
+use super::values::{Access, JobName, Keep, KeepRules, Name, PrometheusTarget, Retries, TargetName};
 use crate::schedule::Schedule;
 
 /// The kinds of DESIGN that come later.
@@ -56,18 +56,6 @@ impl JobKind {
             Self::PrometheusSnapshot(_) => "prometheus-snapshot",
         }
     }
-}
-
-/// How data is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Access {
-    /// From the host where that can be done, else through Docker.
-    #[default]
-    Auto,
-    /// Through Docker.
-    Docker,
-    /// From the folder of this host.
-    Host,
 }
 
 /// The options of a `prometheus-snapshot`.

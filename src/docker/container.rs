@@ -206,7 +206,7 @@ impl Container {
     }
 
     async fn push_down(&self, state: ContainerState, limit: Duration) -> Result<(), DockerError> {
-        // A frozen process can neither end nor, under cgroup v1, be killed.
+        // A frozen process sees no signal but the last one: it would be killed instead of ending.
         if state == ContainerState::Paused {
             self.unpause().await?;
         }

@@ -48,7 +48,8 @@ impl SnapshotContents {
 pub fn covered(contents: &serde_json::Value, zone: &jiff::tz::TimeZone) -> Option<String> {
     let at = |key: &str| jiff::Timestamp::from_millisecond(contents.get(key)?.as_i64()?).ok();
     let (from, to) = (at("min_time")?, at("max_time")?);
-    let shown = |at: jiff::Timestamp| at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
+    let shown =
+        |at: jiff::Timestamp| at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
     Some(format!("{} to {}", shown(from), shown(to)))
 }
 

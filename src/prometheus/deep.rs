@@ -34,7 +34,8 @@ pub fn check(backup: &Backup, spool: &Path, step: &StepGuard, cancel: &Cancellat
             Some(report) => problems.extend(compare(promised, &report)),
         }
     }
-    problems.extend(found.keys().map(|name| format!("block {name} is in the archive and not in the manifest")));
+    problems
+        .extend(found.keys().map(|name| format!("block {name} is in the archive and not in the manifest")));
     problems
 }
 

@@ -105,6 +105,14 @@ impl DataFolder {
         }
     }
 
+    /// The container it is in, where it is in one.
+    pub fn container(&self) -> Option<&str> {
+        match &self.place {
+            FolderPlace::Host { .. } => None,
+            FolderPlace::Container { name, .. } => Some(name),
+        }
+    }
+
     /// Performs an operation there. That it was refused or failed there is an answer, [`FolderReply::Failed`].
     pub async fn run(&self, op: &FolderOp, cancel: &CancellationToken) -> Result<FolderReply, FolderError> {
         self.run_watched(op, Arc::new(|_| ()), cancel).await

@@ -97,13 +97,18 @@ pub async fn server(client: &PrometheusClient) -> Vec<Finding> {
 pub async fn folder(folder: &DataFolder, skip_head: bool) -> Vec<Finding> {
     match folder.run(&FolderOp::Inspect, &CancellationToken::new()).await {
         Ok(FolderReply::Folder(state)) => {
-            let mut findings =
-                vec![Finding::ok(format!("its data folder is {} with {} blocks", folder.path(), state.blocks.len()))];
+            let mut findings = vec![Finding::ok(format!(
+                "its data folder is {} with {} blocks",
+                folder.product_path(),
+                state.blocks.len()
+            ))];
             findings.extend(judge(&state, skip_head));
             findings
         }
         Ok(FolderReply::Failed(failure)) => vec![Finding::problem(failure.reason, failure.hint)],
-        Ok(other) => vec![Finding::problem(format!("the helper in the data folder answered {other:?}"), None)],
+        Ok(other) => {
+            vec![Finding::problem(format!("the helper in the data folder answered {other:?}"), None)]
+        }
         Err(error) => vec![Finding::problem(crate::words::chain(&error), error.hint())],
     }
 }
@@ -138,7 +143,9 @@ fn judge(state: &FolderState, skip_head: bool) -> Vec<Finding> {
         let (uid, gid) = (state.owner.uid, state.owner.gid);
         findings.push(Finding::problem(
             format!("blocks belong to another user than its data folder does: {}", foreign.join(", ")),
-            Some(format!("chown -R {uid}:{gid} them: Prometheus can neither link nor delete what is not its own")),
+            Some(format!(
+                "chown -R {uid}:{gid} them: Prometheus can neither link nor delete what is not its own"
+            )),
         ));
     }
     let skipped = names(state, |block| block.meta.is_none());
@@ -150,7 +157,11 @@ fn judge(state: &FolderState, skip_head: bool) -> Vec<Finding> {
     }
     if !state.snapshots.is_empty() {
         findings.push(Finding::warning(
-            format!("{} snapshots lie in its data folder: {}", state.snapshots.len(), state.snapshots.join(", ")),
+            format!(
+                "{} snapshots lie in its data folder: {}",
+                state.snapshots.len(),
+                state.snapshots.join(", ")
+            ),
             "nothing ever removes them, and they pin disk space; remove those that nobody needs",
         ));
     }

@@ -25,13 +25,11 @@ use crate::config::values::PrometheusTarget;
 use crate::jobs::RunContext;
 use crate::progress::Progress;
 use crate::store::{Backup, Draft, JobStore, Pending, Source};
+use crate::words;
 use archive::{Archived, Archiver};
 
 /// The metric that counts samples that a snapshot of the head leaves out.
 const OUT_OF_ORDER: &str = "prometheus_tsdb_head_out_of_order_samples_appended_total";
-
-/// How long to wait for a reader of the store, `verify` or a restore, to let a backup be published.
-const LOCK_LIMIT: Duration = Duration::from_secs(300);
 
 /// How a snapshot is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +52,8 @@ pub struct Snapshotter<'a> {
     pub folder: &'a DataFolder,
     /// Where the backup goes.
     pub store: &'a JobStore,
+    /// The image of the container it runs in.
+    pub image: Option<String>,
     /// How it is taken.
     pub options: Options,
 }
@@ -92,7 +92,8 @@ impl Snapshotter<'_> {
         let archived = archived?;
         let contents = SnapshotContents::new(&name, self.options.skip_head, archived.blocks.clone());
         self.warn_about(&context.progress, &contents, &before, after.as_ref());
-        let backup = self.publish(context, pending, &archived, &contents, self.source(&server, &before)).await?;
+        let backup =
+            self.publish(context, pending, &archived, &contents, self.source(&server, &before)).await?;
         Ok(Taken { backup, contents })
     }
 
@@ -103,7 +104,8 @@ impl Snapshotter<'_> {
             let url = self.client.base_url().as_str().trim_end_matches('/').to_owned();
             return Err(ClientError::AdminApiOff { url }.into());
         }
-        let server = Server { runtime: self.client.runtime_info().await?, build: self.client.build_info().await? };
+        let server =
+            Server { runtime: self.client.runtime_info().await?, build: self.client.build_info().await? };
         if let Ok(metrics) = self.client.metrics().await {
             warn_about_out_of_order(progress, &metrics, self.options.skip_head);
         }
@@ -171,7 +173,9 @@ impl Snapshotter<'_> {
                 Ok(name)
             }
             // It may still be at it: the entry stays open, and the next run removes what comes of it.
-            Err(error @ (ClientError::TimedOut { .. } | ClientError::Unreachable { .. })) => Err(error.into()),
+            Err(error @ (ClientError::TimedOut { .. } | ClientError::Unreachable { .. })) => {
+                Err(error.into())
+            }
             Err(error) => {
                 self.remove_partial(context, ledger, &entry).await;
                 Err(error.into())
@@ -213,7 +217,7 @@ impl Snapshotter<'_> {
             })
             .await
         } else {
-            let stream = self.folder.read(&relative, self.options.idle_limit).await?;
+            let stream = self.folder.read(&relative).await?;
             blocking(move || {
                 let archived = Archiver::new(writer, &spool, &step, &cancel).from_tar(stream)?;
                 step.finish(described(&archived));
@@ -241,7 +245,7 @@ impl Snapshotter<'_> {
                     "the snapshot {name} could not be removed from {} and pins disk space there until the next run \
                      of a backup removes it: {}",
                     self.target.name,
-                    crate::words::chain(&error)
+                    words::chain(&error)
                 ));
                 None
             }
@@ -279,12 +283,18 @@ impl Snapshotter<'_> {
     ) {
         for block in contents.damaged() {
             let damage: Vec<String> = block.damage.iter().map(ToString::to_string).collect();
-            progress.warn(format!("block {} is damaged on {}: {}", block.name, self.target.name, damage.join("; ")));
+            progress.warn(format!(
+                "block {} is damaged on {}: {}",
+                block.name,
+                self.target.name,
+                damage.join("; ")
+            ));
         }
         // A compaction may have replaced a block meanwhile: only what was there all the time is missed.
         let stayed = |name: &String| after.is_none_or(|after| after.blocks.iter().any(|b| &b.name == name));
         let taken: BTreeSet<&String> = contents.blocks.iter().map(|block| &block.name).collect();
-        for block in before.blocks.iter().filter(|block| !taken.contains(&block.name) && stayed(&block.name)) {
+        for block in before.blocks.iter().filter(|block| !taken.contains(&block.name) && stayed(&block.name))
+        {
             let why = if block.meta.is_none() { ": its meta.json cannot be read" } else { "" };
             progress.warn(format!(
                 "block {} lies in the data folder of {}, but Prometheus does not serve it{why}; it is not in the backup",
@@ -298,9 +308,9 @@ impl Snapshotter<'_> {
             target: self.target.name.to_string(),
             url: self.client.base_url().to_string(),
             product_version: Some(server.build.version.clone()),
-            container: self.folder.container_name(),
-            image: self.folder.image(),
-            data_path: Some(self.folder.path()),
+            container: self.folder.container().map(str::to_owned),
+            image: self.image.clone(),
+            data_path: Some(self.folder.product_path()),
             retention: Some(server.runtime.storage_retention.clone()).filter(|r| !r.is_empty()),
             owner: Some(state.owner),
         }
@@ -317,16 +327,17 @@ impl Snapshotter<'_> {
         let step = context.progress.step("read the archive back and publish it", Some(archived.file.size));
         let draft = Draft {
             kind: "prometheus-snapshot".to_owned(),
+            created: context.now,
+            tool: concat!("watchkeeper ", env!("CARGO_PKG_VERSION")).to_owned(),
             source,
             content_bytes: archived.bytes,
             damaged: contents.damaged().next().is_some(),
             contents: serde_json::to_value(contents).map_err(|source| SnapshotError::Describe { source })?,
         };
-        let store = self.store.clone();
+        let cancel = context.cancel.clone();
         blocking(move || {
-            let lock = store.lock_exclusive(LOCK_LIMIT)?;
-            let backup = pending.publish(&lock, draft, &step)?;
-            step.finish(backup.manifest.id.to_string());
+            let backup = pending.publish(draft, &step, &cancel)?;
+            step.finish(backup.id().to_string());
             Ok(backup)
         })
         .await
@@ -361,4 +372,3 @@ async fn blocking<T: Send + 'static>(
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
-

@@ -10,7 +10,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::output::CliError;
 use crate::cli::session::Session;
 use crate::config::JobKind;
-use crate::config::values::{JobName, PrometheusTarget};
+use crate::config::values::{JobName, Name, PrometheusTarget};
 use crate::prometheus::restore::{Reading, RestoreError, RestoreSource};
 use crate::store::{Backup, BackupId, JobStore, SharedLock, Source, Store, resolve};
 
@@ -125,11 +125,11 @@ pub(super) fn whose<'a>(
         JobKind::PrometheusSnapshot(snapshot) => snapshot.prometheus.as_str(),
     });
     let wanted = named.or(of_job).or(origin.filter(|origin| !origin.is_empty()));
-    let names: Vec<&str> = config.prometheus.keys().map(|name| name.as_str()).collect();
-    let hint = if names.is_empty() {
+    let known: Vec<&str> = config.prometheus.keys().map(Name::as_str).collect();
+    let hint = if known.is_empty() {
         "the configuration has no [prometheus.NAME]".to_owned()
     } else {
-        format!("name one with --prometheus: {}", names.join(", "))
+        format!("name one with --prometheus: {}", known.join(", "))
     };
     let Some(wanted) = wanted else {
         return Err(CliError::usage("Which Prometheus?", Some(hint)));

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -14,8 +14,8 @@ use ulid::Ulid;
 use super::SnapshotError;
 use crate::progress::StepGuard;
 use crate::prometheus::block::{BlockCheck, BlockReport, Damage, FileCheck};
-use crate::store::archive::{self, ArchiveWriter, Entry, EntryKind};
 use crate::store::StoredFile;
+use crate::store::archive::{self, ArchiveError, ArchiveWriter, Entry, EntryKind};
 
 /// What came of archiving a snapshot.
 pub(super) struct Archived {
@@ -80,7 +80,7 @@ impl<'a> Archiver<'a> {
         let mut failed = None;
         let read = archive::read_tar(stream, &mut |entry, content| {
             self.entry(entry, content).map_err(|error| {
-                let told = io::Error::other(error.to_string());
+                let told = ArchiveError::visit(&entry.path, error.to_string());
                 failed = Some(error);
                 told
             })
@@ -88,7 +88,7 @@ impl<'a> Archiver<'a> {
         match (read, failed) {
             (_, Some(error)) => Err(error),
             (Err(source), None) => Err(SnapshotError::Stream { source }),
-            (Ok(_), None) => self.finish(),
+            (Ok(()), None) => self.finish(),
         }
     }
 
@@ -172,7 +172,8 @@ impl<'a> Archiver<'a> {
     fn end_block(&mut self) -> Result<(), SnapshotError> {
         let Some(current) = self.current.take() else { return Ok(()) };
         let spool = self.spool.to_path_buf();
-        let mut report = current.check.finish().map_err(|source| SnapshotError::Spool { path: spool, source })?;
+        let mut report =
+            current.check.finish().map_err(|source| SnapshotError::Spool { path: spool, source })?;
         report.damage.splice(0..0, current.unread);
         self.blocks.push(report);
         Ok(())
@@ -259,9 +260,4 @@ impl Padded {
         self.problem = Some(format!("cannot be read, {} bytes before its end: {reason}", self.left));
         0
     }
-}
-
-/// The folder of a snapshot below a data folder.
-pub(super) fn snapshot_folder(root: &Path, name: &str) -> PathBuf {
-    root.join("snapshots").join(name)
 }

@@ -8,6 +8,7 @@ use crate::prometheus::client::ClientError;
 use crate::prometheus::folder::FolderError;
 use crate::prometheus::folder_op::FolderFailure;
 use crate::store::StoreError;
+use crate::store::archive::ArchiveError;
 
 /// A backup could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum SnapshotError {
     /// The store could not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The archive could not be written.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The ledger could not be kept.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -46,7 +50,7 @@ pub enum SnapshotError {
     #[error("Cannot read the snapshot out of the container")]
     Stream {
         /// What went wrong.
-        source: crate::store::archive::ArchiveError,
+        source: ArchiveError,
     },
     /// Files of one block came apart from each other.
     #[error("The files of block {block} do not come together in the stream")]
@@ -113,9 +117,9 @@ impl SnapshotError {
             Self::Access(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Folder { failure } => failure.hint.clone(),
-            Self::RestoreUnfinished { .. } => {
-                Some("finish it with `watchkeeper restore JOB --resume`, or take it back with `--undo`".into())
-            }
+            Self::RestoreUnfinished { .. } => Some(
+                "finish it with `watchkeeper restore JOB --resume`, or take it back with `--undo`".into(),
+            ),
             Self::Empty => Some("wait until it has scraped something".into()),
             _ => None,
         }

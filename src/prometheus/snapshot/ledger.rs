@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::config::values::TargetName;
-use crate::store::atomic;
+use crate::store::{atomic, owner};
 
 /// How long after the request the server may have chosen the name: it does so before it does anything else.
 const NAMED_WITHIN: Duration = Duration::from_secs(10);
@@ -102,7 +102,11 @@ impl Ledger {
     pub fn note(&self, entry: &Entry) -> Result<(), LedgerError> {
         let text = serde_json::to_vec_pretty(entry)
             .map_err(|source| LedgerError::Damaged { path: self.path.clone(), source })?;
-        atomic::replace(&self.path, &text).map_err(|source| self.failed("write", source))
+        if let Some(folder) = self.path.parent() {
+            owner::create_folder(folder, owner::FOLDER_MODE)
+                .map_err(|source| self.failed("write", source))?;
+        }
+        atomic::replace(&self.path, &text, owner::FILE_MODE).map_err(|source| self.failed("write", source))
     }
 
     /// Clears the entry: nothing of ours is on the server any more.
@@ -178,7 +182,10 @@ mod tests {
             "20261123T224556Z-5a6ba848718acef4",
             "20261124T090000Z-2222222222222222",
         ]);
-        assert_eq!(entry(None).settle(&found), Settlement::Remove("20261123T224556Z-5a6ba848718acef4".into()));
+        assert_eq!(
+            entry(None).settle(&found),
+            Settlement::Remove("20261123T224556Z-5a6ba848718acef4".into())
+        );
     }
 
     #[test]
@@ -189,8 +196,12 @@ mod tests {
 
     #[test]
     fn folders_from_before_or_much_later_or_of_another_form_are_never_ours() {
-        let found =
-            set(&["20261123T224555Z-1111111111111111", "20261123T224656Z-4444444444444444", "mine", "lost+found"]);
+        let found = set(&[
+            "20261123T224555Z-1111111111111111",
+            "20261123T224656Z-4444444444444444",
+            "mine",
+            "lost+found",
+        ]);
         assert_eq!(entry(None).settle(&found), Settlement::Clean);
     }
 
