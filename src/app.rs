@@ -1,6 +1,7 @@
 //! The composition root: from the configuration to targets, store, history and runner, and from a job to its work.
 
 mod preview;
+mod restore;
 mod snapshot_job;
 mod targets;
 
@@ -14,6 +15,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 pub use preview::Preview;
+pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
 pub(crate) use targets::Hints;
 pub use targets::TargetError;
 

@@ -7,4 +7,5 @@ pub mod deep;
 pub mod folder;
 pub mod folder_op;
 pub mod preflight;
+pub mod restore;
 pub mod snapshot;

@@ -102,13 +102,18 @@ impl Session {
 
     /// Everything that running work needs.
     pub(super) fn app(&self, stop: CancellationToken) -> Result<App, CliError> {
+        self.app_within(stop, GRACE)
+    }
+
+    /// Like [`Session::app`], for work that takes longer to tidy up.
+    pub(super) fn app_within(&self, stop: CancellationToken, grace: Duration) -> Result<App, CliError> {
         let surroundings = Surroundings {
             clock: Timestamp::now,
             environment: Arc::new(environment),
             docker_host: environment("DOCKER_HOST"),
             log: Arc::clone(&self.log),
             stop,
-            grace: GRACE,
+            grace,
         };
         App::open(Arc::clone(&self.config), surroundings)
             .map_err(|error| CliError::of(ExitCode::Failed, &error, error.hint()))

@@ -13,4 +13,6 @@ mod docker;
 mod end_to_end;
 mod harness;
 mod layers;
+mod restore;
+mod restore_source;
 mod support;
