@@ -34,9 +34,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            stop: Duration::from_secs(120),
-            start: Duration::from_secs(60),
-            ready: Duration::from_secs(300),
+            stop: Duration::from_mins(2),
+            start: Duration::from_mins(1),
+            ready: Duration::from_mins(5),
             reload: Duration::from_secs(90),
         }
     }
