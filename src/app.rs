@@ -157,8 +157,24 @@ impl App {
 impl Shared {
     /// The Docker engine; connected to when it is first needed.
     pub(crate) async fn docker(&self) -> Result<&Docker, DockerError> {
-        self.docker.get_or_try_init(|| Docker::connect(self.docker_host.as_deref())).await
+        self.docker.get_or_try_init(|| connect(self.docker_host.as_deref())).await
     }
+}
+
+/// Connects, and removes what a process of ours that was killed left on the engine.
+async fn connect(host: Option<&str>) -> Result<Docker, DockerError> {
+    let docker = Docker::connect(host).await?;
+    match docker.sweep().await {
+        Ok(0) => {}
+        Ok(swept) => tracing::info!(swept, "removed helpers that a killed run had left on the Docker engine"),
+        Err(error) => {
+            tracing::warn!(
+                error = crate::words::chain(&error),
+                "helpers that were left could not be removed"
+            );
+        }
+    }
+    Ok(docker)
 }
 
 /// What the runner has to know of a job.

@@ -189,7 +189,7 @@ fn read_file(path: &Path) -> Result<String, Problem> {
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = error.as_bytes()[..at].split(|byte| *byte == b'\n').count();
         let hint = "save it as UTF-8".to_owned();
         Problem::of_file(
             format!("the file is not UTF-8 text: line {line} has a byte that cannot be"),

@@ -32,9 +32,9 @@ pub const HELPER_LABEL: &str = "watchkeeper.helper";
 /// The engine's socket where nobody says otherwise.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// The longest any request without a stream may take; a busy engine takes seconds to make a container.
-const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+const REQUEST_LIMIT: Duration = Duration::from_mins(1);
 /// For requests whose duration their body or an idle limit decides.
-const NO_LIMIT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const NO_LIMIT: Duration = Duration::from_hours(720);
 
 /// A connection to a Docker engine. Cheap to clone.
 #[derive(Clone)]

@@ -15,7 +15,6 @@
 pub mod driver;
 mod pattern;
 
-use std::cmp::Ordering;
 use std::fmt;
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike};
@@ -27,7 +26,7 @@ use jiff::{SignedDuration, Timestamp};
 pub use pattern::ScheduleError;
 
 /// A cron pattern in a time zone, that matches at least once.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Schedule {
     text: String,
     cron: Cron,
@@ -132,9 +131,16 @@ impl fmt::Display for Schedule {
     }
 }
 
+// Croner's own `Debug` shows every bit of the pattern, on thousands of lines.
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Schedule({:?} in {:?})", self.text, self.zone)
+    }
+}
+
 impl PartialEq for Schedule {
     fn eq(&self, other: &Self) -> bool {
-        self.text.cmp(&other.text) == Ordering::Equal && self.zone == other.zone
+        self.text == other.text && self.zone == other.zone
     }
 }
 

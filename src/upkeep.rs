@@ -17,7 +17,7 @@ use crate::store::{Backup, BackupId, JobStore, Listing, Removed, StoreError};
 use crate::words;
 
 /// How long to wait for readers of the store before backups are deleted.
-const LOCK_LIMIT: Duration = Duration::from_secs(60);
+const LOCK_LIMIT: Duration = Duration::from_mins(1);
 
 /// Between two runs at most so much time is expected to pass.
 const EVERY: Duration = Duration::from_hours(24);
@@ -100,7 +100,7 @@ pub fn after_backup(
         Ok(lines) => verified.extend(lines),
         Err(StoreError::Cancelled) => return verified,
         Err(error) => {
-            progress.warn(format!("older backups could not be read again: {}", words::chain(&error)))
+            progress.warn(format!("older backups could not be read again: {}", words::chain(&error)));
         }
     }
     let step = progress.step("apply the retention policy", None);

@@ -23,7 +23,7 @@ use crate::schedule::driver::{self, Due};
 use crate::words;
 
 /// How long running jobs may go on by themselves after the first signal. systemd waits 90 s by default.
-const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_mins(1);
 
 /// Slots that wait until a job may run.
 const WAITING: usize = 64;

@@ -87,7 +87,9 @@ async fn dry_run(session: &Session, app: &App, jobs: &[&JobConfig]) -> ExitCode 
         previews.push(Preview { job: job.name.as_str(), preview: app.preview(job).await });
     }
     session.out.result(&json!({ "jobs": previews }), || {
-        previews.iter().map(|preview| format!("{}\n{}", preview.job, preview.preview.text())).collect()
+        let texts: Vec<String> =
+            previews.iter().map(|preview| format!("{}\n{}", preview.job, preview.preview.text())).collect();
+        texts.concat()
     });
     let problem = previews.iter().any(|preview| preview.preview.has_problem());
     if problem { ExitCode::Failed } else { ExitCode::Ok }

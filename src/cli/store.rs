@@ -45,6 +45,7 @@ pub(super) struct PruneArgs {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the shape of the JSON")]
 struct Shown<'a> {
     job: &'a str,
     id: &'a str,

@@ -23,7 +23,7 @@ const LATER_KINDS: [&str; 7] = [
 ];
 /// The keys of DESIGN that every job will have later.
 const LATER_KEYS: [&str; 5] = ["on_missed", "on_overlap", "jitter", "after", "compression"];
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// A job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub(super) struct Placed {
 
 pub(super) fn defaults(root: &mut Section<'_, '_>) -> Defaults {
     let standard = Defaults {
-        timeout: Duration::from_secs(3_600),
+        timeout: Duration::from_hours(1),
         retries: Retries { max: 2, backoff: Duration::from_secs(30) },
     };
     let Some(mut section) = root.get("defaults").and_then(|item| item.section("[defaults]".to_owned()))
@@ -135,7 +135,7 @@ pub(super) fn read_all(root: &mut Section<'_, '_>, context: &Context<'_>) -> Vec
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let mut jobs = Vec::new();
     for (index, mut item) in elements.into_iter().enumerate() {
-        item.what = "each [[job]]".to_owned();
+        item.what = String::from("each [[job]]");
         let Some(section) = item.section(format!("job {}", index + 1)) else { continue };
         jobs.extend(read(section, context, &mut names));
     }
@@ -235,7 +235,7 @@ fn snapshot(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<Snaps
         access,
         level: level.unwrap_or(6),
         verify_within: verify_within.unwrap_or(30 * DAY),
-        idle_timeout: idle_timeout.unwrap_or(Duration::from_secs(300)),
+        idle_timeout: idle_timeout.unwrap_or(Duration::from_mins(5)),
     })
 }
 

@@ -136,8 +136,11 @@ fn mask(line: &str) -> String {
     let mut at = 0;
     while let Some(equals) = chars[at..].iter().position(|c| *c == '=').map(|found| at + found) {
         at = equals + 1;
-        if is_secret_key(&key_before(&chars, equals)) {
+        let key = key_before(&chars, equals);
+        if is_secret_key(&key) {
             mask_value(&mut chars, at);
+        } else if key.ends_with("url") {
+            mask_before_at(&mut chars, at);
         }
     }
     chars.into_iter().collect()
@@ -157,6 +160,18 @@ fn mask_user_information(chars: &mut [char]) {
         if let Some(sign) = chars[at..end].iter().rposition(|c| *c == '@') {
             chars[at..at + sign].fill('*');
         }
+    }
+}
+
+/// `"user:password@host"`, a URL without its scheme.
+fn mask_before_at(chars: &mut [char], from: usize) {
+    let is_open = |c: &char| matches!(c, '"' | '\'');
+    let Some(start) = chars[from..].iter().position(is_open).map(|found| from + found) else { return };
+    let end = string_end(chars, start);
+    let scheme = chars[start..end].windows(3).position(|part| part == [':', '/', '/']);
+    let start = scheme.map_or(start + 1, |found| start + found + 3);
+    if let Some(sign) = chars[start..end].iter().rposition(|c| *c == '@') {
+        chars[start..start + sign].fill('*');
     }
 }
 
@@ -292,6 +307,8 @@ mod tests {
             (r#""password" = "hunter2""#, r#""password" = "*******""#),
             (r#"url = "http://admin:hunter2@host/p""#, r#"url = "http://*************@host/p""#),
             (r#"url = "http://admin:hun@ter2@host""#, r#"url = "http://**************@host""#),
+            (r#"url = "admin:hunter2@host:9090""#, r#"url = "*************@host:9090""#),
+            (r#"url = "http://admin:hun/ter2@host""#, r#"url = "http://**************@host""#),
             (r#"password = """hunter2"""#, r#"password = "**********""#),
             ("password =", "password ="),
             ("key_file = \"/k\"", "key_file = \"/k\""),

@@ -304,11 +304,14 @@ pub(super) fn read_name(report: &Report<'_>, span: &Range<usize>, text: &str) ->
 /// The most similar of `known`, if it is similar enough to have been meant.
 pub(super) fn nearest<'k>(text: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let lower = text.to_lowercase();
-    let rated = known.map(|known| (strsim::damerau_levenshtein(&lower, &known.to_lowercase()), known));
-    let (distance, known) = rated.min()?;
-    let allowed = (known.chars().count() / 3).clamp(1, 3);
-    let continues = lower.len() >= 3 && (known.starts_with(&lower) || lower.starts_with(known));
-    (distance <= allowed || continues).then_some(known)
+    let rated = known.filter_map(|known| {
+        let other = known.to_lowercase();
+        let distance = strsim::damerau_levenshtein(&lower, &other);
+        let continues = lower.len() >= 3 && (other.starts_with(&lower) || lower.starts_with(&other));
+        let allowed = (other.chars().count() / 3).clamp(1, 3);
+        (distance <= allowed || continues).then_some((distance, known))
+    });
+    rated.min().map(|(_, known)| known)
 }
 
 #[cfg(test)]

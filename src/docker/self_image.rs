@@ -22,7 +22,7 @@ use super::{Docker, NO_LIMIT};
 
 /// The repository of the images of our own binary; the tag is the mark of the process and a number.
 pub(super) const REPOSITORY: &str = "watchkeeper-helper";
-const IDLE: Duration = Duration::from_secs(120);
+const IDLE: Duration = Duration::from_mins(2);
 const PROGRAM: &str = "watchkeeper";
 
 /// The image on the engine, and how the program in it is started.

@@ -39,7 +39,7 @@ pub struct Clues<'a> {
 
 impl Default for Clues<'_> {
     fn default() -> Self {
-        Self { flags: None, cwd: None, known: None, access: Access::Auto, idle: Duration::from_secs(600) }
+        Self { flags: None, cwd: None, known: None, access: Access::Auto, idle: Duration::from_mins(10) }
     }
 }
 

@@ -211,7 +211,7 @@ impl Snapshotter<'_> {
         let archived = if let Some(root) = self.folder.direct_path() {
             let snapshot = root.join(&relative);
             blocking(move || {
-                let archived = Archiver::new(writer, &spool, &step, &cancel).from_folder(&snapshot)?;
+                let archived = Archiver::new(writer, &spool, &step, &cancel).take_folder(&snapshot)?;
                 step.finish(described(&archived));
                 Ok(archived)
             })
@@ -219,7 +219,7 @@ impl Snapshotter<'_> {
         } else {
             let stream = self.folder.read(&relative).await?;
             blocking(move || {
-                let archived = Archiver::new(writer, &spool, &step, &cancel).from_tar(stream)?;
+                let archived = Archiver::new(writer, &spool, &step, &cancel).take_tar(stream)?;
                 step.finish(described(&archived));
                 Ok(archived)
             })

@@ -3,7 +3,7 @@
 //! tokio-cron-scheduler is used here and nowhere else, and only as an alarm clock: it wakes this file once a
 //! second, and what is due is decided by [`Planner`] from our own [`Schedule`]s. Its own calendar freezes the UTC
 //! offset and loses ticks, and while the system clock is set back it stays silent; so an alarm that has not rung
-//! for [`SILENCE`] is replaced by a new one.
+//! for five seconds is replaced by a new one.
 
 mod planner;
 
@@ -85,7 +85,7 @@ async fn listen(
         let rang = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            rang = tokio::time::timeout(SILENCE, alarm.rings.recv()) => rang.is_ok_and(|ring| ring.is_some()),
+            rang = tokio::time::timeout(alarm.silence, alarm.rings.recv()) => rang.is_ok_and(|ring| ring.is_some()),
         };
         for slot in planner.due(clock()) {
             tracing::debug!(job = %slot.job, slot = %slot.slot, "due");
@@ -108,6 +108,8 @@ async fn listen(
 struct Alarm {
     scheduler: JobScheduler,
     rings: mpsc::Receiver<()>,
+    /// When it has not rung for so long, it is dead.
+    silence: Duration,
 }
 
 impl Alarm {
@@ -121,7 +123,7 @@ impl Alarm {
         });
         scheduler.add(job.map_err(failed)?).await.map_err(failed)?;
         scheduler.start().await.map_err(failed)?;
-        Ok(Self { scheduler, rings })
+        Ok(Self { scheduler, rings, silence: SILENCE })
     }
 
     async fn stop(mut self) -> Result<(), DriverError> {
@@ -214,5 +216,22 @@ mod tests {
         }
         stop.cancel();
         driver.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_alarm_that_falls_silent_is_given_up_after_what_is_due_is_sent() {
+        static CALLS: AtomicI64 = AtomicI64::new(0);
+        fn clock() -> Timestamp {
+            Timestamp::from_second(1_800_000_000 + CALLS.fetch_add(1, Ordering::SeqCst)).unwrap()
+        }
+        let (sender, mut receiver) = mpsc::channel(1);
+        let mut planner = Planner::new(every_second(), clock());
+        let mut alarm = Alarm::set().await.unwrap();
+        alarm.scheduler.shutdown().await.unwrap();
+        alarm.silence = Duration::from_millis(1);
+        let stop = CancellationToken::new();
+        listen(&mut planner, clock, &stop, &sender, &mut alarm).await.unwrap();
+        assert_eq!(receiver.try_recv().unwrap().slot.as_second(), 1_800_000_001);
+        assert!(!stop.is_cancelled());
     }
 }

@@ -32,7 +32,7 @@ impl Scene {
     async fn new() -> Option<Self> {
         let prometheus = Prometheus::host(Builder::default())?;
         let past = Past::until_now();
-        let name = client(&prometheus).snapshot(false, Duration::from_secs(60)).await.unwrap();
+        let name = client(&prometheus).snapshot(false, Duration::from_mins(1)).await.unwrap();
         let snapshot = scratch::folder("snapshot");
         let taken = prometheus.data_dir().join("snapshots").join(name);
         run(std::process::Command::new("cp").arg("-r").arg(taken.join(".")).arg(snapshot.path()));

@@ -64,7 +64,7 @@ impl<'a> Archiver<'a> {
     }
 
     /// Archives a snapshot folder that is readable here.
-    pub(super) fn from_folder(mut self, snapshot: &Path) -> Result<Archived, SnapshotError> {
+    pub(super) fn take_folder(mut self, snapshot: &Path) -> Result<Archived, SnapshotError> {
         for block in sorted_entries(snapshot)? {
             if !is_block(&block) {
                 continue;
@@ -76,7 +76,7 @@ impl<'a> Archiver<'a> {
     }
 
     /// Archives a tar stream of the snapshot folder, as Docker sends it: every path begins with the folder's name.
-    pub(super) fn from_tar(mut self, stream: impl Read) -> Result<Archived, SnapshotError> {
+    pub(super) fn take_tar(mut self, stream: impl Read) -> Result<Archived, SnapshotError> {
         let mut failed = None;
         let read = archive::read_tar(stream, &mut |entry, content| {
             self.entry(entry, content).map_err(|error| {

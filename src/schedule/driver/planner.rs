@@ -12,7 +12,7 @@ use crate::config::values::JobName;
 use crate::schedule::Schedule;
 
 /// A longer step of the clock is a leap: a suspended machine, or a clock that was set.
-const LEAP: Duration = Duration::from_secs(60);
+const LEAP: Duration = Duration::from_mins(1);
 /// How many separate stretches, and slots of leaps, are remembered; the oldest are forgotten.
 const REMEMBERED: usize = 1_000;
 
