@@ -131,7 +131,13 @@ impl RestoreSource {
 
     #[cfg(test)]
     pub(super) fn for_tests(blocks: Vec<BlockReport>) -> Self {
-        let (title, origin, data) = ("job/1".to_owned(), Source::default(), Data::Folder(PathBuf::new()));
+        Self::for_tests_in(Path::new(""), blocks)
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests_in(folder: &Path, blocks: Vec<BlockReport>) -> Self {
+        let (title, origin, data) =
+            ("job/1".to_owned(), Source::default(), Data::Folder(folder.to_path_buf()));
         Self { title, created: None, origin, blocks, notes: Vec::new(), data }
     }
 
