@@ -63,6 +63,15 @@ pub enum Service {
 }
 
 impl Service {
+    /// The last lines it wrote to its log, where that can be read.
+    pub async fn last_words(&self, lines: usize) -> Vec<String> {
+        let Self::Container { docker, name } = self else { return Vec::new() };
+        match docker.container(name).await {
+            Ok(container) => container.last_words(lines).await,
+            Err(_) => Vec::new(),
+        }
+    }
+
     /// What `target` runs as. A container needs `docker`.
     pub fn of(target: &PrometheusTarget, docker: Option<&Docker>) -> Result<Self, ServiceError> {
         let url = target.endpoint.url.clone();

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, MountPoint};
-use bollard::query_parameters::{ContainerArchiveInfoOptionsBuilder, StopContainerOptionsBuilder};
+use bollard::query_parameters::{
+    ContainerArchiveInfoOptionsBuilder, LogsOptionsBuilder, StopContainerOptionsBuilder,
+};
+use futures_util::StreamExt as _;
 
 use super::error::{DockerError, name_missing};
 use super::{Docker, REQUEST_LIMIT};
@@ -203,6 +206,22 @@ impl Container {
     /// Looks at a path in it, whether it runs or not.
     pub async fn stat(&self, path: &str) -> Result<PathStat, DockerError> {
         self.docker.stat(&self.reference, &self.reference, path).await
+    }
+
+    /// The last lines it wrote; none where its logs cannot be read.
+    pub async fn last_words(&self, lines: usize) -> Vec<String> {
+        let options =
+            LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&lines.to_string()).build();
+        let mut stream = self.docker.client.logs(&self.reference, Some(options));
+        let read = async {
+            let mut text = String::new();
+            while let Some(Ok(piece)) = stream.next().await {
+                text.push_str(&piece.to_string());
+            }
+            text
+        };
+        let text = tokio::time::timeout(REQUEST_LIMIT, read).await.unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
     }
 
     async fn push_down(&self, state: ContainerState, limit: Duration) -> Result<(), DockerError> {

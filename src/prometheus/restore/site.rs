@@ -18,6 +18,9 @@ use crate::prometheus::folder_op::{
 };
 use crate::service::{Service, ServiceState};
 
+/// How many of a server's last log lines tell why it ended.
+const LAST_WORDS: usize = 3;
+
 /// How long each thing may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -193,10 +196,11 @@ impl Site {
             // Twice in a row: between two lives of a container it may look so for a moment.
             ended = if self.has_ended().await { ended + 1 } else { 0 };
             if ended > 1 {
-                return Err(RestoreError::Ended { log: Vec::new() });
+                return Err(RestoreError::Ended { log: self.service.last_words(LAST_WORDS).await });
             }
             if Instant::now() >= deadline {
-                return Err(RestoreError::NotReady { limit: self.limits.ready, log: Vec::new() });
+                let log = self.service.last_words(LAST_WORDS).await;
+                return Err(RestoreError::NotReady { limit: self.limits.ready, log });
             }
             pause(cancel).await?;
         }
