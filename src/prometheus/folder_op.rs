@@ -7,8 +7,13 @@
 mod error;
 mod exchange;
 mod files;
+mod guard;
+#[cfg(test)]
+mod hazards;
 mod inspect;
 mod journal;
+#[cfg(test)]
+mod live;
 mod restore;
 mod serve;
 mod shim;
