@@ -14,6 +14,8 @@ mod inspect;
 mod journal;
 #[cfg(test)]
 mod live;
+#[cfg(test)]
+mod random;
 mod restore;
 mod serve;
 mod shim;
