@@ -1,3 +1,219 @@
 //! `jobs.toml` becomes a [`Config`].
+//!
+//! A [`Config`] is right in itself: every target a job names is there, every policy keeps something, every
+//! schedule matches. Whoever has one checks nothing again. A file that is wrong gives all its problems at once.
+//!
+//! Nothing here needs the stack to run, and no secret is read: [`secret::resolve`] does that when its target is
+//! used. One that is not there is a warning.
 
+pub mod duration;
+mod job;
+mod problem;
+mod read;
+pub mod secret;
+mod target;
 pub mod values;
+mod warn;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+use toml::de::DeTable;
+
+pub use job::{JobConfig, JobKind, SnapshotConfig};
+pub use problem::{ConfigErrors, Problem};
+pub use target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};
+
+use read::{Report, Section};
+use secret::Env;
+use values::{Name, Place, PrometheusTarget};
+
+/// No configuration is longer; a file that is, is something else.
+const LONGEST: u64 = 1024 * 1024;
+/// Syntax errors that are shown; one often causes others.
+const SYNTAX_ERRORS: usize = 10;
+
+/// A configuration without errors.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it is from, as it was named.
+    pub path: PathBuf,
+    /// The zone of schedules and of retention's days.
+    pub timezone: TimeZone,
+    /// Where history and locks are; absolute.
+    pub state_dir: PathBuf,
+    /// Where backups are; absolute.
+    pub backup_dir: PathBuf,
+    /// How many jobs may run at once; at least one.
+    pub max_concurrent: usize,
+    /// The Prometheus servers.
+    pub prometheus: BTreeMap<Name, PrometheusTarget>,
+    /// The Grafana servers.
+    pub grafana: BTreeMap<Name, GrafanaTarget>,
+    /// The Alertmanagers.
+    pub alertmanager: BTreeMap<Name, AlertmanagerTarget>,
+    /// The watched applications.
+    pub application: BTreeMap<Name, ApplicationTarget>,
+    /// The jobs, in the order of the file.
+    pub jobs: Vec<JobConfig>,
+    /// What is doubtful but not wrong, in the order of the file.
+    pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// Reads the file at `path`. `default_zone` is the zone where the file names none, the host's; `env` is only
+    /// asked whether secrets are there.
+    pub fn load(path: &Path, env: Env<'_>, default_zone: TimeZone) -> Result<Self, ConfigErrors> {
+        let text = read_file(path)
+            .map_err(|problem| ConfigErrors { path: path.to_owned(), problems: vec![problem] })?;
+        let mut config = Self::parse(&text, path, env, default_zone)?;
+        config.warnings.extend(warn::same_device(&config));
+        Ok(config)
+    }
+
+    /// Reads a configuration from text; `path` is only named.
+    pub fn parse(
+        text: &str,
+        path: &Path,
+        env: Env<'_>,
+        default_zone: TimeZone,
+    ) -> Result<Self, ConfigErrors> {
+        // A byte order mark is no part of the text, but some editors put one.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let failed = |problems| ConfigErrors { path: path.to_owned(), problems };
+        let (document, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            return Err(failed(syntax_problems(text, &errors)));
+        }
+        let report = Report::new(text);
+        let root = Section::new(&report, document.get_ref(), 0..0, "the file".to_owned());
+        let config = read_root(root, path, env, default_zone);
+        let (problems, warnings) = report.into_parts();
+        if problems.is_empty() { Ok(Self { warnings, ..config }) } else { Err(failed(problems)) }
+    }
+
+    /// The job of that name.
+    pub fn job(&self, name: &str) -> Option<&JobConfig> {
+        self.jobs.iter().find(|job| job.name.as_str() == name)
+    }
+}
+
+fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone: TimeZone) -> Config {
+    let timezone = root.get("timezone").and_then(|item| job::time_zone(&item)).unwrap_or(default_zone);
+    let state_dir = root.get("state_dir").and_then(|item| item.path());
+    let backup_dir = root.get("backup_dir").and_then(|item| item.path());
+    let max_concurrent = root.get("max_concurrent").and_then(|item| item.number(1..65)).unwrap_or(2);
+    let prometheus =
+        target::read_all(&mut root, "prometheus", |name, section| target::prometheus(name, section, env));
+    let grafana = target::read_all(&mut root, "grafana", |name, section| target::grafana(name, section, env));
+    let alertmanager =
+        target::read_all(&mut root, "alertmanager", |name, section| target::alertmanager(name, section, env));
+    let application =
+        target::read_all(&mut root, "application", |name, section| target::application(name, section, env));
+    let names = root.get("prometheus").and_then(|item| item.keys());
+    let context = job::Context {
+        defaults: job::defaults(&mut root),
+        zone: &timezone,
+        prometheus: &prometheus,
+        prometheus_names: names.unwrap_or_default(),
+    };
+    let placed = job::read_all(&mut root, &context);
+    warn::same_minute(root.report, &placed);
+    let config = Config {
+        path: path.to_owned(),
+        state_dir: state_dir.unwrap_or_else(|| "/var/lib/watchkeeper".into()),
+        backup_dir: backup_dir.unwrap_or_else(|| "/var/backups/watchkeeper".into()),
+        max_concurrent: usize::try_from(max_concurrent).unwrap_or(1),
+        jobs: placed.into_iter().map(|placed| placed.job).collect(),
+        warnings: Vec::new(),
+        timezone,
+        prometheus,
+        grafana,
+        alertmanager,
+        application,
+    };
+    check_folders(&root, &config);
+    root.finish(&["notify", "web", "retention"]);
+    config
+}
+
+/// The folders must not get in each other's way.
+fn check_folders(root: &Section<'_, '_>, config: &Config) {
+    let Config { state_dir, backup_dir, .. } = config;
+    let span = root.key_span(if root.has("backup_dir") { "backup_dir" } else { "state_dir" });
+    let error = |message: String, hint: &str| root.report.error(&span, message, Some(hint.to_owned()));
+    if state_dir == backup_dir {
+        error("\"state_dir\" and \"backup_dir\" are the same folder".to_owned(), "each needs its own");
+    } else if state_dir.starts_with(backup_dir) {
+        let hint = "every folder in backup_dir is a job's; put state_dir beside it";
+        error("\"state_dir\" is inside \"backup_dir\"".to_owned(), hint);
+    }
+    for target in config.prometheus.values() {
+        if let Place::Host { data_dir: Some(data_dir), .. } = &target.place
+            && backup_dir.starts_with(data_dir)
+        {
+            let hint = "a restore replaces that folder; put the backups elsewhere";
+            error(format!("\"backup_dir\" is inside the data folder of [prometheus.{}]", target.name), hint);
+        }
+    }
+}
+
+/// One problem for each line that cannot be parsed.
+fn syntax_problems(text: &str, errors: &[toml::de::Error]) -> Vec<Problem> {
+    let problem = |error: &toml::de::Error| {
+        let span: Range<usize> = error.span().unwrap_or(0..0);
+        Problem::at(text, &span, error.message(), None)
+    };
+    let mut problems: Vec<Problem> = errors.iter().map(problem).collect();
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    problems.dedup_by_key(|problem| problem.line);
+    problems.truncate(SYNTAX_ERRORS);
+    problems
+}
+
+fn read_file(path: &Path) -> Result<String, Problem> {
+    let open = || {
+        let file = File::open(path)?;
+        if file.metadata()?.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
+    };
+    let mut bytes = Vec::new();
+    let read = open().and_then(|file: File| file.take(LONGEST + 1).read_to_end(&mut bytes));
+    read.map_err(|error| file_problem(&error))?;
+    if bytes.len() as u64 > LONGEST {
+        let hint = "is it really a configuration?".to_owned();
+        return Err(Problem::of_file("the file is longer than 1 MiB", Some(hint)));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..at].split(|byte| *byte == b'\n').count();
+        let hint = "save it as UTF-8".to_owned();
+        Problem::of_file(
+            format!("the file is not UTF-8 text: line {line} has a byte that cannot be"),
+            Some(hint),
+        )
+    })
+}
+
+fn file_problem(error: &io::Error) -> Problem {
+    let (message, hint) = match error.kind() {
+        io::ErrorKind::NotFound => {
+            let hint = "looked for: --config FILE, else $WATCHKEEPER_CONFIG, else ./jobs.toml, else /etc/watchkeeper/jobs.toml";
+            ("there is no such file".to_owned(), Some(hint))
+        }
+        io::ErrorKind::PermissionDenied => {
+            ("the file must not be read by this user".to_owned(), Some("check its owner and mode"))
+        }
+        io::ErrorKind::IsADirectory => {
+            ("this is a folder, not a file".to_owned(), Some("name the file in it"))
+        }
+        _ => (format!("the file cannot be read: {error}"), None),
+    };
+    Problem::of_file(message, hint.map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,18 +5,25 @@
 //! | room | what lives there |
 //! |---|---|
 //! | [`config`] | `jobs.toml` becomes a [`config::Config`], or a list of everything that is wrong with it |
+//! | [`docker`] | containers, transfers through never-started helpers, our own binary inside a container |
 //! | [`progress`] | what a run is doing: steps, bytes, warnings; collected for the record, shown by a sink |
 //! | [`jobs`] | the kinds of job, what one is given, and what comes out of it |
 //! | [`prometheus`] | snapshot, block checks and restore of a Prometheus TSDB |
+//! | [`upkeep`] | what a backup job does after its backup: reading again, pruning |
 //! | [`retention`] | which backups to keep and why, as a plan with reasons |
+//! | [`service`] | stopping and starting what a target runs as |
 //! | [`runner`] | one run from what triggered it to its record: locks, attempts, limits |
 //! | [`history`] | what ran, in SQLite |
 //! | [`state_dir`] | the program's own folder |
 //! | [`report`] | how an outcome is worded |
 //! | [`words`] | sizes, times and errors as a person reads them |
+//! | [`schedule`] | when a job is due |
 //! | [`store`] | backups on disk: manifests, archives, locks |
 
+pub mod app;
+pub mod cli;
 pub mod config;
+pub mod docker;
 pub mod history;
 pub mod jobs;
 pub mod progress;
@@ -24,6 +31,10 @@ pub mod prometheus;
 pub mod report;
 pub mod retention;
 pub mod runner;
+pub mod schedule;
+pub mod service;
 pub mod state_dir;
 pub mod store;
+pub mod telemetry;
+pub mod upkeep;
 pub mod words;

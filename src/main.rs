@@ -1,7 +1,7 @@
-//! The `watchkeeper` program: arguments in, exit code out.
+//! The program: arguments in, exit code out.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    watchkeeper::cli::main()
 }

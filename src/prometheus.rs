@@ -3,4 +3,9 @@
 pub mod block;
 pub mod client;
 pub mod contents;
+pub mod deep;
+pub mod folder;
 pub mod folder_op;
+pub mod preflight;
+pub mod restore;
+pub mod snapshot;

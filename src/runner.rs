@@ -40,7 +40,7 @@ use crate::progress::{Progress, Sink};
 use attempt::{Ended, Terms, attempt};
 
 /// The longest wait between two attempts, however often the wait was doubled.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60 * 60);
+const LONGEST_BACKOFF: Duration = Duration::from_hours(1);
 
 /// What the runner has to know of the work it runs.
 #[derive(Debug, Clone)]

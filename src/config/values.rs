@@ -243,3 +243,15 @@ pub struct Retries {
     /// The wait before the second attempt; doubled for each further one.
     pub backoff: Duration,
 }
+
+/// How a target's data folder is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Access {
+    /// Directly where that is possible, else through Docker.
+    #[default]
+    Auto,
+    /// Through Docker.
+    Docker,
+    /// Directly, by its path on this host.
+    Host,
+}

@@ -44,6 +44,15 @@ impl SnapshotContents {
     }
 }
 
+/// The time that a manifest's contents cover, for a person; nothing where they are not a Prometheus's.
+pub fn covered(contents: &serde_json::Value, zone: &jiff::tz::TimeZone) -> Option<String> {
+    let at = |key: &str| jiff::Timestamp::from_millisecond(contents.get(key)?.as_i64()?).ok();
+    let (from, to) = (at("min_time")?, at("max_time")?);
+    let shown =
+        |at: jiff::Timestamp| at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
+    Some(format!("{} to {}", shown(from), shown(to)))
+}
+
 /// Drops the probes of blocks that share time with another one: Prometheus merges what such blocks hold, so
 /// that the count of one block alone is not what a query answers.
 fn forget_ambiguous_probes(blocks: &mut [BlockReport]) {

@@ -80,7 +80,7 @@ fn a_pinned_backup_is_kept_beside_the_rules() {
 fn within_counts_from_the_newest_good_backup_and_not_from_now() {
     let items =
         [item(0, "2020-01-01T00:00:00Z"), item(1, "2020-01-09T00:00:00Z"), item(2, "2020-01-10T00:00:00Z")];
-    let within = KeepRules { within: Some(Duration::from_secs(86400)), ..KeepRules::default() };
+    let within = KeepRules { within: Some(Duration::from_hours(24)), ..KeepRules::default() };
     assert_eq!(kept(&items, within, "UTC"), [1, 2]);
 }
 

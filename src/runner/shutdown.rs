@@ -65,7 +65,7 @@ mod tests {
     async fn running_work_is_cancelled_when_the_drain_limit_is_over() {
         let shutdown = Shutdown::default();
         let since = tokio::time::Instant::now();
-        shutdown.begin(Duration::from_secs(60), std::future::pending()).await;
+        shutdown.begin(Duration::from_mins(1), std::future::pending()).await;
         assert!(shutdown.cancel.is_cancelled());
         assert_eq!(since.elapsed().as_secs(), 60);
     }
@@ -74,7 +74,7 @@ mod tests {
     async fn a_second_signal_cancels_at_once() {
         let shutdown = Shutdown::default();
         let since = tokio::time::Instant::now();
-        shutdown.begin(Duration::from_secs(60), std::future::ready(())).await;
+        shutdown.begin(Duration::from_mins(1), std::future::ready(())).await;
         assert!(shutdown.stop.is_cancelled() && shutdown.cancel.is_cancelled());
         assert_eq!(since.elapsed().as_secs(), 0);
     }

@@ -15,7 +15,7 @@ use super::{JobStore, owner};
 
 const POLL: Duration = Duration::from_millis(20);
 /// How long the moments are waited for in which others give names or change states.
-const BRIEF: Duration = Duration::from_secs(60);
+const BRIEF: Duration = Duration::from_mins(1);
 
 /// While it lives, no backup of the job is removed.
 #[derive(Debug)]

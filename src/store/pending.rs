@@ -20,7 +20,7 @@ const ARCHIVE: &str = "archive.tar.gz";
 /// Held while the run lives.
 pub(super) const LOCK: &str = ".lock";
 /// How long a prune is waited for.
-const BRIEF: Duration = Duration::from_secs(60);
+const BRIEF: Duration = Duration::from_mins(1);
 
 /// A backup that is being made, in a folder of its own. Dropping it removes that folder.
 pub struct Pending {

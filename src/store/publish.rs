@@ -25,7 +25,7 @@ use crate::progress::StepGuard;
 /// The intent, in the folder of the run.
 const INTENT: &str = "publishing.json";
 /// How long a prune is waited for before a finished backup is given up.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// What the maker of a backup says about it.
 #[derive(Debug, Clone)]

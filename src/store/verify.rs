@@ -168,7 +168,7 @@ mod tests {
     use crate::store::testing;
     use std::os::unix::fs::FileExt as _;
 
-    const DAY: Duration = Duration::from_secs(86_400);
+    const DAY: Duration = Duration::from_hours(24);
 
     fn verify(job: &JobStore, backup: &Backup, seconds: i64) -> Result<VerifyReport, StoreError> {
         let step = Progress::silent().step("verify", None);

@@ -179,7 +179,7 @@ fn a_question_that_nobody_can_answer_and_a_dry_run_change_nothing(
     prometheus.wait_for_scrapes(3);
     let past = Past::until_now();
     let before = prometheus.digest(past);
-    let files = "ls -R . | grep -v queries.active | cksum";
+    let files = "ls -R . | grep -v queries.active | md5sum";
     prometheus.stop();
     let files_before = prometheus.in_data(files);
 

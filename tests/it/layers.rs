@@ -16,12 +16,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Words sizes, times and errors; uses nothing.
     ("words", &[]),
     ("progress", &[]),
-    ("telemetry", &["config::values"]),
     ("config::secret", &["config::values"]),
     ("schedule", &["config::values"]),
     ("state_dir", &["config::values", "words"]),
     ("store", &["config::values", "progress", "words"]),
     ("retention", &["config::values", "store"]),
+    ("upkeep", &["config::values", "progress", "words", "store", "retention"]),
     ("docker", &["config::values", "progress", "words"]),
     ("service", &["config::values", "progress", "words", "docker"]),
     // What every kind of job is given and gives back. The kinds themselves live with their domain.
@@ -44,9 +44,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("history", &["config::values", "progress", "words", "jobs", "state_dir", "store"]),
     ("report", &["config::values", "progress", "words", "jobs", "store", "retention", "history"]),
     ("runner", &["config::values", "progress", "words", "jobs", "state_dir", "store", "history", "report"]),
+    ("telemetry", &["history", "runner"]),
     (
         "app",
         &[
+            "upkeep",
             "config::values",
             "config::secret",
             "config",
@@ -68,6 +70,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "upkeep",
             "config::values",
             "config::secret",
             "config",

@@ -9,7 +9,10 @@
 )]
 
 mod block;
+mod docker;
 mod end_to_end;
 mod harness;
 mod layers;
+mod restore;
+mod restore_source;
 mod support;

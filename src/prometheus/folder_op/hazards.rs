@@ -60,7 +60,10 @@ fn shims_belong_to_the_owner_of_the_data_folder_or_prometheus_cannot_delete_them
     }
     let make = || {
         let folder = Folder::new();
-        std::os::unix::fs::chown(folder.root(), Some(65534), Some(65534)).unwrap();
+        // As for a bind mount: the folder is root's, and what Prometheus has made is not.
+        for place in [folder.root().join("wal"), folder.work.join("new/wal"), folder.work.clone()] {
+            std::os::unix::fs::chown(place, Some(65534), Some(65534)).unwrap();
+        }
         folder
     };
     cut_everywhere(&make, &|folder, what| {
@@ -71,6 +74,7 @@ fn shims_belong_to_the_owner_of_the_data_folder_or_prometheus_cannot_delete_them
                 assert_eq!((found.uid(), found.gid()), (65534, 65534), "{what}: {name}");
             }
         }
+        assert_eq!(inspect::owner(folder.root()).unwrap(), (65534, 65534), "{what}");
     });
 }
 

@@ -14,6 +14,7 @@ pub(super) fn folder(root: &Path) -> Result<FolderState, FolderOpError> {
     if !metadata.is_dir() {
         return Err(FolderOpError::refused(format!("{} is not a folder", root.display()), ""));
     }
+    let (uid, gid) = owner(root)?;
     let space =
         rustix::fs::statvfs(root).map_err(std::io::Error::from).at("ask for the free space of", root)?;
     let mut blocks = Vec::new();
@@ -23,11 +24,11 @@ pub(super) fn folder(root: &Path) -> Result<FolderState, FolderOpError> {
         if files::is_head(&name) {
             head_bytes += files::bytes(&path)?;
         } else if files::is_block(&name) && path.is_dir() {
-            blocks.extend(block(&path, name, metadata.uid())?);
+            blocks.extend(block(&path, name, uid)?);
         }
     }
     Ok(FolderState {
-        owner: Owner { uid: metadata.uid(), gid: metadata.gid(), mode: metadata.mode() & 0o7777 },
+        owner: Owner { uid, gid, mode: metadata.mode() & 0o7777 },
         free_bytes: space.f_bavail * space.f_frsize,
         blocks,
         head_bytes,
@@ -35,6 +36,20 @@ pub(super) fn folder(root: &Path) -> Result<FolderState, FolderOpError> {
         restores: journal::all(root)?,
         locked: guard::is_in_use(root),
     })
+}
+
+/// Whom the data belong to: what Prometheus itself has made tells it. The folder may be somebody else's, as one that
+/// was made for a bind mount often is.
+pub(super) fn owner(root: &Path) -> Result<(u32, u32), FolderOpError> {
+    for name in ["wal", "chunks_head", "queries.active", "lock", "."] {
+        let path = root.join(name);
+        // In the middle of an exchange these lead to what Prometheus has made.
+        let found = if shim::is_shim(&path)? { path.metadata().ok() } else { files::look(&path)? };
+        if let Some(metadata) = found.filter(|metadata| !metadata.is_symlink()) {
+            return Ok((metadata.uid(), metadata.gid()));
+        }
+    }
+    Err(FolderOpError::refused(format!("{} is not there", root.display()), ""))
 }
 
 /// A block as it lies there; nothing for one that is only announced while data are exchanged.

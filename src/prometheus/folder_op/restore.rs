@@ -10,7 +10,7 @@ use ulid::Ulid;
 use super::error::{At as _, FolderOpError};
 use super::exchange::{self, Exchange, Side};
 use super::journal::{Journal, Work};
-use super::{Phase, RestoreNote, RestoreState, files, guard, work_folder};
+use super::{Phase, RestoreNote, RestoreState, files, guard, inspect, work_folder};
 use crate::prometheus::block::{BlockReport, EMPTY_TOMBSTONES, check_dir};
 
 /// What Prometheus needs beside its blocks, empty.
@@ -113,14 +113,14 @@ pub(super) fn check_staged(
     Ok(reports)
 }
 
-/// Gives everything below to the owner of the data folder, with modes that Prometheus can work with, and brings it
+/// Gives everything below to the owner of the data, with modes that Prometheus can work with, and brings it
 /// to the disk. Without the right owner Prometheus cannot link the files, and the next backup fails.
 fn give(root: &Path, below: &Path) -> Result<(), FolderOpError> {
-    let owner = root.metadata().at("look at", root)?;
+    let (uid, gid) = inspect::owner(root)?;
     let mut folders = Vec::new();
     files::walk(below, &mut |path, metadata| {
-        if metadata.uid() != owner.uid() || metadata.gid() != owner.gid() {
-            lchown(path, Some(owner.uid()), Some(owner.gid())).at("change the owner of", path)?;
+        if metadata.uid() != uid || metadata.gid() != gid {
+            lchown(path, Some(uid), Some(gid)).at("change the owner of", path)?;
         }
         if metadata.is_symlink() {
             return Ok(());

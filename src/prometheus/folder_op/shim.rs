@@ -95,11 +95,11 @@ pub(super) fn making(work: &Path) -> Result<PathBuf, FolderOpError> {
     Ok(making)
 }
 
-/// To the owner of the data folder: a Prometheus that is started in the middle must be able to delete it, and does
+/// To the owner of the data: a Prometheus that is started in the middle must be able to delete it, and does
 /// not start when it cannot delete a block that it no longer wants.
 pub(super) fn give(work: &Path, path: &Path) -> Result<(), FolderOpError> {
-    let root = work.parent().unwrap_or(work);
-    let owner = root.metadata().at("look at", root)?;
+    // The work folder was given to that owner when it was made. The data no longer tell it in the middle.
+    let owner = work.metadata().at("look at", work)?;
     let found = fs::symlink_metadata(path).at("look at", path)?;
     if (found.uid(), found.gid()) == (owner.uid(), owner.gid()) {
         return Ok(());

@@ -300,6 +300,25 @@ fn staged_files_get_the_owner_of_the_data_folder() {
 }
 
 #[test]
+fn in_a_folder_of_somebody_else_the_owner_is_whom_the_wal_belongs_to() {
+    if !rustix::process::geteuid().is_root() {
+        return; // only root can give files away
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    fs::create_dir(root.join("wal")).unwrap();
+    std::os::unix::fs::chown(root.join("wal"), Some(65534), Some(65533)).unwrap();
+    let restore = Ulid::from_parts(5, 5);
+    op(root, &FolderOp::Prepare { note: note(restore) });
+    op(root, &FolderOp::CheckStaged { restore });
+    assert_eq!(restored(op(root, &FolderOp::Swap { restore })).phase, Phase::Swapped);
+    let metadata = fs::metadata(root.join("wal")).unwrap();
+    assert_eq!((metadata.uid(), metadata.gid()), (65534, 65533));
+    let FolderReply::Folder(state) = op(root, &FolderOp::Inspect) else { panic!() };
+    assert_eq!((state.owner.uid, state.owner.gid), (65534, 65533));
+}
+
+#[test]
 fn only_a_plain_name_names_a_snapshot_and_links_are_not_followed() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();

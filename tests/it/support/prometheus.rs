@@ -15,7 +15,7 @@ use super::exporter::Exporter;
 use super::{blocks, http, installed, missing, run, scratch, wait_until};
 
 /// How long a server may take until it is ready.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 const ADMIN_API: &str = "--web.enable-admin-api";
 /// Blocks of two hours are as long as they get: none are merged.

@@ -15,7 +15,7 @@ use super::scratch;
 /// The snapshot job of every configuration written here.
 pub(crate) const JOB: &str = "prometheus-snapshot";
 /// How long one command may take. A restore waits for Prometheus's first reload, a minute after its start.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// How a command ended and what it said.
 #[derive(Debug)]

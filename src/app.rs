@@ -1,0 +1,216 @@
+//! The composition root: from the configuration to targets, store, history and runner, and from a job to its work.
+
+mod preview;
+mod restore;
+mod snapshot_job;
+mod targets;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+pub use preview::Preview;
+pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
+pub(crate) use targets::Hints;
+pub use targets::TargetError;
+
+use crate::config::{Config, JobConfig, JobKind};
+use crate::docker::{Docker, DockerError};
+use crate::history::{Cause, History, HistoryError, RunReport};
+use crate::progress::Sink;
+use crate::runner::{Limit, Lock, Locks, LogBook, Runner, Task};
+use crate::store::{Store, StoreError};
+use crate::upkeep::Policy;
+
+/// How the program looks up what an environment variable holds.
+pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// What the program finds around itself, handed in by `cli`.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The wall clock.
+    pub clock: fn() -> Timestamp,
+    /// The environment, for secrets.
+    pub environment: Environment,
+    /// Where the Docker engine is, if not at its usual socket.
+    pub docker_host: Option<String>,
+    /// The last log lines of what runs.
+    pub log: Arc<LogBook>,
+    /// Tells what runs to stop.
+    pub stop: CancellationToken,
+    /// How long it may take to tidy up then.
+    pub grace: Duration,
+}
+
+/// Everything that running work needs.
+pub struct App {
+    shared: Arc<Shared>,
+    runner: Runner,
+}
+
+/// What the work of a run shares with the rest of the program.
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    pub(crate) environment: Environment,
+    pub(crate) store: Store,
+    docker_host: Option<String>,
+    docker: OnceCell<Docker>,
+}
+
+/// The program cannot begin its work.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The history cannot be used.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl AppError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::History(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+        }
+    }
+}
+
+impl App {
+    /// Opens everything that is on this host; no target is talked to yet.
+    pub fn open(config: Arc<Config>, around: Surroundings) -> Result<Self, AppError> {
+        let history = History::open(&config.state_dir)?;
+        let store = Store::open(&config.backup_dir)?;
+        settle_history(&config, &history, (around.clock)());
+        let runner = Runner {
+            history: Arc::new(history),
+            locks: Locks::new(&config.state_dir),
+            log: around.log,
+            state_dir: config.state_dir.clone(),
+            backup_dir: config.backup_dir.clone(),
+            zone: config.timezone.clone(),
+            clock: around.clock,
+            stop: around.stop,
+            grace: around.grace,
+        };
+        let shared = Shared {
+            config,
+            environment: around.environment,
+            store,
+            docker_host: around.docker_host,
+            docker: OnceCell::new(),
+        };
+        Ok(Self { shared: Arc::new(shared), runner })
+    }
+
+    /// What runs work and keeps its record.
+    pub fn runner(&self) -> &Runner {
+        &self.runner
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// Runs a job once and returns its record.
+    pub async fn run_job(&self, job: &JobConfig, cause: Cause, sink: Arc<dyn Sink>) -> RunReport {
+        let (shared, job_of_work) = (Arc::clone(&self.shared), job.clone());
+        let work = move |context| {
+            let (shared, job) = (Arc::clone(&shared), job_of_work.clone());
+            async move {
+                match &job.kind {
+                    JobKind::PrometheusSnapshot(config) => {
+                        snapshot_job::run(&shared, &job, config, context).await
+                    }
+                }
+            }
+        };
+        self.runner.run(&task(job), cause, sink, work).await
+    }
+
+    /// Removes what was made on the Docker engine for all runs of this process.
+    pub async fn close(&self) {
+        if let Some(docker) = self.shared.docker.get()
+            && let Err(error) = docker.close().await
+        {
+            tracing::warn!(
+                error = crate::words::chain(&error),
+                "a helper image was left on the Docker engine"
+            );
+        }
+    }
+}
+
+impl Shared {
+    /// The Docker engine; connected to when it is first needed.
+    pub(crate) async fn docker(&self) -> Result<&Docker, DockerError> {
+        self.docker.get_or_try_init(|| connect(self.docker_host.as_deref())).await
+    }
+}
+
+/// Connects, and removes what a process of ours that was killed left on the engine.
+async fn connect(host: Option<&str>) -> Result<Docker, DockerError> {
+    let docker = Docker::connect(host).await?;
+    match docker.sweep().await {
+        Ok(0) => {}
+        Ok(swept) => tracing::info!(swept, "removed helpers that a killed run had left on the Docker engine"),
+        Err(error) => {
+            tracing::warn!(
+                error = crate::words::chain(&error),
+                "helpers that were left could not be removed"
+            );
+        }
+    }
+    Ok(docker)
+}
+
+/// What the runner has to know of a job.
+fn task(job: &JobConfig) -> Task {
+    let (target, limit) = match &job.kind {
+        JobKind::PrometheusSnapshot(config) => {
+            let target = Lock::Target { kind: "prometheus", name: config.prometheus.clone() };
+            // However long a large backup takes: it is stuck only when nothing moves.
+            (target, Limit::Idle(config.idle_timeout))
+        }
+    };
+    Task {
+        job: job.name.clone(),
+        kind: job.kind.kind_name().to_owned(),
+        locks: vec![Lock::Job(job.name.clone()), target],
+        limit: Some(limit),
+        retries: job.retries,
+    }
+}
+
+/// What a job's backups are kept by.
+pub fn policy(job: &JobConfig, zone: &TimeZone) -> Policy {
+    match &job.kind {
+        JobKind::PrometheusSnapshot(config) => {
+            Policy { keep: config.keep.clone(), zone: zone.clone(), verify_within: config.verify_within }
+        }
+    }
+}
+
+/// Runs that are noted as running while nobody holds their job's lock were cut off.
+pub fn settle_history(config: &Config, history: &History, now: Timestamp) {
+    let locks = Locks::new(Path::new(&config.state_dir));
+    if let Err(error) = history.mark_interrupted(now, &|job| locks.is_held(&Lock::Job(job.clone()))) {
+        tracing::warn!(
+            error = crate::words::chain(&error),
+            "runs that were cut off are still noted as running"
+        );
+    }
+}

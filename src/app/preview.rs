@@ -1,0 +1,66 @@
+//! What a run would do, looked up without doing it: `run-now --dry-run`.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{App, policy};
+use crate::config::{JobConfig, JobKind};
+use crate::prometheus::preflight::{Finding, Severity};
+use crate::upkeep::Plan;
+use crate::words;
+
+/// What a run would do.
+#[derive(Debug, Serialize)]
+pub struct Preview {
+    /// Whether it could.
+    pub findings: Vec<Finding>,
+    /// Where the backup would go.
+    pub folder: std::path::PathBuf,
+    /// What retention decides now, before there is a new backup.
+    pub retention: Option<Plan>,
+}
+
+impl App {
+    /// Looks up what a run of this job would do.
+    pub async fn preview(&self, job: &JobConfig) -> Preview {
+        let store = self.shared.store.job(&job.name);
+        let mut findings = match &job.kind {
+            JobKind::PrometheusSnapshot(config) => {
+                match self.shared.config.prometheus.get(&config.prometheus) {
+                    Some(target) => self.check_prometheus(target).await,
+                    None => Vec::new(),
+                }
+            }
+        };
+        let retention = match store.list() {
+            Ok(listing) => Some(Plan::of(&listing, &policy(job, &self.shared.config.timezone))),
+            Err(error) => {
+                findings.push(Finding::problem(words::chain(&error), error.hint()));
+                None
+            }
+        };
+        Preview { findings, folder: store.folder().to_path_buf(), retention }
+    }
+}
+
+impl Preview {
+    /// The run would fail.
+    pub fn has_problem(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Problem)
+    }
+
+    /// As a person reads it.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for finding in &self.findings {
+            text.push_str(&finding.text_lines());
+        }
+        let _ = writeln!(text, "  would make a backup in {}", self.folder.display());
+        let deletions = self.retention.as_ref().map(Plan::deletions).unwrap_or_default();
+        for id in deletions {
+            let _ = writeln!(text, "  would delete the backup {id}: no rule keeps it");
+        }
+        text
+    }
+}

@@ -1,0 +1,156 @@
+//! Restores as runs: with locks, a record, and an outcome, like everything else that changes a target.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{App, TargetError};
+use crate::config::values::{JobName, Place, PrometheusTarget, Retries};
+use crate::history::{Cause, RunReport};
+use crate::jobs::{JobOutput, RunContext};
+use crate::progress::Sink;
+use crate::prometheus::folder_op::RestoreState;
+use crate::prometheus::restore::apply::{Restored, apply};
+use crate::prometheus::restore::plan::RestorePlan;
+use crate::prometheus::restore::undo::{Undone, discard_old, resume, undo};
+use crate::prometheus::restore::{Opened, Opening, RestoreError, RestoreSource};
+use crate::runner::{Failure, Lock, Task};
+use crate::words;
+
+/// The kind of a restore's run.
+pub const RESTORE_KIND: &str = "prometheus-restore";
+
+/// What to do with a Prometheus's data.
+#[derive(Clone)]
+pub enum RestoreAction {
+    /// Restore this as planned.
+    Apply(Arc<RestoreSource>, Arc<RestorePlan>),
+    /// Finish the restore that is unfinished, with its source where that is at hand.
+    Resume(Option<Arc<RestoreSource>>),
+    /// Take back the unfinished restore, or the newest.
+    Undo,
+    /// Remove what finished restores have set aside.
+    DiscardOld,
+}
+
+/// A Prometheus cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It cannot be talked to as it is configured.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// Its data folder or its service cannot be found.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+}
+
+impl OpenError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Target(error) => error.hint(),
+            Self::Restore(error) => error.hint(),
+        }
+    }
+}
+
+impl App {
+    /// Finds out about a Prometheus that is to be restored, up or down. `known` is the data folder as a manifest has it,
+    /// `command` what a person types to restore this one.
+    pub async fn open_prometheus(
+        &self,
+        target: &PrometheusTarget,
+        known: Option<&str>,
+        command: String,
+    ) -> Result<Opened, OpenError> {
+        let client = self.shared.client(target)?;
+        let docker = match target.place {
+            Place::Container { .. } => Some(self.shared.docker().await.map_err(TargetError::from)?),
+            Place::Host { .. } => None,
+        };
+        Ok(Opening { target, client, docker, known, command }.open().await?)
+    }
+
+    /// Does it, as a run of `job`, and returns its record.
+    pub async fn run_restore(
+        &self,
+        job: &JobName,
+        target: &PrometheusTarget,
+        opened: Arc<Opened>,
+        action: RestoreAction,
+        sink: Arc<dyn Sink>,
+    ) -> RunReport {
+        let locks =
+            vec![Lock::Job(job.clone()), Lock::Target { kind: "prometheus", name: target.name.clone() }];
+        // Each step has its own limit, and a restore is never tried again by itself.
+        let retries = Retries { max: 0, backoff: Duration::ZERO };
+        let task = Task { job: job.clone(), kind: RESTORE_KIND.to_owned(), locks, limit: None, retries };
+        let work = move |context| {
+            let (opened, action) = (Arc::clone(&opened), action.clone());
+            async move { perform(&opened, action, context).await.map_err(|error| failure(&error)) }
+        };
+        self.runner.run(&task, Cause::Manual, sink, work).await
+    }
+}
+
+async fn perform(
+    opened: &Opened,
+    action: RestoreAction,
+    context: RunContext,
+) -> Result<JobOutput, RestoreError> {
+    let site = &opened.site;
+    match action {
+        RestoreAction::Apply(source, plan) => {
+            apply(site, source, &plan, &context).await.map(|restored| output(&restored))
+        }
+        RestoreAction::Resume(source) => {
+            resume(opened, source, &context).await.map(|restored| output(&restored))
+        }
+        RestoreAction::Undo => Ok(match undo(site, &context).await? {
+            Undone::Dropped(state) => summed(format!(
+                "the restore of {} had changed nothing; what it had staged is gone",
+                state.note.source
+            )),
+            Undone::Back(state) => summed(format!(
+                "the data of before the restore of {} are live again; {}",
+                state.note.source,
+                aside(&state)
+            )),
+        }),
+        RestoreAction::DiscardOld => {
+            let removed = discard_old(site, &context).await?;
+            let bytes = removed.iter().map(|state| state.set_aside_bytes).sum();
+            Ok(summed(format!(
+                "removed {} that {} restores had set aside",
+                words::size(bytes),
+                removed.len()
+            )))
+        }
+    }
+}
+
+fn output(restored: &Restored) -> JobOutput {
+    let state = &restored.state;
+    JobOutput {
+        summary: format!(
+            "{} blocks of {} are live again; {}",
+            state.note.blocks.len(),
+            state.note.source,
+            aside(state)
+        ),
+        verified: restored.proof.verified.clone(),
+        unverified: restored.proof.unverified.clone(),
+        ..JobOutput::default()
+    }
+}
+
+fn aside(state: &RestoreState) -> String {
+    format!("{} are set aside", words::size(state.set_aside_bytes))
+}
+
+fn summed(summary: String) -> JobOutput {
+    JobOutput { summary, ..JobOutput::default() }
+}
+
+fn failure(error: &RestoreError) -> Failure {
+    Failure { data_not_back: error.data_not_back(), ..Failure::of(error, error.hint(), error.is_transient()) }
+}

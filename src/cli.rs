@@ -1,0 +1,147 @@
+//! What a person types.
+//!
+//! Data go to stdout, talk goes to stderr; `--json` gives one document on stdout for every command. This is the only
+//! room, with `main`, that prints, reads the environment and the clock, and ends the program.
+
+mod bar;
+mod check;
+pub mod exit_code;
+mod folder_op;
+mod help;
+mod history;
+mod next;
+mod output;
+mod restore;
+mod run;
+mod run_now;
+mod session;
+mod status;
+mod store;
+
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use exit_code::ExitCode;
+use output::{CliError, Output};
+use session::Session;
+
+/// Backs up a Prometheus, proves that the backup restores, and tells when it does not.
+#[derive(Parser)]
+#[command(name = "watchkeeper", version, about, after_help = help::EXIT_CODES, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Args)]
+struct Global {
+    /// The configuration [default: ./jobs.toml, else /etc/watchkeeper/jobs.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "WATCHKEEPER_CONFIG")]
+    config: Option<PathBuf>,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say more (-vv: even more)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+    /// Say only what went wrong
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the jobs on their schedules, until SIGTERM
+    Run,
+    /// Run jobs now, also disabled ones, and print the report
+    #[command(after_help = help::RUN_NOW)]
+    RunNow(run_now::Args),
+    /// Bring a backup back, prove it, and take it back if the proof fails
+    #[command(after_help = help::RESTORE)]
+    Restore(restore::Args),
+    /// List the backups
+    Backups {
+        /// Only this job's
+        job: Option<String>,
+    },
+    /// Read stored backups back and compare every byte
+    Verify(store::VerifyArgs),
+    /// Delete the backups that no retention rule keeps
+    Prune(store::PruneArgs),
+    /// Keep a backup whatever the rules say
+    Pin(store::Which),
+    /// Leave a backup to the rules again
+    Unpin(store::Which),
+    /// Say that a suspiciously small backup is right: retention goes on
+    Accept(store::Which),
+    /// List what ran
+    History(history::HistoryArgs),
+    /// Show one run with its steps, attempts and log lines
+    Show {
+        /// The run, or how it begins
+        run: String,
+    },
+    /// Tell when jobs are due
+    Next(next::Args),
+    /// Tell how every job stands; exit code 1 where one failed last or is overdue
+    Status,
+    /// Check the configuration
+    Check {
+        /// Also try every secret and every target
+        #[arg(long)]
+        online: bool,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual, or write a page for each command into a folder
+    Man {
+        /// The folder
+        dir: Option<PathBuf>,
+    },
+    /// Perform one operation inside a data folder
+    #[command(hide = true)]
+    FolderOp(folder_op::Args),
+}
+
+/// Runs the program.
+pub fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    let out = Output { json: cli.global.json, quiet: cli.global.quiet };
+    let code = perform(cli, out).unwrap_or_else(|error| out.fail(&error));
+    code.into()
+}
+
+fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Completions { shell } => Ok(help::completions(out, shell)),
+        Command::Man { dir } => help::man(out, dir.as_deref()),
+        Command::FolderOp(args) => Ok(folder_op::run(&args)),
+        Command::Check { online } => check::run(&global, out, online),
+        Command::Run => run::run(&Session::open(&global, out)?),
+        Command::RunNow(args) => run_now::run(&Session::open(&global, out)?, &args),
+        Command::Restore(args) => restore::run(&Session::open(&global, out)?, &args),
+        Command::Backups { job } => store::backups(&Session::open(&global, out)?, job.as_deref()),
+        Command::Verify(args) => store::verify(&Session::open(&global, out)?, &args),
+        Command::Prune(args) => store::prune(&Session::open(&global, out)?, &args),
+        Command::Pin(which) => store::pin(&Session::open(&global, out)?, &which, true),
+        Command::Unpin(which) => store::pin(&Session::open(&global, out)?, &which, false),
+        Command::Accept(which) => store::accept(&Session::open(&global, out)?, &which),
+        Command::History(args) => history::list(&Session::open(&global, out)?, &args),
+        Command::Show { run } => history::show(&Session::open(&global, out)?, &run),
+        Command::Next(args) => next::run(&Session::open(&global, out)?, &args),
+        Command::Status => status::run(&Session::open(&global, out)?),
+    }
+}
+
+/// The command line as clap knows it.
+fn command() -> clap::Command {
+    Cli::command()
+}

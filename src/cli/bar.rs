@@ -1,0 +1,102 @@
+//! Shows a run while it runs: a progress bar on a terminal, a line for each step elsewhere.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::progress::{Silent, Sink, Step};
+use crate::words;
+
+/// The sink that suits the terminal and the options.
+pub(super) fn sink(quiet: bool) -> Arc<dyn Sink> {
+    if quiet {
+        Arc::new(Silent)
+    } else if io::stderr().is_terminal() {
+        Arc::new(Bar::default())
+    } else {
+        Arc::new(Lines)
+    }
+}
+
+/// A line for each step that ended, and for each warning.
+struct Lines;
+
+impl Sink for Lines {
+    fn step_started(&self, _: &str, _: Option<u64>) {}
+
+    fn step_advanced(&self, _: &str, _: u64) {}
+
+    fn step_finished(&self, step: &Step) {
+        let _ = writeln!(io::stderr(), "{}", line(step));
+    }
+
+    fn warned(&self, text: &str) {
+        let _ = writeln!(io::stderr(), "warning: {text}");
+    }
+}
+
+/// One bar, for the step that runs.
+#[derive(Default)]
+struct Bar {
+    running: Mutex<Option<ProgressBar>>,
+}
+
+impl Bar {
+    fn print(&self, text: &str) {
+        match &*self.running.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(bar) => bar.suspend(|| drop(writeln!(io::stderr(), "{text}"))),
+            None => drop(writeln!(io::stderr(), "{text}")),
+        }
+    }
+}
+
+impl Sink for Bar {
+    fn step_started(&self, name: &str, total: Option<u64>) {
+        let bar = match total {
+            Some(total) => ProgressBar::new(total).with_style(style(
+                "  {msg}  [{bar:30}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left",
+            )),
+            None => ProgressBar::new_spinner().with_style(style("  {msg} {spinner}")),
+        };
+        bar.set_message(name.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(120));
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
+    }
+
+    fn step_advanced(&self, _: &str, done: u64) {
+        if let Some(bar) = &*self.running.lock().unwrap_or_else(PoisonError::into_inner) {
+            // The expected size was an estimate.
+            if bar.length().is_some_and(|length| length < done) {
+                bar.set_length(done);
+            }
+            bar.set_position(done);
+        }
+    }
+
+    fn step_finished(&self, step: &Step) {
+        if let Some(bar) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            bar.finish_and_clear();
+        }
+        self.print(&line(step));
+    }
+
+    fn warned(&self, text: &str) {
+        self.print(&format!("warning: {text}"));
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn line(step: &Step) -> String {
+    let mut parts = vec![words::duration(Duration::from_millis(step.millis))];
+    if step.bytes > 0 {
+        parts.push(words::size(step.bytes));
+        parts.extend(words::rate(step.bytes, step.millis));
+    }
+    parts.extend(step.detail.clone());
+    format!("  {}: {}", step.name, parts.join(", "))
+}

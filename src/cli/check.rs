@@ -1,0 +1,69 @@
+//! `check`: the configuration, and with `--online` everything it points to.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::Global;
+use super::exit_code::ExitCode;
+use super::output::{CliError, Output};
+use super::session::{Session, block_on};
+use crate::prometheus::preflight::{Finding, Severity};
+
+#[derive(Serialize)]
+struct Checked {
+    config: String,
+    jobs: usize,
+    warnings: Vec<String>,
+    targets: Vec<Target>,
+}
+
+#[derive(Serialize)]
+struct Target {
+    target: String,
+    findings: Vec<Finding>,
+}
+
+pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode, CliError> {
+    let session = Session::open(global, out)?;
+    session.start_log(true);
+    let config = &session.config;
+    let warnings: Vec<String> =
+        config.warnings.iter().map(|problem| problem.show(&config.path).to_string()).collect();
+    let mut targets = Vec::new();
+    if online {
+        targets = block_on(async {
+            let app = session.app(tokio_util::sync::CancellationToken::new())?;
+            let mut targets = Vec::new();
+            for (target, findings) in app.check_targets().await {
+                targets.push(Target { target, findings });
+            }
+            app.close().await;
+            Ok(targets)
+        })?;
+    }
+    let worst = targets.iter().flat_map(|target| &target.findings).map(|finding| finding.severity).max();
+    let checked =
+        Checked { config: config.path.display().to_string(), jobs: config.jobs.len(), warnings, targets };
+    out.result(&checked, || text(&checked));
+    Ok(match worst {
+        Some(Severity::Problem) => ExitCode::Failed,
+        Some(Severity::Warning) => ExitCode::Warned,
+        _ if !checked.warnings.is_empty() => ExitCode::Warned,
+        _ => ExitCode::Ok,
+    })
+}
+
+fn text(checked: &Checked) -> String {
+    let mut text = format!("{}: {} jobs, no errors\n", checked.config, checked.jobs);
+    for warning in &checked.warnings {
+        let _ = writeln!(text, "warning: {}", warning.trim_end());
+    }
+    for target in &checked.targets {
+        let _ = writeln!(text, "{}", target.target);
+        for finding in &target.findings {
+            text.push_str(&finding.text_lines());
+        }
+    }
+    text
+}

@@ -1,0 +1,70 @@
+//! Help beyond one line, completions and manual pages.
+
+use std::fs::File;
+use std::path::Path;
+
+use clap_complete::Shell;
+
+use super::exit_code::ExitCode;
+use super::output::{CliError, Output};
+
+pub(super) const EXIT_CODES: &str = "\
+Exit codes:
+  0    ok
+  1    failed; also a restore that was taken back
+  2    wrong usage, an unknown job, or a question that nobody can answer without --yes
+  3    finished with warnings
+  4    a restore failed and the old data are NOT back
+  75   busy: the job or its target is in use, or a daemon runs already
+  78   the configuration is wrong
+  130  interrupted";
+
+pub(super) const RUN_NOW: &str = "\
+Examples:
+  watchkeeper run-now prometheus-snapshot
+  watchkeeper run-now --all
+  watchkeeper run-now prometheus-snapshot --dry-run";
+
+pub(super) const RESTORE: &str = "\
+Examples:
+  watchkeeper restore prometheus-snapshot --dry-run       what a restore of the newest good backup would do
+  watchkeeper restore prometheus-snapshot --yes           do it
+  watchkeeper restore prometheus-snapshot --at 2026-11-20T00:00:00Z
+  watchkeeper restore prometheus-snapshot/20261120T020000Z --into /tmp/look
+  watchkeeper restore --from /backups/snapshot_20261120T020000Z.tar.gz --prometheus main
+  watchkeeper restore prometheus-snapshot --undo          bring back what was there before";
+
+pub(super) fn completions(out: Output, shell: Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut super::command(), "watchkeeper", &mut script);
+    out.data(&String::from_utf8_lossy(&script));
+    ExitCode::Ok
+}
+
+/// Prints the manual page of the program, or writes one for each command into a folder.
+pub(super) fn man(out: Output, dir: Option<&Path>) -> Result<ExitCode, CliError> {
+    let failed = |error: std::io::Error| CliError {
+        code: ExitCode::Failed,
+        message: format!("Cannot write the manual: {error}"),
+        hint: None,
+    };
+    let Some(dir) = dir else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(super::command()).render(&mut page).map_err(failed)?;
+        out.data(&String::from_utf8_lossy(&page));
+        return Ok(ExitCode::Ok);
+    };
+    std::fs::create_dir_all(dir).map_err(failed)?;
+    let mut command = super::command();
+    command.build();
+    write_page(dir, &command, "watchkeeper").map_err(failed)?;
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+        write_page(dir, sub, &format!("watchkeeper-{}", sub.get_name())).map_err(failed)?;
+    }
+    Ok(ExitCode::Ok)
+}
+
+fn write_page(dir: &Path, command: &clap::Command, name: &str) -> std::io::Result<()> {
+    let mut file = File::create(dir.join(format!("{name}.1")))?;
+    clap_mangen::Man::new(command.clone()).title(name.to_uppercase()).render(&mut file)
+}

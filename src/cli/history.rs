@@ -1,0 +1,71 @@
+//! `history` and `show`: what ran.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::exit_code::ExitCode;
+use super::output::{CliError, table};
+use super::session::Session;
+use crate::history::{Filter, RunReport};
+use crate::jobs::Outcome;
+use crate::{report, words};
+
+#[derive(clap::Args)]
+pub(super) struct HistoryArgs {
+    /// Only this job's runs
+    job: Option<String>,
+    /// Only runs that failed or were interrupted
+    #[arg(long)]
+    failed: bool,
+    /// How many, the newest first
+    #[arg(short, value_name = "N", default_value_t = 20)]
+    n: u32,
+}
+
+pub(super) fn list(session: &Session, args: &HistoryArgs) -> Result<ExitCode, CliError> {
+    let job = args.job.as_deref().map(str::parse).transpose();
+    let job =
+        job.map_err(|error: crate::config::values::NameError| CliError::usage(error.to_string(), None))?;
+    let filter = Filter { job, failed: args.failed, limit: Some(args.n) };
+    let runs = match session.history()? {
+        Some(history) => history.recent(&filter)?,
+        None => Vec::new(),
+    };
+    session.out.result(&json!({ "runs": runs }), || {
+        if runs.is_empty() {
+            return "Nothing ran yet.\n".to_owned();
+        }
+        table(
+            &["run", "job", "cause", "began", "took", "outcome", ""],
+            runs.iter().map(|run| row(session, run)),
+        )
+    });
+    Ok(ExitCode::Ok)
+}
+
+fn row(session: &Session, run: &RunReport) -> Vec<String> {
+    let took = run.millis().map(|millis| words::duration(Duration::from_millis(millis)));
+    let told = run.reason.clone().or_else(|| run.output.as_ref().map(|output| output.summary.clone()));
+    vec![
+        run.run.to_string(),
+        run.job.to_string(),
+        run.cause.to_string(),
+        session.time(run.started),
+        took.unwrap_or_default(),
+        run.outcome.map_or("running", Outcome::word).to_owned(),
+        told.unwrap_or_default(),
+    ]
+}
+
+pub(super) fn show(session: &Session, run: &str) -> Result<ExitCode, CliError> {
+    let Some(history) = session.history()? else {
+        return Err(CliError::usage(format!("No run is called {run:?}"), Some("nothing ran yet".to_owned())));
+    };
+    let run = history.show(run)?;
+    session.out.result(&run, || {
+        let log: String = report::log(&run, session.zone());
+        format!("{}{log}", report::text(&run, session.zone()))
+    });
+    Ok(ExitCode::Ok)
+}

@@ -1,0 +1,259 @@
+//! `restore`: shows what it will do, asks, does it, and tells what was proven.
+
+mod choose;
+mod text;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::bar;
+use super::exit_code::ExitCode;
+use super::output::CliError;
+use super::run_now::signals;
+use super::session::{Session, block_on};
+use crate::app::{App, RestoreAction};
+use crate::config::values::{JobName, PrometheusTarget};
+use crate::progress::Progress;
+use crate::prometheus::restore::into::into;
+use crate::prometheus::restore::{Opened, Reading, RestoreError, RestoreSource, SourceError};
+use crate::report;
+use choose::{Chosen, choose, source_called, whose};
+
+/// A restore that is taken back stops and starts a Prometheus once more: it must not be cut off in between.
+const GRACE: Duration = Duration::from_mins(15);
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The job, or a backup: JOB, JOB/ID, or an ID that only one job has
+    #[arg(required_unless_present_any = ["from", "prometheus"], value_name = "JOB[/ID]")]
+    what: Option<String>,
+    /// The backup of the job: its ID, or `latest` [default: the newest good one]
+    #[arg(requires = "what")]
+    backup: Option<String>,
+    /// The newest good backup that was made at this time or before
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["backup", "from"])]
+    at: Option<String>,
+    /// A manifest, an archive, or a folder, instead of a backup of the store
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["what", "backup"])]
+    from: Option<PathBuf>,
+    /// The Prometheus of the configuration to restore to [default: the job's]
+    #[arg(long, value_name = "NAME")]
+    prometheus: Option<String>,
+    /// Only unpack the blocks into this empty folder, and check them there
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "prometheus"])]
+    into: Option<PathBuf>,
+    /// Only tell what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    after: After,
+}
+
+/// What is done with a restore after its own run.
+#[derive(clap::Args)]
+struct After {
+    /// Finish a restore that was cut
+    #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup"])]
+    resume: bool,
+    /// Bring back what was live before the restore
+    #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup", "resume"])]
+    undo: bool,
+    /// Remove the data that restores have set aside, for good
+    #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup", "resume", "undo"])]
+    discard_old: bool,
+}
+
+pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
+    session.start_log(true);
+    if let Some(folder) = &args.into {
+        return unpack(session, args, folder);
+    }
+    // Said before anything is looked up: a script learns at once that it forgot --yes.
+    let asks = !(args.yes || args.dry_run || args.after.resume);
+    if asks && !session.out.can_ask() {
+        let message = "This changes the data of a Prometheus, and there is nobody to ask";
+        return Err(CliError::usage(
+            message,
+            Some("say --yes, or look at what would be done with --dry-run".into()),
+        ));
+    }
+    block_on(async {
+        let shutdown = signals()?;
+        let app = session.app_within(shutdown.cancel.clone(), GRACE)?;
+        let code = if args.after.resume || args.after.undo || args.after.discard_old {
+            after(session, &app, args, asks).await
+        } else {
+            restore(session, &app, args, asks, &shutdown.cancel).await
+        };
+        app.close().await;
+        code
+    })
+}
+
+/// Restores a backup, or tells what that would do.
+async fn restore(
+    session: &Session,
+    app: &App,
+    args: &Args,
+    asks: bool,
+    cancel: &CancellationToken,
+) -> Result<ExitCode, CliError> {
+    let chosen = blocking_choice(session, args, cancel).await?;
+    let Chosen { source, job, reading: _reading } = chosen;
+    let (target, job) =
+        whose(session, args.prometheus.as_deref(), job.as_ref(), Some(&source.origin.target))?;
+    let opened = open(app, target, source.origin.data_path.as_deref(), &job).await?;
+    let plan = opened.plan(&source, session.now, cancel).await.map_err(|error| failed(&error))?;
+    if args.dry_run {
+        session.out.result(&json!({ "plan": plan }), || text::plan(&plan, session.zone(), true));
+        return Ok(if plan.refusals.is_empty() { ExitCode::Ok } else { ExitCode::Failed });
+    }
+    session.out.say(text::plan(&plan, session.zone(), false).trim_end());
+    if let Some(refusal) = plan.refusals.first() {
+        return Err(failed(&RestoreError::Refused { refusal: refusal.clone() }));
+    }
+    if asks && !session.out.ask("Restore this?") {
+        return Ok(nothing_done(session));
+    }
+    let action = RestoreAction::Apply(Arc::new(source), Arc::new(plan));
+    Ok(run_it(session, app, target, &job, opened, action).await)
+}
+
+/// What is done with a restore after its own run.
+async fn after(session: &Session, app: &App, args: &Args, asks: bool) -> Result<ExitCode, CliError> {
+    let job = choose::job_called(session, args.what.as_deref())?;
+    let (target, job) = whose(session, args.prometheus.as_deref(), job.as_ref(), None)?;
+    let newest = choose::newest_origin(session, &job);
+    let opened = open(app, target, newest.and_then(|origin| origin.data_path).as_deref(), &job).await?;
+    let action = if args.after.resume {
+        RestoreAction::Resume(source_of_unfinished(session, &opened).await?)
+    } else if args.after.undo {
+        RestoreAction::Undo
+    } else {
+        RestoreAction::DiscardOld
+    };
+    let question = if args.after.undo {
+        format!("Stop Prometheus {:?} and bring back the data of before the restore?", target.name.as_str())
+    } else {
+        format!("Remove what restores of Prometheus {:?} have set aside, for good?", target.name.as_str())
+    };
+    if asks && !session.out.ask(&question) {
+        return Ok(nothing_done(session));
+    }
+    Ok(run_it(session, app, target, &job, opened, action).await)
+}
+
+async fn open(
+    app: &App,
+    target: &PrometheusTarget,
+    known: Option<&str>,
+    job: &JobName,
+) -> Result<Opened, CliError> {
+    let command = if app.config().jobs.iter().any(|known| known.name == *job) {
+        format!("watchkeeper restore {job}")
+    } else {
+        format!("watchkeeper restore --prometheus {}", target.name)
+    };
+    let opened = app.open_prometheus(target, known, command).await;
+    opened.map_err(|error| CliError::of(ExitCode::Failed, &error, error.hint()))
+}
+
+async fn run_it(
+    session: &Session,
+    app: &App,
+    target: &PrometheusTarget,
+    job: &JobName,
+    opened: Opened,
+    action: RestoreAction,
+) -> ExitCode {
+    let sink = bar::sink(session.out.quiet || session.out.json);
+    let report = app.run_restore(job, target, Arc::new(opened), action, sink).await;
+    session.out.result(&json!({ "runs": [report] }), || report::text(&report, session.zone()));
+    ExitCode::of(&report)
+}
+
+/// The source of the restore that is unfinished, where it is still there: with it the proof is the full one.
+async fn source_of_unfinished(
+    session: &Session,
+    opened: &Opened,
+) -> Result<Option<Arc<RestoreSource>>, CliError> {
+    let cancel = CancellationToken::new();
+    let folder = opened.site.inspect(&cancel).await.map_err(|error| failed(&error))?;
+    let Some(unfinished) = folder.unfinished() else { return Ok(None) };
+    let (called, reading) = (unfinished.note.source.clone(), reading(session, &cancel));
+    let store = session.store().ok();
+    let found = tokio::task::spawn_blocking(move || source_called(&called, store.as_ref(), &reading));
+    let found = found.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    if found.is_none() {
+        session.out.say("The backup that was being restored is not at hand: its blocks are looked for, not its sample counts.");
+    }
+    Ok(found.map(Arc::new))
+}
+
+/// Reading a source without a manifest takes as long as it is large.
+async fn blocking_choice(
+    session: &Session,
+    args: &Args,
+    cancel: &CancellationToken,
+) -> Result<Chosen, CliError> {
+    let Some(path) = args.from.clone() else {
+        return choose(session, args.what.as_deref(), args.backup.as_deref(), args.at.as_deref());
+    };
+    let reading = reading(session, cancel);
+    let found = tokio::task::spawn_blocking(move || RestoreSource::at_path(&path, &reading)).await;
+    let found = found.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    let source = found.map_err(|error| failed(&RestoreError::Source(error)))?;
+    Ok(Chosen { source, job: None, reading: None })
+}
+
+fn unpack(session: &Session, args: &Args, folder: &Path) -> Result<ExitCode, CliError> {
+    block_on(async {
+        let shutdown = signals()?;
+        let chosen = blocking_choice(session, args, &shutdown.cancel).await?;
+        let (reading, to) = (reading(session, &shutdown.cancel), folder.to_path_buf());
+        let unpacked = tokio::task::spawn_blocking(move || {
+            let unpacked = into(&chosen.source, &to, &reading);
+            unpacked.map(|unpacked| (unpacked, chosen.source.title.clone()))
+        });
+        let unpacked = unpacked.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let (unpacked, title) = unpacked.map_err(|error| failed(&error))?;
+        let damaged = unpacked.blocks.iter().filter(|block| !block.is_good()).count();
+        let document =
+            json!({ "source": title, "into": folder, "blocks": unpacked.blocks, "bytes": unpacked.bytes });
+        session.out.result(&document, || text::unpacked(&title, folder, &unpacked));
+        Ok(if damaged == 0 { ExitCode::Ok } else { ExitCode::Warned })
+    })
+}
+
+fn reading(session: &Session, cancel: &CancellationToken) -> Reading {
+    let state_dir = &session.config.state_dir;
+    let spool = if state_dir.is_dir() { state_dir.clone() } else { std::env::temp_dir() };
+    let progress = Progress::new(bar::sink(session.out.quiet || session.out.json));
+    Reading { spool, progress, cancel: cancel.clone() }
+}
+
+fn nothing_done(session: &Session) -> ExitCode {
+    session.out.say("Nothing was changed.");
+    ExitCode::Failed
+}
+
+fn failed(error: &RestoreError) -> CliError {
+    let code = match error {
+        _ if error.data_not_back() => ExitCode::DataNotBack,
+        _ if error.is_interruption() => ExitCode::Interrupted,
+        RestoreError::Source(SourceError::Manifest { source })
+            if matches!(**source, crate::store::StoreError::Busy { .. }) =>
+        {
+            ExitCode::Busy
+        }
+        _ => ExitCode::Failed,
+    };
+    CliError::of(code, error, error.hint())
+}

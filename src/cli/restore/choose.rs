@@ -1,0 +1,163 @@
+//! Which backup is meant, and which Prometheus.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+
+use crate::cli::exit_code::ExitCode;
+use crate::cli::output::CliError;
+use crate::cli::session::Session;
+use crate::config::JobKind;
+use crate::config::values::{JobName, Name, PrometheusTarget};
+use crate::prometheus::restore::{Reading, RestoreError, RestoreSource};
+use crate::store::{Backup, BackupId, JobStore, SharedLock, Source, Store, resolve};
+
+/// How long to wait for somebody who publishes or prunes.
+const LOCK_LIMIT: Duration = Duration::from_secs(30);
+
+/// What is to be restored.
+pub(super) struct Chosen {
+    pub(super) source: RestoreSource,
+    /// The job whose backup it is.
+    pub(super) job: Option<JobName>,
+    /// Nobody removes the backup while this lives.
+    pub(super) reading: Option<SharedLock>,
+}
+
+/// The backup that `what`, `backup` and `at` mean.
+pub(super) fn choose(
+    session: &Session,
+    what: Option<&str>,
+    backup: Option<&str>,
+    at: Option<&str>,
+) -> Result<Chosen, CliError> {
+    let store = session.store()?;
+    let Some(what) = what else {
+        return Err(CliError::usage("Which backup?", Some("name a job, a backup, or --from PATH".into())));
+    };
+    let named = session.job_names(None, &store)?.into_iter().find(|job| job.as_str() == what);
+    let (job, found) = match (named, backup) {
+        (Some(job), None) => {
+            let job = store.job(&job);
+            let found = newest(session, &job, at)?;
+            (job, found)
+        }
+        (Some(job), Some(id)) => found(&store, &format!("{job}/{id}"))?,
+        (None, None) if what.contains('/') || what.parse::<BackupId>().is_ok() => {
+            if at.is_some() {
+                let hint = Some("--at goes with a job".to_owned());
+                return Err(CliError::usage(format!("{what} is one backup already"), hint));
+            }
+            found(&store, what)?
+        }
+        // Says what the jobs are.
+        (None, _) => return Err(session.job(what).err().unwrap_or_else(|| no_backup(what, None))),
+    };
+    let reading = job.lock_shared(LOCK_LIMIT)?;
+    let source = RestoreSource::of_backup(&found);
+    let source = source.map_err(|error| super::failed(&RestoreError::Source(error)))?;
+    Ok(Chosen { source, job: Some(job.job().clone()), reading: Some(reading) })
+}
+
+fn found(store: &Store, spec: &str) -> Result<(JobStore, Backup), CliError> {
+    let found = resolve(store, spec)?;
+    Ok((found.job, found.backup))
+}
+
+/// The newest good backup, at most as young as `at`.
+fn newest(session: &Session, job: &JobStore, at: Option<&str>) -> Result<Backup, CliError> {
+    let at = at.map(|text| time(session, text)).transpose()?;
+    let listing = job.list()?;
+    for broken in &listing.broken {
+        session.out.say(&format!("warning: passed over {}: {}", broken.path.display(), broken.problem));
+    }
+    let found = match at {
+        Some(at) => listing.at_or_before(at),
+        None => listing.newest_good(),
+    };
+    // A good one is taken where there is one. Somebody may still name another.
+    let last = listing.backups.last().map(|backup| format!("{}/{}", job.job(), backup.id()));
+    found.cloned().ok_or_else(|| no_backup(job.job().as_str(), last))
+}
+
+fn no_backup(job: &str, last: Option<String>) -> CliError {
+    CliError {
+        code: ExitCode::Failed,
+        message: format!("There is no good backup of {job} that fits"),
+        hint: last.map(|last| format!("one that is not good, or not of that time, can be named: {last}")),
+    }
+}
+
+/// A time with an offset, or in the configured zone.
+fn time(session: &Session, text: &str) -> Result<Timestamp, CliError> {
+    let zoned = |civil: DateTime| session.zone().to_timestamp(civil).ok();
+    let parsed = text.parse::<Timestamp>().ok().or_else(|| text.parse::<DateTime>().ok().and_then(zoned));
+    parsed.ok_or_else(|| {
+        let hint = "write 2026-11-23T02:00:00Z, or 2026-11-23T02:00:00 in the configured time zone";
+        CliError::usage(format!("{text:?} is not a time"), Some(hint.to_owned()))
+    })
+}
+
+/// The job that is called so, configured or not; nothing where nobody named one.
+pub(super) fn job_called(session: &Session, what: Option<&str>) -> Result<Option<JobName>, CliError> {
+    let Some(what) = what else { return Ok(None) };
+    let name = what.split('/').next().unwrap_or(what);
+    if let Some(job) = session.config.jobs.iter().find(|job| job.name.as_str() == name) {
+        return Ok(Some(job.name.clone()));
+    }
+    let store = session.store()?;
+    Ok(session.job_names(Some(name), &store)?.pop())
+}
+
+/// The Prometheus that is meant, and the job that the run is of: the one that was named, else the job's, else the one
+/// that the backup came from.
+pub(super) fn whose<'a>(
+    session: &'a Session,
+    named: Option<&str>,
+    job: Option<&JobName>,
+    origin: Option<&str>,
+) -> Result<(&'a PrometheusTarget, JobName), CliError> {
+    let config = &session.config;
+    let configured = job.and_then(|name| config.jobs.iter().find(|job| job.name == *name));
+    let of_job = configured.map(|job| match &job.kind {
+        JobKind::PrometheusSnapshot(snapshot) => snapshot.prometheus.as_str(),
+    });
+    let wanted = named.or(of_job).or(origin.filter(|origin| !origin.is_empty()));
+    let known: Vec<&str> = config.prometheus.keys().map(Name::as_str).collect();
+    let hint = if known.is_empty() {
+        "the configuration has no [prometheus.NAME]".to_owned()
+    } else {
+        format!("name one with --prometheus: {}", known.join(", "))
+    };
+    let Some(wanted) = wanted else {
+        return Err(CliError::usage("Which Prometheus?", Some(hint)));
+    };
+    let target = config.prometheus.values().find(|target| target.name.as_str() == wanted);
+    let target = target.ok_or_else(|| {
+        CliError::usage(format!("There is no [prometheus.{wanted}] in {}", config.path.display()), Some(hint))
+    })?;
+    let on_it = |kind: &JobKind| match kind {
+        JobKind::PrometheusSnapshot(snapshot) => snapshot.prometheus == target.name,
+    };
+    let of_target = || config.jobs.iter().find(|job| on_it(&job.kind)).map(|job| job.name.clone());
+    // Target names are job names as far as their letters go.
+    let job = job.cloned().or_else(of_target).unwrap_or_else(|| target.name.clone());
+    Ok((target, job))
+}
+
+/// Where the newest backup of a job came from: that tells the data folder of a Prometheus that is down.
+pub(super) fn newest_origin(session: &Session, job: &JobName) -> Option<Source> {
+    let listing = session.store().ok()?.job(job).list().ok()?;
+    listing.backups.last().map(|backup| backup.manifest.source.clone())
+}
+
+/// The source that a journal calls so, if it is still there.
+pub(super) fn source_called(called: &str, store: Option<&Store>, reading: &Reading) -> Option<RestoreSource> {
+    let stored = store.and_then(|store| resolve(store, called).ok());
+    match stored {
+        Some(found) => RestoreSource::of_backup(&found.backup).ok(),
+        None => RestoreSource::at_path(Path::new(called), reading).ok(),
+    }
+}

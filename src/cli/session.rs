@@ -1,0 +1,167 @@
+//! What every command that reads the configuration has: the configuration, the output, and the clock.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio_util::sync::CancellationToken;
+
+use super::Global;
+use super::exit_code::ExitCode;
+use super::output::{CliError, Output};
+use crate::app::{App, Surroundings};
+use crate::config::values::JobName;
+use crate::config::{Config, JobConfig};
+use crate::history::History;
+use crate::runner::LogBook;
+use crate::store::Store;
+use crate::telemetry;
+
+/// Where the configuration is looked for when nobody says.
+const PLACES: [&str; 2] = ["jobs.toml", "/etc/watchkeeper/jobs.toml"];
+
+/// How long running work may take to tidy up after it was told to stop.
+const GRACE: Duration = Duration::from_secs(90);
+
+pub(super) struct Session {
+    pub(super) config: Arc<Config>,
+    pub(super) out: Output,
+    pub(super) now: Timestamp,
+    pub(super) log: Arc<LogBook>,
+    verbosity: i8,
+}
+
+impl Session {
+    /// Reads the configuration.
+    pub(super) fn open(global: &Global, out: Output) -> Result<Self, CliError> {
+        let path = config_path(global)?;
+        let config = Config::load(&path, &environment, TimeZone::system()).map_err(|problems| CliError {
+            code: ExitCode::Config,
+            message: problems.to_string(),
+            hint: None,
+        })?;
+        let verbosity = if global.quiet { -1 } else { i8::try_from(global.verbose).unwrap_or(i8::MAX) };
+        Ok(Self { config: Arc::new(config), out, now: Timestamp::now(), log: Arc::default(), verbosity })
+    }
+
+    pub(super) fn zone(&self) -> &TimeZone {
+        &self.config.timezone
+    }
+
+    /// A time as this session words it.
+    pub(super) fn time(&self, at: Timestamp) -> String {
+        crate::words::time(at, self.zone())
+    }
+
+    /// The job that is called so.
+    pub(super) fn job(&self, name: &str) -> Result<&JobConfig, CliError> {
+        let found = self.config.jobs.iter().find(|job| job.name.as_str() == name);
+        found.ok_or_else(|| {
+            let names: Vec<&str> = self.config.jobs.iter().map(|job| job.name.as_str()).collect();
+            let near = names.iter().max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name)));
+            let hint = match near {
+                Some(near) if strsim::jaro(near, name) > 0.8 => format!("did you mean {near:?}?"),
+                _ if names.is_empty() => "the configuration has no job".to_owned(),
+                _ => format!("the jobs are: {}", names.join(", ")),
+            };
+            CliError::usage(format!("There is no job {name:?} in {}", self.config.path.display()), Some(hint))
+        })
+    }
+
+    /// The store, to look at.
+    pub(super) fn store(&self) -> Result<Store, CliError> {
+        Ok(Store::open_to_read(&self.config.backup_dir)?)
+    }
+
+    /// The jobs to look at: the one that was named, or all that are configured or have backups.
+    pub(super) fn job_names(&self, named: Option<&str>, store: &Store) -> Result<Vec<JobName>, CliError> {
+        let mut known: Vec<JobName> = self.config.jobs.iter().map(|job| job.name.clone()).collect();
+        known.extend(store.jobs()?);
+        known.sort();
+        known.dedup();
+        match named {
+            None => Ok(known),
+            // A job that is no longer configured still has its backups.
+            Some(name) => match known.into_iter().find(|job| job.as_str() == name) {
+                Some(job) => Ok(vec![job]),
+                None => self.job(name).map(|job| vec![job.name.clone()]),
+            },
+        }
+    }
+
+    /// The history, to look at; nothing where nothing ran yet.
+    pub(super) fn history(&self) -> Result<Option<History>, CliError> {
+        let history = History::open_existing(&self.config.state_dir)?;
+        if let Some(history) = &history {
+            crate::app::settle_history(&self.config, history, self.now);
+        }
+        Ok(history)
+    }
+
+    /// Everything that running work needs.
+    pub(super) fn app(&self, stop: CancellationToken) -> Result<App, CliError> {
+        self.app_within(stop, GRACE)
+    }
+
+    /// Like [`Session::app`], for work that takes longer to tidy up.
+    pub(super) fn app_within(&self, stop: CancellationToken, grace: Duration) -> Result<App, CliError> {
+        let surroundings = Surroundings {
+            clock: Timestamp::now,
+            environment: Arc::new(environment),
+            docker_host: environment("DOCKER_HOST"),
+            log: Arc::clone(&self.log),
+            stop,
+            grace,
+        };
+        App::open(Arc::clone(&self.config), surroundings)
+            .map_err(|error| CliError::of(ExitCode::Failed, &error, error.hint()))
+    }
+
+    /// Starts the log. `steps_shown`: the command shows steps and warnings itself.
+    pub(super) fn start_log(&self, steps_shown: bool) {
+        let options = telemetry::Options {
+            json: environment("WATCHKEEPER_LOG_FORMAT").is_some_and(|format| format == "json"),
+            verbosity: self.verbosity,
+            filter: environment("WATCHKEEPER_LOG").filter(|filter| !filter.is_empty()),
+            steps_shown,
+            colour: colours(),
+        };
+        telemetry::start(&options, Arc::clone(&self.log));
+    }
+}
+
+/// The environment, for those rooms that are handed it.
+pub(super) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn colours() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stderr())
+        && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Where the configuration is.
+pub(super) fn config_path(global: &Global) -> Result<PathBuf, CliError> {
+    if let Some(path) = &global.config {
+        return Ok(path.clone());
+    }
+    let found = PLACES.iter().map(Path::new).find(|path| path.exists());
+    found.map(Path::to_path_buf).ok_or_else(|| CliError {
+        code: ExitCode::Config,
+        message: format!("There is no configuration: neither {}", PLACES.join(" nor ")),
+        hint: Some("write one, or name it with --config FILE".to_owned()),
+    })
+}
+
+/// The runtime that commands with work to do run on.
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        CliError { code: ExitCode::Failed, message: format!("Cannot start the runtime: {error}"), hint: None }
+    })?;
+    let result = runtime.block_on(work);
+    // A thread that is stuck in the system must not keep the program.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    result
+}

@@ -1,0 +1,125 @@
+//! `status`: how every job stands.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+
+use super::exit_code::ExitCode;
+use super::output::{CliError, table};
+use super::session::Session;
+use crate::config::JobConfig;
+use crate::config::values::JobName;
+use crate::history::RunReport;
+use crate::jobs::Outcome;
+use crate::store::{BackupId, Store};
+use crate::{upkeep, words};
+
+#[derive(Serialize)]
+struct JobStatus {
+    job: JobName,
+    enabled: bool,
+    last: Option<Last>,
+    next: Option<Timestamp>,
+    overdue: bool,
+    backups: usize,
+    broken: usize,
+    newest_good: Option<BackupId>,
+    /// Why retention is held.
+    held: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Last {
+    outcome: &'static str,
+    started: Timestamp,
+    reason: Option<String>,
+}
+
+impl JobStatus {
+    fn is_bad(&self) -> bool {
+        let failed = self.last.as_ref().is_some_and(|last| matches!(last.outcome, "failed" | "interrupted"));
+        failed || self.overdue || self.broken > 0
+    }
+}
+
+pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
+    let last = match session.history()? {
+        Some(history) => history.last_per_job()?,
+        None => BTreeMap::new(),
+    };
+    let store = if session.config.backup_dir.is_dir() { Some(session.store()?) } else { None };
+    let mut jobs = Vec::new();
+    for job in &session.config.jobs {
+        jobs.push(status(session, job, last.get(&job.name), store.as_ref())?);
+    }
+    session.out.result(&json!({ "jobs": jobs }), || {
+        let header = ["job", "last", "began", "next", "backups", "newest good", ""];
+        table(&header, jobs.iter().map(|job| row(session, job)))
+    });
+    Ok(if jobs.iter().any(JobStatus::is_bad) { ExitCode::Failed } else { ExitCode::Ok })
+}
+
+fn status(
+    session: &Session,
+    job: &JobConfig,
+    last: Option<&RunReport>,
+    store: Option<&Store>,
+) -> Result<JobStatus, CliError> {
+    let listing = match store {
+        Some(store) => store.job(&job.name).list()?,
+        None => crate::store::Listing::default(),
+    };
+    let schedule = job.schedule.as_ref().filter(|_| job.enabled);
+    // A job that never ran may have been configured a minute ago: there is no slot that it is known to have missed.
+    let known_since = last.map(|last| last.started);
+    let overdue = schedule.zip(known_since).is_some_and(|(schedule, since)| {
+        let running = last.is_some_and(|last| last.outcome.is_none());
+        let grace = jiff::SignedDuration::from_mins(5);
+        !running && schedule.next_after(since).is_some_and(|slot| session.now.duration_since(slot) > grace)
+    });
+    Ok(JobStatus {
+        job: job.name.clone(),
+        enabled: job.enabled,
+        last: last.map(|last| Last {
+            outcome: last.outcome.map_or("running", Outcome::word),
+            started: last.started,
+            reason: last.reason.clone(),
+        }),
+        next: schedule.and_then(|schedule| schedule.next_after(session.now)),
+        overdue,
+        backups: listing.backups.len(),
+        broken: listing.broken.len(),
+        newest_good: listing.newest_good().map(|backup| backup.id().clone()),
+        held: upkeep::hold(&listing).map(|hold| hold.to_string()),
+    })
+}
+
+fn row(session: &Session, job: &JobStatus) -> Vec<String> {
+    let last = job.last.as_ref();
+    let mut notes = Vec::new();
+    notes.extend(last.and_then(|last| last.reason.clone()));
+    if !job.enabled {
+        notes.push("disabled".to_owned());
+    }
+    if job.overdue {
+        notes.push("overdue".to_owned());
+    }
+    if job.broken > 0 {
+        notes.push(format!("{} broken, see `backups`", job.broken));
+    }
+    if let Some(held) = &job.held {
+        notes.push(format!("retention is held: {held}"));
+    }
+    let age = last.map(|last| session.now.duration_since(last.started).unsigned_abs());
+    vec![
+        job.job.to_string(),
+        last.map_or("never ran", |last| last.outcome).to_owned(),
+        age.map(|age| format!("{} ago", words::duration(age))).unwrap_or_default(),
+        job.next.map(|next| session.time(next)).unwrap_or_default(),
+        job.backups.to_string(),
+        job.newest_good.as_ref().map(ToString::to_string).unwrap_or_default(),
+        notes.join("; "),
+    ]
+}

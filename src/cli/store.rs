@@ -1,0 +1,290 @@
+//! `backups`, `verify`, `prune`, `pin`, `unpin`, `accept`: the store.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::bar;
+use super::exit_code::ExitCode;
+use super::output::{CliError, table};
+use super::session::Session;
+use crate::progress::Progress;
+use crate::prometheus::deep;
+use crate::store::{Backup, JobStore, Removed, Store, resolve};
+use crate::upkeep::{self, Plan};
+use crate::{app, words};
+
+/// How long to wait for somebody else who uses a job's backups.
+const LOCK_LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+
+#[derive(clap::Args)]
+pub(super) struct Which {
+    /// JOB/ID, or an ID or `latest` where only one job has it
+    backup: String,
+}
+
+#[derive(clap::Args)]
+pub(super) struct VerifyArgs {
+    /// A job or a backup [default: everything]
+    what: Option<String>,
+    /// Also unpack each archive and check every block in it
+    #[arg(long)]
+    deep: bool,
+}
+
+#[derive(clap::Args)]
+pub(super) struct PruneArgs {
+    /// Only this job's backups
+    job: Option<String>,
+    /// Only tell what would be deleted, and why the rest stays
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the shape of the JSON")]
+struct Shown<'a> {
+    job: &'a str,
+    id: &'a str,
+    created: Timestamp,
+    size: u64,
+    content_bytes: u64,
+    good: bool,
+    damaged: bool,
+    pinned: bool,
+    accepted: bool,
+    verified: Option<Timestamp>,
+    contents: &'a serde_json::Value,
+}
+
+pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, CliError> {
+    let store = session.store()?;
+    let mut listings = Vec::new();
+    for job in session.job_names(job, &store)? {
+        let listing = store.job(&job).list()?;
+        listings.push((job, listing));
+    }
+    let shown: Vec<Shown<'_>> =
+        listings.iter().flat_map(|(_, listing)| &listing.backups).map(shown).collect();
+    let broken: Vec<_> = listings.iter().flat_map(|(_, listing)| &listing.broken).collect();
+    let broken_json: Vec<_> =
+        broken.iter().map(|broken| json!({ "path": broken.path, "problem": broken.problem })).collect();
+    session.out.result(&json!({ "backups": shown, "broken": broken_json }), || {
+        let mut text = if shown.is_empty() {
+            "No backups yet.\n".to_owned()
+        } else {
+            let header = ["backup", "created", "size", "covers", "state", "verified"];
+            let backups = listings.iter().flat_map(|(_, listing)| &listing.backups);
+            table(&header, backups.map(|backup| row(session, backup)))
+        };
+        for broken in &broken {
+            let _ = writeln!(text, "broken: {}: {}", broken.path.display(), broken.problem);
+        }
+        text
+    });
+    Ok(if broken.is_empty() { ExitCode::Ok } else { ExitCode::Warned })
+}
+
+fn shown(backup: &Backup) -> Shown<'_> {
+    let manifest = &backup.manifest;
+    Shown {
+        job: manifest.job.as_str(),
+        id: manifest.id.as_str(),
+        created: manifest.created,
+        size: backup.size(),
+        content_bytes: manifest.content_bytes,
+        good: backup.is_good(),
+        damaged: manifest.damaged,
+        pinned: backup.state.pinned,
+        accepted: backup.state.accepted,
+        verified: backup.verified(),
+        contents: &manifest.contents,
+    }
+}
+
+fn row(session: &Session, backup: &Backup) -> Vec<String> {
+    let manifest = &backup.manifest;
+    let mut state = vec![if backup.is_good() {
+        "good"
+    } else if manifest.damaged {
+        "damaged at the source"
+    } else {
+        "BAD"
+    }];
+    if backup.state.pinned {
+        state.push("pinned");
+    }
+    vec![
+        format!("{}/{}", manifest.job, manifest.id),
+        session.time(manifest.created),
+        words::size(backup.size()),
+        crate::prometheus::contents::covered(&manifest.contents, session.zone()).unwrap_or_default(),
+        state.join(", "),
+        backup.verified().map(|at| session.time(at)).unwrap_or_default(),
+    ]
+}
+
+/// What `verify` was asked to read.
+fn chosen(session: &Session, store: &Store, what: Option<&str>) -> Result<Vec<(JobStore, Backup)>, CliError> {
+    if let Some(what) =
+        what.filter(|what| what.contains('/') || what.parse::<crate::store::BackupId>().is_ok())
+    {
+        let found = resolve(store, what)?;
+        return Ok(vec![(found.job, found.backup)]);
+    }
+    let mut chosen = Vec::new();
+    for job in session.job_names(what.filter(|what| *what != "latest"), store)? {
+        let job = store.job(&job);
+        for backup in job.list()?.backups {
+            chosen.push((job.clone(), backup));
+        }
+    }
+    if what == Some("latest") {
+        let found = resolve(store, "latest")?;
+        return Ok(vec![(found.job, found.backup)]);
+    }
+    Ok(chosen)
+}
+
+#[derive(Serialize)]
+struct VerifiedBackup {
+    backup: String,
+    good: bool,
+    problems: Vec<String>,
+}
+
+pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, CliError> {
+    let store = session.store()?;
+    let chosen = chosen(session, &store, args.what.as_deref())?;
+    let cancel = CancellationToken::new();
+    let progress = Progress::new(bar::sink(session.out.quiet || session.out.json));
+    let mut verified = Vec::new();
+    for (job, backup) in &chosen {
+        let name = format!("{}/{}", job.job(), backup.id());
+        let total = backup.size();
+        let _reading = job.lock_shared(LOCK_LIMIT)?;
+        let step = progress.step(&format!("read {name}"), Some(total));
+        let report = job.verify(backup, session.now, &step, &cancel)?;
+        drop(step);
+        let mut problems: Vec<String> = report
+            .files
+            .iter()
+            .filter_map(|file| file.problem.as_ref().map(|problem| format!("{}: {problem}", file.file.name)))
+            .collect();
+        if let Some(why) = &report.unrecorded {
+            progress.warn(format!("that {name} was read could not be noted: {why}"));
+        }
+        if args.deep {
+            let step =
+                progress.step(&format!("check the blocks of {name}"), Some(backup.manifest.content_bytes));
+            problems.extend(deep::check(backup, &std::env::temp_dir(), &step, &cancel));
+        }
+        verified.push(VerifiedBackup { backup: name, good: problems.is_empty(), problems });
+    }
+    session.out.result(&json!({ "backups": verified, "deep": args.deep }), || {
+        let bad = verified.iter().filter(|backup| !backup.good);
+        let mut text: String = bad
+            .flat_map(|backup| {
+                backup.problems.iter().map(|problem| format!("BAD  {}: {problem}\n", backup.backup))
+            })
+            .collect();
+        let good = verified.iter().filter(|backup| backup.good).count();
+        let what = if args.deep { "every byte and every block" } else { "every byte" };
+        let _ = writeln!(text, "{good} of {} backups are good: {what} was read.", verified.len());
+        text
+    });
+    Ok(if verified.iter().all(|backup| backup.good) { ExitCode::Ok } else { ExitCode::Failed })
+}
+
+pub(super) fn prune(session: &Session, args: &PruneArgs) -> Result<ExitCode, CliError> {
+    let jobs = match &args.job {
+        Some(name) => vec![session.job(name)?],
+        None => session.config.jobs.iter().collect(),
+    };
+    let store = if args.dry_run { session.store()? } else { Store::open(&session.config.backup_dir)? };
+    let mut plans: Vec<(String, Plan, Option<Removed>)> = Vec::new();
+    for job in jobs {
+        let job_store = store.job(&job.name);
+        let policy = app::policy(job, session.zone());
+        if args.dry_run {
+            plans.push((job.name.to_string(), Plan::of(&job_store.list()?, &policy), None));
+        } else if job_store.folder().is_dir() {
+            let (plan, removed) = upkeep::prune(&job_store, &policy)?;
+            plans.push((job.name.to_string(), plan, Some(removed)));
+        }
+    }
+    let document: Vec<_> = plans
+        .iter()
+        .map(|(job, plan, removed)| {
+            let freed = removed.as_ref().map(|removed| removed.bytes);
+            json!({ "job": job, "plan": plan, "deleted": plan.deletions(), "freed_bytes": freed })
+        })
+        .collect();
+    session.out.result(&json!({ "dry_run": args.dry_run, "jobs": document }), || {
+        plans.iter().map(|(job, plan, removed)| plan_text(job, plan, removed.as_ref())).collect()
+    });
+    let held = plans.iter().any(|(_, plan, _)| plan.hold.is_some());
+    Ok(if held { ExitCode::Warned } else { ExitCode::Ok })
+}
+
+fn plan_text(job: &str, plan: &Plan, removed: Option<&Removed>) -> String {
+    let deletions = plan.deletions();
+    let rows = plan.decisions.iter().map(|decision| {
+        let reasons: Vec<String> = decision.reasons.iter().map(ToString::to_string).collect();
+        let verdict = if deletions.contains(&decision.id) { "delete" } else { "keep" };
+        vec![format!("{job}/{}", decision.id), verdict.to_owned(), reasons.join(", ")]
+    });
+    let mut text = if plan.decisions.is_empty() {
+        format!("{job}: no backups\n")
+    } else {
+        table(&["backup", "verdict", "because"], rows)
+    };
+    if let Some(hold) = &plan.hold {
+        let _ = writeln!(
+            text,
+            "Nothing is deleted: {hold}. `watchkeeper accept {job}/latest` says that this is right."
+        );
+    }
+    match removed {
+        Some(removed) => {
+            let (count, bytes) = (removed.backups.len(), words::size(removed.bytes));
+            let _ = writeln!(text, "{count} deleted, {bytes} free again.");
+        }
+        None => {
+            let _ = writeln!(text, "{} would be deleted.", deletions.len());
+        }
+    }
+    text
+}
+
+pub(super) fn pin(session: &Session, which: &Which, pinned: bool) -> Result<ExitCode, CliError> {
+    let found = resolve(&session.store()?, &which.backup)?;
+    let id = found.backup.id();
+    if pinned {
+        found.job.pin(id)?;
+    } else {
+        found.job.unpin(id)?;
+    }
+    let name = format!("{}/{id}", found.job.job());
+    session.out.result(&json!({ "backup": name, "pinned": pinned }), || {
+        if pinned {
+            format!("{name} is kept whatever the rules say.\n")
+        } else {
+            format!("{name} is left to the rules.\n")
+        }
+    });
+    Ok(ExitCode::Ok)
+}
+
+pub(super) fn accept(session: &Session, which: &Which) -> Result<ExitCode, CliError> {
+    let found = resolve(&session.store()?, &which.backup)?;
+    found.job.accept(found.backup.id())?;
+    let name = format!("{}/{}", found.job.job(), found.backup.id());
+    session.out.result(&json!({ "backup": name, "accepted": true }), || {
+        format!("{name} is accepted: retention goes on with the next run or `prune`.\n")
+    });
+    Ok(ExitCode::Ok)
+}

@@ -1,0 +1,298 @@
+//! The jobs of a configuration.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::read::{Item, Section, nearest};
+use super::values::{Access, JobName, Keep, KeepRules, Name, PrometheusTarget, Retries, TargetName};
+use crate::schedule::Schedule;
+
+/// The kinds of DESIGN that come later.
+const LATER_KINDS: [&str; 7] = [
+    "grafana-export",
+    "sqlite-backup",
+    "files-backup",
+    "close-stale-sessions",
+    "block-cleanup",
+    "verify-deployment",
+    "command",
+];
+/// The keys of DESIGN that every job will have later.
+const LATER_KEYS: [&str; 5] = ["on_missed", "on_overlap", "jitter", "after", "compression"];
+const DAY: Duration = Duration::from_hours(24);
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobConfig {
+    /// Its name; no other job has it.
+    pub name: JobName,
+    /// What it does.
+    pub kind: JobKind,
+    /// When it runs by itself, if it does.
+    pub schedule: Option<Schedule>,
+    /// Whether it runs on its schedule. It can be run by hand in any case.
+    pub enabled: bool,
+    /// How long one attempt may take. Never zero.
+    pub timeout: Duration,
+    /// How often an attempt that failed for a passing reason is made again.
+    pub retries: Retries,
+}
+
+/// What a job does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobKind {
+    /// Backs up a Prometheus server by a snapshot of its data.
+    PrometheusSnapshot(SnapshotConfig),
+}
+
+impl JobKind {
+    /// The kind as it is written in the file.
+    pub fn kind_name(&self) -> &'static str {
+        match self {
+            Self::PrometheusSnapshot(_) => "prometheus-snapshot",
+        }
+    }
+}
+
+/// The options of a `prometheus-snapshot`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotConfig {
+    /// The server; the configuration has it.
+    pub prometheus: TargetName,
+    /// What backups to keep.
+    pub keep: Keep,
+    /// Leave out the newest data, which is not in a block yet.
+    pub skip_head: bool,
+    /// How the data is read.
+    pub access: Access,
+    /// The gzip level, 1 to 9.
+    pub level: u32,
+    /// Every backup is verified again within this time. Never zero.
+    pub verify_within: Duration,
+    /// The run fails when no data came for this long. Never zero.
+    pub idle_timeout: Duration,
+}
+
+/// What jobs have where they do not say otherwise.
+pub(super) struct Defaults {
+    timeout: Duration,
+    retries: Retries,
+}
+
+/// What a job is read against.
+pub(super) struct Context<'a> {
+    pub(super) defaults: Defaults,
+    pub(super) zone: &'a TimeZone,
+    pub(super) prometheus: &'a BTreeMap<Name, PrometheusTarget>,
+    /// The names of all `[prometheus.NAME]`, also of those that are wrong.
+    pub(super) prometheus_names: Vec<String>,
+}
+
+/// A job and where it stands.
+pub(super) struct Placed {
+    pub(super) job: JobConfig,
+    pub(super) span: Range<usize>,
+}
+
+pub(super) fn defaults(root: &mut Section<'_, '_>) -> Defaults {
+    let standard = Defaults {
+        timeout: Duration::from_hours(1),
+        retries: Retries { max: 2, backoff: Duration::from_secs(30) },
+    };
+    let Some(mut section) = root.get("defaults").and_then(|item| item.section("[defaults]".to_owned()))
+    else {
+        return standard;
+    };
+    let defaults = common(&mut section, &standard);
+    section.finish(&LATER_KEYS);
+    defaults
+}
+
+/// The keys that a job and `[defaults]` share.
+fn common(section: &mut Section<'_, '_>, otherwise: &Defaults) -> Defaults {
+    let timeout = section.get("timeout").and_then(|item| item.some_duration());
+    let retries = section.get("retries").and_then(|item| retries(&item, otherwise.retries));
+    Defaults { timeout: timeout.unwrap_or(otherwise.timeout), retries: retries.unwrap_or(otherwise.retries) }
+}
+
+fn retries(item: &Item<'_, '_>, otherwise: Retries) -> Option<Retries> {
+    let mut section = item.section("\"retries\"".to_owned())?;
+    let max = section.get("max").and_then(|item| item.number(0..101));
+    let backoff = section.get("backoff").and_then(|item| item.duration());
+    section.finish(&[]);
+    Some(Retries { max: max.unwrap_or(otherwise.max), backoff: backoff.unwrap_or(otherwise.backoff) })
+}
+
+/// Reads every `[[job]]`.
+pub(super) fn read_all(root: &mut Section<'_, '_>, context: &Context<'_>) -> Vec<Placed> {
+    let Some(elements) = root.get("job").and_then(|item| item.elements("written as [[job]]")) else {
+        return Vec::new();
+    };
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    let mut jobs = Vec::new();
+    for (index, mut item) in elements.into_iter().enumerate() {
+        item.what = String::from("each [[job]]");
+        let Some(section) = item.section(format!("job {}", index + 1)) else { continue };
+        jobs.extend(read(section, context, &mut names));
+    }
+    jobs
+}
+
+fn read(
+    mut section: Section<'_, '_>,
+    context: &Context<'_>,
+    names: &mut BTreeMap<String, usize>,
+) -> Option<Placed> {
+    let name_item = section.require("name", "\"prometheus-snapshot\"");
+    let name = name_item.as_ref().and_then(Item::name);
+    if let (Some(item), Some(name)) = (&name_item, &name) {
+        section.name = format!("job \"{name}\"");
+        *names.entry(name.to_string()).or_default() += 1;
+        if names[name.as_str()] > 1 {
+            item.error(
+                format!("there is another job {:?}", name.as_str()),
+                Some("each needs its own name".to_owned()),
+            );
+        }
+    }
+    let schedule = schedule(&mut section, context.zone);
+    let enabled = section.get("enabled").and_then(|item| item.boolean()).unwrap_or(true);
+    let common = common(&mut section, &context.defaults);
+    let span = section.key_span("schedule");
+    let kind = kind(section, context);
+    let Defaults { timeout, retries } = common;
+    let job = JobConfig { name: name?, kind: kind?, schedule, enabled, timeout, retries };
+    Some(Placed { job, span })
+}
+
+fn schedule(section: &mut Section<'_, '_>, zone: &TimeZone) -> Option<Schedule> {
+    let own_zone = section.get("timezone").and_then(|item| time_zone(&item));
+    let item = section.get("schedule")?;
+    let text = item.text()?;
+    let schedule = Schedule::parse(text, own_zone.as_ref().unwrap_or(zone));
+    let hint = "such as \"0 2 * * *\", every day at 02:00".to_owned();
+    schedule.inspect_err(|error| item.error(format!("{text:?} is no schedule: {error}"), Some(hint))).ok()
+}
+
+/// A zone of the time zone database.
+pub(super) fn time_zone(item: &Item<'_, '_>) -> Option<TimeZone> {
+    let text = item.text()?;
+    if let Ok(zone) = TimeZone::get(text) {
+        return Some(zone);
+    }
+    let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+    let hint = match nearest(text, known.iter().map(String::as_str)) {
+        _ if known.is_empty() => "no time zone database was found: install tzdata".to_owned(),
+        Some(near) => format!("did you mean {near:?}?"),
+        None => "such as \"Europe/Berlin\" or \"UTC\"".to_owned(),
+    };
+    item.error(format!("unknown time zone {text:?}"), Some(hint));
+    None
+}
+
+/// Reads the rest of the job, which depends on its kind.
+fn kind(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<JobKind> {
+    let item = section.require("kind", "\"prometheus-snapshot\"")?;
+    match item.text()? {
+        "prometheus-snapshot" => snapshot(section, context).map(JobKind::PrometheusSnapshot),
+        later if LATER_KINDS.contains(&later) => {
+            item.error(format!("kind {later:?} is not in this version yet"), None);
+            None
+        }
+        unknown => {
+            let kinds = LATER_KINDS.iter().copied().chain(["prometheus-snapshot"]);
+            let near = nearest(unknown, kinds).unwrap_or("prometheus-snapshot");
+            item.error(format!("unknown kind {unknown:?}"), Some(format!("did you mean \"{near}\"?")));
+            None
+        }
+    }
+}
+
+fn snapshot(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<SnapshotConfig> {
+    let prometheus = section.require("prometheus", "\"main\"").and_then(|item| target(&item, context));
+    let keep = section.require("keep", "{ last = 7 }").and_then(|item| keep(&item));
+    if let Some(item) = section.get("layout") {
+        choice(&item, &[("archive", ())], &["blocks"]);
+    }
+    let skip_head = section.get("skip_head").and_then(|item| item.boolean());
+    let choices = [("auto", Access::Auto), ("docker", Access::Docker), ("host", Access::Host)];
+    let access_item = section.get("access");
+    let access = access_item.as_ref().and_then(|item| choice(item, &choices, &[])).unwrap_or_default();
+    let level = section.get("level").and_then(|item| item.number(1..10));
+    let verify_within = section.get("verify_within").and_then(|item| item.some_duration());
+    let idle_timeout = section.get("idle_timeout").and_then(|item| item.some_duration());
+    section.finish(&LATER_KEYS);
+    let prometheus = prometheus?;
+    check_access(access, access_item.as_ref(), &prometheus, context);
+    Some(SnapshotConfig {
+        prometheus,
+        keep: keep?,
+        skip_head: skip_head.unwrap_or_default(),
+        access,
+        level: level.unwrap_or(6),
+        verify_within: verify_within.unwrap_or(30 * DAY),
+        idle_timeout: idle_timeout.unwrap_or(Duration::from_mins(5)),
+    })
+}
+
+/// Docker cannot reach into what is not a container.
+fn check_access(access: Access, item: Option<&Item<'_, '_>>, target: &Name, context: &Context<'_>) {
+    let place = context.prometheus.get(target).map(|target| &target.place);
+    if let (Access::Docker, Some(item), Some(super::values::Place::Host { .. })) = (access, item, place) {
+        let message = format!("[prometheus.{target}] is no container, so Docker cannot read its data");
+        item.error(message, Some("remove \"access\", or give the target its \"container\"".to_owned()));
+    }
+}
+
+fn target(item: &Item<'_, '_>, context: &Context<'_>) -> Option<TargetName> {
+    let text = item.text()?;
+    let names = &context.prometheus_names;
+    if names.iter().any(|name| name == text) {
+        return text.parse().ok();
+    }
+    let hint = match nearest(text, names.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None if names.is_empty() => "add a [prometheus.main] with its url".to_owned(),
+        None => format!("there is {}", names.join(", ")),
+    };
+    item.error(format!("there is no [prometheus.{text}]"), Some(hint));
+    None
+}
+
+fn choice<T: Copy>(item: &Item<'_, '_>, choices: &[(&str, T)], later: &[&str]) -> Option<T> {
+    let text = item.text()?;
+    if let Some((_, chosen)) = choices.iter().find(|(name, _)| *name == text) {
+        return Some(*chosen);
+    }
+    let names: Vec<String> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
+    let message = if later.contains(&text) {
+        format!("{} = {text:?} is not in this version yet", item.what.trim_matches('"'))
+    } else {
+        format!("{} cannot be {text:?}", item.what)
+    };
+    item.error(message, Some(format!("write {}", names.join(" or "))));
+    None
+}
+
+fn keep(item: &Item<'_, '_>) -> Option<Keep> {
+    let mut section = item.section("\"keep\"".to_owned())?;
+    let is_empty = section.entries().next().is_none();
+    let mut count = |key| {
+        let number = section.get(key).and_then(|item| item.number(1..1_000_001));
+        number.and_then(NonZeroU32::new)
+    };
+    let (last, hourly, daily) = (count("last"), count("hourly"), count("daily"));
+    let (weekly, monthly, yearly) = (count("weekly"), count("monthly"), count("yearly"));
+    let within = section.get("within").and_then(|item| item.some_duration());
+    if is_empty {
+        let hint = "write for instance { last = 7 }".to_owned();
+        section.error("\"keep\" is empty: it would keep nothing", Some(hint));
+    }
+    section.finish(&[]);
+    // An empty policy that is not an empty table has been reported for what is wrong in it.
+    Keep::new(KeepRules { last, hourly, daily, weekly, monthly, yearly, within }).ok()
+}

@@ -1,0 +1,405 @@
+//! Whole files, good and bad. The messages are compared word for word: they are what the user works with.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use super::values::{Auth, SecretRef, ServiceControl};
+use super::*;
+use crate::config::values::Access;
+
+const NOTHING: &str = "";
+const TARGET: &str = "[prometheus.main]\nurl = \"http://h:9090\"\n";
+const JOB_WITHOUT_KEEP: &str = "[prometheus.main]\nurl = \"http://h:9090\"\n\
+    [[job]]\nname = \"a\"\nkind = \"prometheus-snapshot\"\nprometheus = \"main\"\n";
+const JOB: &str = "[prometheus.main]\nurl = \"http://h:9090\"\n\
+    [[job]]\nname = \"a\"\nkind = \"prometheus-snapshot\"\nprometheus = \"main\"\nkeep = { last = 7 }\n";
+
+fn no_env(_: &str) -> Option<String> {
+    None
+}
+
+fn parse(text: &str) -> Result<Config, ConfigErrors> {
+    Config::parse(text, Path::new("jobs.toml"), &no_env, TimeZone::UTC)
+}
+
+fn good(start: &str, rest: &str) -> Config {
+    parse(&format!("{start}{rest}")).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// `line:column: message -> hint`
+fn short(problem: &Problem) -> String {
+    let Problem { line, column, message, hint, .. } = problem;
+    let hint = hint.as_ref().map_or(String::new(), |hint| format!(" -> {hint}"));
+    format!("{line}:{column}: {message}{hint}")
+}
+
+fn problems(text: &str) -> Vec<String> {
+    parse(text).map_or_else(|errors| errors.problems.iter().map(short).collect(), |_| Vec::new())
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+/// What the file starts with, what follows, and all problems of it.
+#[rustfmt::skip]
+const BAD: &[(&str, &str, &[&str])] = &[
+    (NOTHING, "shedule = 1", &[r#"1:1: unknown key "shedule" -> known here: timezone, state_dir, backup_dir, max_concurrent, prometheus, grafana, alertmanager, application, defaults, job"#]),
+    (NOTHING, r#"colour = "red""#, &[r#"1:1: unknown key "colour" -> known here: timezone, state_dir, backup_dir, max_concurrent, prometheus, grafana, alertmanager, application, defaults, job"#]),
+    (NOTHING, r#"timezone = "Europe/Berln""#, &[r#"1:12: unknown time zone "Europe/Berln" -> did you mean "Europe/Berlin"?"#]),
+    (NOTHING, r#"timezone = "Middle-earth""#, &[r#"1:12: unknown time zone "Middle-earth" -> such as "Europe/Berlin" or "UTC""#]),
+    (NOTHING, "timezone = 3", &[r#"1:12: "timezone" must be a string, not an integer"#]),
+    (NOTHING, r#"state_dir = "var/lib""#, &[r#"1:13: "state_dir" must be an absolute path -> start it with /"#]),
+    (NOTHING, r#"state_dir = "/a/../b""#, &[r#"1:13: "state_dir" must not have ".." in it"#]),
+    (NOTHING, r#"state_dir = "/a"
+backup_dir = "/a/""#, &[r#"2:1: "state_dir" and "backup_dir" are the same folder -> each needs its own"#]),
+    (NOTHING, r#"backup_dir = "/a"
+state_dir = "/a/state""#, &[r#"1:1: "state_dir" is inside "backup_dir" -> every folder in backup_dir is a job's; put state_dir beside it"#]),
+    (NOTHING, "max_concurrent = 0", &[r#"1:18: "max_concurrent" must be a whole number from 1 to 64"#]),
+    (NOTHING, "max_concurrent = 2.5", &[r#"1:18: "max_concurrent" must be a whole number from 1 to 64, not a float"#]),
+    (NOTHING, r#"max_concurrent = "2""#, &[r#"1:18: "max_concurrent" must be a whole number from 1 to 64, not a string"#]),
+    (NOTHING, r#"prometheus = "http://h""#, &[r#"1:14: "prometheus" must be a table, not a string"#]),
+    (NOTHING, r#"[prometheus]
+url = "http://h""#, &["2:7: prometheus needs a name -> write [prometheus.main] over its keys"]),
+    (NOTHING, r#"[prometheus.Main]
+url = "http://h""#, &[r#"1:13: "Main" is not a name: use 1 to 63 of a-z, 0-9 and '-', starting with a letter or digit -> write "main""#]),
+    (NOTHING, "[prometheus.main]", &[r#"1:1: [prometheus.main] has no "url" -> add url = "http://localhost:9090""#]),
+    (NOTHING, r#"[prometheus.main]
+url = "localhost:9090""#, &[r#"2:7: "url" must be an http or https URL -> write "http://localhost:9090""#]),
+    (NOTHING, r#"[prometheus.main]
+url = "ftp://h/""#, &[r#"2:7: "url" must be an http or https URL -> "ftp" is not a scheme of the web"#]),
+    (NOTHING, r#"[prometheus.main]
+url = "http://admin:hunter2@h""#, &[r#"2:7: "url" must not hold a user or password -> use the user and password keys"#]),
+    (NOTHING, r#"[prometheus.main]
+url = "http://h/?token=hunter2""#, &[r#"2:7: "url" must not have a query or fragment -> write it up to the path only"#]),
+    (NOTHING, r#"[prometheus.main]
+url = "http://""#, &[r#"2:7: "url" must be an http or https URL -> empty host"#]),
+    (NOTHING, r#"[prometheus.main]
+url = """#, &[r#"2:7: "url" is empty"#]),
+    (TARGET, r#"container = "p"
+service = { unit = "prometheus.service" }"#, &[r#"4:1: [prometheus.main] has both "container" and "service" -> a container is stopped and started through Docker; remove one of the two"#]),
+    (TARGET, r#"data_dir = "data""#, &[r#"3:12: "data_dir" must be an absolute path -> start it with /"#]),
+    (TARGET, r#"service = { stop = [], start = ["x"] }"#, &[r#"3:20: "stop" is empty: it needs at least a program"#]),
+    (TARGET, r#"service = { stop = ["x"] }"#, &[r#"3:11: "service" needs both "stop" and "start" -> write { unit = "prometheus.service" } or { stop = ["program", "argument"], start = ["program"] }"#]),
+    (TARGET, r#"service = { unit = "x", stop = ["x"] }"#, &[r#"3:11: "service" has both "unit" and commands -> write { unit = "prometheus.service" } or { stop = ["program", "argument"], start = ["program"] }"#]),
+    (TARGET, "service = {}", &[r#"3:11: "service" says neither "unit" nor "stop" and "start" -> write { unit = "prometheus.service" } or { stop = ["program", "argument"], start = ["program"] }"#]),
+    (TARGET, r#"service = { stop = "systemctl stop x", start = ["x", 1] }"#, &[r#"3:20: "stop" must be a list of a program and its arguments, not a string"#, r#"3:54: each of "start" must be a string, not an integer"#]),
+    (TARGET, r#"user = "a""#, &[r#"3:1: [prometheus.main] has "user" without "password" -> add password = { env = "NAME" }"#]),
+    (TARGET, r#"password = { env = "P" }"#, &[r#"3:1: [prometheus.main] has "password" without "user" -> add user = "…""#]),
+    (TARGET, r#"user = "a"
+password = "hunter2""#, &[r#"4:12: "password": a secret as plain text needs { plain = "…" } -> better { env = "NAME" }, { file = "/path" } or { credential = "name" }"#]),
+    (TARGET, r#"user = "a"
+token = { env = "T" }"#, &[r#"4:1: [prometheus.main] has both "token" and "user" -> a request proves itself in one way; remove one of the two"#]),
+    (TARGET, r#"token = { value = "hunter2" }"#, &[r#"3:9: "token" does not say where the secret is -> write { env = "NAME" }, { file = "/path" } or { credential = "name" }"#, r#"3:11: unknown key "value" -> known here: env, file, credential, plain"#]),
+    (TARGET, r#"token = { env = "T", plain = "hunter2" }"#, &[r#"3:9: "token" says more than one place -> write one of { env = "NAME" }, { file = "/path" } or { credential = "name" }"#]),
+    (TARGET, r#"pasword = "hunter2""#, &[r#"3:1: unknown key "pasword" -> did you mean "password"?"#]),
+    (TARGET, r#"token = { file = "secret" }"#, &[r#"3:18: "file" must be an absolute path -> start it with /"#]),
+    (TARGET, r#"cert_file = "/c""#, &[r#"3:1: [prometheus.main] has "cert_file" without "key_file" -> add key_file = "/path""#]),
+    (TARGET, r#"insecure = "yes""#, &[r#"3:12: "insecure" must be true or false, not a string"#]),
+    (NOTHING, r#"[application.x]
+url = "http://h"
+health = "health"
+database = "memory.db""#, &[r#"3:10: "health" must be a path that starts with /"#, r#"4:12: "database" must be an absolute path -> start it with /"#]),
+    (NOTHING, "job = 1", &[r#"1:7: "job" must be written as [[job]], not an integer"#]),
+    (NOTHING, r#"[job]
+name = "a""#, &[r#"1:1: "job" must be written as [[job]], not a table"#]),
+    (TARGET, "[[job]]", &[r#"3:1: job 1 has no "name" -> add name = "prometheus-snapshot""#, r#"3:1: job 1 has no "kind" -> add kind = "prometheus-snapshot""#]),
+    (TARGET, r#"[[job]]
+name = "My Job"
+kind = "prometheus-snapshots""#, &[r#"4:8: "My Job" is not a name: use 1 to 63 of a-z, 0-9 and '-', starting with a letter or digit -> write "my-job""#, r#"5:8: unknown kind "prometheus-snapshots" -> did you mean "prometheus-snapshot"?"#]),
+    (TARGET, r#"[[job]]
+name = "a"
+kind = "sqlite-backup""#, &[r#"5:8: kind "sqlite-backup" is not in this version yet"#]),
+    (JOB_WITHOUT_KEEP, "", &[r#"3:1: job "a" has no "keep" -> add keep = { last = 7 }"#]),
+    (JOB_WITHOUT_KEEP, "keep = {}", &[r#"7:8: "keep" is empty: it would keep nothing -> write for instance { last = 7 }"#]),
+    (JOB_WITHOUT_KEEP, "keep = { last = 0 }", &[r#"7:17: "last" must be a whole number from 1 to 1000000"#]),
+    (JOB_WITHOUT_KEEP, "keep = { lst = 7 }", &[r#"7:10: unknown key "lst" -> did you mean "last"?"#]),
+    (JOB_WITHOUT_KEEP, r#"keep = { within = "0d" }"#, &[r#"7:19: "within" must be more than 0"#]),
+    (JOB_WITHOUT_KEEP, "keep = 7", &[r#"7:8: "keep" must be a table, not an integer"#]),
+    (TARGET, r#"[[job]]
+name = "a"
+kind = "prometheus-snapshot"
+prometheus = "mian"
+keep = { last = 7 }"#, &[r#"6:14: there is no [prometheus.mian] -> did you mean "main"?"#]),
+    (NOTHING, r#"[[job]]
+name = "a"
+kind = "prometheus-snapshot"
+prometheus = "main"
+keep = { last = 7 }"#, &["4:14: there is no [prometheus.main] -> add a [prometheus.main] with its url"]),
+    (JOB, r#"[[job]]
+name = "a"
+kind = "prometheus-snapshot"
+prometheus = "main"
+keep = { last = 7 }"#, &[r#"9:8: there is another job "a" -> each needs its own name"#]),
+    (JOB, r#"schedule = "0 2 31 2 *""#, &[r#"8:12: "0 2 31 2 *" is no schedule: it never matches: there is no such date -> such as "0 2 * * *", every day at 02:00"#]),
+    (JOB, r#"schedule = "0 25 * * *""#, &[r#"8:12: "0 25 * * *" is no schedule: its hour "25" is wrong: number out of bounds (0 to 23) -> such as "0 2 * * *", every day at 02:00"#]),
+    (JOB, r#"shedule = "0 2 * * *""#, &[r#"8:1: unknown key "shedule" -> did you mean "schedule"?"#]),
+    (JOB, r#"timeout = "0s""#, &[r#"8:11: "timeout" must be more than 0"#]),
+    (JOB, r#"timeout = "1 hour""#, &[r#"8:11: "timeout" is not a length of time: "1 hour" -> write whole numbers with a unit, such as "90s", "1h30m" or "14d" (s, m, h, d, w)"#]),
+    (JOB, "timeout = 3600", &[r#"8:11: "timeout" must be a length of time such as "90s", "1h" or "14d", not an integer"#]),
+    (JOB, r#"verify_within = "1000y""#, &[r#"8:17: "verify_within" is not a length of time: "1000y" -> write whole numbers with a unit, such as "90s", "1h30m" or "14d" (s, m, h, d, w)"#]),
+    (JOB, r#"jitter = "5m""#, &[r#"8:1: unknown key "jitter" -> not in this version yet"#]),
+    (JOB, r#"layout = "blocks""#, &[r#"8:10: layout = "blocks" is not in this version yet -> write "archive""#]),
+    (JOB, r#"layout = "zip""#, &[r#"8:10: "layout" cannot be "zip" -> write "archive""#]),
+    (JOB, r#"access = "ssh""#, &[r#"8:10: "access" cannot be "ssh" -> write "auto" or "docker" or "host""#]),
+    (JOB, r#"access = "docker""#, &[r#"8:10: [prometheus.main] is no container, so Docker cannot read its data -> remove "access", or give the target its "container""#]),
+    (JOB, "level = 10", &[r#"8:9: "level" must be a whole number from 1 to 9"#]),
+    (JOB, "retries = 3", &[r#"8:11: "retries" must be a table, not an integer"#]),
+    (JOB, r#"retries = { max = -1, backof = "1s" }"#, &[r#"8:19: "max" must be a whole number from 0 to 100"#, r#"8:23: unknown key "backof" -> did you mean "backoff"?"#]),
+    (JOB, "enabled = 1", &[r#"8:11: "enabled" must be true or false, not an integer"#]),
+    (NOTHING, r#"[defaults]
+on_missed = "once""#, &[r#"2:1: unknown key "on_missed" -> not in this version yet"#]),
+    (NOTHING, r#"backup_dir = "/data/backups"
+[prometheus.main]
+url = "http://h:9090"
+data_dir = "/data""#, &[r#"1:1: "backup_dir" is inside the data folder of [prometheus.main] -> a restore replaces that folder; put the backups elsewhere"#]),
+    (NOTHING, r#"a = 
+b = "x
+[c"#, &["1:5: string values must be quoted, expected literal string", r#"2:7: invalid basic string, expected `"`"#, "3:3: unclosed table, expected `]`"]),
+    (NOTHING, "a = 1
+a = 2", &["2:1: duplicate key"]),
+    (NOTHING, "[prometheus.main]
+password = hunter2", &["2:12: string values must be quoted, expected literal string"]),];
+
+#[test]
+fn every_bad_file_is_refused_with_a_message_that_says_what_to_change() {
+    for (start, rest, wanted) in BAD {
+        assert_eq!(problems(&format!("{start}{rest}\n")), *wanted, "{rest}");
+    }
+}
+
+#[test]
+fn ten_problems_of_one_file_are_all_reported_in_its_order() {
+    let text = r#"timezone = "Europe/Berln"
+max_concurrent = 0
+colour = "red"
+[prometheus.main]
+url = "http://admin:hunter2@localhost:9090"
+user = "backup"
+[[job]]
+name = "Nightly"
+kind = "prometheus-snapshot"
+prometheus = "mian"
+schedule = "0 2 31 2 *"
+keep = { last = 0 }
+shedule = "0 2 * * *"
+timeout = "soon"
+"#;
+    let found: Vec<(usize, usize)> =
+        parse(text).unwrap_err().problems.iter().map(|at| (at.line, at.column)).collect();
+    let wanted =
+        [(1, 12), (2, 18), (3, 1), (5, 7), (6, 1), (8, 8), (10, 14), (11, 12), (12, 17), (13, 1), (14, 11)];
+    assert_eq!(found, wanted);
+    let shown = parse(text).unwrap_err().to_string();
+    assert!(!shown.contains("hunter2"), "{shown}");
+    let one = "\njobs.toml:13:1: unknown key \"shedule\"\n   13 | shedule = \"0 2 * * *\"\n      | ^^^^^^^ did you mean \"schedule\"?\njobs.toml:14:11:";
+    assert!(shown.contains(one), "{shown}");
+}
+
+#[test]
+fn the_smallest_file_has_the_documented_defaults() {
+    let config = good(JOB, "");
+    assert_eq!(config.state_dir, Path::new("/var/lib/watchkeeper"));
+    assert_eq!(config.backup_dir, Path::new("/var/backups/watchkeeper"));
+    assert_eq!((config.max_concurrent, config.timezone), (2, TimeZone::UTC));
+    assert_eq!(config.warnings, []);
+    let job = &config.jobs[0];
+    assert_eq!((job.name.as_str(), job.kind.kind_name(), job.enabled), ("a", "prometheus-snapshot", true));
+    assert_eq!((job.timeout, job.retries.max), (Duration::from_hours(1), 2));
+    assert_eq!((job.retries.backoff, &job.schedule), (Duration::from_secs(30), &None));
+    let JobKind::PrometheusSnapshot(snapshot) = &job.kind;
+    assert_eq!((snapshot.skip_head, snapshot.access, snapshot.level), (false, Access::Auto, 6));
+    assert_eq!(snapshot.verify_within, Duration::from_hours(720));
+    assert_eq!(snapshot.idle_timeout, Duration::from_mins(5));
+    assert_eq!(snapshot.keep.rules().last.map(u32::from), Some(7));
+    assert_eq!(good(NOTHING, "").jobs, []);
+}
+
+#[test]
+fn every_key_reaches_the_configuration() {
+    let text = r#"
+timezone = "Europe/Berlin"
+state_dir = "/s"
+backup_dir = "/b"
+max_concurrent = 5
+[prometheus.host]
+url = "https://h/prefix/"
+user = "u"
+password = { file = "/p" }
+data_dir = "/data"
+service = { stop = ["stop", ""], start = ["start"] }
+ca_file = "/ca"
+cert_file = "/c"
+key_file = "/k"
+[prometheus.unit]
+url = "http://h"
+token = { env = "T" }
+service = { unit = "prometheus.service" }
+[defaults]
+timeout = "2h"
+retries = { max = 0 }
+[[job]]
+name = "one"
+kind = "prometheus-snapshot"
+prometheus = "host"
+schedule = "@daily"
+timezone = "America/New_York"
+enabled = false
+timeout = "90s"
+retries = { backoff = "1s" }
+keep = { last = 1, hourly = 2, daily = 3, weekly = 4, monthly = 5, yearly = 6, within = "14d" }
+layout = "archive"
+skip_head = true
+access = "host"
+level = 9
+verify_within = "1w"
+idle_timeout = "30s"
+"#;
+    let config = good(NOTHING, text);
+    assert_eq!(config.timezone.iana_name(), Some("Europe/Berlin"));
+    assert_eq!((config.state_dir.to_str(), config.backup_dir.to_str()), (Some("/s"), Some("/b")));
+    assert_eq!(config.max_concurrent, 5);
+    let host = &config.prometheus[&name("host")];
+    assert_eq!(host.endpoint.url.as_str(), "https://h/prefix/");
+    let password = SecretRef::File("/p".into());
+    assert_eq!(host.endpoint.auth, Auth::Basic { user: "u".into(), password });
+    assert_eq!(host.endpoint.ca_file, Some("/ca".into()));
+    assert_eq!(host.endpoint.client_certificate.as_ref().unwrap().key_file, Path::new("/k"));
+    let service =
+        ServiceControl::Commands { stop: vec!["stop".into(), String::new()], start: vec!["start".into()] };
+    assert_eq!(host.place, Place::Host { data_dir: Some("/data".into()), service: Some(service) });
+    let unit = &config.prometheus[&name("unit")];
+    assert_eq!(unit.endpoint.auth, Auth::Token(SecretRef::Env("T".into())));
+    let service = Some(ServiceControl::Unit("prometheus.service".into()));
+    assert_eq!(unit.place, Place::Host { data_dir: None, service });
+    let job = config.job("one").unwrap();
+    assert_eq!(job.schedule.as_ref().unwrap().zone().iana_name(), Some("America/New_York"));
+    assert_eq!((job.enabled, job.timeout), (false, Duration::from_secs(90)));
+    assert_eq!((job.retries.max, job.retries.backoff), (0, Duration::from_secs(1)));
+    let JobKind::PrometheusSnapshot(snapshot) = &job.kind;
+    let rules = snapshot.keep.rules();
+    let counts = [rules.last, rules.hourly, rules.daily, rules.weekly, rules.monthly, rules.yearly];
+    assert_eq!(counts.map(|count| count.map_or(0, u32::from)), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(rules.within, Some(Duration::from_hours(336)));
+    assert_eq!((snapshot.skip_head, snapshot.access, snapshot.level), (true, Access::Host, 9));
+    assert_eq!(snapshot.verify_within, Duration::from_hours(168));
+    assert_eq!(snapshot.idle_timeout, Duration::from_secs(30));
+}
+
+#[test]
+fn what_is_doubtful_is_a_warning() {
+    let warnings =
+        |start: &str, rest: &str| -> Vec<String> { good(start, rest).warnings.iter().map(short).collect() };
+    let places = "{ env = \"NAME\" }, { file = \"/path\" } or { credential = \"name\" }";
+    assert_eq!(
+        warnings(TARGET, "user = \"a\"\npassword = { plain = \"hunter2\" }\ninsecure = true\n"),
+        [
+            format!("4:12: \"password\" stands here for every reader of the file -> better {places}"),
+            "5:12: any certificate is accepted: whoever sits in between reads everything -> better trust the server's own authority with ca_file".into(),
+        ]
+    );
+    let wanted = "3:9: The environment variable T is not set -> needed when this target is used";
+    assert_eq!(warnings(TARGET, "token = { env = \"T\" }\n"), [wanted]);
+    let second = |schedule: &str| {
+        format!(
+            "schedule = \"0 2 * * *\"\n[[job]]\nname = \"b\"\nkind = \"prometheus-snapshot\"\nprometheus = \"main\"\nkeep = {{ last = 1 }}\n{schedule}\n"
+        )
+    };
+    let wanted = "14:1: jobs \"a\" and \"b\" use one Prometheus in the same minute, for instance on 01 January at 02:00 -> one of them has to wait; move it";
+    assert_eq!(warnings(JOB, &second("schedule = \"30 0 2 1 * *\"")), [wanted]);
+    for harmless in ["", "schedule = \"1 2 * * *\"", "schedule = \"0 2 * * *\"\nenabled = false"] {
+        assert_eq!(warnings(JOB, &second(harmless)), Vec::<String>::new(), "{harmless}");
+    }
+}
+
+#[test]
+fn backups_on_the_device_of_the_data_are_warned_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let file = folder.path().join("jobs.toml");
+    let backups = folder.path().join("backups/not/there/yet");
+    let text = format!("backup_dir = {backups:?}\n{TARGET}data_dir = {data:?}\n");
+    File::create(&file).unwrap().write_all(text.as_bytes()).unwrap();
+    let config = Config::load(&file, &no_env, TimeZone::UTC).unwrap();
+    let wanted = format!(
+        "{}: backup_dir is on the same device as the data of [prometheus.main]\n      = when that disk fails, both are lost",
+        file.display()
+    );
+    let shown: Vec<String> = config.warnings.iter().map(|warning| warning.show(&file).to_string()).collect();
+    assert_eq!(shown, [wanted]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = |path: &Path| {
+        let errors = Config::load(path, &no_env, TimeZone::UTC).unwrap_err();
+        errors.to_string().replace(&format!("{}: ", path.display()), "")
+    };
+    let with = |content: &[u8]| {
+        let path = folder.path().join("jobs.toml");
+        File::create(&path).unwrap().write_all(content).unwrap();
+        path
+    };
+    let absent = message(&folder.path().join("absent.toml"));
+    assert!(absent.starts_with("there is no such file\n      = looked for: --config FILE"), "{absent}");
+    assert!(message(folder.path()).starts_with("this is a folder, not a file"));
+    assert!(message(&with(&vec![b'#'; 1024 * 1024 + 1])).starts_with("the file is longer than 1 MiB"));
+    let wanted = "the file is not UTF-8 text: line 2 has a byte that cannot be\n      = save it as UTF-8";
+    assert_eq!(message(&with(b"# x\n\xff")), wanted);
+    let path = with(b"");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o0)).unwrap();
+    // Root may read it all the same.
+    if File::open(&path).is_err() {
+        assert!(message(&path).starts_with("the file must not be read by this user"));
+    }
+    assert!(Config::load(&with(b"\xef\xbb\xbf# with a byte order mark"), &no_env, TimeZone::UTC).is_ok());
+}
+
+#[test]
+fn the_shipped_file_is_right_and_lacks_only_its_secret() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs.toml");
+    let config = Config::load(&path, &no_env, TimeZone::UTC).unwrap_or_else(|errors| panic!("{errors}"));
+    let messages: Vec<&str> = config.warnings.iter().map(|warning| warning.message.as_str()).collect();
+    assert_eq!(messages, ["The environment variable GRAFANA_PASSWORD is not set"]);
+    let place = Place::Container { name: "prometheus".into(), data_dir: None };
+    assert_eq!(config.prometheus[&name("main")].place, place);
+    assert_eq!(config.jobs[0].schedule.as_ref().unwrap().to_string(), "0 2 * * *");
+    assert_eq!((config.grafana.len(), config.alertmanager.len(), config.application.len()), (1, 1, 1));
+}
+
+/// What the shipped file says in comments is tried too: every option but those that exclude others, which are
+/// tried one by one.
+#[test]
+fn every_commented_option_of_the_shipped_file_is_one() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs.toml")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut tried = 0;
+    for (at, line) in lines.iter().enumerate() {
+        let Some(option) = line.strip_prefix("# ").filter(|option| is_option(option)) else { continue };
+        let key = option.split(' ').next().unwrap();
+        let extra = match key {
+            "user" => "\npassword = { env = \"X\" }",
+            "password" => "\nuser = \"x\"",
+            "cert_file" => "\nkey_file = \"/k\"",
+            "key_file" => "\ncert_file = \"/c\"",
+            _ => "",
+        };
+        let line = format!("{option}{extra}");
+        let mut with: Vec<&str> = lines.clone();
+        with[at] = &line;
+        if key == "service" {
+            with.retain(|line| *line != "container = \"prometheus\"");
+        }
+        assert_eq!(problems(&with.join("\n")), Vec::<String>::new(), "{option}");
+        tried += 1;
+    }
+    assert!(tried > 25, "only {tried}");
+}
+
+fn is_option(comment: &str) -> bool {
+    let key = comment.split(" = ").next().unwrap_or_default();
+    comment.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}

@@ -1,0 +1,306 @@
+//! A container that belongs to somebody else: looking at it, stopping it, starting it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, MountPoint};
+use bollard::query_parameters::{ContainerArchiveInfoOptionsBuilder, StopContainerOptionsBuilder};
+
+use super::error::{DockerError, name_missing};
+use super::{Docker, REQUEST_LIMIT};
+
+/// How long a container has to stay stopped before it is believed.
+const SETTLE: Duration = Duration::from_millis(300);
+/// What the engine may take beyond the limit it was given: it kills then, and that takes a moment.
+const KILL_GRACE: Duration = Duration::from_secs(15);
+
+/// What a container is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerState {
+    /// It was made, but never started.
+    Created,
+    /// It runs.
+    Running,
+    /// It runs, but its processes are frozen.
+    Paused,
+    /// It ended, and the engine is about to start it again.
+    Restarting,
+    /// It ended.
+    Exited {
+        /// With this exit code.
+        code: i64,
+    },
+    /// The engine is removing it.
+    Removing,
+    /// The engine tried to remove it and could not.
+    Dead,
+}
+
+impl ContainerState {
+    /// No process of it runs, and none will unless somebody starts it.
+    pub const fn is_stopped(self) -> bool {
+        matches!(self, Self::Created | Self::Exited { .. } | Self::Dead)
+    }
+}
+
+/// What kind of thing is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountKind {
+    /// A folder of the engine's machine.
+    Bind,
+    /// A volume of the engine.
+    Volume,
+    /// Anything else: `tmpfs`, `npipe`, …
+    Other(String),
+}
+
+/// Something mounted into a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// What it is.
+    pub kind: MountKind,
+    /// Where it lies on the engine's machine.
+    pub source: String,
+    /// Where it is in the container.
+    pub destination: String,
+    /// It can be written.
+    pub writable: bool,
+}
+
+/// What the engine says of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerInfo {
+    /// Its ID.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its image's ID.
+    pub image_id: String,
+    /// Its image, as it names it: `prom/prometheus:v2.53.0`.
+    pub image: String,
+    /// What it is doing.
+    pub state: ContainerState,
+    /// What it runs: entrypoint and arguments.
+    pub command: Vec<String>,
+    /// Where it runs that.
+    pub working_dir: String,
+    /// As whom; empty for root.
+    pub user: String,
+    /// What is mounted into it.
+    pub mounts: Vec<Mount>,
+    /// `no`, `always`, `unless-stopped` or `on-failure`.
+    pub restart_policy: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl ContainerInfo {
+    /// The mount `path` lies in, if it lies in one.
+    pub fn mount_of(&self, path: &str) -> Option<&Mount> {
+        let holds = |mount: &&Mount| std::path::Path::new(path).starts_with(&mount.destination);
+        self.mounts.iter().filter(holds).max_by_key(|mount| mount.destination.len())
+    }
+}
+
+/// What the engine says of a path in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathStat {
+    /// When it was last changed, in RFC 3339 with all digits.
+    pub modified: Option<String>,
+    /// It is a folder.
+    pub is_folder: bool,
+}
+
+/// A container, by the name it was asked for with: it may be removed and made anew between two calls.
+#[derive(Debug, Clone)]
+pub struct Container {
+    docker: Docker,
+    info: ContainerInfo,
+    reference: String,
+}
+
+impl Docker {
+    /// Looks a container up by name or ID.
+    pub async fn container(&self, name: &str) -> Result<Container, DockerError> {
+        let info = self.inspect(name).await?;
+        Ok(Container { docker: self.clone(), info, reference: name.to_owned() })
+    }
+
+    pub(super) async fn inspect(&self, name: &str) -> Result<ContainerInfo, DockerError> {
+        let action = format!("inspect container {name:?}");
+        let found = self.request(&action, self.client.inspect_container(name, None)).await;
+        found.map(describe).map_err(|error| name_missing(name, error))
+    }
+}
+
+impl Container {
+    /// What it was when it was last looked at.
+    pub fn info(&self) -> &ContainerInfo {
+        &self.info
+    }
+
+    /// Looks at it again.
+    pub async fn refresh(&mut self) -> Result<&ContainerInfo, DockerError> {
+        self.info = self.docker.inspect(&self.reference).await?;
+        Ok(&self.info)
+    }
+
+    /// What it is doing now.
+    pub async fn state(&self) -> Result<ContainerState, DockerError> {
+        Ok(self.docker.inspect(&self.reference).await?.state)
+    }
+
+    /// Stops it, and sees that it stays stopped. After `limit` the engine kills it.
+    ///
+    /// One that crashes and is restarted over and over is told so until it is found stopped twice in a row:
+    /// between two of its lives there is nothing to signal.
+    pub async fn stop(&self, limit: Duration) -> Result<(), DockerError> {
+        let deadline = Instant::now() + limit + KILL_GRACE;
+        let mut calm = 0;
+        while calm < 2 {
+            let info = self.docker.inspect(&self.reference).await?;
+            if info.state.is_stopped() {
+                calm += if info.restart_policy == "no" { 2 } else { 1 };
+                if calm < 2 {
+                    tokio::time::sleep(SETTLE).await;
+                }
+                continue;
+            }
+            if Instant::now() > deadline {
+                return Err(DockerError::StillRunning { name: self.reference.clone(), limit });
+            }
+            calm = 0;
+            self.push_down(info.state, limit).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts it; returns when its process was started, which says nothing about readiness.
+    pub async fn start(&self) -> Result<(), DockerError> {
+        if self.state().await? == ContainerState::Paused {
+            return self.unpause().await;
+        }
+        let action = format!("start container {:?}", self.reference);
+        let started = self.docker.client.start_container(&self.reference, None);
+        self.docker.request(&action, started).await.map_err(|error| name_missing(&self.reference, error))
+    }
+
+    /// Waits until it has stopped by itself.
+    pub async fn wait_stopped(&self, limit: Duration) -> Result<ContainerState, DockerError> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let state = self.state().await?;
+            if state.is_stopped() {
+                return Ok(state);
+            }
+            if Instant::now() > deadline {
+                return Err(DockerError::StillRunning { name: self.reference.clone(), limit });
+            }
+            tokio::time::sleep(SETTLE).await;
+        }
+    }
+
+    /// Looks at a path in it, whether it runs or not.
+    pub async fn stat(&self, path: &str) -> Result<PathStat, DockerError> {
+        self.docker.stat(&self.reference, &self.reference, path).await
+    }
+
+    async fn push_down(&self, state: ContainerState, limit: Duration) -> Result<(), DockerError> {
+        // A frozen process sees no signal but the last one: it would be killed instead of ending.
+        if state == ContainerState::Paused {
+            self.unpause().await?;
+        }
+        let seconds = i32::try_from(limit.as_secs().max(1)).unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::default().t(seconds).build();
+        let patient = limit + KILL_GRACE + REQUEST_LIMIT;
+        let client = self.docker.client.clone().with_timeout(patient);
+        let action = format!("stop container {:?}", self.reference);
+        let stopped = client.stop_container(&self.reference, Some(options)).await;
+        let result = stopped.map_err(|raw| match raw {
+            bollard::errors::Error::RequestTimeoutError => {
+                DockerError::TimedOut { action: action.clone(), limit: patient }
+            }
+            raw => name_missing(&self.reference, self.docker.translate(&action, raw)),
+        });
+        tokio::time::sleep(SETTLE).await;
+        result
+    }
+
+    async fn unpause(&self) -> Result<(), DockerError> {
+        let action = format!("unpause container {:?}", self.reference);
+        let result =
+            self.docker.request(&action, self.docker.client.unpause_container(&self.reference)).await;
+        match result {
+            // Somebody else was faster.
+            Err(error) if error.is_conflict() => Ok(()),
+            other => other,
+        }
+    }
+}
+
+impl Docker {
+    /// Looks at `path` in the container `id`; errors speak of `name`.
+    pub(super) async fn stat(&self, id: &str, name: &str, path: &str) -> Result<PathStat, DockerError> {
+        let action = format!("look at {path:?} in container {name:?}");
+        let options = ContainerArchiveInfoOptionsBuilder::default().path(path).build();
+        let request = self.client.get_container_archive_info(id, Some(options));
+        match self.request(&action, request).await {
+            // The highest bit of Go's file mode says folder.
+            Ok(stat) => {
+                Ok(PathStat { modified: stat.modification_time, is_folder: stat.file_mode & (1 << 31) != 0 })
+            }
+            // An answer to HEAD has no body that could say what is missing.
+            Err(DockerError::Refused { status: 404, .. }) => {
+                self.inspect(id).await.map_err(|_| DockerError::NoContainer { name: name.to_owned() })?;
+                Err(DockerError::NoPath { name: name.to_owned(), path: path.to_owned() })
+            }
+            Err(other) => Err(other),
+        }
+    }
+}
+
+fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
+    let config = raw.config.unwrap_or_default();
+    let policy = raw.host_config.and_then(|host| host.restart_policy).and_then(|policy| policy.name);
+    let policy = policy.map(|name| name.to_string()).filter(|name| !name.is_empty());
+    ContainerInfo {
+        id: raw.id.unwrap_or_default(),
+        name: raw.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+        image_id: raw.image.unwrap_or_default(),
+        image: config.image.unwrap_or_default(),
+        state: state_of(&raw.state.unwrap_or_default()),
+        command: raw.path.into_iter().chain(raw.args.unwrap_or_default()).collect(),
+        working_dir: config.working_dir.filter(|dir| !dir.is_empty()).unwrap_or_else(|| "/".to_owned()),
+        user: config.user.unwrap_or_default(),
+        mounts: raw.mounts.unwrap_or_default().into_iter().map(mount_of).collect(),
+        restart_policy: policy.unwrap_or_else(|| "no".to_owned()),
+        labels: config.labels.unwrap_or_default().into_iter().collect(),
+    }
+}
+
+fn state_of(state: &bollard::models::ContainerState) -> ContainerState {
+    use ContainerStateStatusEnum as Status;
+    match state.status {
+        Some(Status::CREATED) => ContainerState::Created,
+        Some(Status::RUNNING) => ContainerState::Running,
+        Some(Status::PAUSED) => ContainerState::Paused,
+        Some(Status::RESTARTING) => ContainerState::Restarting,
+        Some(Status::REMOVING) => ContainerState::Removing,
+        Some(Status::DEAD) => ContainerState::Dead,
+        _ if state.running == Some(true) => ContainerState::Running,
+        _ => ContainerState::Exited { code: state.exit_code.unwrap_or(0) },
+    }
+}
+
+fn mount_of(raw: MountPoint) -> Mount {
+    Mount {
+        kind: match raw.typ.as_deref() {
+            Some("bind") => MountKind::Bind,
+            Some("volume") => MountKind::Volume,
+            other => MountKind::Other(other.unwrap_or_default().to_owned()),
+        },
+        source: raw.source.unwrap_or_default(),
+        destination: raw.destination.unwrap_or_default(),
+        writable: raw.rw.unwrap_or(true),
+    }
+}

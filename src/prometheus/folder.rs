@@ -1,0 +1,238 @@
+//! Where a Prometheus keeps its data, and doing things there.
+//!
+//! The folder lies on this host, or in a container. It is found once, from what is said most surely to what is
+//! only usual, and is then reached in one of two ways: directly by a path here, or through Docker. What is
+//! done is the same code either way ([`folder_op`](super::folder_op)); in a container our own binary runs it.
+
+mod error;
+mod locate;
+mod unpack;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use super::folder_op::{self, FolderOp, FolderReply};
+use crate::config::values::{Access, PrometheusTarget};
+use crate::docker::{Docker, DockerError};
+pub use error::FolderError;
+
+/// What is known about where the data lie, beside the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Clues<'a> {
+    /// The server's flags, where it runs.
+    pub flags: Option<&'a BTreeMap<String, String>>,
+    /// The server's working directory, where it runs.
+    pub cwd: Option<&'a str>,
+    /// The data folder as a backup's manifest has it.
+    pub known: Option<&'a str>,
+    /// How the folder may be reached.
+    pub access: Access,
+    /// How long nothing may move before something is given up.
+    pub idle: Duration,
+}
+
+impl Default for Clues<'_> {
+    fn default() -> Self {
+        Self { flags: None, cwd: None, known: None, access: Access::Auto, idle: Duration::from_mins(10) }
+    }
+}
+
+/// A Prometheus data folder that was found.
+#[derive(Debug, Clone)]
+pub struct DataFolder {
+    place: FolderPlace,
+    idle: Duration,
+}
+
+#[derive(Debug, Clone)]
+enum FolderPlace {
+    Host { path: PathBuf },
+    Container { docker: Docker, name: String, path: String, direct: Option<PathBuf> },
+}
+
+/// How a folder is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach<'a> {
+    /// By this path.
+    Direct(&'a Path),
+    /// Through Docker.
+    Docker,
+}
+
+/// Is told how many more bytes an operation has read.
+pub type OnBytes = Arc<dyn Fn(u64) + Send + Sync>;
+
+#[derive(Deserialize)]
+struct Progress {
+    progress: u64,
+}
+
+impl DataFolder {
+    /// Finds the data folder of `target` and a way to it. A target in a container needs `docker`.
+    pub async fn locate(
+        target: &PrometheusTarget,
+        clues: &Clues<'_>,
+        docker: Option<&Docker>,
+    ) -> Result<Self, FolderError> {
+        let place = locate::place(target, clues, docker).await?;
+        Ok(Self { place, idle: clues.idle })
+    }
+
+    /// How it is reached.
+    pub fn reach(&self) -> Reach<'_> {
+        self.direct_path().map_or(Reach::Docker, Reach::Direct)
+    }
+
+    /// Its path here, where it is reached directly.
+    pub fn direct_path(&self) -> Option<&Path> {
+        match &self.place {
+            FolderPlace::Host { path } => Some(path),
+            FolderPlace::Container { direct, .. } => direct.as_deref(),
+        }
+    }
+
+    /// Its path as the server sees it.
+    pub fn product_path(&self) -> String {
+        match &self.place {
+            FolderPlace::Host { path } => path.display().to_string(),
+            FolderPlace::Container { path, .. } => path.clone(),
+        }
+    }
+
+    /// The container it is in, where it is in one.
+    pub fn container(&self) -> Option<&str> {
+        match &self.place {
+            FolderPlace::Host { .. } => None,
+            FolderPlace::Container { name, .. } => Some(name),
+        }
+    }
+
+    /// Performs an operation there. That it was refused or failed there is an answer, [`FolderReply::Failed`].
+    pub async fn run(&self, op: &FolderOp, cancel: &CancellationToken) -> Result<FolderReply, FolderError> {
+        self.run_watched(op, Arc::new(|_| ()), cancel).await
+    }
+
+    /// Like [`DataFolder::run`], and `on_bytes` is told what was read, piece by piece.
+    pub async fn run_watched(
+        &self,
+        op: &FolderOp,
+        on_bytes: OnBytes,
+        cancel: &CancellationToken,
+    ) -> Result<FolderReply, FolderError> {
+        match &self.place {
+            FolderPlace::Host { path } | FolderPlace::Container { direct: Some(path), .. } => {
+                perform_here(path.clone(), op.clone(), on_bytes, cancel.clone()).await
+            }
+            FolderPlace::Container { docker, name, path, .. } => {
+                let args = arguments(path, op)?;
+                self.perform_there(docker, name, &args, &on_bytes, cancel).await
+            }
+        }
+    }
+
+    /// A subfolder as a tar stream whose entries start with the subfolder's last component. Only through
+    /// Docker: who has the path reads it. Read it on a blocking thread; dropping it ends it.
+    pub async fn read(&self, relative: &str) -> Result<Box<dyn Read + Send>, FolderError> {
+        let FolderPlace::Container { docker, name, path, direct: None } = &self.place else {
+            return Err(FolderError::NotThroughDocker { folder: self.to_string() });
+        };
+        let path = below(path, relative)?;
+        let download = docker.helper(name).await?.into_download(&path, self.idle).await?;
+        Ok(Box::new(download))
+    }
+
+    /// Unpacks a tar stream into a subfolder that exists. What a failure leaves there is incomplete, and owners
+    /// are whatever they are: use it on a staging folder whose contents are checked and given owners after.
+    pub async fn put(
+        &self,
+        relative: &str,
+        tar: Box<dyn Read + Send>,
+        cancel: &CancellationToken,
+    ) -> Result<(), FolderError> {
+        match &self.place {
+            FolderPlace::Host { path } | FolderPlace::Container { direct: Some(path), .. } => {
+                let into = PathBuf::from(below(&path.display().to_string(), relative)?);
+                unpack::here(into, tar, cancel.clone()).await
+            }
+            FolderPlace::Container { docker, name, path, .. } => {
+                let path = below(path, relative)?;
+                let helper = docker.helper(name).await?;
+                let result = tokio::select! {
+                    result = helper.upload(&path, tar, self.idle) => result,
+                    () = cancel.cancelled() => Err(DockerError::Cancelled { action: format!("write into {path:?}") }),
+                };
+                let closed = helper.close().await;
+                Ok(result.and(closed)?)
+            }
+        }
+    }
+
+    async fn perform_there(
+        &self,
+        docker: &Docker,
+        name: &str,
+        args: &[String],
+        on_bytes: &OnBytes,
+        cancel: &CancellationToken,
+    ) -> Result<FolderReply, FolderError> {
+        let (mut last, mut seen) = (String::new(), 0);
+        let mut on_line = |line: &str| match serde_json::from_str::<Progress>(line) {
+            Ok(Progress { progress }) => {
+                on_bytes(progress.saturating_sub(seen));
+                seen = seen.max(progress);
+            }
+            Err(_) => line.clone_into(&mut last),
+        };
+        let run = docker.run_self(name, args, &mut on_line, self.idle, cancel).await?;
+        serde_json::from_str(&last).map_err(|_| FolderError::NoReply {
+            folder: self.to_string(),
+            exit_code: run.exit_code,
+            said: if run.stderr_tail.is_empty() { last } else { run.stderr_tail },
+        })
+    }
+}
+
+impl std::fmt::Display for DataFolder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.place {
+            FolderPlace::Host { path } => write!(f, "{}", path.display()),
+            FolderPlace::Container { name, path, .. } => write!(f, "{path} of container {name}"),
+        }
+    }
+}
+
+/// The command line of our own binary that performs `op`.
+fn arguments(path: &str, op: &FolderOp) -> Result<Vec<String>, FolderError> {
+    let op = serde_json::to_string(op).map_err(|source| FolderError::Operation { source })?;
+    Ok(["folder-op", "--root", path, "--op", op.as_str()].map(str::to_owned).to_vec())
+}
+
+async fn perform_here(
+    path: PathBuf,
+    op: FolderOp,
+    on_bytes: OnBytes,
+    cancel: CancellationToken,
+) -> Result<FolderReply, FolderError> {
+    let folder = path.display().to_string();
+    let work = move || folder_op::perform(&path, &op, &mut |count| on_bytes(count), &cancel);
+    tokio::task::spawn_blocking(work).await.map_err(|source| FolderError::Panicked { folder, source })
+}
+
+/// A path below a folder, both with `/`. What would lead out of it is refused.
+fn below(folder: &str, relative: &str) -> Result<String, FolderError> {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    if relative.split('/').all(plain) {
+        Ok(format!("{}/{relative}", folder.trim_end_matches('/')))
+    } else {
+        Err(FolderError::Outside { relative: relative.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests;

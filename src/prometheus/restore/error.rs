@@ -1,0 +1,299 @@
+//! What can go wrong in a restore, and what to do about each.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::warn::Refusal;
+use crate::prometheus::block::CheckDirError;
+use crate::prometheus::client::ClientError;
+use crate::prometheus::folder::FolderError;
+use crate::prometheus::folder_op::FolderFailure;
+use crate::service::ServiceError;
+use crate::store::{ArchiveError, StoreError};
+use crate::words::chain;
+
+/// A source cannot be read, or is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// It, or something in it, cannot be opened.
+    #[error("Cannot open {}", path.display())]
+    Open {
+        /// What.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// It is nothing that can be restored.
+    #[error("{} is neither a manifest, nor a .tar.gz, nor a folder with blocks", path.display())]
+    Unknown {
+        /// What.
+        path: PathBuf,
+    },
+    /// There is no block in it.
+    #[error("{} holds no Prometheus block: no folder in it is named like one", path.display())]
+    NoBlocks {
+        /// What.
+        path: PathBuf,
+    },
+    /// The store has something to say about the manifest or its files.
+    #[error(transparent)]
+    Manifest {
+        /// What.
+        source: Box<StoreError>,
+    },
+    /// It is a backup of something else.
+    #[error("{title} is a {kind} backup, not one of Prometheus's data")]
+    OtherKind {
+        /// The backup.
+        title: String,
+        /// Its kind.
+        kind: String,
+    },
+    /// The manifest's contents are not those of a snapshot.
+    #[error("The manifest of {title} does not describe a Prometheus snapshot")]
+    Contents {
+        /// The backup.
+        title: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// The backup does not consist of one archive.
+    #[error("The backup {title} does not consist of one .tar.gz")]
+    Layout {
+        /// The backup.
+        title: String,
+    },
+    /// A stored file is not the one that was stored.
+    #[error("{} is damaged: {problem}", path.display())]
+    Bad {
+        /// The file.
+        path: PathBuf,
+        /// How.
+        problem: String,
+    },
+    /// The archive cannot be read to its end.
+    #[error("Cannot read {}", path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// What went wrong.
+        source: Box<ArchiveError>,
+    },
+    /// A block cannot be checked.
+    #[error(transparent)]
+    Block {
+        /// What went wrong.
+        source: CheckDirError,
+    },
+    /// The place for the largest index failed.
+    #[error("Cannot keep an index in {} while it is checked", path.display())]
+    Spool {
+        /// The folder.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// A file cannot be copied.
+    #[error("Cannot copy {}", path.display())]
+    Copy {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// Whoever takes the data ended.
+    #[error("Cannot hand the blocks over")]
+    Stream {
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// It was told to stop.
+    #[error("It was interrupted")]
+    Cancelled,
+}
+
+impl SourceError {
+    /// An error of an archive, unless it was told to stop.
+    pub(super) fn archive(path: &Path, source: ArchiveError, cancel: &CancellationToken) -> Self {
+        if cancel.is_cancelled() {
+            return Self::Cancelled;
+        }
+        Self::Archive { path: path.to_path_buf(), source: Box::new(source) }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Manifest { source } => source.hint(),
+            Self::Bad { .. } | Self::Archive { .. } => {
+                Some("try an older backup: the command backups lists them, verify checks them all".into())
+            }
+            Self::NoBlocks { .. } => Some(
+                "blocks are folders with names of 26 letters and digits, like 01HF0Z1K2M3N4P5Q6R7S8T9V0W"
+                    .into(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// A restore, or a part of one, was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The source.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// It cannot be done as things are.
+    #[error("{refusal}")]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+    },
+    /// An operation on the data folder was not done.
+    #[error("Cannot {action}")]
+    Folder {
+        /// Completes "Cannot …".
+        action: &'static str,
+        /// Why.
+        source: FolderFailure,
+    },
+    /// What arrived in the data folder is not what was sent.
+    #[error("The staged blocks are not those of the backup: {}", problems.join("; "))]
+    Staged {
+        /// How.
+        problems: Vec<String>,
+    },
+    /// Prometheus was not stopped or not started.
+    #[error("Cannot {action}")]
+    Service {
+        /// Completes "Cannot …".
+        action: &'static str,
+        /// Why.
+        source: FolderFailure,
+    },
+    /// Prometheus answers, but not what it should.
+    #[error(transparent)]
+    Client {
+        /// What.
+        source: ClientError,
+    },
+    /// Prometheus came up, but did not get ready in time.
+    #[error("Prometheus was not ready within {} s{}", limit.as_secs(), last_words(log))]
+    NotReady {
+        /// How long was waited.
+        limit: Duration,
+        /// Its last log lines.
+        log: Vec<String>,
+    },
+    /// Prometheus ended instead of getting ready.
+    #[error("Prometheus ended after its start{}", last_words(log))]
+    Ended {
+        /// Its last log lines.
+        log: Vec<String>,
+    },
+    /// Prometheus runs, but does not show what was restored.
+    #[error("Prometheus does not show what was restored: {}", failures.join("; "))]
+    Unproven {
+        /// What it does not show.
+        failures: Vec<String>,
+    },
+    /// The restore failed, and everything is as it was.
+    #[error(
+        "The restore failed and was taken back: the old data are live again, and what was restored is set aside"
+    )]
+    TakenBack {
+        /// Why it failed.
+        source: Box<RestoreError>,
+    },
+    /// Making the old data live again failed.
+    #[error("{}the old data are NOT back", failed.as_ref().map_or_else(|| String::from("It failed, and "), |e| format!("The restore failed ({}), and ", chain(e.as_ref()))))]
+    NotBack {
+        /// Why it is taken back, where it was not asked for.
+        failed: Option<Box<RestoreError>>,
+        /// Why that did not work.
+        source: Box<RestoreError>,
+        /// What to run next.
+        hint: String,
+    },
+    /// There is nothing to resume, undo or discard.
+    #[error("There is no restore to {action} in the data folder")]
+    NoRestore {
+        /// `resume`, `undo`, `discard`.
+        action: &'static str,
+    },
+    /// It was cut before anything was staged completely.
+    #[error("The restore of {what} was cut before it touched the live data: it cannot go on")]
+    CutEarly {
+        /// What was restored.
+        what: String,
+    },
+    /// A folder to unpack into is not empty, or cannot be made.
+    #[error("Cannot unpack into {}", path.display())]
+    Into {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It was told to stop, and nothing had been changed.
+    #[error("The restore was interrupted")]
+    Cancelled,
+}
+
+impl RestoreError {
+    /// An error of the data folder. `action` completes "Cannot …".
+    pub(super) fn folder(action: &'static str, error: &FolderError) -> Self {
+        Self::Folder { action, source: FolderFailure { reason: chain(error), hint: error.hint() } }
+    }
+
+    /// An error of the service. `action` completes "Cannot …".
+    pub(super) fn service(action: &'static str, error: &ServiceError) -> Self {
+        Self::Service { action, source: FolderFailure { reason: chain(error), hint: error.hint() } }
+    }
+
+    /// The same may work a little later. A restore is never tried again by itself.
+    pub const fn is_transient(&self) -> bool {
+        false
+    }
+
+    /// The data that were there before are not live any more, and nothing proven is.
+    pub const fn data_not_back(&self) -> bool {
+        matches!(self, Self::NotBack { .. })
+    }
+
+    /// It was told to stop.
+    pub fn is_interruption(&self) -> bool {
+        match self {
+            Self::Cancelled | Self::Source(SourceError::Cancelled) => true,
+            Self::TakenBack { source } => source.is_interruption(),
+            _ => false,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Source(source) => source.hint(),
+            Self::Refused { refusal } => refusal.hint(),
+            Self::Folder { source, .. } | Self::Service { source, .. } => source.hint.clone(),
+            Self::TakenBack { source } => {
+                let more = "restore --discard-old removes what was set aside";
+                Some(source.hint().map_or_else(|| more.to_owned(), |hint| format!("{hint}; {more}")))
+            }
+            Self::Client { source } => source.hint(),
+            Self::NotBack { hint, .. } => Some(hint.clone()),
+            Self::CutEarly { .. } => {
+                Some("drop what it had staged with restore --undo, then run restore again".into())
+            }
+            Self::Into { .. } => Some("give a folder that is empty or does not exist yet".into()),
+            _ => None,
+        }
+    }
+}
+
+fn last_words(log: &[String]) -> String {
+    if log.is_empty() { String::new() } else { format!("; it said last: {}", log.join(" | ")) }
+}

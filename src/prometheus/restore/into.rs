@@ -1,0 +1,55 @@
+//! Unpacks a backup into an empty folder, for whoever wants to look at it, or start a Prometheus on it by hand.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+
+use super::error::{RestoreError, SourceError};
+use super::source::{Reading, RestoreSource};
+use super::stage;
+use crate::prometheus::block::{BlockReport, check_dir};
+
+/// What was unpacked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unpacked {
+    /// Every block that was unpacked, as it lies there now; damaged ones are among them if the backup has such.
+    pub blocks: Vec<BlockReport>,
+    /// Bytes of their files.
+    pub bytes: u64,
+}
+
+/// Unpacks all blocks, damaged ones too, since nothing starts on the folder by itself, and checks them there.
+pub fn into(source: &RestoreSource, folder: &Path, reading: &Reading) -> Result<Unpacked, RestoreError> {
+    let (progress, cancel) = (&reading.progress, &reading.cancel);
+    make_empty(folder).map_err(|source| RestoreError::Into { path: folder.to_path_buf(), source })?;
+    source.verify(progress, cancel)?;
+    let bytes = source.blocks.iter().map(|b| b.bytes).sum();
+    let names: BTreeSet<String> = source.blocks.iter().map(|b| b.name.clone()).collect();
+    let step = progress.step("unpack the blocks", Some(bytes));
+    stage::unpack(source, &names, folder, &step, cancel)?;
+    step.finish(format!("{} blocks", names.len()));
+    let step = progress.step("check the unpacked blocks", Some(bytes));
+    let mut blocks = Vec::new();
+    for name in &names {
+        let report = check_dir(&folder.join(name), &reading.spool, cancel, &mut |n| step.add(n));
+        blocks.push(report.map_err(|source| SourceError::Block { source })?);
+    }
+    // Damage that the backup is known to have is no surprise here.
+    let good: Vec<BlockReport> = source.good().map(|(report, _)| report.clone()).collect();
+    let of_good = |b: &&BlockReport| good.iter().any(|g| g.name == b.name);
+    let found: Vec<BlockReport> = blocks.iter().filter(of_good).cloned().collect();
+    let problems = stage::differences(&good, &found);
+    if !problems.is_empty() {
+        return Err(RestoreError::Staged { problems });
+    }
+    step.finish(format!("{} blocks, all as the backup has them", blocks.len()));
+    Ok(Unpacked { blocks, bytes })
+}
+
+fn make_empty(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    match folder.read_dir()?.next() {
+        None => Ok(()),
+        Some(_) => Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, "it is not empty")),
+    }
+}

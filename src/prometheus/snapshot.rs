@@ -1,0 +1,374 @@
+//! A backup of a Prometheus: its own snapshot, archived and checked on the way, published, and removed from the
+//! server again.
+//!
+//! The invariant is that no snapshot of ours stays on a server, whatever ends a run: the ledger notes the intent
+//! before the request and the name after it, the run removes the snapshot on every way out, and where it was
+//! killed the next run does. A snapshot that may be somebody else's is never touched.
+
+mod archive;
+mod error;
+mod ledger;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use error::SnapshotError;
+pub use ledger::{Entry, Ledger, LedgerError, Settlement};
+
+use super::client::{BuildInfo, ClientError, Metrics, PrometheusClient, RuntimeInfo};
+use super::contents::SnapshotContents;
+use super::folder::DataFolder;
+use super::folder_op::{FolderOp, FolderReply, FolderState};
+use crate::config::values::PrometheusTarget;
+use crate::jobs::RunContext;
+use crate::progress::Progress;
+use crate::store::{Backup, Draft, JobStore, Pending, Source};
+use crate::words;
+use archive::{Archived, Archiver};
+
+/// The metric that counts samples that a snapshot of the head leaves out.
+const OUT_OF_ORDER: &str = "prometheus_tsdb_head_out_of_order_samples_appended_total";
+
+/// How a snapshot is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Leave the head out: the samples of the last two to three hours.
+    pub skip_head: bool,
+    /// The gzip level, 1 to 9.
+    pub level: u32,
+    /// How long the server may take to answer, and a stream may stand still.
+    pub idle_limit: Duration,
+}
+
+/// Takes backups of one Prometheus.
+pub struct Snapshotter<'a> {
+    /// The server as it is configured.
+    pub target: &'a PrometheusTarget,
+    /// Its API.
+    pub client: &'a PrometheusClient,
+    /// Its data folder.
+    pub folder: &'a DataFolder,
+    /// Where the backup goes.
+    pub store: &'a JobStore,
+    /// The image of the container it runs in.
+    pub image: Option<String>,
+    /// How it is taken.
+    pub options: Options,
+}
+
+/// What a backup brought.
+pub struct Taken {
+    /// The backup, published.
+    pub backup: Backup,
+    /// What it holds.
+    pub contents: SnapshotContents,
+}
+
+/// What the server tells about itself.
+struct Server {
+    runtime: RuntimeInfo,
+    build: BuildInfo,
+}
+
+impl Snapshotter<'_> {
+    /// Takes a backup.
+    pub async fn take(&self, context: &RunContext) -> Result<Taken, SnapshotError> {
+        let ledger = Ledger::of(&context.state_dir, &self.target.name);
+        let step = context.progress.step("look at the server", None);
+        let server = self.look(&context.progress).await?;
+        let before = self.inspect(context).await?;
+        if let Some(restore) = before.unfinished() {
+            return Err(SnapshotError::RestoreUnfinished { note: restore.note.source.clone() });
+        }
+        step.finish(format!("Prometheus {}, {} blocks", server.build.version, before.blocks.len()));
+        let before = self.settle_earlier(context, &ledger, before).await?;
+
+        let pending = self.store.begin(context.run, context.now)?;
+        let name = self.ask(context, &ledger, &before).await?;
+        let archived = self.archive(context, &pending, &name, &before).await;
+        let after = self.remove(context, &ledger, &name).await;
+        let archived = archived?;
+        let contents = SnapshotContents::new(&name, self.options.skip_head, archived.blocks.clone());
+        self.warn_about(&context.progress, &contents, &before, after.as_ref());
+        let backup =
+            self.publish(context, pending, &archived, &contents, self.source(&server, &before)).await?;
+        Ok(Taken { backup, contents })
+    }
+
+    /// Asks the server what it is, and whether it can take snapshots at all, before anything is begun.
+    async fn look(&self, progress: &Progress) -> Result<Server, SnapshotError> {
+        let flags = self.client.flags().await?;
+        if flags.get("web.enable-admin-api").is_some_and(|on| on == "false") {
+            let url = self.client.base_url().as_str().trim_end_matches('/').to_owned();
+            return Err(ClientError::AdminApiOff { url }.into());
+        }
+        let server =
+            Server { runtime: self.client.runtime_info().await?, build: self.client.build_info().await? };
+        if let Ok(metrics) = self.client.metrics().await {
+            warn_about_out_of_order(progress, &metrics, self.options.skip_head);
+        }
+        Ok(server)
+    }
+
+    /// Removes what an earlier run that was cut off left on the server.
+    async fn settle_earlier(
+        &self,
+        context: &RunContext,
+        ledger: &Ledger,
+        state: FolderState,
+    ) -> Result<FolderState, SnapshotError> {
+        let Some(entry) = ledger.read()? else { return Ok(state) };
+        let state = self.settle(context, &entry, state).await?;
+        ledger.clear()?;
+        Ok(state)
+    }
+
+    /// Removes what an entry of the ledger says is ours; what may be somebody else's is reported and left.
+    async fn settle(
+        &self,
+        context: &RunContext,
+        entry: &Entry,
+        state: FolderState,
+    ) -> Result<FolderState, SnapshotError> {
+        match entry.settle(&set(&state)) {
+            Settlement::Clean => Ok(state),
+            Settlement::Remove(name) => {
+                tracing::info!(snapshot = name, "removing a snapshot that was left on the server");
+                self.remove_folder(context, &name).await
+            }
+            Settlement::InDoubt(names) => {
+                let server = &self.target.name;
+                context.progress.warn(format!(
+                    "one of the snapshots {} on {server} may be left from the run {}, but nobody can tell which: \
+                     none was removed; each pins disk space there until you remove it",
+                    names.join(", "),
+                    entry.run
+                ));
+                Ok(state)
+            }
+        }
+    }
+
+    /// Has the server take a snapshot, once, and returns its name, which the ledger then holds.
+    async fn ask(
+        &self,
+        context: &RunContext,
+        ledger: &Ledger,
+        before: &FolderState,
+    ) -> Result<String, SnapshotError> {
+        let mut entry = Entry { run: context.run, asked: Timestamp::now(), before: set(before), name: None };
+        ledger.note(&entry)?;
+        let step = context.progress.step("take the snapshot", None);
+        let asked = tokio::select! {
+            asked = self.client.snapshot(self.options.skip_head, self.options.idle_limit) => asked,
+            () = context.cancel.cancelled() => return Err(SnapshotError::Cancelled),
+        };
+        match asked {
+            Ok(name) => {
+                entry.name = Some(name.clone());
+                ledger.note(&entry)?;
+                step.finish(name.clone());
+                Ok(name)
+            }
+            // It may still be at it: the entry stays open, and the next run removes what comes of it.
+            Err(error @ (ClientError::TimedOut { .. } | ClientError::Unreachable { .. })) => {
+                Err(error.into())
+            }
+            Err(error) => {
+                self.remove_partial(context, ledger, &entry).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// A snapshot that failed leaves a partial folder behind, with hard links that pin the disk, and no name of it.
+    async fn remove_partial(&self, context: &RunContext, ledger: &Ledger, entry: &Entry) {
+        let settled = match self.inspect(context).await {
+            Ok(state) => self.settle(context, entry, state).await.map(drop),
+            Err(error) => Err(error),
+        };
+        let cleared = settled.and_then(|()| Ok(ledger.clear()?));
+        if let Err(error) = cleared {
+            tracing::warn!(error = %error, "what the failed snapshot left on the server is removed by the next run");
+        }
+    }
+
+    /// Streams the snapshot into the pending backup and checks every block on the way.
+    async fn archive(
+        &self,
+        context: &RunContext,
+        pending: &Pending,
+        name: &str,
+        before: &FolderState,
+    ) -> Result<Archived, SnapshotError> {
+        let total = before.blocks.iter().map(|block| block.bytes).sum::<u64>().max(1);
+        let step = context.progress.step("read and check the blocks", Some(total));
+        let writer = pending.archive(self.options.level)?;
+        let (spool, cancel) = (pending.dir().to_path_buf(), context.cancel.clone());
+        let relative = format!("snapshots/{name}");
+        let archived = if let Some(root) = self.folder.direct_path() {
+            let snapshot = root.join(&relative);
+            blocking(move || {
+                let archived = Archiver::new(writer, &spool, &step, &cancel).take_folder(&snapshot)?;
+                step.finish(described(&archived));
+                Ok(archived)
+            })
+            .await
+        } else {
+            let stream = self.folder.read(&relative).await?;
+            blocking(move || {
+                let archived = Archiver::new(writer, &spool, &step, &cancel).take_tar(stream)?;
+                step.finish(described(&archived));
+                Ok(archived)
+            })
+            .await
+        };
+        if context.cancel.is_cancelled() { Err(SnapshotError::Cancelled) } else { archived }
+    }
+
+    /// Removes our snapshot from the server and sees that it is gone. What does not work now the next run does.
+    async fn remove(&self, context: &RunContext, ledger: &Ledger, name: &str) -> Option<FolderState> {
+        let step = context.progress.step("remove the snapshot from the server", None);
+        let removed = match self.remove_folder(context, name).await {
+            Ok(state) => ledger.clear().map(|()| state).map_err(SnapshotError::from),
+            Err(error) => Err(error),
+        };
+        match removed {
+            Ok(state) => {
+                step.finish("gone");
+                Some(state)
+            }
+            Err(error) => {
+                context.progress.warn(format!(
+                    "the snapshot {name} could not be removed from {} and pins disk space there until the next run \
+                     of a backup removes it: {}",
+                    self.target.name,
+                    words::chain(&error)
+                ));
+                None
+            }
+        }
+    }
+
+    async fn remove_folder(&self, context: &RunContext, name: &str) -> Result<FolderState, SnapshotError> {
+        let state = self.perform(context, &FolderOp::RemoveSnapshot { name: name.to_owned() }).await?;
+        if state.snapshots.iter().any(|present| present == name) {
+            return Err(SnapshotError::StillThere { name: name.to_owned() });
+        }
+        Ok(state)
+    }
+
+    async fn inspect(&self, context: &RunContext) -> Result<FolderState, SnapshotError> {
+        self.perform(context, &FolderOp::Inspect).await
+    }
+
+    /// Tidying up goes on when the run was told to stop: that is why it is not given the run's own token.
+    async fn perform(&self, context: &RunContext, op: &FolderOp) -> Result<FolderState, SnapshotError> {
+        let _ = context;
+        match self.folder.run(op, &tokio_util::sync::CancellationToken::new()).await? {
+            FolderReply::Folder(state) => Ok(state),
+            FolderReply::Failed(failure) => Err(SnapshotError::Folder { failure }),
+            other => Err(SnapshotError::Reply { reply: format!("{other:?}") }),
+        }
+    }
+
+    fn warn_about(
+        &self,
+        progress: &Progress,
+        contents: &SnapshotContents,
+        before: &FolderState,
+        after: Option<&FolderState>,
+    ) {
+        for block in contents.damaged() {
+            let damage: Vec<String> = block.damage.iter().map(ToString::to_string).collect();
+            progress.warn(format!(
+                "block {} is damaged on {}: {}",
+                block.name,
+                self.target.name,
+                damage.join("; ")
+            ));
+        }
+        // A compaction may have replaced a block meanwhile: only what was there all the time is missed.
+        let stayed = |name: &String| after.is_none_or(|after| after.blocks.iter().any(|b| &b.name == name));
+        let taken: BTreeSet<&String> = contents.blocks.iter().map(|block| &block.name).collect();
+        for block in before.blocks.iter().filter(|block| !taken.contains(&block.name) && stayed(&block.name))
+        {
+            let why = if block.meta.is_none() { ": its meta.json cannot be read" } else { "" };
+            progress.warn(format!(
+                "block {} lies in the data folder of {}, but Prometheus does not serve it{why}; it is not in the backup",
+                block.name, self.target.name
+            ));
+        }
+    }
+
+    fn source(&self, server: &Server, state: &FolderState) -> Source {
+        Source {
+            target: self.target.name.to_string(),
+            url: self.client.base_url().to_string(),
+            product_version: Some(server.build.version.clone()),
+            container: self.folder.container().map(str::to_owned),
+            image: self.image.clone(),
+            data_path: Some(self.folder.product_path()),
+            retention: Some(server.runtime.storage_retention.clone()).filter(|r| !r.is_empty()),
+            owner: Some(state.owner),
+        }
+    }
+
+    async fn publish(
+        &self,
+        context: &RunContext,
+        pending: Pending,
+        archived: &Archived,
+        contents: &SnapshotContents,
+        source: Source,
+    ) -> Result<Backup, SnapshotError> {
+        let step = context.progress.step("read the archive back and publish it", Some(archived.file.size));
+        let draft = Draft {
+            kind: "prometheus-snapshot".to_owned(),
+            created: context.now,
+            tool: concat!("watchkeeper ", env!("CARGO_PKG_VERSION")).to_owned(),
+            source,
+            content_bytes: archived.bytes,
+            damaged: contents.damaged().next().is_some(),
+            contents: serde_json::to_value(contents).map_err(|source| SnapshotError::Describe { source })?,
+        };
+        let cancel = context.cancel.clone();
+        blocking(move || {
+            let backup = pending.publish(draft, &step, &cancel)?;
+            step.finish(backup.id().to_string());
+            Ok(backup)
+        })
+        .await
+    }
+}
+
+fn described(archived: &Archived) -> String {
+    let damaged = archived.blocks.iter().filter(|block| !block.is_good()).count();
+    let all = archived.blocks.len();
+    if damaged == 0 { format!("{all} blocks, all good") } else { format!("{all} blocks, {damaged} damaged") }
+}
+
+fn warn_about_out_of_order(progress: &Progress, metrics: &Metrics, skip_head: bool) {
+    let samples = metrics.sum(OUT_OF_ORDER).unwrap_or_default();
+    if samples > 0.0 && !skip_head {
+        progress.warn(format!(
+            "Prometheus took {samples} out-of-order samples since it started; those that are still in its head are not \
+             in a snapshot, and so not in this backup"
+        ));
+    }
+}
+
+fn set(state: &FolderState) -> BTreeSet<String> {
+    state.snapshots.iter().cloned().collect()
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SnapshotError> + Send + 'static,
+) -> Result<T, SnapshotError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
