@@ -7,8 +7,15 @@
 mod error;
 mod exchange;
 mod files;
+mod guard;
+#[cfg(test)]
+mod hazards;
 mod inspect;
 mod journal;
+#[cfg(test)]
+mod live;
+#[cfg(test)]
+mod random;
 mod restore;
 mod serve;
 mod shim;

@@ -11,7 +11,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -68,7 +68,6 @@ impl<'a> Exchange<'a> {
 
     /// Makes the data of one side live, and sets aside what was.
     pub(super) fn drive(&self, goal: Side) -> Result<(), FolderOpError> {
-        self.refuse_mounts()?;
         self.recover()?;
         if self.current()? != goal {
             self.enter(goal.other())?;
@@ -92,6 +91,8 @@ impl<'a> Exchange<'a> {
 
     /// Step 1: every live entry of this side becomes a shim, and what only the other side has gets one.
     fn enter(&self, side: Side) -> Result<(), FolderOpError> {
+        self.take_over_writes(side)?;
+        self.even_out_heads(side)?;
         for name in files::data_names(self.root)? {
             let live = self.root.join(&name);
             if shim::is_shim(&live)? {
@@ -106,14 +107,22 @@ impl<'a> Exchange<'a> {
             }
             self.exchange(&live, &aside)?;
         }
-        for name in files::data_names(&self.side(side.other()))? {
-            let live = self.root.join(&name);
-            if files::look(&live)?.is_none() && shim::is_real(&self.side(side.other()).join(&name))? {
-                self.place_shim(&name, &live)?;
-            }
+        for other in [side.other(), side] {
+            self.announce(other)?;
         }
         files::sync(self.root)?;
         files::sync(&self.side(side))
+    }
+
+    /// What a side has and nothing live stands for gets a shim.
+    fn announce(&self, side: Side) -> Result<(), FolderOpError> {
+        for name in files::data_names(&self.side(side))? {
+            let live = self.root.join(&name);
+            if files::look(&live)?.is_none() && shim::is_real(&self.side(side).join(&name))? {
+                self.place_shim(&name, &live)?;
+            }
+        }
+        Ok(())
     }
 
     /// Step 2: all shims lead to this side from now on.
@@ -128,6 +137,7 @@ impl<'a> Exchange<'a> {
 
     /// Step 3: what the shims lead to takes their place; shims that lead nowhere go.
     fn settle(&self, side: Side) -> Result<(), FolderOpError> {
+        self.take_over_writes(side)?;
         let aside = self.side(side);
         for name in files::data_names(&aside)? {
             let (live, real) = (self.root.join(&name), aside.join(&name));
@@ -156,6 +166,64 @@ impl<'a> Exchange<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What a Prometheus that ran in the middle wrote into a shim belongs to the side it saw: it replaces
+    /// `tombstones` and `meta.json`, and such a file would stay what is seen after the turn. A `meta.json` whose
+    /// index leads nowhere keeps Prometheus from starting.
+    fn take_over_writes(&self, side: Side) -> Result<(), FolderOpError> {
+        for name in files::data_names(self.root)?.into_iter().filter(|name| files::is_block(name)) {
+            let (live, real) = (self.root.join(&name), self.side(side).join(&name));
+            if !shim::is_shim(&live)? || !shim::is_real(&real)? {
+                continue;
+            }
+            for part in shim::PARTS {
+                let written = live.join(part);
+                if files::look(&written)?.is_some_and(|metadata| metadata.is_file()) {
+                    self.take_over(&name, part, &written, &real.join(part))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A copy first, so that the live name shows the same all the time.
+    fn take_over(&self, name: &str, part: &str, live: &Path, real: &Path) -> Result<(), FolderOpError> {
+        let copy = shim::making(self.work)?.join(part);
+        fs::copy(live, &copy).at("copy", live)?;
+        shim::give(self.work, &copy)?;
+        files::sync(&copy)?;
+        self.change()?;
+        fs::rename(&copy, real).at("replace", real)?;
+        let link = shim::make_part(self.work, name, part)?;
+        self.change()?;
+        fs::rename(&link, live).at("replace", live)
+    }
+
+    /// What one side has of the head's folders, the other gets empty: Prometheus does not start while `wal` or
+    /// `wbl` is a link that leads nowhere.
+    fn even_out_heads(&self, side: Side) -> Result<(), FolderOpError> {
+        for name in files::HEAD_FOLDERS {
+            let (live, ours, theirs) =
+                (self.root.join(name), self.side(side).join(name), self.side(side.other()).join(name));
+            let has_ours = shim::is_real(&live)? || shim::is_real(&ours)?;
+            let has_theirs = shim::is_real(&theirs)?;
+            if has_ours && !has_theirs {
+                self.place_head(name, &theirs)?;
+            } else if has_theirs && !has_ours {
+                self.place_head(name, &ours)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn place_head(&self, name: &str, at: &Path) -> Result<(), FolderOpError> {
+        if shim::is_shim(at)? {
+            self.drop_shim(at, name)?;
+        }
+        let made = shim::make_head(self.work, name)?;
+        self.change()?;
+        rename_new(&made, at).at("create", at)
     }
 
     fn side(&self, side: Side) -> PathBuf {
@@ -223,24 +291,6 @@ impl<'a> Exchange<'a> {
     fn held(&self, live: &Path) -> PathBuf {
         let name = live.file_name().unwrap_or_default().to_string_lossy();
         self.work.join(format!("held.{name}"))
-    }
-
-    /// What lies on another device cannot be renamed; that must be known before anything is touched.
-    fn refuse_mounts(&self) -> Result<(), FolderOpError> {
-        let device = self.root.metadata().at("look at", self.root)?.dev();
-        for name in files::data_names(self.root)? {
-            let path = self.root.join(&name);
-            if files::look(&path)?.is_some_and(|metadata| metadata.dev() != device) {
-                return Err(FolderOpError::refused(
-                    format!(
-                        "{} lies on another device than the data folder, so that it cannot be exchanged",
-                        path.display()
-                    ),
-                    "mount the whole data folder from one device",
-                ));
-            }
-        }
-        Ok(())
     }
 
     /// Stands before every change to the data folder.

@@ -13,9 +13,12 @@ pub(super) fn is_block(name: &str) -> bool {
     name.len() == 26 && Ulid::from_string(name).is_ok()
 }
 
+/// The folders of the head that Prometheus makes when it misses them.
+pub(super) const HEAD_FOLDERS: [&str; 3] = ["wal", "wbl", "chunks_head"];
+
 /// The head: what was not yet cut into blocks.
 pub(super) fn is_head(name: &str) -> bool {
-    matches!(name, "wal" | "wbl" | "chunks_head") || name.starts_with("chunk_snapshot.")
+    HEAD_FOLDERS.contains(&name) || name.starts_with("chunk_snapshot.")
 }
 
 /// What a restore exchanges. All else stays: snapshots, the lock, the query log, what is somebody else's.

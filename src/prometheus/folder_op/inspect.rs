@@ -1,11 +1,10 @@
 //! What a data folder holds, and the removal of one snapshot.
 
-use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path};
 
 use super::error::{At as _, FolderOpError};
-use super::{FolderBlock, FolderState, files, journal, shim};
+use super::{FolderBlock, FolderState, files, guard, journal, shim};
 use crate::prometheus::block::BlockMeta;
 use crate::store::Owner;
 
@@ -35,7 +34,7 @@ pub(super) fn folder(root: &Path) -> Result<FolderState, FolderOpError> {
         head_bytes,
         snapshots: files::names(&root.join("snapshots"))?,
         restores: journal::all(root)?,
-        locked: is_locked(&root.join("lock")),
+        locked: guard::is_in_use(root),
     })
 }
 
@@ -44,7 +43,9 @@ pub(super) fn folder(root: &Path) -> Result<FolderState, FolderOpError> {
 pub(super) fn owner(root: &Path) -> Result<(u32, u32), FolderOpError> {
     for name in ["wal", "chunks_head", "queries.active", "lock", "."] {
         let path = root.join(name);
-        if let Some(metadata) = files::look(&path)?.filter(|metadata| !metadata.is_symlink()) {
+        // In the middle of an exchange these lead to what Prometheus has made.
+        let found = if shim::is_shim(&path)? { path.metadata().ok() } else { files::look(&path)? };
+        if let Some(metadata) = found.filter(|metadata| !metadata.is_symlink()) {
             return Ok((metadata.uid(), metadata.gid()));
         }
     }
@@ -66,11 +67,6 @@ fn block(path: &Path, name: String, owner: u32) -> Result<Option<FolderBlock>, F
     })?;
     let meta = meta.and_then(|bytes| serde_json::from_slice::<BlockMeta>(&bytes).ok());
     Ok(Some(FolderBlock { name, meta, bytes, foreign_owner }))
-}
-
-/// A process holds the lock that Prometheus takes on its data folder.
-fn is_locked(lock: &Path) -> bool {
-    File::open(lock).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// Removes one snapshot, if it is there.

@@ -9,40 +9,70 @@ use ulid::Ulid;
 
 use super::error::{At as _, FolderOpError};
 use super::exchange::{self, Exchange, Side};
-use super::journal::{self, Journal, Work};
-use super::{Phase, RestoreNote, RestoreState, files, inspect, work_folder};
+use super::journal::{Journal, Work};
+use super::{Phase, RestoreNote, RestoreState, files, guard, inspect, work_folder};
 use crate::prometheus::block::{BlockReport, EMPTY_TOMBSTONES, check_dir};
 
 /// What Prometheus needs beside its blocks, empty.
 const EMPTY_HEAD: [&str; 2] = ["wal", "chunks_head"];
 
+/// A work folder that is being made.
+const PREPARING: &str = ".watchkeeper-preparing-";
+
+/// A work folder that is being removed.
+const DISCARDED: &str = ".watchkeeper-discarded-";
+
 pub(super) fn prepare(root: &Path, note: &RestoreNote) -> Result<RestoreState, FolderOpError> {
-    if let Some(other) = journal::all(root)?.iter().find(|other| other.phase.is_unfinished()) {
-        return Err(FolderOpError::refused(
-            format!("a restore of {} into this data folder is not finished", other.note.source),
-            "finish it with `restore JOB --resume`, or take it back with `restore JOB --undo`",
-        ));
-    }
+    let _lock = guard::lock(root)?;
     if let Some(name) = note.blocks.iter().find(|name| !files::is_block(name)) {
         return Err(FolderOpError::refused(format!("{name:?} is not the name of a block"), ""));
     }
-    let folder = root.join(work_folder(note.restore));
-    for path in [folder.clone(), folder.join("old"), folder.join("new")] {
+    guard::data_folder(root)?;
+    guard::movable(root)?;
+    guard::no_other(root, note.restore)?;
+    sweep(root)?;
+    if files::look(&root.join(work_folder(note.restore)))?.is_some() {
+        let work = Work::open(root, note.restore)?;
+        return match work.journal.phase {
+            Phase::Staging if work.journal.note == *note => work.state(),
+            _ => Err(FolderOpError::refused("a restore of this name was begun before", "")),
+        };
+    }
+    begin(root, note)
+}
+
+/// The work folder is made under another name, and appears whole.
+fn begin(root: &Path, note: &RestoreNote) -> Result<RestoreState, FolderOpError> {
+    let making = root.join(format!("{PREPARING}{}", note.restore));
+    for path in [making.clone(), making.join("old"), making.join("new")] {
         fs::create_dir(&path).at("create", &path)?;
     }
     for name in EMPTY_HEAD {
-        let path = folder.join("new").join(name);
+        let path = making.join("new").join(name);
         fs::create_dir(&path).at("create", &path)?;
     }
-    let link = folder.join("current");
+    let link = making.join("current");
     symlink("old", &link).at("create", &link)?;
-    let exchanges = exchange::is_supported(&folder)?;
+    let exchanges = exchange::is_supported(&making)?;
     let journal = Journal { note: note.clone(), phase: Phase::Staging, checked: false, exchanges };
-    let work = Work { folder, journal };
-    give(root, &work.folder)?;
+    let work = Work { folder: making.clone(), journal };
     work.save()?;
+    give(root, &making)?;
+    let folder = root.join(work_folder(note.restore));
+    fs::rename(&making, &folder).at("create", &folder)?;
     files::sync(root)?;
-    work.state()
+    Work { folder, ..work }.state()
+}
+
+/// What a killed `Prepare` or `Discard` left half made or half removed.
+fn sweep(root: &Path) -> Result<(), FolderOpError> {
+    for name in files::names(root)? {
+        let id = name.strip_prefix(PREPARING).or_else(|| name.strip_prefix(DISCARDED));
+        if id.is_some_and(|id| Ulid::from_string(id).is_ok()) {
+            files::remove(&root.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn check_staged(
@@ -51,6 +81,7 @@ pub(super) fn check_staged(
     on_bytes: &mut dyn FnMut(u64),
     cancel: &CancellationToken,
 ) -> Result<Vec<BlockReport>, FolderOpError> {
+    let _lock = guard::lock(root)?;
     let mut work = Work::open(root, restore)?;
     if work.journal.phase != Phase::Staging {
         return Err(FolderOpError::refused("the new data are no longer being staged", ""));
@@ -64,6 +95,7 @@ pub(super) fn check_staged(
             ));
         }
     }
+    guard::plain_files(&new)?;
     give(root, &new)?;
     let mut reports = Vec::new();
     for name in &work.journal.note.blocks {
@@ -105,6 +137,7 @@ fn give(root: &Path, below: &Path) -> Result<(), FolderOpError> {
 }
 
 pub(super) fn swap(root: &Path, restore: Ulid) -> Result<RestoreState, FolderOpError> {
+    let _lock = guard::lock(root)?;
     let mut work = Work::open(root, restore)?;
     match work.journal.phase {
         Phase::Swapped | Phase::Proven => return work.state(),
@@ -119,7 +152,7 @@ pub(super) fn swap(root: &Path, restore: Ulid) -> Result<RestoreState, FolderOpE
         }
         Phase::Staging | Phase::Swapping | Phase::Undoing => {}
     }
-    refuse_in_use(root)?;
+    may_exchange(root, restore)?;
     work.enter(Phase::Swapping)?;
     Exchange::new(root, &work.folder, work.journal.exchanges).drive(Side::New)?;
     work.enter(Phase::Swapped)?;
@@ -127,6 +160,7 @@ pub(super) fn swap(root: &Path, restore: Ulid) -> Result<RestoreState, FolderOpE
 }
 
 pub(super) fn accept(root: &Path, restore: Ulid) -> Result<RestoreState, FolderOpError> {
+    let _lock = guard::lock(root)?;
     let mut work = Work::open(root, restore)?;
     match work.journal.phase {
         Phase::Proven => {}
@@ -137,6 +171,7 @@ pub(super) fn accept(root: &Path, restore: Ulid) -> Result<RestoreState, FolderO
 }
 
 pub(super) fn undo(root: &Path, restore: Ulid) -> Result<RestoreState, FolderOpError> {
+    let _lock = guard::lock(root)?;
     let mut work = Work::open(root, restore)?;
     match work.journal.phase {
         Phase::Undone => return work.state(),
@@ -150,7 +185,7 @@ pub(super) fn undo(root: &Path, restore: Ulid) -> Result<RestoreState, FolderOpE
         }
         Phase::Swapping | Phase::Swapped | Phase::Proven | Phase::Undoing => {}
     }
-    refuse_in_use(root)?;
+    may_exchange(root, restore)?;
     work.enter(Phase::Undoing)?;
     Exchange::new(root, &work.folder, work.journal.exchanges).drive(Side::Old)?;
     work.enter(Phase::Undone)?;
@@ -158,6 +193,12 @@ pub(super) fn undo(root: &Path, restore: Ulid) -> Result<RestoreState, FolderOpE
 }
 
 pub(super) fn discard(root: &Path, restore: Ulid) -> Result<(), FolderOpError> {
+    let _lock = guard::lock(root)?;
+    let trash = root.join(format!("{DISCARDED}{restore}"));
+    files::remove(&trash)?;
+    if files::look(&root.join(work_folder(restore)))?.is_none() {
+        return Ok(());
+    }
     let work = Work::open(root, restore)?;
     if work.journal.phase.is_unfinished() && work.journal.phase != Phase::Staging {
         return Err(FolderOpError::refused(
@@ -166,22 +207,14 @@ pub(super) fn discard(root: &Path, restore: Ulid) -> Result<(), FolderOpError> {
         ));
     }
     // The journal goes with the last file otherwise, and what is half removed would look like a restore.
-    let trash = root.join(format!(".watchkeeper-discarded-{restore}"));
     fs::rename(&work.folder, &trash).at("remove", &work.folder)?;
     files::sync(root)?;
     files::remove(&trash)
 }
 
-/// The data of a Prometheus that runs must not be exchanged under it.
-fn refuse_in_use(root: &Path) -> Result<(), FolderOpError> {
-    let lock = root.join("lock");
-    let held =
-        File::open(&lock).is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)));
-    if held {
-        return Err(FolderOpError::refused(
-            format!("a process holds {}: Prometheus still runs on this data folder", lock.display()),
-            "stop it first",
-        ));
-    }
-    Ok(())
+/// All that speaks against an exchange is said before the first change.
+fn may_exchange(root: &Path, restore: Ulid) -> Result<(), FolderOpError> {
+    guard::not_in_use(root)?;
+    guard::no_other(root, restore)?;
+    guard::movable(root)
 }

@@ -6,7 +6,7 @@
 //! shim whose side lacks the name leads nowhere: Prometheus skips a block without `meta.json`.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use super::error::{At as _, FolderOpError};
@@ -15,17 +15,28 @@ use super::files;
 /// Marks a folder as a shim.
 const MARK: &str = ".watchkeeper-shim";
 
-/// What a block consists of.
-const PARTS: [&str; 4] = ["meta.json", "index", "chunks", "tombstones"];
+/// How the name of every work folder begins; only what leads into one is a shim.
+const WORK: &str = ".watchkeeper-restore-";
 
-/// Something is a shim: a link, or a folder that is marked as one.
+/// What a block consists of.
+pub(super) const PARTS: [&str; 4] = ["meta.json", "index", "chunks", "tombstones"];
+
+/// Something is a shim: a link into a work folder, or a folder with such a link. A link that leads elsewhere is
+/// somebody's own: a WAL on another disk.
 pub(super) fn is_shim(path: &Path) -> Result<bool, FolderOpError> {
     Ok(match files::look(path)? {
         None => false,
-        Some(metadata) if metadata.is_symlink() => true,
+        Some(metadata) if metadata.is_symlink() => leads_to_work(path),
         Some(metadata) if !metadata.is_dir() => false,
-        Some(_) => files::look(&path.join(MARK))?.is_some(),
+        // Any one is enough: a Prometheus may have replaced some, or have been killed while it removed them.
+        Some(_) => PARTS.iter().chain([&MARK]).any(|part| leads_to_work(&path.join(part))),
     })
+}
+
+fn leads_to_work(link: &Path) -> bool {
+    let Ok(target) = fs::read_link(link) else { return false };
+    let target = target.strip_prefix("..").unwrap_or(&target);
+    target.to_str().is_some_and(|target| target.starts_with(WORK))
 }
 
 /// Something real is there, and no shim.
@@ -35,24 +46,63 @@ pub(super) fn is_real(path: &Path) -> Result<bool, FolderOpError> {
 
 /// Makes a shim for `name` in the work folder, from where it is moved into place, and returns where it is.
 pub(super) fn make(work: &Path, name: &str) -> Result<PathBuf, FolderOpError> {
-    let making = work.join("making");
-    files::remove(&making)?;
-    fs::create_dir(&making).at("create", &making)?;
-    let shim = making.join(name);
+    let shim = making(work)?.join(name);
     let work_name = work.file_name().unwrap_or_default();
     // As seen from its place in the data folder.
     let target = Path::new(work_name).join("current").join(name);
     if !files::is_block(name) {
         symlink(&target, &shim).at("create", &shim)?;
+        give(work, &shim)?;
         return Ok(shim);
     }
     fs::create_dir(&shim).at("create", &shim)?;
     for part in PARTS {
         let link = shim.join(part);
-        symlink(Path::new("..").join(&target).join(part), &link).at("create", &link)?;
+        symlink(part_target(work, name, part), &link).at("create", &link)?;
     }
     let mark = shim.join(MARK);
     symlink(work_name, &mark).at("create", &mark)?;
+    give(work, &shim)?;
     files::sync(&shim)?;
     Ok(shim)
+}
+
+/// Makes an empty folder of the head in the work folder, as Prometheus makes one it misses.
+pub(super) fn make_head(work: &Path, name: &str) -> Result<PathBuf, FolderOpError> {
+    let making = making(work)?;
+    let head = making.join(name);
+    fs::create_dir(&head).at("create", &head)?;
+    give(work, &head)?;
+    Ok(head)
+}
+
+/// Makes a link as it is in a block's shim, to be moved into the shim.
+pub(super) fn make_part(work: &Path, name: &str, part: &str) -> Result<PathBuf, FolderOpError> {
+    let link = making(work)?.join(part);
+    symlink(part_target(work, name, part), &link).at("create", &link)?;
+    Ok(link)
+}
+
+fn part_target(work: &Path, name: &str, part: &str) -> PathBuf {
+    Path::new("..").join(work.file_name().unwrap_or_default()).join("current").join(name).join(part)
+}
+
+/// Where things are made before they are moved into place: empty at first.
+pub(super) fn making(work: &Path) -> Result<PathBuf, FolderOpError> {
+    let making = work.join("making");
+    files::remove(&making)?;
+    fs::create_dir(&making).at("create", &making)?;
+    Ok(making)
+}
+
+/// To the owner of the data: a Prometheus that is started in the middle must be able to delete it, and does
+/// not start when it cannot delete a block that it no longer wants.
+pub(super) fn give(work: &Path, path: &Path) -> Result<(), FolderOpError> {
+    // The work folder was given to that owner when it was made. The data no longer tell it in the middle.
+    let owner = work.metadata().at("look at", work)?;
+    let found = fs::symlink_metadata(path).at("look at", path)?;
+    if (found.uid(), found.gid()) == (owner.uid(), owner.gid()) {
+        return Ok(());
+    }
+    lchown(path, Some(owner.uid()), Some(owner.gid())).at("change the owner of", path)
 }

@@ -12,20 +12,20 @@ use tempfile::TempDir;
 use super::exchange::{Exchange, Side};
 use super::*;
 
-const A: &str = "01ARZ3NDEKTSV4RRFFQ69G5FA1";
-const B: &str = "01ARZ3NDEKTSV4RRFFQ69G5FA2";
-const C: &str = "01ARZ3NDEKTSV4RRFFQ69G5FA3";
+pub(super) const A: &str = "01ARZ3NDEKTSV4RRFFQ69G5FA1";
+pub(super) const B: &str = "01ARZ3NDEKTSV4RRFFQ69G5FA2";
+pub(super) const C: &str = "01ARZ3NDEKTSV4RRFFQ69G5FA3";
 const D: &str = "01ARZ3NDEKTSV4RRFFQ69G5FA4";
 
 /// What is found at a live name: the content of its file.
 type View = BTreeMap<String, String>;
 
-fn write(path: &Path, text: &str) {
+pub(super) fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
-fn block(side: &Path, name: &str, text: &str) {
+pub(super) fn block(side: &Path, name: &str, text: &str) {
     for file in ["meta.json", "index", "chunks/000001", "tombstones"] {
         write(&side.join(name).join(file), text);
     }
@@ -49,14 +49,14 @@ fn view(root: &Path) -> View {
     view
 }
 
-struct Folder {
+pub(super) struct Folder {
     dir: TempDir,
-    work: PathBuf,
+    pub(super) work: PathBuf,
 }
 
 impl Folder {
     /// Old: A, B, WAL. New: B and C, and a WAL of its own; D is a temporary folder of Prometheus.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         block(root, A, "old");
@@ -76,12 +76,12 @@ impl Folder {
         Self { dir, work }
     }
 
-    fn root(&self) -> &Path {
+    pub(super) fn root(&self) -> &Path {
         self.dir.path()
     }
 
     /// Drives with so many changes allowed; true when it arrived.
-    fn drive(&self, goal: Side, budget: usize, atomic: bool) -> bool {
+    pub(super) fn drive(&self, goal: Side, budget: usize, atomic: bool) -> bool {
         let exchange = Exchange::new(self.root(), &self.work, atomic);
         exchange.budget.set(budget);
         exchange.drive(goal).is_ok()
@@ -212,25 +212,25 @@ fn without_an_atomic_exchange_every_cut_still_arrives_either_way() {
     }
 }
 
-fn op(root: &Path, op: &FolderOp) -> FolderReply {
+pub(super) fn op(root: &Path, op: &FolderOp) -> FolderReply {
     perform(root, op, &mut |_| {}, &CancellationToken::new())
 }
 
-fn restored(reply: FolderReply) -> RestoreState {
+pub(super) fn restored(reply: FolderReply) -> RestoreState {
     match reply {
         FolderReply::Restore(state) => state,
         other => panic!("{other:?}"),
     }
 }
 
-fn refused(reply: FolderReply) -> String {
+pub(super) fn refused(reply: FolderReply) -> String {
     match reply {
         FolderReply::Failed(failure) => failure.reason,
         other => panic!("{other:?}"),
     }
 }
 
-fn note(restore: Ulid) -> RestoreNote {
+pub(super) fn note(restore: Ulid) -> RestoreNote {
     let began = "2026-11-24T00:00:00Z".parse().unwrap();
     RestoreNote { restore, began, source: "job/20261124T000000Z".into(), blocks: vec![] }
 }
