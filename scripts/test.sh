@@ -40,4 +40,5 @@ step setup scripts/setup.sh "$folder"
 step format cargo fmt --check
 step lints cargo clippy --locked --all-targets -- -D warnings
 step documentation env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
-step tests cargo test --locked "$@"
+# The tests against servers mostly wait: more at a time than there are cores.
+step tests cargo test --locked "$@" -- --test-threads 8

@@ -17,8 +17,21 @@ pub fn text(report: &RunReport, zone: &TimeZone) -> String {
     let mut out = String::new();
     head(&mut out, report, zone);
     steps(&mut out, &report.steps);
-    let output = report.output.as_ref();
     list(&mut out, "warnings", &report.warnings);
+    out + &result(report)
+}
+
+/// The same without the steps and warnings, for a person who has just watched them.
+pub fn without_steps(report: &RunReport, zone: &TimeZone) -> String {
+    let mut out = String::new();
+    head(&mut out, report, zone);
+    out + &result(report)
+}
+
+/// What was proven by a run, what was not, and what to do next.
+fn result(report: &RunReport) -> String {
+    let mut out = String::new();
+    let output = report.output.as_ref();
     list(&mut out, "verified", output.map_or(&[], |output| &output.verified));
     list(&mut out, "not verified", output.map_or(&[], |output| &output.unverified));
     if report.attempts.len() > 1 {

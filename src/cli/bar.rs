@@ -6,17 +6,21 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::session::Session;
 use crate::progress::{Silent, Sink, Step};
 use crate::words;
 
-/// The sink that suits the terminal and the options.
-pub(super) fn sink(quiet: bool) -> Arc<dyn Sink> {
-    if quiet {
+/// The sink that suits the terminal and the options. Where nobody watches, the steps stand in the report; `-v` shows
+/// them as they end.
+pub(super) fn sink(session: &Session) -> Arc<dyn Sink> {
+    if session.out.quiet || session.out.json {
         Arc::new(Silent)
     } else if io::stderr().is_terminal() {
         Arc::new(Bar::default())
-    } else {
+    } else if session.is_verbose() {
         Arc::new(Lines)
+    } else {
+        Arc::new(Silent)
     }
 }
 

@@ -108,6 +108,11 @@ impl Output {
         error.code
     }
 
+    /// Whoever reads the result has just seen the steps on the same screen.
+    pub(super) fn steps_were_seen(self) -> bool {
+        !self.quiet && !self.json && io::stdout().is_terminal() && io::stderr().is_terminal()
+    }
+
     /// A question can be asked and answered.
     pub(super) fn can_ask(self) -> bool {
         !self.json && io::stdin().is_terminal() && io::stderr().is_terminal()

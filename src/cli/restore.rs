@@ -20,7 +20,6 @@ use crate::config::values::{JobName, PrometheusTarget};
 use crate::progress::Progress;
 use crate::prometheus::restore::into::into;
 use crate::prometheus::restore::{Opened, Reading, RestoreError, RestoreSource, SourceError};
-use crate::report;
 use choose::{Chosen, choose, source_called, whose};
 
 /// A restore that is taken back stops and starts a Prometheus once more: it must not be cut off in between.
@@ -173,9 +172,9 @@ async fn run_it(
     opened: Opened,
     action: RestoreAction,
 ) -> ExitCode {
-    let sink = bar::sink(session.out.quiet || session.out.json);
+    let sink = bar::sink(session);
     let report = app.run_restore(job, target, Arc::new(opened), action, sink).await;
-    session.out.result(&json!({ "runs": [report] }), || report::text(&report, session.zone()));
+    session.out.result(&json!({ "runs": [report] }), || session.report(&report));
     ExitCode::of(&report)
 }
 
@@ -235,7 +234,7 @@ fn unpack(session: &Session, args: &Args, folder: &Path) -> Result<ExitCode, Cli
 fn reading(session: &Session, cancel: &CancellationToken) -> Reading {
     let state_dir = &session.config.state_dir;
     let spool = if state_dir.is_dir() { state_dir.clone() } else { std::env::temp_dir() };
-    let progress = Progress::new(bar::sink(session.out.quiet || session.out.json));
+    let progress = Progress::new(bar::sink(session));
     Reading { spool, progress, cancel: cancel.clone() }
 }
 

@@ -10,7 +10,6 @@ use super::session::{Session, block_on};
 use crate::app::App;
 use crate::config::JobConfig;
 use crate::history::{Cause, RunReport};
-use crate::report;
 use crate::runner::Shutdown;
 
 #[derive(clap::Args)]
@@ -64,10 +63,10 @@ async fn run_all(session: &Session, app: &App, jobs: &[&JobConfig], shutdown: &S
         if jobs.len() > 1 {
             session.out.say(&format!("{}:", job.name));
         }
-        reports.push(app.run_job(job, Cause::Manual, bar::sink(session.out.quiet || session.out.json)).await);
+        reports.push(app.run_job(job, Cause::Manual, bar::sink(session)).await);
     }
     session.out.result(&json!({ "runs": reports }), || {
-        let texts: Vec<String> = reports.iter().map(|report| report::text(report, session.zone())).collect();
+        let texts: Vec<String> = reports.iter().map(|report| session.report(report)).collect();
         texts.join("\n")
     });
     let interrupted = (reports.len() < jobs.len()).then_some(ExitCode::Interrupted);

@@ -14,7 +14,8 @@ use super::output::{CliError, Output};
 use crate::app::{App, Surroundings};
 use crate::config::values::JobName;
 use crate::config::{Config, JobConfig};
-use crate::history::History;
+use crate::history::{History, RunReport};
+use crate::report;
 use crate::runner::LogBook;
 use crate::store::Store;
 use crate::telemetry;
@@ -53,6 +54,20 @@ impl Session {
     /// A time as this session words it.
     pub(super) fn time(&self, at: Timestamp) -> String {
         crate::words::time(at, self.zone())
+    }
+
+    /// Steps are wanted although nobody watches at a terminal.
+    pub(super) fn is_verbose(&self) -> bool {
+        self.verbosity > 0
+    }
+
+    /// A run's report, without what was just seen on the same screen.
+    pub(super) fn report(&self, report: &RunReport) -> String {
+        if self.out.steps_were_seen() {
+            report::without_steps(report, self.zone())
+        } else {
+            report::text(report, self.zone())
+        }
     }
 
     /// The job that is called so.

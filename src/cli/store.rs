@@ -160,7 +160,7 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
     let store = session.store()?;
     let chosen = chosen(session, &store, args.what.as_deref())?;
     let cancel = CancellationToken::new();
-    let progress = Progress::new(bar::sink(session.out.quiet || session.out.json));
+    let progress = Progress::new(bar::sink(session));
     let mut verified = Vec::new();
     for (job, backup) in &chosen {
         let name = format!("{}/{}", job.job(), backup.id());
@@ -175,7 +175,7 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
             .filter_map(|file| file.problem.as_ref().map(|problem| format!("{}: {problem}", file.file.name)))
             .collect();
         if let Some(why) = &report.unrecorded {
-            progress.warn(format!("that {name} was read could not be noted: {why}"));
+            session.out.say(&format!("warning: that {name} was read could not be noted: {why}"));
         }
         if args.deep {
             let step =

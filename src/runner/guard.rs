@@ -123,7 +123,16 @@ pub struct Locks {
 /// Locks that are held until this is dropped, or its process ends.
 #[derive(Debug)]
 pub struct Held {
-    _files: Vec<File>,
+    files: Vec<File>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a child that another thread has just forked still holds the file until it execs.
+        for file in &self.files {
+            let _ = file.unlock();
+        }
+    }
 }
 
 impl Locks {
@@ -142,7 +151,7 @@ impl Locks {
         for lock in locks {
             files.push(self.take_one(lock, holder)?);
         }
-        Ok(Held { _files: files })
+        Ok(Held { files })
     }
 
     fn take_one(&self, lock: &Lock, holder: &Holder) -> Result<File, LockError> {

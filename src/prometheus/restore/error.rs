@@ -280,14 +280,14 @@ impl RestoreError {
             Self::Refused { refusal } => refusal.hint(),
             Self::Folder { source, .. } | Self::Service { source, .. } => source.hint.clone(),
             Self::TakenBack { source } => {
-                let more = "restore --discard-old removes what was set aside";
+                let more = "`watchkeeper restore JOB --discard-old` removes what was set aside";
                 Some(source.hint().map_or_else(|| more.to_owned(), |hint| format!("{hint}; {more}")))
             }
             Self::Client { source } => source.hint(),
             Self::NotBack { hint, .. } => Some(hint.clone()),
-            Self::CutEarly { .. } => {
-                Some("drop what it had staged with restore --undo, then run restore again".into())
-            }
+            Self::CutEarly { .. } => Some(
+                "drop what it had staged with `watchkeeper restore JOB --undo`, then restore again".into(),
+            ),
             Self::Into { .. } => Some("give a folder that is empty or does not exist yet".into()),
             _ => None,
         }

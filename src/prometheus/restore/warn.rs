@@ -152,7 +152,7 @@ impl Refusal {
             }
             Self::NoSpace { .. } => {
                 "the old data stay beside the new until they are proven: make room on the data volume; \
-                 restore --discard-old removes what an earlier restore set aside"
+                 `watchkeeper restore JOB --discard-old` removes what an earlier restore set aside"
                     .into()
             }
             Self::CannotStop { target } => format!(

@@ -399,8 +399,9 @@ impl Prometheus {
 
     /// Every container that uses its data: its own and none else, once Watchkeeper has ended.
     pub(crate) fn containers_on_its_data(&self) -> Vec<String> {
-        let Place::Container { volume: Some(volume), .. } = &self.place else { return Vec::new() };
-        let filter = format!("volume={}", volume.name);
+        let Place::Container { volume, .. } = &self.place else { return Vec::new() };
+        let data = self.data_dir().display().to_string();
+        let filter = format!("volume={}", volume.as_ref().map_or(&data, |volume| &volume.name));
         docker(["ps", "-a", "--format", "{{.Names}}", "--filter", &filter])
             .lines()
             .map(str::to_owned)
