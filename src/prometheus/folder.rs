@@ -2,7 +2,7 @@
 //!
 //! The folder lies on this host, or in a container. It is found once, from what is said most surely to what is
 //! only usual, and is then reached in one of two ways: directly by a path here, or through Docker. What is
-//! done is the same code either way ([`folder_op`](super::folder_op)); in a container our own binary runs it.
+//! done is the same code either way ([`folder_op`]); in a container our own binary runs it.
 
 mod error;
 mod locate;
