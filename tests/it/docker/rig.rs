@@ -92,10 +92,12 @@ impl Rig {
         std::fs::File::create(path).unwrap().write_all(content).unwrap();
     }
 
-    /// Makes the volume a Prometheus data folder without data.
+    /// Makes the volume a Prometheus data folder without data, all of it the server's own.
     pub(super) fn furnish(&self) {
         self.put("wal/00000000", b"");
-        std::os::unix::fs::chown(self.volume_path(), Some(65_534), Some(65_534)).unwrap();
+        for own in ["wal/00000000", "wal", "."] {
+            std::os::unix::fs::chown(self.volume_path().join(own), Some(65_534), Some(65_534)).unwrap();
+        }
     }
 }
 
