@@ -255,3 +255,44 @@ pub enum Access {
     /// Directly, by its path on this host.
     Host,
 }
+
+/// What stored data are compressed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    /// gzip: every `tar -xzf` reads it.
+    #[default]
+    Gzip,
+    /// Zstandard: a few times faster, for a few percent more bytes.
+    Zstd,
+    /// Nothing: for a disk or a file system that compresses by itself.
+    None,
+}
+
+impl Codec {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Gzip, Self::Zstd, Self::None];
+
+    /// How the name of an archive ends: `.tar.gz`.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Gzip => ".tar.gz",
+            Self::Zstd => ".tar.zst",
+            Self::None => ".tar",
+        }
+    }
+
+    /// The codec of an archive of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| name.ends_with(codec.suffix()))
+    }
+}
+
+/// How stored data are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Compression {
+    /// With what.
+    pub codec: Codec,
+    /// How hard: 1 to 9 for gzip, 1 to 19 for Zstandard; without a meaning for [`Codec::None`].
+    pub level: u32,
+}
