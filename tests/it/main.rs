@@ -12,6 +12,7 @@ mod block;
 mod docker;
 mod end_to_end;
 mod harness;
+mod killed;
 mod layers;
 mod restore;
 mod restore_source;
