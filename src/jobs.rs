@@ -88,4 +88,7 @@ pub struct JobOutput {
     /// What nobody looked at, one line each: a reader should not take it for verified.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unverified: Vec<String>,
+    /// What can be done next, one line each: `` `watchkeeper restore JOB --undo` brings back what was live before ``.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<String>,
 }

@@ -121,6 +121,7 @@ fn next(report: &RunReport) -> Vec<String> {
     }
     match report.outcome {
         Some(Outcome::Done | Outcome::Warned) => {
+            next.extend(report.output.iter().flat_map(|output| output.next.iter().cloned()));
             if let Some(backup) = report.output.as_ref().and_then(|output| output.backup.as_ref()) {
                 let job = &report.job;
                 next.push(format!(
@@ -194,6 +195,7 @@ mod tests {
             bytes: Some(12_700_000),
             verified: vec!["every block was read and checked".into()],
             unverified: vec!["that a Prometheus starts on it".into()],
+            next: Vec::new(),
         });
         report.steps = vec![
             step_of("snapshot", 412, 0, None),
@@ -239,8 +241,8 @@ failed: prometheus-snapshot: Cannot reach http://localhost:9090: connection refu
   run      00000000010000000000000002 (prometheus-snapshot, scheduled for 2026-11-24 02:00:00 +01:00)
   began    2026-11-24 02:00:01 +01:00, took 30 s
   attempts
-    1. after 0.0 s: connection refused
-    2. after 0.0 s: connection refused
+    1. after 12 ms: connection refused
+    2. after 30 ms: connection refused
   next
     is Prometheus running?
     `watchkeeper show 00000000010000000000000002` shows its log

@@ -37,6 +37,7 @@ use crate::config::values::{JobName, Retries};
 use crate::history::{Attempt, Cause, History, HistoryError, NewRun, RunReport};
 use crate::jobs::{JobOutput, Outcome, RunContext};
 use crate::progress::{Progress, Sink};
+use crate::words;
 use attempt::{Ended, Terms, attempt};
 
 /// The longest wait between two attempts, however often the wait was doubled.
@@ -78,7 +79,7 @@ impl Failure {
 
     /// An error with its causes.
     pub fn of(error: &dyn std::error::Error, hint: Option<String>, transient: bool) -> Self {
-        Self { reason: crate::words::chain(error), hint, transient, data_not_back: false }
+        Self { reason: words::chain(error), hint, transient, data_not_back: false }
     }
 }
 
@@ -158,7 +159,7 @@ impl Runner {
                             return None;
                         }
                         // A backup that is not in the history is worth more than none.
-                        _ => report.warnings.push(crate::words::chain(&error)),
+                        _ => report.warnings.push(words::chain(&error)),
                     }
                 }
                 return Some(Arc::new(held));
@@ -168,7 +169,7 @@ impl Runner {
             }
             Err(error) => {
                 report.outcome = Some(Outcome::Failed);
-                report.reason = Some(crate::words::chain(&error));
+                report.reason = Some(words::chain(&error));
                 report.hint = match &error {
                     LockError::StateDir(error) => error.hint(),
                     _ => None,
@@ -176,7 +177,7 @@ impl Runner {
             }
         }
         if let Err(error) = self.note(new).await {
-            report.warnings.push(crate::words::chain(&error));
+            report.warnings.push(words::chain(&error));
         }
         None
     }
@@ -212,6 +213,8 @@ impl Runner {
                 Ended::Failed(failure) if failure.transient && number <= task.retries.max => {
                     let wait = backoff(task.retries.backoff, number);
                     tracing::warn!(attempt = number, ?wait, "{}; it is tried again", failure.reason);
+                    let again = words::duration(wait);
+                    context.progress.wait(&format!("{}; trying again in {again}", failure.reason));
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
                         () = self.stop.cancelled() => return fill(report, Outcome::Interrupted, failure),
@@ -239,7 +242,7 @@ impl Runner {
         if let Err(error) = blocking(move || history.finish(&copy)).await
             && begun
         {
-            report.warnings.push(crate::words::chain(&error));
+            report.warnings.push(words::chain(&error));
             if report.outcome == Some(Outcome::Done) {
                 report.outcome = Some(Outcome::Warned);
             }

@@ -20,7 +20,9 @@ pub(super) async fn run(
         target.ok_or_else(|| Failure::new(format!("There is no [prometheus.{}]", config.prometheus)))?;
     let client = shared.client(target).map_err(|error| of_target(&error))?;
     // Asked first: an unreachable server is told as such, and not as a folder that cannot be found.
-    client.flags().await.map_err(|error| of_snapshot(&SnapshotError::Client(error)))?;
+    if let Err(error) = client.flags().await {
+        return Err(of_target(&shared.unanswered(target, error).await));
+    }
     let hints = Hints { access: config.access, known: None, idle: config.idle_timeout };
     let folder = shared.folder(target, &client, hints).await.map_err(|error| of_target(&error))?;
     let store = shared.store.job(&job.name);
@@ -60,13 +62,15 @@ fn output(taken: &Taken, reread: Vec<String>) -> JobOutput {
         unverified: vec![
             "that a Prometheus serves it: each `restore` proves that for its own, and takes itself back if not".to_owned(),
         ],
+        next: Vec::new(),
     }
 }
 
 fn summary(contents: &SnapshotContents, bytes: u64) -> String {
     let damaged = contents.damaged().count();
     let damaged = if damaged == 0 { String::new() } else { format!(" ({damaged} damaged)") };
-    format!("{} blocks{damaged}, {} samples, {}", contents.blocks.len(), contents.samples, words::size(bytes))
+    let blocks = words::count(contents.blocks.len() as u64, "block");
+    format!("{blocks}{damaged}, {}, {}", words::count(contents.samples, "sample"), words::size(bytes))
 }
 
 fn of_target(error: &TargetError) -> Failure {

@@ -28,6 +28,14 @@ pub enum TargetError {
     /// Its data folder cannot be found.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// It does not answer because its container does not run.
+    #[error("Prometheus does not answer: its container {name} {state}")]
+    NotRunning {
+        /// The container.
+        name: String,
+        /// What it does instead.
+        state: ContainerState,
+    },
 }
 
 impl TargetError {
@@ -38,6 +46,8 @@ impl TargetError {
             Self::Client(error) => error.is_transient(),
             Self::Docker(error) => error.is_transient(),
             Self::Folder(error) => error.is_transient(),
+            // What ended may be on its way up again; nobody unpauses by himself.
+            Self::NotRunning { state, .. } => !matches!(state, ContainerState::Paused | ContainerState::Dead),
         }
     }
 
@@ -48,6 +58,12 @@ impl TargetError {
             Self::Client(error) => error.hint(),
             Self::Docker(error) => error.hint(),
             Self::Folder(error) => error.hint(),
+            Self::NotRunning { name, state: ContainerState::Paused } => {
+                Some(format!("let it go on with `docker unpause {name}`"))
+            }
+            Self::NotRunning { name, .. } => {
+                Some(format!("`docker logs {name}` tells why, `docker start {name}` starts it"))
+            }
         }
     }
 }
@@ -84,6 +100,30 @@ impl Shared {
         jobs.find(|config| config.prometheus == *target).map_or(Access::Auto, |config| config.access)
     }
 
+    /// Why it did not answer, where its container tells more than the connection did.
+    pub(crate) async fn unanswered(&self, target: &PrometheusTarget, error: ClientError) -> TargetError {
+        let connection = matches!(error, ClientError::Unreachable { .. } | ClientError::TimedOut { .. });
+        match self.container_state(target).await {
+            Some(Ok(state)) if connection && state != ContainerState::Running => {
+                TargetError::NotRunning { name: container_name(target), state }
+            }
+            Some(Err(error)) if connection => error.into(),
+            _ => error.into(),
+        }
+    }
+
+    /// What its container is doing, where it runs in one.
+    async fn container_state(
+        &self,
+        target: &PrometheusTarget,
+    ) -> Option<Result<ContainerState, DockerError>> {
+        let Place::Container { name, .. } = &target.place else { return None };
+        Some(match self.docker().await {
+            Ok(docker) => docker.container(name).await.map(|container| container.info().state),
+            Err(error) => Err(error),
+        })
+    }
+
     /// The data folder of a Prometheus. Its flags are asked for where it answers.
     pub(crate) async fn folder(
         &self,
@@ -91,8 +131,8 @@ impl Shared {
         client: &PrometheusClient,
         hints: Hints<'_>,
     ) -> Result<DataFolder, TargetError> {
-        let flags = client.flags().await.ok();
-        let runtime = client.runtime_info().await.ok();
+        let (flags, runtime) = tokio::join!(client.flags(), client.runtime_info());
+        let (flags, runtime) = (flags.ok(), runtime.ok());
         let docker = match target.place {
             Place::Container { .. } => Some(self.docker().await?),
             Place::Host { .. } => None,
@@ -131,7 +171,13 @@ impl App {
             Err(error) => return vec![problem(&error)],
         };
         let mut findings = preflight::server(&client).await;
-        findings.extend(self.check_container(target).await);
+        match self.check_container(target).await.transpose() {
+            Ok(found) => findings.extend(found),
+            Err(error) => {
+                findings.push(problem(&error));
+                return findings;
+            }
+        }
         let hints = Hints { access: self.shared.access(&target.name), ..Hints::default() };
         match self.shared.folder(target, &client, hints).await {
             Ok(folder) => findings.extend(preflight::folder(&folder, skip_head).await),
@@ -140,19 +186,16 @@ impl App {
         findings
     }
 
-    async fn check_container(&self, target: &PrometheusTarget) -> Option<Finding> {
-        let Place::Container { name, .. } = &target.place else { return None };
-        let state = match self.shared.docker().await {
-            Ok(docker) => docker.container(name).await.map(|container| container.info().state),
-            Err(error) => Err(error),
-        };
-        Some(match state {
-            Ok(ContainerState::Running) => Finding::ok(format!("its container {name} runs")),
-            Ok(state) => Finding::problem(
-                format!("its container {name} does not run: it is {state:?}"),
-                Some(format!("look at `docker logs {name}`")),
-            ),
-            Err(error) => Finding::problem(words::chain(&error), error.hint()),
+    /// Where it is an error, nothing in the container can be looked at.
+    async fn check_container(&self, target: &PrometheusTarget) -> Option<Result<Finding, TargetError>> {
+        let name = container_name(target);
+        Some(match self.shared.container_state(target).await? {
+            Ok(ContainerState::Running) => Ok(Finding::ok(format!("its container {name} runs"))),
+            Ok(state) => {
+                let hint = TargetError::NotRunning { name: name.clone(), state }.hint();
+                Ok(Finding::problem(format!("its container {name} {state}"), hint))
+            }
+            Err(error) => Err(error.into()),
         })
     }
 
@@ -175,6 +218,13 @@ impl App {
         });
         let first = jobs.next();
         first.is_some_and(|first| first && jobs.all(|skip| skip))
+    }
+}
+
+fn container_name(target: &PrometheusTarget) -> String {
+    match &target.place {
+        Place::Container { name, .. } => name.clone(),
+        Place::Host { .. } => String::new(),
     }
 }
 

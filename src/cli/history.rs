@@ -32,9 +32,13 @@ pub(super) fn list(session: &Session, args: &HistoryArgs) -> Result<ExitCode, Cl
         Some(history) => history.recent(&filter)?,
         None => Vec::new(),
     };
+    // A job that is gone may still have its runs.
+    if let (true, Some(name)) = (runs.is_empty(), &args.job) {
+        session.job(name)?;
+    }
     session.out.result(&json!({ "runs": runs }), || {
         if runs.is_empty() {
-            return "Nothing ran yet.\n".to_owned();
+            return if args.failed { "No run failed.\n" } else { "Nothing ran yet.\n" }.to_owned();
         }
         table(
             &["run", "job", "cause", "began", "took", "outcome", ""],

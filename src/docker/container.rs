@@ -39,6 +39,20 @@ pub enum ContainerState {
     Dead,
 }
 
+impl std::fmt::Display for ContainerState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Created => f.write_str("was never started"),
+            Self::Running => f.write_str("runs"),
+            Self::Paused => f.write_str("is paused"),
+            Self::Restarting => f.write_str("keeps ending and being started again"),
+            Self::Exited { code } => write!(f, "has ended, with exit code {code}"),
+            Self::Removing => f.write_str("is being removed"),
+            Self::Dead => f.write_str("is dead: the engine could not remove it"),
+        }
+    }
+}
+
 impl ContainerState {
     /// No process of it runs, and none will unless somebody starts it.
     pub const fn is_stopped(self) -> bool {

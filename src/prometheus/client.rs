@@ -16,7 +16,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-pub use error::ClientError;
+pub use error::{Broken, ClientError};
 pub use reply::{BuildInfo, Metrics, RuntimeInfo, Sample};
 
 use crate::config::values::{Endpoint, Secret};
@@ -217,7 +217,7 @@ impl PrometheusClient {
             Ok(Err(source)) => Err(ClientError::Unreachable {
                 action: request.action,
                 url: self.shown(),
-                source: reqwest::Error::without_url(source),
+                source: Broken::of(&source),
             }),
             Err(_) => {
                 Err(ClientError::TimedOut { action: request.action, url: self.shown(), limit: request.limit })

@@ -82,7 +82,11 @@ impl Snapshotter<'_> {
         if let Some(restore) = before.unfinished() {
             return Err(SnapshotError::RestoreUnfinished { note: restore.note.source.clone() });
         }
-        step.finish(format!("Prometheus {}, {} blocks", server.build.version, before.blocks.len()));
+        step.finish(format!(
+            "Prometheus {}, {}",
+            server.build.version,
+            words::count(before.blocks.len() as u64, "block")
+        ));
         let before = self.settle_earlier(context, &ledger, before).await?;
 
         let pending = self.store.begin(context.run, context.now)?;
@@ -346,8 +350,8 @@ impl Snapshotter<'_> {
 
 fn described(archived: &Archived) -> String {
     let damaged = archived.blocks.iter().filter(|block| !block.is_good()).count();
-    let all = archived.blocks.len();
-    if damaged == 0 { format!("{all} blocks, all good") } else { format!("{all} blocks, {damaged} damaged") }
+    let all = words::count(archived.blocks.len() as u64, "block");
+    if damaged == 0 { format!("{all}, all good") } else { format!("{all}, {damaged} damaged") }
 }
 
 fn warn_about_out_of_order(progress: &Progress, metrics: &Metrics, skip_head: bool) {

@@ -37,7 +37,7 @@ pub enum ClientError {
         /// The server's base URL.
         url: String,
         /// What went wrong.
-        source: reqwest::Error,
+        source: Broken,
     },
     /// No answer in time.
     #[error("Prometheus at {url} did not answer within {} s when asked to {action}", limit.as_secs())]
@@ -109,6 +109,26 @@ pub enum ClientError {
     },
 }
 
+/// How a connection broke: the innermost cause, which is the one that tells a person something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{cause}")]
+pub struct Broken {
+    cause: String,
+    /// There never was a connection.
+    before_sending: bool,
+}
+
+impl Broken {
+    pub(super) fn of(error: &reqwest::Error) -> Self {
+        let before_sending = error.is_connect();
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        Self { cause: cause.to_string(), before_sending }
+    }
+}
+
 impl ClientError {
     /// The same request may work a little later.
     pub fn is_transient(&self) -> bool {
@@ -135,7 +155,7 @@ impl ClientError {
                 "add user and password, or token, to this Prometheus in jobs.toml".into()
             }
             Self::Unauthorized { .. } => "check user and password, or token, in jobs.toml".into(),
-            Self::Unreachable { source, .. } if source.is_connect() => {
+            Self::Unreachable { source, .. } if source.before_sending => {
                 "is Prometheus running, and is its url in jobs.toml right?".into()
             }
             Self::NotPrometheus { .. } => {

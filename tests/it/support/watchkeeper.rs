@@ -52,7 +52,7 @@ impl Watchkeeper {
     pub(crate) fn for_prometheus(prometheus: &Prometheus) -> Self {
         Self::with_config(&format!(
             "{}\n[[job]]\nname = \"{JOB}\"\nkind = \"prometheus-snapshot\"\nprometheus = \"main\"\n\
-             keep = {{ last = 5 }}\n",
+             keep = {{ last = 5 }}\nretries = {{ max = 0 }}\n",
             prometheus.target()
         ))
     }
