@@ -41,6 +41,8 @@ pub struct Surroundings {
     pub docker_host: Option<String>,
     /// The last log lines of what runs.
     pub log: Arc<LogBook>,
+    /// The history may be in any state: what has to be done now must not fail for a record of the past.
+    pub despite_history: bool,
     /// Tells what runs to stop.
     pub stop: CancellationToken,
     /// How long it may take to tidy up then.
@@ -86,11 +88,18 @@ impl AppError {
 impl App {
     /// Opens everything that is on this host; no target is talked to yet.
     pub fn open(config: Arc<Config>, around: Surroundings) -> Result<Self, AppError> {
-        let history = History::open(&config.state_dir)?;
+        let (history, forgetful) = match History::open(&config.state_dir) {
+            Err(error) if around.despite_history && error.is_of_the_file() => {
+                let lost = format!("{}: this run will not be in it", crate::words::chain(&error));
+                (History::forgetful(&config.state_dir)?, Some(lost))
+            }
+            opened => (opened?, None),
+        };
         let store = Store::open(&config.backup_dir)?;
         settle_history(&config, &history, (around.clock)());
         let runner = Runner {
             history: Arc::new(history),
+            forgetful,
             locks: Locks::new(&config.state_dir),
             log: around.log,
             state_dir: config.state_dir.clone(),

@@ -87,6 +87,8 @@ impl Failure {
 pub struct Runner {
     /// Where runs are kept.
     pub history: Arc<History>,
+    /// Why the history is not the real one: a warning of every run.
+    pub forgetful: Option<String>,
     /// The locks of the `state_dir`.
     pub locks: Locks,
     /// The last log lines of what runs.
@@ -119,6 +121,7 @@ impl Runner {
         let span = tracing::info_span!("run", job = %task.job, run = %run);
         self.log.open(run);
         let mut report = RunReport::begun(&new);
+        report.warnings.extend(self.forgetful.clone());
         // Held until the record is closed: a running row whose lock is free is taken for a cut one.
         let held = self.guard(task, &new, &mut report).await;
         if let Some(held) = &held {

@@ -20,10 +20,12 @@ pub(super) async fn run(
         target.ok_or_else(|| Failure::new(format!("There is no [prometheus.{}]", config.prometheus)))?;
     let client = shared.client(target).map_err(|error| of_target(&error))?;
     // Asked first: an unreachable server is told as such, and not as a folder that cannot be found.
-    if let Err(error) = client.flags().await {
-        return Err(of_target(&shared.unanswered(target, error).await));
+    match context.cancel.run_until_cancelled(client.flags()).await {
+        Some(Ok(_)) => {}
+        Some(Err(error)) => return Err(of_target(&shared.unanswered(target, error).await)),
+        None => return Err(of_snapshot(&SnapshotError::Cancelled)),
     }
-    let hints = Hints { access: config.access, known: None, idle: config.idle_timeout };
+    let hints = Hints { access: config.access, idle: config.idle_timeout, ..Hints::default() };
     let folder = shared.folder(target, &client, hints).await.map_err(|error| of_target(&error))?;
     let store = shared.store.job(&job.name);
     let options =

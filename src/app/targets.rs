@@ -8,7 +8,7 @@ use crate::config::values::{Access, Auth, Place, PrometheusTarget, SecretRef, Ta
 use crate::docker::{ContainerState, DockerError};
 use crate::prometheus::client::{ClientError, Credentials, PrometheusClient};
 use crate::prometheus::folder::{Clues, DataFolder, FolderError};
-use crate::prometheus::preflight::{self, Finding};
+use crate::prometheus::preflight::{self, Finding, Severity};
 use crate::words;
 
 use super::{App, Environment, Shared};
@@ -77,11 +77,13 @@ pub(crate) struct Hints<'a> {
     pub(crate) known: Option<&'a str>,
     /// How long nothing may move before something is given up.
     pub(crate) idle: Duration,
+    /// The server was just asked, and did not answer: it is not asked again.
+    pub(crate) silent: bool,
 }
 
 impl Default for Hints<'_> {
     fn default() -> Self {
-        Self { access: Access::Auto, known: None, idle: Duration::from_mins(5) }
+        Self { access: Access::Auto, known: None, idle: Duration::from_mins(5), silent: false }
     }
 }
 
@@ -131,14 +133,18 @@ impl Shared {
         client: &PrometheusClient,
         hints: Hints<'_>,
     ) -> Result<DataFolder, TargetError> {
-        let (flags, runtime) = tokio::join!(client.flags(), client.runtime_info());
-        let (flags, runtime) = (flags.ok(), runtime.ok());
+        let (flags, runtime) = if hints.silent {
+            (None, None)
+        } else {
+            let (flags, runtime) = tokio::join!(client.flags(), client.runtime_info());
+            (flags.ok(), runtime.ok())
+        };
         let docker = match target.place {
             Place::Container { .. } => Some(self.docker().await?),
             Place::Host { .. } => None,
         };
         let cwd = runtime.as_ref().map(|runtime| runtime.cwd.as_str());
-        let Hints { access, known, idle } = hints;
+        let Hints { access, known, idle, .. } = hints;
         let clues = Clues { flags: flags.as_ref(), cwd, known, access, idle };
         Ok(DataFolder::locate(target, &clues, docker).await?)
     }
@@ -171,6 +177,7 @@ impl App {
             Err(error) => return vec![problem(&error)],
         };
         let mut findings = preflight::server(&client).await;
+        let silent = findings.first().is_some_and(|finding| finding.severity == Severity::Problem);
         match self.check_container(target).await.transpose() {
             Ok(found) => findings.extend(found),
             Err(error) => {
@@ -178,7 +185,7 @@ impl App {
                 return findings;
             }
         }
-        let hints = Hints { access: self.shared.access(&target.name), ..Hints::default() };
+        let hints = Hints { access: self.shared.access(&target.name), silent, ..Hints::default() };
         match self.shared.folder(target, &client, hints).await {
             Ok(folder) => findings.extend(preflight::folder(&folder, skip_head).await),
             Err(error) => findings.push(problem(&error)),

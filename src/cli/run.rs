@@ -39,6 +39,7 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
         let served = serve(&app, &shutdown).await;
         notify("STOPPING=1");
         app.close().await;
+        tracing::info!("the daemon has stopped");
         served
     })
 }
@@ -96,6 +97,7 @@ async fn run_slots(app: &Arc<App>, mut slots: mpsc::Receiver<Due>, shutdown: &Sh
         });
         while running.try_join_next().is_some() {}
     }
+    while running.try_join_next().is_some() {}
     if !running.is_empty() {
         tracing::info!(running = running.len(), "waiting for running jobs to end");
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::bar;
 use super::exit_code::ExitCode;
 use super::output::CliError;
-use super::session::{Session, block_on};
+use super::session::{GRACE, Session, block_on};
 use crate::app::App;
 use crate::config::JobConfig;
 use crate::history::{Cause, RunReport};
@@ -34,7 +34,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     session.start_log(true);
     block_on(async {
         let shutdown = signals()?;
-        let app = session.app(shutdown.cancel.clone())?;
+        let app = session.app_now(shutdown.cancel.clone(), GRACE)?;
         let code = if args.dry_run {
             dry_run(session, &app, &jobs).await
         } else {

@@ -82,6 +82,11 @@ impl HistoryError {
             if matches!(source.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked)))
     }
 
+    /// The file is of no use to this program, and everything else may be in order.
+    pub const fn is_of_the_file(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Newer { .. })
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -77,7 +77,8 @@ impl Snapshotter<'_> {
     pub async fn take(&self, context: &RunContext) -> Result<Taken, SnapshotError> {
         let ledger = Ledger::of(&context.state_dir, &self.target.name);
         let step = context.progress.step("look at the server", None);
-        let server = self.look(&context.progress).await?;
+        let looked = context.cancel.run_until_cancelled(self.look(&context.progress)).await;
+        let server = looked.unwrap_or(Err(SnapshotError::Cancelled))?;
         let before = self.inspect(context).await?;
         if let Some(restore) = before.unfinished() {
             return Err(SnapshotError::RestoreUnfinished { note: restore.note.source.clone() });

@@ -9,6 +9,8 @@
 )]
 
 mod block;
+mod command_line;
+mod daemon;
 mod docker;
 mod end_to_end;
 mod harness;
@@ -17,3 +19,4 @@ mod layers;
 mod restore;
 mod restore_source;
 mod support;
+mod ways;

@@ -165,6 +165,9 @@ impl ClientError {
                 "its url in jobs.toml must be the base of Prometheus's API, with the path prefix where it has one"
                     .into()
             }
+            Self::Status { status: 502 | 504, .. } => {
+                "a proxy answers, and the Prometheus behind it does not: does that run?".into()
+            }
             Self::Told { error, .. } if error.contains("no space left on device") => {
                 "free at least 512 MiB on Prometheus's data volume: a snapshot of the head needs them, however \
                  small the head is; skip_head = true does without, and leaves the last hours out"

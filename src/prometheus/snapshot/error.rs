@@ -120,7 +120,7 @@ impl SnapshotError {
             Self::RestoreUnfinished { .. } => Some(
                 "finish it with `watchkeeper restore JOB --resume`, or take it back with `--undo`".into(),
             ),
-            Self::Empty => Some("wait until it has scraped something".into()),
+            Self::Empty => Some("wait until it has scraped something; with skip_head, until its first block is cut some three hours after its start".into()),
             _ => None,
         }
     }

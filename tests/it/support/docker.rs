@@ -173,6 +173,15 @@ impl Volume {
         Self { name }
     }
 
+    /// In memory, with 100 MB in all, for the user that runs Prometheus in the image; empty whenever nobody uses it.
+    pub(crate) fn small() -> Self {
+        let (name, label) = (unique("volume"), label());
+        let options = ["type=tmpfs", "device=tmpfs", "o=size=100m,uid=65534,gid=65534"];
+        let options = options.iter().flat_map(|option| ["--opt", option]);
+        docker(["volume", "create", "--label", &label].into_iter().chain(options).chain([name.as_str()]));
+        Self { name }
+    }
+
     /// Where the engine keeps it on this host; only root can read there.
     pub(crate) fn mountpoint(&self) -> std::path::PathBuf {
         docker(["volume", "inspect", "-f", "{{.Mountpoint}}", &self.name]).into()

@@ -27,13 +27,14 @@ pub(crate) struct Builder {
     blocks: bool,
     shell: Shell,
     bind: bool,
+    small: bool,
     flags: Vec<&'static str>,
 }
 
 impl Default for Builder {
     fn default() -> Self {
         let flags = vec![ADMIN_API, KEEP_BLOCKS, "--storage.tsdb.retention.time=10y"];
-        Self { blocks: true, shell: Shell::Busybox, bind: false, flags }
+        Self { blocks: true, shell: Shell::Busybox, bind: false, small: false, flags }
     }
 }
 
@@ -56,6 +57,11 @@ impl Builder {
     /// With its data in a folder of this host instead of a volume.
     pub(crate) fn bind_mounted(self) -> Self {
         Self { bind: true, ..self }
+    }
+
+    /// In a container, with a data volume that has no room for a head's segment; without blocks, too.
+    pub(crate) fn on_a_small_disk(self) -> Self {
+        Self { small: true, blocks: false, ..self }
     }
 
     /// With Prometheus merging its blocks, which it may do seconds after its start. Otherwise it keeps them as
@@ -130,7 +136,8 @@ impl Prometheus {
     /// A container; `None` where there is no engine.
     pub(crate) fn container(builder: Builder) -> Option<Self> {
         (Self::programs_are_here() && docker::available()).then(|| {
-            let volume = (!builder.bind).then(Volume::create);
+            let make = if builder.small { Volume::small } else { Volume::create };
+            let volume = (!builder.bind).then(make);
             let (container, image) = (Container::named("prometheus"), Image::get(builder.shell));
             let this = Self::new(Place::Container { container, volume, image }, builder);
             this.write_config(9090, "host.docker.internal");
@@ -414,6 +421,11 @@ impl Prometheus {
             Place::Host => None,
             Place::Container { container, .. } => Some(&container.name),
         }
+    }
+
+    /// The program that starts and stops a host process: `control start`, `stop`, `status`.
+    pub(crate) fn control_program(&self) -> PathBuf {
+        self.path("control")
     }
 
     pub(crate) fn url(&self) -> String {
