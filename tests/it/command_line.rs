@@ -142,6 +142,24 @@ fn a_damaged_history_hinders_neither_a_backup_nor_a_restore() {
 }
 
 #[test]
+fn a_block_that_is_damaged_at_its_source_is_named_kept_apart_and_never_restored_unasked() {
+    let Some(prometheus) = Prometheus::host(Builder::default()) else { return };
+    let watchkeeper = Watchkeeper::for_prometheus(&prometheus);
+    let good = watchkeeper.back_up();
+    let flip = "for block in 01*; do printf x | dd of=$block/chunks/000001 bs=1 seek=40 conv=notrunc 2>/dev/null; \
+                echo $block; break; done";
+    let block = prometheus.in_data(flip);
+    let output = watchkeeper.run(&["run-now", JOB]).expect(3);
+    let named = output.stdout.contains(&block) && output.stdout.contains("chunks/000001");
+    assert!(named, "{block}: {}", output.stdout);
+    assert!(watchkeeper.run(&["backups"]).expect(0).stdout.contains("damaged at the source"));
+    let deep = watchkeeper.run(&["verify", "--deep"]).expect(1);
+    assert!(deep.stdout.contains(&block) && deep.stdout.contains("1 of 2 good"), "{deep:?}");
+    let plan = watchkeeper.run(&["restore", JOB, "--dry-run"]).expect(0);
+    assert!(plan.stdout.contains(&good), "{plan:?}");
+}
+
+#[test]
 fn a_full_disk_is_named_before_and_at_the_backup_and_no_partial_snapshot_stays() {
     let Some(prometheus) = Prometheus::container(Builder::default().on_a_small_disk()) else { return };
     let watchkeeper = Watchkeeper::for_prometheus(&prometheus);
