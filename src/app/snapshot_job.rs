@@ -28,14 +28,23 @@ pub(super) async fn run(
         Options { skip_head: config.skip_head, level: config.level, idle_limit: config.idle_timeout };
     let image = image(shared, &folder).await;
     let snapshotter = Snapshotter { target, client: &client, folder: &folder, store: &store, image, options };
-    let taken = snapshotter.take(&context).await.map_err(|error| of_snapshot(&error))?;
-
     let policy = policy(job, &shared.config.timezone);
-    let cared = tokio::task::spawn_blocking(move || {
-        upkeep::after_backup(&store, &policy, context.now, &context.progress, &context.cancel)
-    });
-    let reread = cared.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    let reread = {
+        let (store, policy, context) = (store.clone(), policy.clone(), context.clone());
+        let work = move || {
+            upkeep::before_backup(&store, &policy, context.now, &context.progress, &context.cancel)
+        };
+        blocking(work).await
+    };
+    let taken = snapshotter.take(&context).await.map_err(|error| of_snapshot(&error))?;
+    let kept = store.clone();
+    blocking(move || upkeep::after_backup(&kept, &policy, context.now, &context.progress)).await;
     Ok(output(&taken, reread))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// The image that the server's container was made from, as the container names it.

@@ -212,7 +212,7 @@ pub(super) fn prune(session: &Session, args: &PruneArgs) -> Result<ExitCode, Cli
         if args.dry_run {
             plans.push((job.name.to_string(), Plan::of(&job_store.list()?, &policy), None));
         } else if job_store.folder().is_dir() {
-            let (plan, removed) = upkeep::prune(&job_store, &policy)?;
+            let (plan, removed) = upkeep::prune(&job_store, &policy, session.now)?;
             plans.push((job.name.to_string(), plan, Some(removed)));
         }
     }

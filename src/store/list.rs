@@ -1,15 +1,17 @@
 //! What backups there are. Nothing that looks like one is dropped silently: what cannot be used is listed as
 //! broken, with the problem.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::error::{At as _, StoreError};
-use super::{BackupId, BackupState, JobStore, Manifest, StoredFile};
+use super::shared::{self, Checks};
+use super::{BackupId, BackupState, JobStore, Manifest, StoredFile, Verified};
 
 /// All backups of a job.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -31,6 +33,30 @@ pub struct Backup {
     pub state: BackupState,
     /// The folder that it lies in.
     pub folder: PathBuf,
+    /// When the files were read back that it shares with others.
+    pub(super) shared: Arc<Checks>,
+}
+
+/// The files that were looked at, with their sizes: many backups name the same ones.
+#[derive(Default)]
+struct Sizes(HashMap<PathBuf, Option<Size>>);
+
+/// What backups of one job have in common.
+struct Seen {
+    shared: Arc<Checks>,
+    sizes: Sizes,
+}
+
+impl Seen {
+    fn new(job: &JobStore) -> Self {
+        Self { shared: Arc::new(job.shared_checks()), sizes: Sizes::default() }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Size {
+    File(u64),
+    NoFile,
 }
 
 /// Something that should be a backup.
@@ -46,8 +72,9 @@ impl Backup {
     /// A backup outside of a store: a manifest with its files beside it. It has no state.
     pub fn outside(manifest: &Path) -> Result<Self, StoreError> {
         let folder = super::owner::parent(manifest).to_owned();
-        let backup = Self { manifest: Manifest::read(manifest)?, state: BackupState::default(), folder };
-        match backup.missing()? {
+        let (manifest_read, state) = (Manifest::read(manifest)?, BackupState::default());
+        let backup = Self { manifest: manifest_read, state, folder, shared: Arc::default() };
+        match backup.missing(&mut Sizes::default())? {
             None => Ok(backup),
             Some(problem) => Err(StoreError::Broken { path: manifest.to_owned(), problem }),
         }
@@ -75,37 +102,51 @@ impl Backup {
 
     /// The files that were bad when they were last read, and how.
     pub fn problems(&self) -> impl Iterator<Item = (&StoredFile, &str)> {
-        self.manifest
-            .files
-            .iter()
-            .filter_map(|file| Some((file, self.state.verified.get(&file.name)?.problem.as_deref()?)))
+        let files = self.manifest.files.iter();
+        files.filter_map(|file| Some((file, self.check_of(file)?.problem.as_deref()?)))
+    }
+
+    /// When one of its files was last read back, and what came of it.
+    pub fn check_of(&self, file: &StoredFile) -> Option<&Verified> {
+        let checks = if shared::is_shared(&file.name) { &*self.shared } else { &self.state.verified };
+        checks.get(&file.name)
     }
 
     /// When all of it was last read back: that of the file for which this is longest ago. `None` if one never was.
     pub fn verified(&self) -> Option<Timestamp> {
-        let when = |file: &StoredFile| self.state.verified.get(&file.name).map(|verified| verified.when);
+        let when = |file: &StoredFile| self.check_of(file).map(|verified| verified.when);
         self.manifest.files.iter().map(when).min().flatten()
     }
 
     /// The first file that is not there as the manifest says.
-    fn missing(&self) -> Result<Option<String>, StoreError> {
+    fn missing(&self, sizes: &mut Sizes) -> Result<Option<String>, StoreError> {
         for file in &self.manifest.files {
-            let path = self.path_of(file);
-            let size = match fs::symlink_metadata(&path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    return Ok(Some(format!("its file {} is missing", file.name)));
+            let problem = match sizes.of(self.path_of(file))? {
+                None => "is missing".to_owned(),
+                Some(Size::NoFile) => "is no regular file".to_owned(),
+                Some(Size::File(is)) if is != file.size => {
+                    format!("has {is} bytes instead of {}", file.size)
                 }
-                found => found.at("look at", &path)?,
+                Some(Size::File(_)) => continue,
             };
-            if !size.is_file() {
-                return Ok(Some(format!("its file {} is no regular file", file.name)));
-            }
-            if size.len() != file.size {
-                let (is, should) = (size.len(), file.size);
-                return Ok(Some(format!("its file {} has {is} bytes instead of {should}", file.name)));
-            }
+            return Ok(Some(format!("its file {} {problem}", file.name)));
         }
         Ok(None)
+    }
+}
+
+impl Sizes {
+    fn of(&mut self, path: PathBuf) -> Result<Option<Size>, StoreError> {
+        if let Some(size) = self.0.get(&path) {
+            return Ok(*size);
+        }
+        let size = match fs::symlink_metadata(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            found => Some(found.at("look at", &path)?),
+        };
+        let size = size.map(|meta| if meta.is_file() { Size::File(meta.len()) } else { Size::NoFile });
+        self.0.insert(path, size);
+        Ok(size)
     }
 }
 
@@ -122,9 +163,10 @@ impl JobStore {
     pub fn list(&self) -> Result<Listing, StoreError> {
         let names = self.names()?;
         let mut listing = Listing::default();
+        let mut seen = Seen::new(self);
         for name in &names {
             if let Some(id) = manifest_id(name) {
-                self.list_one(&id, &mut listing)?;
+                self.list_one(&id, &mut seen, &mut listing)?;
             }
         }
         self.list_orphans(&names, &mut listing);
@@ -137,7 +179,7 @@ impl JobStore {
         let mut listing = Listing::default();
         let path = self.manifest_path(id);
         if path.exists() {
-            self.list_one(id, &mut listing)?;
+            self.list_one(id, &mut Seen::new(self), &mut listing)?;
         }
         match (listing.backups.pop(), listing.broken.pop()) {
             (Some(backup), _) => Ok(backup),
@@ -146,14 +188,15 @@ impl JobStore {
         }
     }
 
-    fn list_one(&self, id: &BackupId, listing: &mut Listing) -> Result<(), StoreError> {
+    fn list_one(&self, id: &BackupId, seen: &mut Seen, listing: &mut Listing) -> Result<(), StoreError> {
         let path = self.manifest_path(id);
         let broken = match Manifest::read(&path) {
             Ok(manifest) if manifest.id != *id => format!("it is the manifest of {}", manifest.id),
             Ok(manifest) => {
                 let (state, warning) = self.read_state(id);
-                let backup = Backup { manifest, state, folder: self.folder.clone() };
-                match backup.missing()? {
+                let (folder, shared) = (self.folder.clone(), Arc::clone(&seen.shared));
+                let backup = Backup { manifest, state, folder, shared };
+                match backup.missing(&mut seen.sizes)? {
                     None => {
                         listing.backups.push(backup);
                         listing.warnings.extend(warning);
@@ -287,7 +330,7 @@ mod tests {
             how: crate::store::How::Hash,
             problem: Some("x".into()),
         };
-        job.note_verified(made[2].id(), &made[2].manifest.files[0].name, bad).unwrap();
+        job.note_verified(made[2].id(), [(made[2].manifest.files[0].name.clone(), bad)].into()).unwrap();
         let listing = job.list().unwrap();
         assert_eq!(listing.newest_good().unwrap().id(), made[1].id());
         let at = |seconds| listing.at_or_before(testing::at(seconds)).map(Backup::id);

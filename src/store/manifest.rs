@@ -115,8 +115,10 @@ fn format_of(bytes: &[u8]) -> Option<u64> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
-    /// One tar.gz that plain `tar -xzf` opens.
+    /// One archive, which plain `tar -xzf` opens where it is gzip.
     Archive,
+    /// An archive of what may change, and one for each block, which other backups share.
+    Blocks,
 }
 
 /// Where the data of a backup came from. Never holds a secret.

@@ -10,7 +10,7 @@ use ulid::Ulid;
 
 use super::archive::ArchiveWriter;
 use super::error::{At as _, StoreError};
-use super::lock::Held;
+use super::lock::{Held, SharedLock};
 use super::{JobStore, StoredFile, owner};
 
 /// How names of folders begin in which backups are made.
@@ -20,7 +20,7 @@ const ARCHIVE: &str = "archive.tar.gz";
 /// Held while the run lives.
 pub(super) const LOCK: &str = ".lock";
 /// How long a prune is waited for.
-const BRIEF: Duration = Duration::from_mins(1);
+pub(super) const BRIEF: Duration = Duration::from_mins(1);
 
 /// A backup that is being made, in a folder of its own. Dropping it removes that folder.
 pub struct Pending {
@@ -29,6 +29,8 @@ pub struct Pending {
     pub(super) now: Timestamp,
     dir: PathBuf,
     finished: super::archive::Finished,
+    /// Held while it names files of earlier backups.
+    pub(super) relies: Option<SharedLock>,
     lock: Option<Held>,
 }
 
@@ -39,7 +41,7 @@ impl JobStore {
         // Held until our own lock is, so that a sweep never sees a folder of ours that seems to be dead.
         let _guards = match self.lock_exclusive(Duration::ZERO) {
             Ok(exclusive) => {
-                self.sweep(&exclusive)?;
+                self.sweep(&exclusive, now)?;
                 (Some(exclusive), None)
             }
             Err(StoreError::Busy { .. }) => (None, Some(self.lock_shared(BRIEF)?)),
@@ -54,7 +56,7 @@ impl JobStore {
         let lock = File::create_new(&path).at("create", &path)?;
         owner::settle_file(&lock, &path, owner::FILE_MODE).at("create", &path)?;
         let lock = Some(Held::fresh(lock).at("lock", &path)?);
-        Ok(Pending { job: self.clone(), run, now, dir, finished: Arc::default(), lock })
+        Ok(Pending { job: self.clone(), run, now, dir, finished: Arc::default(), relies: None, lock })
     }
 }
 

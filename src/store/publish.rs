@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use super::list::any_id;
 use super::manifest::FORMAT;
 use super::pending::Pending;
 use super::{Backup, BackupId, BackupState, How, JobStore, Layout, Manifest, Source, StoredFile, Verified};
-use super::{atomic, owner};
+use super::{atomic, owner, shared};
 use crate::progress::StepGuard;
 
 /// The intent, in the folder of the run.
@@ -44,6 +45,10 @@ pub struct Draft {
     pub damaged: bool,
     /// What is inside.
     pub contents: serde_json::Value,
+    /// How it is laid out.
+    pub layout: Layout,
+    /// The files of this and other backups that it consists of beside its own.
+    pub shared: Vec<StoredFile>,
 }
 
 /// Which names a publication is about to create.
@@ -70,13 +75,16 @@ impl Pending {
         let archive = self.finished()?;
         self.read_back(&archive, step, cancel)?;
         let _unpruned = self.job.lock_shared(PATIENCE)?;
+        self.note_new_shared(&draft.shared)?;
         let _names = self.job.lock_names()?;
         let manifest = self.manifest(draft, archive)?;
+        self.must_be_whole(&manifest)?;
         for step in STEPS {
             step(&self, &manifest)?;
         }
         let state = self.state(&manifest);
-        Ok(Backup { manifest, state, folder: self.job.folder.clone() })
+        let shared = Arc::new(self.job.shared_checks());
+        Ok(Backup { manifest, state, folder: self.job.folder.clone(), shared })
     }
 
     /// Reads every byte, unpacks every byte, and compares the hash with that of what was written.
@@ -104,7 +112,9 @@ impl Pending {
         // Every name that holds an ID counts, also of what is broken: nothing is ever written over.
         let newest = self.job.names()?.iter().filter_map(|name| any_id(name)).max();
         let id = BackupId::after(newest.as_ref(), self.now);
-        let name = format!("{}_{id}.tar.gz", archive_prefix(&draft.kind));
+        let name = format!("{}_{id}.tar.gz", archive_prefix(&draft.kind, draft.layout));
+        let mut files = vec![StoredFile { name, ..archive }];
+        files.extend(draft.shared);
         Ok(Manifest {
             format: FORMAT,
             id,
@@ -113,13 +123,34 @@ impl Pending {
             run: self.run,
             created: draft.created,
             tool: draft.tool,
-            layout: Layout::Archive,
+            layout: draft.layout,
             source: draft.source,
-            files: vec![StoredFile { name, ..archive }],
+            files,
             content_bytes: draft.content_bytes,
             damaged: draft.damaged,
             contents: draft.contents,
         })
+    }
+
+    /// What it shares with others is there: nobody may have removed any of it since it was looked up.
+    fn must_be_whole(&self, manifest: &Manifest) -> Result<(), StoreError> {
+        for file in manifest.files.iter().filter(|file| shared::is_shared(&file.name)) {
+            let path = self.job.folder.join(&file.name);
+            let size = fs::symlink_metadata(&path).at("look at", &path)?.len();
+            if size != file.size {
+                let problem = format!("it has {size} bytes instead of {}", file.size);
+                return Err(StoreError::Broken { path, problem });
+            }
+        }
+        Ok(())
+    }
+
+    /// The shared files of which nobody has noted yet that they were read: this run has, when it stored them.
+    fn note_new_shared(&self, files: &[StoredFile]) -> Result<(), StoreError> {
+        let known = self.job.shared_checks();
+        let verified = Verified { when: self.now, how: How::Published, problem: None };
+        let new = files.iter().map(|file| &file.name).filter(|name| !known.contains_key(*name));
+        self.job.note_shared(&new.map(|name| (name.clone(), verified.clone())).collect())
     }
 
     fn note_intent(&self, manifest: &Manifest) -> Result<(), StoreError> {
@@ -147,7 +178,8 @@ impl Pending {
 
     fn state(&self, manifest: &Manifest) -> BackupState {
         let verified = Verified { when: self.now, how: How::Published, problem: None };
-        let verified = manifest.files.iter().map(|f| (f.name.clone(), verified.clone())).collect();
+        let own = manifest.files.iter().filter(|file| !shared::is_shared(&file.name));
+        let verified = own.map(|f| (f.name.clone(), verified.clone())).collect();
         BackupState { verified, ..BackupState::default() }
     }
 }
@@ -173,9 +205,11 @@ impl JobStore {
     }
 }
 
-/// `prometheus-snapshot` is in `snapshot_….tar.gz`; other kinds are in files of their first word.
-fn archive_prefix(kind: &str) -> &str {
+/// `prometheus-snapshot` is in `snapshot_….tar.gz`; other kinds are in files of their first word. What is only a part
+/// of the backup must not be taken for all of it: `meta_….tar.gz`.
+fn archive_prefix(kind: &str, layout: Layout) -> &str {
     match kind.split('-').next().unwrap_or_default() {
+        _ if layout == Layout::Blocks => "meta",
         "prometheus" => "snapshot",
         first if !first.is_empty() && first.bytes().all(|b| b.is_ascii_lowercase()) => first,
         _ => "backup",
@@ -294,7 +328,8 @@ mod tests {
 
     #[test]
     fn archives_are_named_after_their_kind() {
-        let names = ["prometheus-snapshot", "grafana-export", "sqlite-backup", "../x"].map(archive_prefix);
+        let names = ["prometheus-snapshot", "grafana-export", "sqlite-backup", "../x"]
+            .map(|kind| archive_prefix(kind, Layout::Archive));
         assert_eq!(names, ["snapshot", "grafana", "sqlite", "backup"]);
     }
 

@@ -9,7 +9,7 @@ use std::fs;
 
 use super::error::{At as _, StoreError};
 use super::list::{archive_id, manifest_id};
-use super::{BackupId, ExclusiveLock, JobStore, Manifest, atomic};
+use super::{BackupId, ExclusiveLock, JobStore, Manifest, atomic, shared};
 
 /// What a removal took away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,10 +23,10 @@ pub struct Removed {
 }
 
 /// What the manifests that are there claim.
-struct Claims {
-    files: BTreeSet<String>,
+pub(super) struct Claims {
+    pub(super) files: BTreeSet<String>,
     /// Some manifest cannot be read: what it claims is not known.
-    unknown: bool,
+    pub(super) unknown: bool,
 }
 
 impl JobStore {
@@ -39,7 +39,11 @@ impl JobStore {
         let mut removed = Removed::default();
         for id in ids {
             self.bury(id)?;
-            let (files, bytes) = self.complete_removal(id)?;
+        }
+        // Looked up once: with what many backups share, this is the long part.
+        let claims = self.claims()?;
+        for id in ids {
+            let (files, bytes) = self.complete_removal(id, &claims)?;
             removed.backups.push(id.clone());
             removed.files += files;
             removed.bytes += bytes;
@@ -68,21 +72,31 @@ impl JobStore {
     }
 
     /// Removes what is left of a backup whose manifest is gone. Can be done again after a crash at any point.
-    pub(super) fn complete_removal(&self, id: &BackupId) -> Result<(usize, u64), StoreError> {
+    pub(super) fn complete_removal(
+        &self,
+        id: &BackupId,
+        claims: &Claims,
+    ) -> Result<(usize, u64), StoreError> {
         let tombstone = self.tombstone_path(id);
         let mut files = self.archives_of(id)?;
         if let Ok(manifest) = Manifest::read(&tombstone) {
             files.extend(manifest.files.into_iter().map(|file| file.name));
         }
-        let claims = self.claims()?;
         let (mut count, mut bytes) = (0, 0);
-        for file in files.iter().filter(|file| !self.is_claimed(file, &claims)) {
-            let path = self.folder.join(file);
-            let size = fs::symlink_metadata(&path).map_or(0, |meta| meta.len());
-            if atomic::remove_if_there(&path).at("remove", &path)? {
+        let mut gone = Vec::new();
+        for file in files.iter().filter(|file| !self.is_claimed(file, claims)) {
+            if shared::is_shared(file) {
+                gone.push(file);
+            }
+            if let Some(size) = self.remove_shared(file)? {
                 count += 1;
                 bytes += size;
             }
+        }
+        if !gone.is_empty() {
+            let folder = self.folder.join(shared::FOLDER);
+            atomic::sync_folder(&folder).at("sync", &folder)?;
+            self.change_shared_state(|checks| checks.retain(|name, _| !gone.contains(&name)))?;
         }
         let _names = self.lock_names()?;
         if !self.manifest_path(id).exists() {
@@ -100,7 +114,7 @@ impl JobStore {
         Ok(self.names()?.into_iter().filter(|name| archive_id(name).as_ref() == Some(id)).collect())
     }
 
-    fn claims(&self) -> Result<Claims, StoreError> {
+    pub(super) fn claims(&self) -> Result<Claims, StoreError> {
         let mut claims = Claims { files: BTreeSet::new(), unknown: false };
         for id in self.names()?.iter().filter_map(|name| manifest_id(name)) {
             match Manifest::read(&self.manifest_path(&id)) {
@@ -169,7 +183,7 @@ mod tests {
             }
             let listing = job.list().unwrap();
             assert_eq!((listing.backups, listing.broken), (vec![stays], vec![]), "cut {cut}");
-            job.sweep(&lock(&job)).unwrap();
+            job.sweep(&lock(&job), testing::now()).unwrap();
             assert_eq!(job.names().unwrap().len(), 4, "cut {cut}");
         }
     }

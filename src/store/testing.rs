@@ -37,6 +37,8 @@ pub(super) fn draft(seconds: i64) -> Draft {
         content_bytes: 3,
         damaged: false,
         contents: serde_json::json!({ "what": ["a", { "deep": 1 }] }),
+        layout: Layout::Archive,
+        shared: Vec::new(),
     }
 }
 
