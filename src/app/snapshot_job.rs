@@ -24,8 +24,11 @@ pub(super) async fn run(
     let hints = Hints { access: config.access, known: None, idle: config.idle_timeout };
     let folder = shared.folder(target, &client, hints).await.map_err(|error| of_target(&error))?;
     let store = shared.store.job(&job.name);
-    let options =
-        Options { skip_head: config.skip_head, level: config.level, idle_limit: config.idle_timeout };
+    let options = Options {
+        skip_head: config.skip_head,
+        compression: config.compression,
+        idle_limit: config.idle_timeout,
+    };
     let image = image(shared, &folder).await;
     let snapshotter = Snapshotter { target, client: &client, folder: &folder, store: &store, image, options };
     let taken = snapshotter.take(&context).await.map_err(|error| of_snapshot(&error))?;

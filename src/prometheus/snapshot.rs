@@ -21,7 +21,7 @@ use super::client::{BuildInfo, ClientError, Metrics, PrometheusClient, RuntimeIn
 use super::contents::SnapshotContents;
 use super::folder::DataFolder;
 use super::folder_op::{FolderOp, FolderReply, FolderState};
-use crate::config::values::PrometheusTarget;
+use crate::config::values::{Compression, PrometheusTarget};
 use crate::jobs::RunContext;
 use crate::progress::Progress;
 use crate::store::{Backup, Draft, JobStore, Pending, Source};
@@ -36,8 +36,8 @@ const OUT_OF_ORDER: &str = "prometheus_tsdb_head_out_of_order_samples_appended_t
 pub struct Options {
     /// Leave the head out: the samples of the last two to three hours.
     pub skip_head: bool,
-    /// The gzip level, 1 to 9.
-    pub level: u32,
+    /// How it is compressed.
+    pub compression: Compression,
     /// How long the server may take to answer, and a stream may stand still.
     pub idle_limit: Duration,
 }
@@ -205,7 +205,7 @@ impl Snapshotter<'_> {
     ) -> Result<Archived, SnapshotError> {
         let total = before.blocks.iter().map(|block| block.bytes).sum::<u64>().max(1);
         let step = context.progress.step("read and check the blocks", Some(total));
-        let writer = pending.archive(self.options.level)?;
+        let writer = pending.archive(self.options.compression)?;
         let (spool, cancel) = (pending.dir().to_path_buf(), context.cancel.clone());
         let relative = format!("snapshots/{name}");
         let archived = if let Some(root) = self.folder.direct_path() {

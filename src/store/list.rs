@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::error::{At as _, StoreError};
 use super::{BackupId, BackupState, JobStore, Manifest, StoredFile};
+use crate::config::values::Codec;
 
 /// All backups of a job.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -208,9 +209,9 @@ pub(super) fn manifest_id(name: &str) -> Option<BackupId> {
     name.strip_suffix(".json")?.parse().ok()
 }
 
-/// The ID of the backup whose archive has this name: `snapshot_<ID>.tar.gz`.
+/// The ID of the backup whose archive has this name: `snapshot_<ID>.tar.gz`, or with another codec's ending.
 pub(super) fn archive_id(name: &str) -> Option<BackupId> {
-    let (prefix, id) = name.strip_suffix(".tar.gz")?.split_once('_')?;
+    let (prefix, id) = Codec::split_name(name)?.0.split_once('_')?;
     let ours = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_lowercase());
     id.parse().ok().filter(|_| ours)
 }

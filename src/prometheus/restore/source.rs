@@ -7,7 +7,6 @@
 mod scan;
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -15,10 +14,11 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::error::SourceError;
+use crate::config::values::Codec;
 use crate::progress::Progress;
 use crate::prometheus::block::{BlockMeta, BlockReport};
 use crate::prometheus::contents::SnapshotContents;
-use crate::store::archive::{ArchiveError, EntryKind, open_archive};
+use crate::store::archive::{ArchiveError, EntryKind, is_archive, open_archive};
 use crate::store::{Backup, Source, StoreError};
 
 /// Something that can be restored.
@@ -39,7 +39,7 @@ pub struct RestoreSource {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Data {
-    /// Blocks below `root` (empty, or without a slash at its end) in a `.tar.gz`.
+    /// Blocks below `root` (empty, or without a slash at its end) in an archive.
     Archive { path: PathBuf, root: String, backup: Option<Box<Backup>> },
     /// Block folders directly in a folder.
     Folder(PathBuf),
@@ -82,7 +82,7 @@ impl RestoreSource {
         }
         let contents: SnapshotContents = serde_json::from_value(manifest.contents.clone())
             .map_err(|source| SourceError::Contents { title: title.clone(), source })?;
-        let mut files = manifest.files.iter().filter(|file| file.name.ends_with(".tar.gz"));
+        let mut files = manifest.files.iter().filter(|file| Codec::of_name(&file.name).is_some());
         let (Some(file), None) = (files.next(), files.next()) else {
             return Err(SourceError::Layout { title });
         };
@@ -120,7 +120,7 @@ impl RestoreSource {
         if path.extension().is_some_and(|extension| extension == "json") {
             return Self::of_backup(&backup(path)?);
         }
-        if !is_gzip(path).map_err(opened)? {
+        if !is_archive(path).map_err(opened)? {
             return Err(SourceError::Unknown { path: path.to_path_buf() });
         }
         match manifest_of(path).filter(|manifest| manifest.is_file()) {
@@ -233,15 +233,9 @@ fn newest_in(folder: &Path) -> Result<Option<(Backup, Option<String>)>, SourceEr
 
 /// Where the manifest of `snapshot_<ID>.tar.gz` would be.
 fn manifest_of(archive: &Path) -> Option<PathBuf> {
-    let name = archive.file_name()?.to_str()?.strip_suffix(".tar.gz")?;
+    let (name, _) = Codec::split_name(archive.file_name()?.to_str()?)?;
     let id: crate::store::BackupId = name.split_once('_')?.1.parse().ok()?;
     Some(archive.with_file_name(format!("{id}.json")))
-}
-
-fn is_gzip(path: &Path) -> io::Result<bool> {
-    let mut magic = Vec::new();
-    File::open(path)?.take(2).read_to_end(&mut magic)?;
-    Ok(magic == [0x1f, 0x8b])
 }
 
 /// Splits a path at the first folder that is named like a block: what is above, the block, and the path in it.
