@@ -5,7 +5,7 @@
 
 pub mod archive;
 pub mod atomic;
-mod digest;
+pub mod digest;
 mod error;
 mod find;
 mod id;

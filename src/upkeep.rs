@@ -148,7 +148,9 @@ fn reread(
         let due: Vec<&StoredFile> = due.iter().collect();
         let report = verifier.files(&store.get(id)?, &due, &step, cancel)?;
         files += report.files.len();
-        for (file, problem) in report.files.iter().filter_map(|file| Some((&file.file, file.problem.as_ref()?))) {
+        for (file, problem) in
+            report.files.iter().filter_map(|file| Some((&file.file, file.problem.as_ref()?)))
+        {
             bad += 1;
             progress.warn(format!(
                 "the backup {}/{id} is no longer good: {}: {problem}",
@@ -159,6 +161,7 @@ fn reread(
     }
     step.finish(format!("{files} files"));
     drop(lock);
-    let good = format!("{} of {files} older stored files were read again and match their SHA-256", files - bad);
+    let good =
+        format!("{} of {files} older stored files were read again and match their SHA-256", files - bad);
     Ok(vec![format!("{good} ({})", words::size(bytes))])
 }

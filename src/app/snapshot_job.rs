@@ -24,16 +24,19 @@ pub(super) async fn run(
     let hints = Hints { access: config.access, known: None, idle: config.idle_timeout };
     let folder = shared.folder(target, &client, hints).await.map_err(|error| of_target(&error))?;
     let store = shared.store.job(&job.name);
-    let options =
-        Options { skip_head: config.skip_head, level: config.level, idle_limit: config.idle_timeout };
+    let options = Options {
+        skip_head: config.skip_head,
+        compression: config.compression,
+        layout: config.layout,
+        idle_limit: config.idle_timeout,
+    };
     let image = image(shared, &folder).await;
     let snapshotter = Snapshotter { target, client: &client, folder: &folder, store: &store, image, options };
     let policy = policy(job, &shared.config.timezone);
     let reread = {
         let (store, policy, context) = (store.clone(), policy.clone(), context.clone());
-        let work = move || {
-            upkeep::before_backup(&store, &policy, context.now, &context.progress, &context.cancel)
-        };
+        let work =
+            move || upkeep::before_backup(&store, &policy, context.now, &context.progress, &context.cancel);
         blocking(work).await
     };
     let taken = snapshotter.take(&context).await.map_err(|error| of_snapshot(&error))?;

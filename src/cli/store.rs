@@ -1,5 +1,6 @@
 //! `backups`, `verify`, `prune`, `pin`, `unpin`, `accept`: the store.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -12,8 +13,8 @@ use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
 use crate::progress::Progress;
-use crate::prometheus::deep;
-use crate::store::{Backup, JobStore, Removed, Store, resolve};
+use crate::prometheus::deep::DeepCheck;
+use crate::store::{Backup, JobStore, Removed, Store, Verifier, resolve};
 use crate::upkeep::{self, Plan};
 use crate::{app, words};
 
@@ -162,12 +163,16 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
     let cancel = CancellationToken::new();
     let progress = Progress::new(bar::sink(session));
     let mut verified = Vec::new();
+    let mut deep = DeepCheck::new(&std::env::temp_dir());
+    let mut verifiers: BTreeMap<&str, Verifier<'_>> = BTreeMap::new();
     for (job, backup) in &chosen {
         let name = format!("{}/{}", job.job(), backup.id());
         let total = backup.size();
         let _reading = job.lock_shared(LOCK_LIMIT)?;
         let step = progress.step(&format!("read {name}"), Some(total));
-        let report = job.verify(backup, session.now, &step, &cancel)?;
+        let verifier = verifiers.entry(job.job().as_str());
+        let verifier = verifier.or_insert_with(|| Verifier::new(job, session.now));
+        let report = verifier.backup(backup, &step, &cancel)?;
         drop(step);
         let mut problems: Vec<String> = report
             .files
@@ -180,7 +185,7 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
         if args.deep {
             let step =
                 progress.step(&format!("check the blocks of {name}"), Some(backup.manifest.content_bytes));
-            problems.extend(deep::check(backup, &std::env::temp_dir(), &step, &cancel));
+            problems.extend(deep.check(backup, &step, &cancel));
         }
         verified.push(VerifiedBackup { backup: name, good: problems.is_empty(), problems });
     }

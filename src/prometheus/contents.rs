@@ -19,6 +19,9 @@ pub struct SnapshotContents {
     pub samples: u64,
     /// Every block, oldest first.
     pub blocks: Vec<BlockReport>,
+    /// The blocks that the store did not have before, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new: Vec<String>,
 }
 
 impl SnapshotContents {
@@ -35,7 +38,16 @@ impl SnapshotContents {
             max_time: metas().map(|m| m.max_time).max().unwrap_or_default(),
             samples: good.map(|m| m.stats.num_samples).sum(),
             blocks,
+            new: Vec::new(),
         }
+    }
+
+    /// The same, with the blocks that the store did not have before.
+    #[must_use]
+    pub fn with_new(mut self, mut new: Vec<String>) -> Self {
+        new.sort();
+        self.new = new;
+        self
     }
 
     /// The damaged blocks.

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::error::{At as _, StoreError};
 use super::shared::{self, Checks};
 use super::{BackupId, BackupState, JobStore, Manifest, StoredFile, Verified};
+use crate::config::values::Codec;
 
 /// All backups of a job.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -251,9 +252,9 @@ pub(super) fn manifest_id(name: &str) -> Option<BackupId> {
     name.strip_suffix(".json")?.parse().ok()
 }
 
-/// The ID of the backup whose archive has this name: `snapshot_<ID>.tar.gz`.
+/// The ID of the backup whose archive has this name: `snapshot_<ID>.tar.gz`, or with another codec's ending.
 pub(super) fn archive_id(name: &str) -> Option<BackupId> {
-    let (prefix, id) = name.strip_suffix(".tar.gz")?.split_once('_')?;
+    let (prefix, id) = Codec::split_name(name)?.0.split_once('_')?;
     let ours = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_lowercase());
     id.parse().ok().filter(|_| ours)
 }
@@ -325,11 +326,7 @@ mod tests {
     fn only_good_backups_are_the_newest_good_one() {
         let (_dir, job) = testing::job();
         let made = [0, 10, 20].map(|s| testing::backup(&job, s));
-        let bad = crate::store::Verified {
-            when: testing::now(),
-            how: crate::store::How::Hash,
-            problem: Some("x".into()),
-        };
+        let bad = Verified { when: testing::now(), how: crate::store::How::Hash, problem: Some("x".into()) };
         job.note_verified(made[2].id(), [(made[2].manifest.files[0].name.clone(), bad)].into()).unwrap();
         let listing = job.list().unwrap();
         assert_eq!(listing.newest_good().unwrap().id(), made[1].id());

@@ -21,6 +21,7 @@ use super::manifest::FORMAT;
 use super::pending::Pending;
 use super::{Backup, BackupId, BackupState, How, JobStore, Layout, Manifest, Source, StoredFile, Verified};
 use super::{atomic, owner, shared};
+use crate::config::values::Codec;
 use crate::progress::StepGuard;
 
 /// The intent, in the folder of the run.
@@ -94,11 +95,11 @@ impl Pending {
         step: &StepGuard,
         cancel: &CancellationToken,
     ) -> Result<(), StoreError> {
-        let path = self.archive_path();
+        let path = self.archive_path()?;
         let passed = |bytes| step.add(bytes);
         let file = File::open(&path).at("open", &path)?;
         let mut reader = Hashing::new(Watched::new(file, cancel, &passed));
-        archive::read_gzip(&mut reader, &mut |_, _| Ok(())).map_err(|e| broken_archive(&path, e))?;
+        archive::read_compressed(&mut reader, &mut |_, _| Ok(())).map_err(|e| broken_archive(&path, e))?;
         // Nothing is left, or the archive would not have been read to its end.
         let rest = reader.read(&mut [0]).at("read", &path)?;
         let (_, size, sha256) = reader.finish();
@@ -112,7 +113,8 @@ impl Pending {
         // Every name that holds an ID counts, also of what is broken: nothing is ever written over.
         let newest = self.job.names()?.iter().filter_map(|name| any_id(name)).max();
         let id = BackupId::after(newest.as_ref(), self.now);
-        let name = format!("{}_{id}.tar.gz", archive_prefix(&draft.kind, draft.layout));
+        let codec = Codec::of_name(&archive.name).unwrap_or_default();
+        let name = format!("{}_{id}{}", archive_prefix(&draft.kind, draft.layout), codec.suffix());
         let mut files = vec![StoredFile { name, ..archive }];
         files.extend(draft.shared);
         Ok(Manifest {
@@ -163,7 +165,7 @@ impl Pending {
 
     fn place_archive(&self, manifest: &Manifest) -> Result<(), StoreError> {
         let to = self.job.folder.join(&manifest.files[0].name);
-        atomic::rename_new(&self.archive_path(), &to).at("publish", &to)
+        atomic::rename_new(&self.archive_path()?, &to).at("publish", &to)
     }
 
     fn place_state(&self, manifest: &Manifest) -> Result<(), StoreError> {
@@ -291,7 +293,7 @@ mod tests {
         let size = testing::written(&job, 0).finished().unwrap().size;
         for at in (0..size).step_by(97) {
             let pending = testing::written(&job, 0);
-            let path = pending.archive_path();
+            let path = pending.archive_path().unwrap();
             let byte = fs::read(&path).unwrap()[usize::try_from(at).unwrap()];
             File::options().write(true).open(&path).unwrap().write_at(&[byte ^ 4], at).unwrap();
             assert!(testing::publish(pending, 0).is_err(), "byte {at}");

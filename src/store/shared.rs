@@ -16,7 +16,6 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -200,7 +199,8 @@ impl Pending {
         atomic::remove_if_there(&path).at("remove", &path)?;
         let file = File::create_new(&path).at("create", &path)?;
         owner::settle_file(&file, &path, owner::FILE_MODE).at("create", &path)?;
-        Ok(ArchiveWriter::new(file, &path, compression, Arc::default()))
+        ArchiveWriter::new(file, &path, compression, Arc::default())
+            .map_err(|source| StoreError::Archive { path, source })
     }
 
     /// Reads a finished file back and publishes it for this and later backups. Where a file of the same bytes is there
@@ -319,9 +319,4 @@ fn is_older(path: &Path, now: Timestamp) -> bool {
     let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified()).ok();
     let modified = modified.and_then(|time| Timestamp::try_from(time).ok());
     modified.is_some_and(|modified| now.duration_since(modified) > SPARED)
-}
-
-/// How long files that no backup names are spared, for messages.
-pub const fn spared() -> Duration {
-    SPARED.unsigned_abs()
 }

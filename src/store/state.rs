@@ -65,11 +65,7 @@ impl JobStore {
     }
 
     /// Notes that files of a backup were read back, and what came of it.
-    pub fn note_verified(
-        &self,
-        id: &BackupId,
-        files: BTreeMap<String, Verified>,
-    ) -> Result<(), StoreError> {
+    pub fn note_verified(&self, id: &BackupId, files: BTreeMap<String, Verified>) -> Result<(), StoreError> {
         if files.is_empty() {
             return Ok(());
         }

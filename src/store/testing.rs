@@ -49,7 +49,7 @@ pub(super) fn written(job: &JobStore, seconds: i64) -> Pending {
 /// A backup with a small archive, ready to be published.
 pub(super) fn written_by(job: &JobStore, run: Ulid, seconds: i64) -> Pending {
     let pending = job.begin(run, at(seconds)).unwrap();
-    let mut archive = pending.archive(6).unwrap();
+    let mut archive = pending.archive(crate::config::values::Compression::default()).unwrap();
     let content: Vec<u8> = (0_u32..3000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     archive.file("block/meta.json", 0o644, 1, 3, &mut &b"abc"[..]).unwrap();
     archive.file("block/index", 0o644, 1, content.len() as u64, &mut &content[..]).unwrap();

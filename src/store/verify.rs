@@ -106,7 +106,10 @@ impl<'a> Verifier<'a> {
                     None => backup.check_file(file, step, cancel)?,
                 };
                 if known.is_none() {
-                    notes.add(&file.name, Verified { when: self.now, how: How::Hash, problem: problem.clone() });
+                    notes.add(
+                        &file.name,
+                        Verified { when: self.now, how: How::Hash, problem: problem.clone() },
+                    );
                 }
                 if is_shared(&file.name) {
                     self.shared.insert(file.name.clone(), problem.clone());

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+use watchkeeper::config::values::Compression;
 use watchkeeper::progress::Progress;
 use watchkeeper::prometheus::block::check_dir;
 use watchkeeper::prometheus::contents::SnapshotContents;
@@ -173,7 +174,7 @@ fn backup(root: &Path) -> Backup {
     let job = store.job(&"prom".parse().unwrap());
     let now: jiff::Timestamp = "2026-11-23T02:00:00Z".parse().unwrap();
     let pending = job.begin(ulid::Ulid::from_parts(1, 1), now).unwrap();
-    let mut writer = pending.archive(1).unwrap();
+    let mut writer = pending.archive(Compression::default()).unwrap();
     let mut reports = Vec::new();
     let cancel = CancellationToken::new();
     for name in names() {
@@ -194,6 +195,8 @@ fn backup(root: &Path) -> Backup {
         content_bytes: 1,
         damaged: false,
         contents: serde_json::to_value(contents).unwrap(),
+        layout: Layout::Archive,
+        shared: Vec::new(),
     };
     let step = Progress::silent().step("publish", None);
     pending.publish(draft, &step, &cancel).unwrap()

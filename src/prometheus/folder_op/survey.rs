@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::Told;
 use super::error::{At as _, FolderOpError};
 use super::files;
+use crate::prometheus::block::Small;
 
 /// Both small files together are at most so large; what is larger is not one of Prometheus's.
 const LARGEST_SMALL: u64 = 16 << 20;
@@ -47,8 +48,20 @@ pub struct SurveyedFile {
 pub struct SmallFile {
     /// When it was last written, Unix seconds.
     pub mtime: u64,
-    /// Its content, or why it could not be read.
-    pub content: Result<Hex, String>,
+    /// What was found.
+    pub content: Content,
+}
+
+/// What was found of a small file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Content {
+    /// Nothing.
+    Missing,
+    /// Something that could not be read, and why.
+    Unreadable(String),
+    /// All of it.
+    Bytes(Hex),
 }
 
 /// Bytes, in JSON as hexadecimal digits.
@@ -58,7 +71,7 @@ pub struct Hex(pub Vec<u8>);
 
 impl Default for SmallFile {
     fn default() -> Self {
-        Self { mtime: 0, content: Err("it is missing".to_owned()) }
+        Self { mtime: 0, content: Content::Missing }
     }
 }
 
@@ -73,7 +86,19 @@ impl SurveyedBlock {
 impl SmallFile {
     /// Its bytes, where it could be read.
     pub fn bytes(&self) -> Option<&[u8]> {
-        self.content.as_ref().ok().map(|hex| hex.0.as_slice())
+        match &self.content {
+            Content::Bytes(hex) => Some(&hex.0),
+            Content::Missing | Content::Unreadable(_) => None,
+        }
+    }
+
+    /// As a check takes it.
+    pub fn small(&self) -> Small<'_> {
+        match &self.content {
+            Content::Missing => Small::Missing,
+            Content::Unreadable(problem) => Small::Unreadable(problem),
+            Content::Bytes(hex) => Small::Bytes(&hex.0),
+        }
     }
 }
 
@@ -144,11 +169,12 @@ fn survey(path: &Path, name: String) -> Result<SurveyedBlock, FolderOpError> {
 fn small(path: &Path, metadata: &Metadata) -> Result<SmallFile, FolderOpError> {
     let mtime = u64::try_from(metadata.mtime()).unwrap_or_default();
     let content = if metadata.len() > LARGEST_SMALL {
-        Err(format!("it has {} bytes", metadata.len()))
+        Content::Unreadable(format!("it has {} bytes", metadata.len()))
     } else {
         match fs::read(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(e).at("read", path),
-            read => read.map(Hex).map_err(|e| e.to_string()),
+            Err(e) => Content::Unreadable(e.to_string()),
+            Ok(bytes) => Content::Bytes(Hex(bytes)),
         }
     };
     Ok(SmallFile { mtime, content })

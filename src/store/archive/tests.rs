@@ -19,7 +19,13 @@ type Item = (String, Option<Vec<u8>>);
 
 fn writer(path: &Path) -> (ArchiveWriter, Finished) {
     let finished = Finished::default();
-    let writer = ArchiveWriter::new(File::create_new(path).unwrap(), path, 6, Arc::clone(&finished));
+    let writer = ArchiveWriter::new(
+        File::create_new(path).unwrap(),
+        path,
+        crate::config::values::Compression::default(),
+        Arc::clone(&finished),
+    )
+    .unwrap();
     (writer, finished)
 }
 

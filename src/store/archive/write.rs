@@ -5,20 +5,53 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flate2::Compression;
 use flate2::write::GzEncoder;
 use tar::{EntryType, Header};
 
 use super::error::{self, ArchiveError};
 use super::paths::{self, Seen};
 use super::{BLOCK, EntryKind};
+use crate::config::values::{Codec, Compression};
 use crate::store::digest::Hashing;
 use crate::store::manifest::StoredFile;
 
 /// Where a finished archive is told.
 pub(in crate::store) type Finished = Arc<Mutex<Option<StoredFile>>>;
 
-type Encoder = GzEncoder<Hashing<BufWriter<File>>>;
+type Sink = Hashing<BufWriter<File>>;
+
+enum Encoder {
+    Gzip(GzEncoder<Sink>),
+    Zstd(zstd::Encoder<'static, Sink>),
+    None(Sink),
+}
+
+impl Encoder {
+    fn new(sink: Sink, compression: Compression) -> io::Result<Self> {
+        let level = compression.level;
+        Ok(match compression.codec {
+            Codec::Gzip => Self::Gzip(GzEncoder::new(sink, flate2::Compression::new(level.clamp(1, 9)))),
+            Codec::Zstd => Self::Zstd(zstd::Encoder::new(sink, i32::try_from(level).unwrap_or_default())?),
+            Codec::None => Self::None(sink),
+        })
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Gzip(encoder) => encoder.write_all(bytes),
+            Self::Zstd(encoder) => encoder.write_all(bytes),
+            Self::None(sink) => sink.write_all(bytes),
+        }
+    }
+
+    fn finish(self) -> io::Result<Sink> {
+        match self {
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Zstd(encoder) => encoder.finish(),
+            Self::None(sink) => Ok(sink),
+        }
+    }
+}
 
 /// An archive that is being written. It exists when [`ArchiveWriter::finish`] said so.
 ///
@@ -34,16 +67,22 @@ pub struct ArchiveWriter {
 }
 
 impl ArchiveWriter {
-    pub(in crate::store) fn new(file: File, path: &Path, level: u32, finished: Finished) -> Self {
+    pub(in crate::store) fn new(
+        file: File,
+        path: &Path,
+        compression: Compression,
+        finished: Finished,
+    ) -> Result<Self, ArchiveError> {
         let sink = Hashing::new(BufWriter::with_capacity(1 << 17, file));
-        Self {
-            encoder: GzEncoder::new(sink, Compression::new(level.clamp(1, 9))),
+        let encoder = Encoder::new(sink, compression).map_err(|source| ArchiveError::Write { source })?;
+        Ok(Self {
+            encoder,
             path: path.to_owned(),
             seen: Seen::default(),
             poisoned: false,
             scratch: vec![0; 1 << 17],
             finished,
-        }
+        })
     }
 
     /// Adds a folder. Folders of files need not be added.

@@ -54,7 +54,7 @@ pub(super) fn archive(path: &Path, reading: &Reading) -> Result<RestoreSource, S
     close(open.take(), &mut groups).map_err(spooled)?;
     let (root, blocks, notes) = choose(path, groups)?;
     step.finish(format!("{} blocks", blocks.len()));
-    let data = Data::Archive { path: path.to_path_buf(), root, backup: None };
+    let data = Data::Archive { path: path.to_path_buf(), root };
     Ok(source(path, blocks, notes, data))
 }
 
