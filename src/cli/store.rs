@@ -164,15 +164,14 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
     let progress = Progress::new(bar::sink(session));
     let mut verified = Vec::new();
     let mut deep = DeepCheck::new(&std::env::temp_dir());
-    let mut verifiers: BTreeMap<&str, Verifier<'_>> = BTreeMap::new();
+    let mut readings: BTreeMap<&str, Verifier<'_>> = BTreeMap::new();
     for (job, backup) in &chosen {
         let name = format!("{}/{}", job.job(), backup.id());
         let total = backup.size();
         let _reading = job.lock_shared(LOCK_LIMIT)?;
         let step = progress.step(&format!("read {name}"), Some(total));
-        let verifier = verifiers.entry(job.job().as_str());
-        let verifier = verifier.or_insert_with(|| Verifier::new(job, session.now));
-        let report = verifier.backup(backup, &step, &cancel)?;
+        let reading = readings.entry(job.job().as_str()).or_insert_with(|| Verifier::new(job, session.now));
+        let report = reading.backup(backup, &step, &cancel)?;
         drop(step);
         let mut problems: Vec<String> = report
             .files

@@ -66,21 +66,16 @@ impl DeepCheck {
         step: &StepGuard,
         cancel: &CancellationToken,
     ) -> Result<Vec<BlockReport>, String> {
-        let reports = match self.seen.get(path) {
-            Some(seen) => seen.clone(),
-            None => {
-                let read = blocks(path, &self.spool, small, step, cancel);
-                self.seen.insert(path.to_path_buf(), read.clone());
-                read
-            }
-        };
+        let spool = &self.spool;
+        let read = || blocks(path, spool, small, step, cancel);
+        let reports = self.seen.entry(path.to_path_buf()).or_insert_with(read);
         // The small files are those of this backup, whosever were there when the file was read.
         let of_this = |report: &BlockReport| {
             let bytes = |name: &str| small.get(&report.name).and_then(|files| files.get(name));
             let small = |name| bytes(name).map_or(Small::Missing, |bytes| Small::Bytes(bytes));
             recheck(report, small("meta.json"), small("tombstones"))
         };
-        reports.map(|reports| reports.iter().map(of_this).collect())
+        reports.as_ref().map(|reports| reports.iter().map(of_this).collect()).map_err(Clone::clone)
     }
 }
 

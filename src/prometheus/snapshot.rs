@@ -75,6 +75,8 @@ pub struct Taken {
     pub backup: Backup,
     /// What it holds.
     pub contents: SnapshotContents,
+    /// What the backup before it held, where there is one.
+    pub before: Option<SnapshotContents>,
 }
 
 /// What came of bringing the blocks into the store.
@@ -106,6 +108,7 @@ impl Snapshotter<'_> {
         step.finish(format!("Prometheus {}, {} blocks", server.build.version, before.blocks.len()));
         let before = self.settle_earlier(context, &ledger, before).await?;
 
+        let earlier = self.store.newest()?.map(|backup| serde_json::from_value(backup.manifest.contents));
         let pending = self.store.begin(context.run, context.now)?;
         let name = self.ask(context, &ledger, &before).await?;
         let bytes = before.blocks.iter().map(|block| block.bytes).sum();
@@ -117,7 +120,7 @@ impl Snapshotter<'_> {
         self.warn_about(&context.progress, &contents, &before, after.as_ref());
         let source = self.source(&server, &before);
         let backup = self.publish(context, pending, shared, &contents, source).await?;
-        Ok(Taken { backup, contents })
+        Ok(Taken { backup, contents, before: earlier.and_then(Result::ok) })
     }
 
     /// Asks the server what it is, and whether it can take snapshots at all, before anything is begun.
@@ -245,9 +248,9 @@ impl Snapshotter<'_> {
         let files = SnapshotFiles::open(self.folder, name).await?;
         let cancel = context.cancel.clone();
         let (files, stored) = blocking(move || {
-            let mut shelf = ArchiveShelf::new(writer);
-            files.take_all(&mut Archiver::new(&mut shelf, pending.dir(), &step, &cancel))?;
-            let blocks = shelf.finish()?;
+            let mut archive = ArchiveShelf::new(writer);
+            files.take_all(&mut Archiver::new(&mut archive, pending.dir(), &step, &cancel))?;
+            let blocks = archive.finish()?;
             step.finish(described(blocks.iter()));
             Ok((files, (pending, Stored { blocks, ..Stored::default() })))
         })
@@ -309,7 +312,7 @@ impl Snapshotter<'_> {
             (context.cancel.clone(), context.progress.clone(), self.options.compression);
         let names: Vec<String> = new.keys().cloned().collect();
         let (files, pending, stored) = blocking(move || {
-            let mut shelf = BlockShelf {
+            let mut store = BlockShelf {
                 pending: &pending,
                 index: &index,
                 surveyed: new,
@@ -319,13 +322,13 @@ impl Snapshotter<'_> {
                 stored: Vec::new(),
                 open: None,
             };
-            let mut archiver = Archiver::new(&mut shelf, pending.dir(), &step, &cancel);
+            let mut archiver = Archiver::new(&mut store, pending.dir(), &step, &cancel);
             if all {
                 files.take_all(&mut archiver)?;
             } else {
                 names.iter().try_for_each(|block| files.take_block(&mut archiver, block))?;
             }
-            let stored = shelf.stored;
+            let stored = store.stored;
             let missing = names.iter().find(|name| !stored.iter().any(|(report, _)| report.name == **name));
             if let Some(block) = missing {
                 return Err(SnapshotError::Vanished { block: block.clone() });

@@ -175,6 +175,13 @@ impl JobStore {
         Ok(listing)
     }
 
+    /// The newest backup that can be used. No other one is looked at.
+    pub fn newest(&self) -> Result<Option<Backup>, StoreError> {
+        let mut ids: Vec<BackupId> = self.names()?.iter().filter_map(|name| manifest_id(name)).collect();
+        ids.sort();
+        Ok(ids.iter().rev().find_map(|id| self.get(id).ok()))
+    }
+
     /// The backup with this ID.
     pub fn get(&self, id: &BackupId) -> Result<Backup, StoreError> {
         let mut listing = Listing::default();

@@ -217,8 +217,8 @@ impl Pending {
         let folder = self.job.folder.join(FOLDER);
         owner::create_folder(&folder, owner::FOLDER_MODE).at("create the folder", &folder)?;
         let names = self.job.lock_names()?;
-        let stem = self.free_stem(written, &draft)?;
-        let name = format!("{FOLDER}/{stem}{}", draft.compression.codec.suffix());
+        let free = self.free_stem(written, &draft)?;
+        let name = format!("{FOLDER}/{free}{}", draft.compression.codec.suffix());
         let shared = SharedFile {
             file: StoredFile { name, ..written.clone() },
             content_sha256: draft.content_sha256,
@@ -230,7 +230,7 @@ impl Pending {
         let mended = to.exists();
         fs::rename(&from, &to).at("publish", &to)?;
         atomic::sync_folder(&folder).at("sync", &folder)?;
-        let path = description_path(&self.job.folder, &stem);
+        let path = description_path(&self.job.folder, &free);
         let bytes = sealed::seal(&shared, SEAL).map_err(io::Error::from).at("write", &path)?;
         atomic::replace(&path, &bytes, owner::FILE_MODE).at("publish", &path)?;
         drop(names);
@@ -319,4 +319,205 @@ fn is_older(path: &Path, now: Timestamp) -> bool {
     let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified()).ok();
     let modified = modified.and_then(|time| Timestamp::try_from(time).ok());
     modified.is_some_and(|modified| now.duration_since(modified) > SPARED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Progress;
+    use crate::store::{Backup, Layout, testing};
+    use std::time::Duration as Wait;
+    use ulid::Ulid;
+
+    const GZIP: Compression = Compression { codec: Codec::Gzip, level: 6 };
+
+    /// Stores `content` under `key` in a backup that is being made.
+    fn store(pending: &Pending, key: &str, content: &[u8], compression: Compression) -> SharedFile {
+        let mut writer = pending.begin_shared(compression).unwrap();
+        writer.file("b/index", 0o644, 0, content.len() as u64, &mut &content[..]).unwrap();
+        let written = writer.finish().unwrap();
+        let draft = SharedDraft {
+            key,
+            content_sha256: crate::store::digest::sha256(content),
+            compression,
+            about: serde_json::json!({ "of": key }),
+        };
+        let (step, cancel) = (Progress::silent().step("store", None), CancellationToken::new());
+        pending.publish_shared(&written, draft, &step, &cancel).unwrap()
+    }
+
+    /// A backup some seconds after the first that consists of these blocks, each of its own name as content.
+    fn backup(job: &JobStore, seconds: i64, keys: &[&str]) -> Backup {
+        let mut pending = testing::written(job, seconds);
+        pending.rely_on_shared().unwrap();
+        let index = job.shared().unwrap();
+        let file = |key: &&str| {
+            let known = index.good(key).pop();
+            known.unwrap_or_else(|| store(&pending, key, key.as_bytes(), GZIP)).file
+        };
+        let shared = keys.iter().map(file).collect();
+        let draft = super::super::Draft { layout: Layout::Blocks, shared, ..testing::draft(seconds) };
+        let step = Progress::silent().step("publish", None);
+        pending.publish(draft, &step, &CancellationToken::new()).unwrap()
+    }
+
+    fn lock(job: &JobStore) -> ExclusiveLock {
+        job.lock_exclusive(Wait::ZERO).unwrap()
+    }
+
+    fn files(job: &JobStore) -> Vec<String> {
+        let names = shared_names(job.folder()).unwrap();
+        names.into_iter().filter(|name| Codec::of_name(name).is_some()).collect()
+    }
+
+    fn damage(job: &JobStore, file: &SharedFile) {
+        let path = job.folder().join(&file.file.name);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[20] ^= 1;
+        atomic::replace(&path, &bytes, 0o640).unwrap();
+    }
+
+    fn verify(job: &JobStore, backup: &Backup) -> bool {
+        let (step, cancel) = (Progress::silent().step("verify", None), CancellationToken::new());
+        job.verify(backup, testing::at(50), &step, &cancel).unwrap().is_good()
+    }
+
+    #[test]
+    fn what_two_backups_share_is_stored_once_and_goes_with_the_last_of_them() {
+        let (_dir, job) = testing::job();
+        let one = backup(&job, 0, &["A", "B"]);
+        let two = backup(&job, 1, &["B", "C"]);
+        assert_eq!(files(&job).len(), 3);
+        job.remove(&lock(&job), &[one.id().clone()]).unwrap();
+        assert_eq!(files(&job).iter().map(|name| &name[..1]).collect::<Vec<_>>(), ["B", "C"]);
+        let left: Vec<_> = job.list().unwrap().backups.iter().map(|backup| backup.id().clone()).collect();
+        assert_eq!((left, job.list().unwrap().broken), (vec![two.id().clone()], vec![]));
+        let removed = job.remove(&lock(&job), &[two.id().clone()]).unwrap();
+        assert_eq!((removed.files, removed.bytes), (3, two.size()));
+        assert_eq!(shared_names(job.folder()).unwrap(), ["state.json"]);
+        assert_eq!(job.shared_checks(), Checks::new());
+    }
+
+    #[test]
+    fn what_a_cut_backup_has_stored_is_found_by_the_next_and_swept_after_days() {
+        let (_dir, job) = testing::job();
+        let pending = job.begin(Ulid::from_parts(1, 1), testing::now()).unwrap();
+        let stored = store(&pending, "A", b"A", GZIP);
+        pending.crash();
+        assert_eq!(job.shared().unwrap().good("A"), [stored]);
+        let soon = Timestamp::now();
+        job.sweep(&lock(&job), soon).unwrap();
+        assert_eq!(files(&job).len(), 1);
+        let kept = backup(&job, 1, &["B"]);
+        job.sweep(&lock(&job), soon + SPARED + SignedDuration::from_mins(1)).unwrap();
+        assert_eq!(files(&job).iter().map(|name| &name[..1]).collect::<Vec<_>>(), ["B"]);
+        assert_eq!(job.list().unwrap().backups, [kept]);
+    }
+
+    #[test]
+    fn nothing_is_swept_while_a_manifest_cannot_be_read() {
+        let (_dir, job) = testing::job();
+        let one = backup(&job, 0, &["A"]);
+        atomic::replace(&job.manifest_path(one.id()), b"{", 0o640).unwrap();
+        job.sweep(&lock(&job), Timestamp::now() + SPARED * 2).unwrap();
+        assert_eq!(files(&job).len(), 1);
+    }
+
+    #[test]
+    fn a_bad_file_makes_every_backup_bad_that_shares_it_and_storing_it_anew_makes_them_good() {
+        let (_dir, job) = testing::job();
+        let made = [0, 1].map(|second| backup(&job, second, &["A", "B"]));
+        let file = job.shared().unwrap().good("A").remove(0);
+        damage(&job, &file);
+        assert!(!verify(&job, &made[1]));
+        assert!(job.list().unwrap().backups.iter().all(|backup| !backup.is_good()));
+        assert_eq!((job.shared().unwrap().good("A"), job.shared().unwrap().bad("A").len()), (vec![], 1));
+
+        let again = backup(&job, 2, &["A", "B"]);
+        assert!(job.list().unwrap().backups.iter().all(Backup::is_good));
+        assert!(made.iter().chain([&again]).all(|backup| verify(&job, backup)));
+        assert_eq!(files(&job).len(), 2);
+    }
+
+    #[test]
+    fn other_bytes_of_the_same_content_get_another_name_and_older_backups_keep_theirs() {
+        let (_dir, job) = testing::job();
+        let one = backup(&job, 0, &["A"]);
+        let pending = job.begin(Ulid::from_parts(7, 7), testing::at(7)).unwrap();
+        let other = store(&pending, "A", b"A", Compression { codec: Codec::None, level: 0 });
+        assert!(other.file.name.ends_with("-2.tar"), "{}", other.file.name);
+        drop(pending);
+        assert!(verify(&job, &one));
+        assert_eq!(job.shared().unwrap().good("A").len(), 2);
+    }
+
+    #[test]
+    fn a_lost_description_costs_only_that_the_block_is_stored_again() {
+        let (_dir, job) = testing::job();
+        let one = backup(&job, 0, &["A"]);
+        let stem = stem_of(&one.manifest.files[1].name).unwrap().to_owned();
+        fs::remove_file(description_path(job.folder(), &stem)).unwrap();
+        let two = backup(&job, 1, &["A"]);
+        assert_ne!(one.manifest.files[1].name, two.manifest.files[1].name);
+        assert!(verify(&job, &one) && verify(&job, &two));
+        job.remove(&lock(&job), &[one.id().clone()]).unwrap();
+        assert!(verify(&job, &two));
+    }
+
+    #[test]
+    fn a_file_that_goes_while_a_backup_is_made_keeps_that_from_being_published() {
+        let (_dir, job) = testing::job();
+        let pending = testing::written(&job, 0);
+        let stored = store(&pending, "A", b"A", GZIP);
+        fs::remove_file(job.folder().join(&stored.file.name)).unwrap();
+        let shared = vec![stored.file];
+        let draft = super::super::Draft { layout: Layout::Blocks, shared, ..testing::draft(0) };
+        let step = Progress::silent().step("publish", None);
+        assert!(pending.publish(draft, &step, &CancellationToken::new()).is_err());
+        assert_eq!(job.list().unwrap(), crate::store::Listing::default());
+    }
+
+    #[test]
+    fn backups_that_are_relied_on_are_not_removed_meanwhile() {
+        let (_dir, job) = testing::job();
+        backup(&job, 0, &["A"]);
+        let mut pending = job.begin(Ulid::from_parts(7, 7), testing::at(7)).unwrap();
+        pending.rely_on_shared().unwrap();
+        assert!(matches!(job.lock_exclusive(Wait::ZERO), Err(StoreError::Busy { .. })));
+        drop(pending);
+        drop(lock(&job));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_description_is_noticed_and_a_lost_state_costs_dates() {
+        let (_dir, job) = testing::job();
+        let one = backup(&job, 0, &["A"]);
+        let path = description_path(job.folder(), stem_of(&one.manifest.files[1].name).unwrap());
+        let good = fs::read(&path).unwrap();
+        for i in 0..good.len() {
+            let mut bad = good.clone();
+            bad[i] ^= 1 << (i % 8);
+            atomic::replace(&path, &bad, 0o640).unwrap();
+            assert_eq!(job.shared().unwrap().good("A"), [], "byte {i}");
+        }
+        fs::remove_file(job.shared_state_path()).unwrap();
+        let listed = &job.list().unwrap().backups[0];
+        assert_eq!((listed.is_good(), listed.verified()), (true, None));
+    }
+
+    #[test]
+    fn only_our_names_are_names_of_shared_files() {
+        let name = "blocks/01ARZ3NDEKTSV4RRFFQ69G5FAV-0123abcd.tar.gz";
+        assert_eq!(key_of(name), Some("01ARZ3NDEKTSV4RRFFQ69G5FAV"));
+        assert_eq!(key_of(&name.replace(".tar.gz", "-2.tar.zst")), Some("01ARZ3NDEKTSV4RRFFQ69G5FAV"));
+        for other in [
+            "blocks/state.json",
+            "blocks/a-0123abcd.json",
+            "x-0123abcd.tar.gz",
+            "blocks/../a-0123abcd.tar",
+            "blocks/a-0123abc.tar",
+        ] {
+            assert_eq!(key_of(other), None, "{other}");
+        }
+    }
 }
