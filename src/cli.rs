@@ -6,6 +6,7 @@
 mod bar;
 mod check;
 pub mod exit_code;
+mod export;
 mod folder_op;
 mod help;
 mod history;
@@ -78,6 +79,8 @@ enum Command {
     Unpin(store::Which),
     /// Say that a suspiciously small backup is right: retention goes on
     Accept(store::Which),
+    /// Write a backup into one archive, as `tar` opens it
+    Export(export::Args),
     /// List what ran
     History(history::HistoryArgs),
     /// Show one run with its steps, attempts and log lines
@@ -134,6 +137,7 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::Pin(which) => store::pin(&Session::open(&global, out)?, &which, true),
         Command::Unpin(which) => store::pin(&Session::open(&global, out)?, &which, false),
         Command::Accept(which) => store::accept(&Session::open(&global, out)?, &which),
+        Command::Export(args) => export::run(&Session::open(&global, out)?, &args),
         Command::History(args) => history::list(&Session::open(&global, out)?, &args),
         Command::Show { run } => history::show(&Session::open(&global, out)?, &run),
         Command::Next(args) => next::run(&Session::open(&global, out)?, &args),

@@ -7,6 +7,7 @@ pub mod archive;
 pub mod atomic;
 pub mod digest;
 mod error;
+mod export;
 mod find;
 mod id;
 mod list;

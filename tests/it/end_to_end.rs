@@ -157,6 +157,7 @@ fn an_archive_opens_with_tar_and_a_plain_prometheus_gives_the_same_answers(
     prometheus: &Prometheus,
     watchkeeper: &Watchkeeper,
 ) {
+    watchkeeper.change_keys(prometheus, "layout = \"archive\"\n");
     let past = Past::until_now();
     let before = prometheus.digest(past);
     let id = watchkeeper.back_up();

@@ -13,6 +13,7 @@ mod docker;
 mod end_to_end;
 mod harness;
 mod layers;
+mod layouts;
 mod restore;
 mod restore_source;
 mod support;

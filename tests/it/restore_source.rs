@@ -14,7 +14,7 @@ use watchkeeper::prometheus::block::check_dir;
 use watchkeeper::prometheus::contents::SnapshotContents;
 use watchkeeper::prometheus::restore::into::into;
 use watchkeeper::prometheus::restore::{Reading, RestoreError, RestoreSource, SourceError};
-use watchkeeper::store::{Backup, Draft, Source, Store};
+use watchkeeper::store::{Backup, Draft, Layout, Source, Store};
 
 const START: i64 = 1_700_006_400;
 
