@@ -3,11 +3,17 @@
 //! A stream that ends is not a stream that is complete: Docker ends an archive *cleanly* where a file shrank under
 //! it. So every entry's full size and the two zero blocks at the end are required of every source.
 
+mod crew;
 mod decode;
+mod encode;
 mod error;
+mod frame;
 mod header;
+mod member;
+mod parallel;
 mod paths;
 mod pax;
+mod piece;
 mod read;
 #[cfg(test)]
 mod tests;
