@@ -73,7 +73,7 @@ pub fn open_archive(
 }
 
 /// Reads a tar, compressed or not, to the last byte of `reader`.
-pub(super) fn read_compressed(reader: impl Read, visit: &mut Visitor<'_>) -> Result<(), ArchiveError> {
+fn read_compressed(reader: impl Read, visit: &mut Visitor<'_>) -> Result<(), ArchiveError> {
     let decoder = decode::open(reader).map_err(|source| ArchiveError::from_source(source, 0))?;
     read_tar(decoder, visit)
 }

@@ -143,13 +143,14 @@ fn share_of(total: u64, within: Duration, every: Duration) -> u64 {
     u64::try_from(product.div_ceil(within.as_millis().max(1))).unwrap_or(u64::MAX)
 }
 
-fn hash(path: &Path, step: &StepGuard, cancel: &CancellationToken) -> io::Result<(u64, String)> {
+/// Length and SHA-256 of a file, as the disk has it.
+pub(super) fn hash(path: &Path, step: &StepGuard, cancel: &CancellationToken) -> io::Result<(u64, String)> {
     let file = File::open(path)?;
     // So that the disk is read and not our memory of it. It is only advice.
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
     let passed = |bytes| step.add(bytes);
     let mut reader = Hashing::new(Watched::new(file, cancel, &passed));
-    let mut buffer = vec![0; 1 << 17];
+    let mut buffer = vec![0; 1 << 20];
     while reader.read(&mut buffer)? > 0 {}
     let (_, size, sha256) = reader.finish();
     Ok((size, sha256))
