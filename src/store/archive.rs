@@ -3,11 +3,17 @@
 //! A stream that ends is not a stream that is complete: Docker ends an archive *cleanly* where a file shrank under
 //! it. So every entry's full size and the two zero blocks at the end are required of every source.
 
+mod crew;
 mod decode;
+mod encode;
 mod error;
+mod frame;
 mod header;
+mod member;
+mod parallel;
 mod paths;
 mod pax;
+mod piece;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -67,7 +73,7 @@ pub fn open_archive(
 }
 
 /// Reads a tar, compressed or not, to the last byte of `reader`.
-pub(super) fn read_compressed(reader: impl Read, visit: &mut Visitor<'_>) -> Result<(), ArchiveError> {
+fn read_compressed(reader: impl Read, visit: &mut Visitor<'_>) -> Result<(), ArchiveError> {
     let decoder = decode::open(reader).map_err(|source| ArchiveError::from_source(source, 0))?;
     read_tar(decoder, visit)
 }

@@ -3,8 +3,8 @@
 //! Before the first rename the intent is noted in the folder of the run. So a crash between the renames leaves
 //! nothing that could not be told from somebody's lost manifest.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::archive::{self, Watched};
-use super::digest::Hashing;
 use super::error::{At as _, StoreError};
 use super::list::any_id;
 use super::manifest::FORMAT;
 use super::pending::Pending;
 use super::{Backup, BackupId, BackupState, How, JobStore, Layout, Manifest, Source, StoredFile, Verified};
-use super::{atomic, owner, shared};
+use super::{atomic, owner, shared, verify};
 use crate::config::values::Codec;
 use crate::progress::StepGuard;
 
@@ -74,7 +72,8 @@ impl Pending {
         cancel: &CancellationToken,
     ) -> Result<Backup, StoreError> {
         let archive = self.finished()?;
-        self.read_back(&archive, step, cancel)?;
+        // Each piece was unpacked again before it was written: the same bytes are the same data.
+        verify::read_back(&self.archive_path()?, &archive, step, cancel)?;
         let _unpruned = self.job.lock_shared(PATIENCE)?;
         self.note_new_shared(&draft.shared)?;
         let _names = self.job.lock_names()?;
@@ -86,27 +85,6 @@ impl Pending {
         let state = self.state(&manifest);
         let shared = Arc::new(self.job.shared_checks());
         Ok(Backup { manifest, state, folder: self.job.folder.clone(), shared })
-    }
-
-    /// Reads every byte, unpacks every byte, and compares the hash with that of what was written.
-    fn read_back(
-        &self,
-        written: &StoredFile,
-        step: &StepGuard,
-        cancel: &CancellationToken,
-    ) -> Result<(), StoreError> {
-        let path = self.archive_path()?;
-        let passed = |bytes| step.add(bytes);
-        let file = File::open(&path).at("open", &path)?;
-        let mut reader = Hashing::new(Watched::new(file, cancel, &passed));
-        archive::read_compressed(&mut reader, &mut |_, _| Ok(())).map_err(|e| broken_archive(&path, e))?;
-        // Nothing is left, or the archive would not have been read to its end.
-        let rest = reader.read(&mut [0]).at("read", &path)?;
-        let (_, size, sha256) = reader.finish();
-        if rest == 0 && size == written.size && sha256 == written.sha256 {
-            return Ok(());
-        }
-        Err(StoreError::ReadBack { path, written: written.sha256.clone(), read: sha256 })
     }
 
     fn manifest(&self, draft: Draft, archive: StoredFile) -> Result<Manifest, StoreError> {
@@ -218,18 +196,12 @@ fn archive_prefix(kind: &str, layout: Layout) -> &str {
     }
 }
 
-fn broken_archive(path: &Path, source: archive::ArchiveError) -> StoreError {
-    match source {
-        archive::ArchiveError::Cancelled => StoreError::Cancelled,
-        source => StoreError::Archive { path: path.to_owned(), source },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::progress::Progress;
     use crate::store::testing;
+    use std::fs::File;
     use std::os::unix::fs::FileExt as _;
     use ulid::Ulid;
 

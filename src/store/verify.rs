@@ -257,7 +257,7 @@ fn hash(path: &Path, step: &StepGuard, cancel: &CancellationToken) -> io::Result
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
     let passed = |bytes| step.add(bytes);
     let mut reader = Hashing::new(Watched::new(file, cancel, &passed));
-    let mut buffer = vec![0; 1 << 17];
+    let mut buffer = vec![0; 1 << 20];
     while reader.read(&mut buffer)? > 0 {}
     let (_, size, sha256) = reader.finish();
     Ok((size, sha256))

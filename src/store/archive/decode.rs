@@ -1,4 +1,7 @@
 //! From stored bytes to the tar: the codec is told by how the bytes begin, not by the name of the file.
+//!
+//! Archives of ours are unpacked side by side. What `tar`, `gzip` or `zstd` made tells nobody where its parts begin,
+//! and is unpacked as a stream.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
@@ -7,6 +10,8 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 
 use super::BLOCK;
+use super::parallel::Parallel;
+use super::piece::Format;
 use crate::config::values::Codec;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -45,8 +50,12 @@ fn start(reader: &mut impl Read) -> io::Result<Vec<u8>> {
 /// The tar in what `reader` gives. What is no archive at all is given as it is: the tar reader says what is wrong.
 pub(super) fn open<'a>(mut reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let start = start(&mut reader)?;
-    let codec = detect(&start).unwrap_or(Codec::None);
-    let buffered = BufReader::with_capacity(1 << 17, Cursor::new(start).chain(reader));
+    let (codec, ours) = (detect(&start).unwrap_or(Codec::None), Format::detect(&start));
+    let whole = Cursor::new(start).chain(reader);
+    if let Some(format) = ours {
+        return Ok(Box::new(Parallel::new(whole, format)?));
+    }
+    let buffered = BufReader::with_capacity(1 << 20, whole);
     Ok(match codec {
         // MultiGzDecoder: a plain GzDecoder stops after the first member and calls that the end.
         Codec::Gzip => Box::new(MultiGzDecoder::new(buffered)),
