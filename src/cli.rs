@@ -6,6 +6,7 @@
 mod bar;
 mod check;
 pub mod exit_code;
+mod explain;
 mod export;
 mod folder_op;
 mod help;
@@ -92,6 +93,11 @@ enum Command {
     Next(next::Args),
     /// Tell how every job stands; exit code 1 where one failed last or is overdue
     Status,
+    /// Explain a job: why it ran or did not, which backups stay and why, what each costs
+    Explain {
+        /// Which
+        job: String,
+    },
     /// Check the configuration
     Check {
         /// Also try every secret and every target
@@ -141,6 +147,7 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::History(args) => history::list(&Session::open(&global, out)?, &args),
         Command::Show { run } => history::show(&Session::open(&global, out)?, &run),
         Command::Next(args) => next::run(&Session::open(&global, out)?, &args),
+        Command::Explain { job } => explain::run(&Session::open(&global, out)?, &job),
         Command::Status => status::run(&Session::open(&global, out)?),
     }
 }

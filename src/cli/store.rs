@@ -52,6 +52,8 @@ struct Shown<'a> {
     id: &'a str,
     created: Timestamp,
     size: u64,
+    /// Bytes of the files that no other backup has.
+    alone: u64,
     content_bytes: u64,
     good: bool,
     damaged: bool,
@@ -68,8 +70,11 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
         let listing = store.job(&job).list()?;
         listings.push((job, listing));
     }
-    let shown: Vec<Shown<'_>> =
-        listings.iter().flat_map(|(_, listing)| &listing.backups).map(shown).collect();
+    let mut shown: Vec<Shown<'_>> = Vec::new();
+    for (_, listing) in &listings {
+        let alone = listing.alone();
+        shown.extend(listing.backups.iter().map(|backup| self::shown(backup, alone[backup.id()])));
+    }
     let broken: Vec<_> = listings.iter().flat_map(|(_, listing)| &listing.broken).collect();
     let broken_json: Vec<_> =
         broken.iter().map(|broken| json!({ "path": broken.path, "problem": broken.problem })).collect();
@@ -77,9 +82,9 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
         let mut text = if shown.is_empty() {
             "No backups yet.\n".to_owned()
         } else {
-            let header = ["backup", "created", "size", "covers", "state", "verified"];
+            let header = ["backup", "created", "size", "of it alone", "covers", "state", "verified"];
             let backups = listings.iter().flat_map(|(_, listing)| &listing.backups);
-            table(&header, backups.map(|backup| row(session, backup)))
+            table(&header, backups.zip(&shown).map(|(backup, shown)| row(session, backup, shown.alone)))
         };
         for broken in &broken {
             let _ = writeln!(text, "broken: {}: {}", broken.path.display(), broken.problem);
@@ -89,13 +94,14 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
     Ok(if broken.is_empty() { ExitCode::Ok } else { ExitCode::Warned })
 }
 
-fn shown(backup: &Backup) -> Shown<'_> {
+fn shown(backup: &Backup, alone: u64) -> Shown<'_> {
     let manifest = &backup.manifest;
     Shown {
         job: manifest.job.as_str(),
         id: manifest.id.as_str(),
         created: manifest.created,
         size: backup.size(),
+        alone,
         content_bytes: manifest.content_bytes,
         good: backup.is_good(),
         damaged: manifest.damaged,
@@ -106,7 +112,7 @@ fn shown(backup: &Backup) -> Shown<'_> {
     }
 }
 
-fn row(session: &Session, backup: &Backup) -> Vec<String> {
+fn row(session: &Session, backup: &Backup, alone: u64) -> Vec<String> {
     let manifest = &backup.manifest;
     let mut state = vec![if backup.is_good() {
         "good"
@@ -122,6 +128,7 @@ fn row(session: &Session, backup: &Backup) -> Vec<String> {
         format!("{}/{}", manifest.job, manifest.id),
         session.time(manifest.created),
         words::size(backup.size()),
+        words::size(alone),
         crate::prometheus::contents::covered(&manifest.contents, session.zone()).unwrap_or_default(),
         state.join(", "),
         backup.verified().map(|at| session.time(at)).unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! What backups there are. Nothing that looks like one is dropped silently: what cannot be used is listed as
 //! broken, with the problem.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -243,6 +243,25 @@ impl JobStore {
 }
 
 impl Listing {
+    /// For each backup the bytes of the files that no other one names: what deleting it alone would free.
+    pub fn alone(&self) -> BTreeMap<BackupId, u64> {
+        let mut named: HashMap<&str, u32> = HashMap::new();
+        for file in self.backups.iter().flat_map(|backup| &backup.manifest.files) {
+            *named.entry(file.name.as_str()).or_default() += 1;
+        }
+        let alone = |backup: &Backup| {
+            let files = backup.manifest.files.iter();
+            files.filter(|file| named[file.name.as_str()] == 1).map(|file| file.size).sum()
+        };
+        self.backups.iter().map(|backup| (backup.id().clone(), alone(backup))).collect()
+    }
+
+    /// Bytes of all files that the backups name, each counted once.
+    pub fn stored_bytes(&self) -> u64 {
+        let files = self.backups.iter().flat_map(|backup| &backup.manifest.files);
+        files.map(|file| (file.name.as_str(), file.size)).collect::<HashMap<_, _>>().values().sum()
+    }
+
     /// The newest backup that is good.
     pub fn newest_good(&self) -> Option<&Backup> {
         self.backups.iter().rev().find(|backup| backup.is_good())

@@ -247,7 +247,9 @@ fn check_online_finds_nothing_to_complain_about_a_healthy_server() {
 fn every_command_that_reads_the_store_gives_one_json_document() {
     tell(Prometheus::host(Builder::default()), |_, watchkeeper| {
         watchkeeper.back_up();
-        for command in [&["backups"][..], &["history"], &["status"], &["next"], &["verify", "--deep"]] {
+        for command in
+            [&["backups"][..], &["history"], &["status"], &["next"], &["explain", JOB], &["verify", "--deep"]]
+        {
             let output = watchkeeper.run_json(command).expect(0);
             assert!(!output.json().is_null(), "{command:?}");
         }
