@@ -81,8 +81,10 @@ fn item(backup: &Backup) -> Item {
 /// Deletes what the plan lets go, made anew under the lock.
 pub fn prune(store: &JobStore, policy: &Policy, now: Timestamp) -> Result<(Plan, Removed), StoreError> {
     let lock = store.lock_exclusive(LOCK_LIMIT)?;
-    store.sweep(&lock, now)?;
-    let plan = Plan::of(&store.list()?, policy);
+    store.sweep(&lock)?;
+    let listing = store.list()?;
+    store.sweep_shared(&lock, &listing, now)?;
+    let plan = Plan::of(&listing, policy);
     let removed = store.remove(&lock, &plan.deletions())?;
     Ok((plan, removed))
 }

@@ -153,9 +153,10 @@ impl Share {
             facts.push(coverage.text(zone));
         }
         let new: BTreeSet<&str> = contents.new.iter().map(String::as_str).collect();
-        let before = taken.before.as_ref().map(|before| before.blocks.as_slice()).unwrap_or_default();
-        let rewritten: BTreeSet<&str> =
-            rewritten(&contents.blocks, &new, before).iter().map(|block| block.name.as_str()).collect();
+        let rewritten: BTreeSet<&str> = rewritten(&contents.blocks, &new, &taken.stored_before)
+            .iter()
+            .map(|block| block.name.as_str())
+            .collect();
         if !rewritten.is_empty() {
             let files = taken.backup.manifest.files.iter();
             let files =

@@ -13,6 +13,7 @@ use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
 use crate::progress::Progress;
+use crate::prometheus::contents::Covered;
 use crate::prometheus::deep::DeepCheck;
 use crate::store::{Backup, JobStore, Removed, Store, Verifier, resolve};
 use crate::upkeep::{self, Plan};
@@ -60,7 +61,8 @@ struct Shown<'a> {
     pinned: bool,
     accepted: bool,
     verified: Option<Timestamp>,
-    contents: &'a serde_json::Value,
+    /// The time its data cover, where its kind tells one.
+    covers: Option<Covered>,
 }
 
 pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, CliError> {
@@ -84,7 +86,7 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
         } else {
             let header = ["backup", "created", "size", "of it alone", "covers", "state", "verified"];
             let backups = listings.iter().flat_map(|(_, listing)| &listing.backups);
-            table(&header, backups.zip(&shown).map(|(backup, shown)| row(session, backup, shown.alone)))
+            table(&header, backups.zip(&shown).map(|(backup, shown)| row(session, backup, shown)))
         };
         for broken in &broken {
             let _ = writeln!(text, "broken: {}: {}", broken.path.display(), broken.problem);
@@ -108,11 +110,11 @@ fn shown(backup: &Backup, alone: u64) -> Shown<'_> {
         pinned: backup.state.pinned,
         accepted: backup.state.accepted,
         verified: backup.verified(),
-        contents: &manifest.contents,
+        covers: backup.contents().ok(),
     }
 }
 
-fn row(session: &Session, backup: &Backup, alone: u64) -> Vec<String> {
+fn row(session: &Session, backup: &Backup, shown: &Shown<'_>) -> Vec<String> {
     let manifest = &backup.manifest;
     let mut state = vec![if backup.is_good() {
         "good"
@@ -128,8 +130,8 @@ fn row(session: &Session, backup: &Backup, alone: u64) -> Vec<String> {
         format!("{}/{}", manifest.job, manifest.id),
         session.time(manifest.created),
         words::size(backup.size()),
-        words::size(alone),
-        crate::prometheus::contents::covered(&manifest.contents, session.zone()).unwrap_or_default(),
+        words::size(shown.alone),
+        shown.covers.as_ref().map(|covers| covers.text(session.zone())).unwrap_or_default(),
         state.join(", "),
         backup.verified().map(|at| session.time(at)).unwrap_or_default(),
     ]

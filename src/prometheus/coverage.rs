@@ -60,15 +60,18 @@ impl Coverage {
     }
 }
 
-/// Of the blocks called `new`, those that hold nothing but what `before` has already: compaction has merged blocks that
+/// The level 1 blocks whose samples are in good blocks.
+pub fn sources(blocks: &[BlockReport]) -> impl Iterator<Item = Ulid> {
+    metas(blocks).flat_map(|meta| meta.compaction.sources.iter().copied())
+}
+
+/// Of the blocks called `new`, those that hold nothing but what was stored already: compaction has merged blocks that
 /// were stored one by one.
 pub fn rewritten<'a>(
     blocks: &'a [BlockReport],
     new: &BTreeSet<&str>,
-    before: &[BlockReport],
+    had: &BTreeSet<Ulid>,
 ) -> Vec<&'a BlockReport> {
-    let had: BTreeSet<Ulid> =
-        metas(before).flat_map(|meta| meta.compaction.sources.iter().copied()).collect();
     let is_rewritten = |block: &&BlockReport| {
         let sources = block.meta.as_ref().map(|meta| meta.compaction.sources.as_slice()).unwrap_or_default();
         new.contains(block.name.as_str())
@@ -139,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_merged_block_is_a_rewrite_only_where_all_of_its_sources_were_stored() {
-        let before = [block(1, (0, 2), &[1]), block(2, (2, 4), &[2])];
+        let before = sources(&[block(1, (0, 2), &[1]), block(2, (2, 4), &[2])]).collect();
         let merged = [block(9, (0, 4), &[1, 2]), block(8, (4, 8), &[3, 2]), block(7, (8, 9), &[4])];
         let names: Vec<String> = merged.iter().map(|block| block.name.clone()).collect();
         let new: BTreeSet<&str> = names.iter().map(String::as_str).collect();

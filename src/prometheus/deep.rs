@@ -33,9 +33,9 @@ impl DeepCheck {
 
     /// What is wrong with the blocks of a backup; one line each. Blocks that were damaged at the source are named too.
     pub fn check(&mut self, backup: &Backup, step: &StepGuard, cancel: &CancellationToken) -> Vec<String> {
-        let contents: SnapshotContents = match serde_json::from_value(backup.manifest.contents.clone()) {
+        let contents: SnapshotContents = match backup.contents() {
             Ok(contents) => contents,
-            Err(e) => return vec![format!("the manifest does not describe blocks: {e}")],
+            Err(error) => return vec![words::chain(&error)],
         };
         let mut problems = Vec::new();
         let mut small = SmallFiles::new();

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use ulid::Ulid;
 
 pub use error::SnapshotError;
 pub use ledger::{Entry, Ledger, LedgerError, Settlement};
@@ -24,6 +25,7 @@ pub use ledger::{Entry, Ledger, LedgerError, Settlement};
 use super::block::BlockReport;
 use super::client::{BuildInfo, ClientError, Metrics, PrometheusClient, RuntimeInfo};
 use super::contents::SnapshotContents;
+use super::coverage::sources;
 use super::folder::DataFolder;
 use super::folder_op::survey::SurveyedBlock;
 use super::folder_op::{FolderOp, FolderReply, FolderState};
@@ -75,8 +77,8 @@ pub struct Taken {
     pub backup: Backup,
     /// What it holds.
     pub contents: SnapshotContents,
-    /// What the backup before it held, where there is one.
-    pub before: Option<SnapshotContents>,
+    /// The level 1 blocks whose samples the backup before it held.
+    pub stored_before: BTreeSet<Ulid>,
 }
 
 /// What came of bringing the blocks into the store.
@@ -108,7 +110,7 @@ impl Snapshotter<'_> {
         step.finish(format!("Prometheus {}, {} blocks", server.build.version, before.blocks.len()));
         let before = self.settle_earlier(context, &ledger, before).await?;
 
-        let earlier = self.store.newest()?.map(|backup| serde_json::from_value(backup.manifest.contents));
+        let stored_before = self.sources_of_newest()?;
         let pending = self.store.begin(context.run, context.now)?;
         let name = self.ask(context, &ledger, &before).await?;
         let bytes = before.blocks.iter().map(|block| block.bytes).sum();
@@ -120,7 +122,14 @@ impl Snapshotter<'_> {
         self.warn_about(&context.progress, &contents, &before, after.as_ref());
         let source = self.source(&server, &before);
         let backup = self.publish(context, pending, shared, &contents, source).await?;
-        Ok(Taken { backup, contents, before: earlier.and_then(Result::ok) })
+        Ok(Taken { backup, contents, stored_before })
+    }
+
+    /// The level 1 blocks whose samples the newest backup holds; none where there is no backup.
+    fn sources_of_newest(&self) -> Result<BTreeSet<Ulid>, SnapshotError> {
+        // What cannot be read costs only that a merged block is not recognised as such.
+        let newest = self.store.newest()?.and_then(|backup| backup.contents::<SnapshotContents>().ok());
+        Ok(newest.map_or_else(BTreeSet::new, |contents| sources(&contents.blocks).collect()))
     }
 
     /// Asks the server what it is, and whether it can take snapshots at all, before anything is begun.
@@ -445,7 +454,8 @@ impl Snapshotter<'_> {
             source,
             content_bytes: contents.blocks.iter().map(|block| block.bytes).sum(),
             damaged: contents.damaged().next().is_some(),
-            contents: serde_json::to_value(contents).map_err(|source| SnapshotError::Describe { source })?,
+            contents: serde_json::value::to_raw_value(contents)
+                .map_err(|source| SnapshotError::Describe { source })?,
             layout: match self.options.layout {
                 SnapshotLayout::Archive => Layout::Archive,
                 SnapshotLayout::Blocks => Layout::Blocks,

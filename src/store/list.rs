@@ -34,6 +34,8 @@ pub struct Backup {
     pub state: BackupState,
     /// The folder that it lies in.
     pub folder: PathBuf,
+    /// Where its manifest is.
+    pub(super) path: PathBuf,
     /// When the files were read back that it shares with others.
     pub(super) shared: Arc<Checks>,
 }
@@ -74,7 +76,8 @@ impl Backup {
     pub fn outside(manifest: &Path) -> Result<Self, StoreError> {
         let folder = super::owner::parent(manifest).to_owned();
         let (manifest_read, state) = (Manifest::read(manifest)?, BackupState::default());
-        let backup = Self { manifest: manifest_read, state, folder, shared: Arc::default() };
+        let path = manifest.to_owned();
+        let backup = Self { manifest: manifest_read, state, folder, path, shared: Arc::default() };
         match backup.missing(&mut Sizes::default())? {
             None => Ok(backup),
             Some(problem) => Err(StoreError::Broken { path: manifest.to_owned(), problem }),
@@ -84,6 +87,11 @@ impl Backup {
     /// Nothing was damaged at the source, and no file is known to be bad.
     pub fn is_good(&self) -> bool {
         !self.manifest.damaged && self.problems().next().is_none()
+    }
+
+    /// What is inside, as its kind describes it; read from its manifest.
+    pub fn contents<T: serde::de::DeserializeOwned>(&self) -> Result<T, StoreError> {
+        Manifest::read_contents(&self.path)
     }
 
     /// Its ID.
@@ -203,7 +211,7 @@ impl JobStore {
             Ok(manifest) => {
                 let (state, warning) = self.read_state(id);
                 let (folder, shared) = (self.folder.clone(), Arc::clone(&seen.shared));
-                let backup = Backup { manifest, state, folder, shared };
+                let backup = Backup { manifest, state, folder, path: path.clone(), shared };
                 match backup.missing(&mut seen.sizes)? {
                     None => {
                         listing.backups.push(backup);

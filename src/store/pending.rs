@@ -42,7 +42,7 @@ impl JobStore {
         // Held until our own lock is, so that a sweep never sees a folder of ours that seems to be dead.
         let _guards = match self.lock_exclusive(Duration::ZERO) {
             Ok(exclusive) => {
-                self.sweep(&exclusive, now)?;
+                self.sweep(&exclusive)?;
                 (Some(exclusive), None)
             }
             Err(StoreError::Busy { .. }) => (None, Some(self.lock_shared(BRIEF)?)),

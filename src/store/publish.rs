@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{At as _, StoreError};
 use super::list::any_id;
-use super::manifest::FORMAT;
+use super::manifest::{Contents, FORMAT};
 use super::pending::Pending;
 use super::{Backup, BackupId, BackupState, How, JobStore, Layout, Manifest, Source, StoredFile, Verified};
 use super::{atomic, owner, shared, verify};
@@ -43,7 +43,7 @@ pub struct Draft {
     /// Some of the data were damaged at the source.
     pub damaged: bool,
     /// What is inside.
-    pub contents: serde_json::Value,
+    pub contents: Contents,
     /// How it is laid out.
     pub layout: Layout,
     /// The files of this and other backups that it consists of beside its own.
@@ -57,7 +57,13 @@ struct Intent {
     archive: String,
 }
 
-type Step = fn(&Pending, &Manifest) -> Result<(), StoreError>;
+/// A manifest that is about to be written.
+struct Publication {
+    manifest: Manifest,
+    contents: Contents,
+}
+
+type Step = fn(&Pending, &Publication) -> Result<(), StoreError>;
 
 /// The steps, in order; a crash may come between any two. The last one makes the backup exist.
 const STEPS: [Step; 4] =
@@ -77,17 +83,18 @@ impl Pending {
         let _unpruned = self.job.lock_shared(PATIENCE)?;
         self.note_new_shared(&draft.shared)?;
         let _names = self.job.lock_names()?;
-        let manifest = self.manifest(draft, archive)?;
-        self.must_be_whole(&manifest)?;
+        let publication = self.publication(draft, archive)?;
+        self.must_be_whole(&publication.manifest)?;
         for step in STEPS {
-            step(&self, &manifest)?;
+            step(&self, &publication)?;
         }
-        let state = self.state(&manifest);
+        let manifest = publication.manifest;
+        let (state, path) = (self.state(&manifest), self.job.manifest_path(&manifest.id));
         let shared = Arc::new(self.job.shared_checks());
-        Ok(Backup { manifest, state, folder: self.job.folder.clone(), shared })
+        Ok(Backup { manifest, state, folder: self.job.folder.clone(), path, shared })
     }
 
-    fn manifest(&self, draft: Draft, archive: StoredFile) -> Result<Manifest, StoreError> {
+    fn publication(&self, draft: Draft, archive: StoredFile) -> Result<Publication, StoreError> {
         // Every name that holds an ID counts, also of what is broken: nothing is ever written over.
         let newest = self.job.names()?.iter().filter_map(|name| any_id(name)).max();
         let id = BackupId::after(newest.as_ref(), self.now);
@@ -95,7 +102,7 @@ impl Pending {
         let name = format!("{}_{id}{}", archive_prefix(&draft.kind, draft.layout), codec.suffix());
         let mut files = vec![StoredFile { name, ..archive }];
         files.extend(draft.shared);
-        Ok(Manifest {
+        let manifest = Manifest {
             format: FORMAT,
             id,
             job: self.job.job.clone(),
@@ -108,8 +115,8 @@ impl Pending {
             files,
             content_bytes: draft.content_bytes,
             damaged: draft.damaged,
-            contents: draft.contents,
-        })
+        };
+        Ok(Publication { manifest, contents: draft.contents })
     }
 
     /// What it shares with others is there: nobody may have removed any of it since it was looked up.
@@ -133,26 +140,30 @@ impl Pending {
         self.job.note_shared(&new.map(|name| (name.clone(), verified.clone())).collect())
     }
 
-    fn note_intent(&self, manifest: &Manifest) -> Result<(), StoreError> {
+    fn note_intent(&self, publication: &Publication) -> Result<(), StoreError> {
         let path = self.dir().join(INTENT);
-        let intent = Intent { id: manifest.id.clone(), archive: manifest.files[0].name.clone() };
+        let intent = Intent {
+            id: publication.manifest.id.clone(),
+            archive: publication.manifest.files[0].name.clone(),
+        };
         let bytes = serde_json::to_vec(&intent).map_err(io::Error::from).at("write", &path)?;
         atomic::replace(&path, &bytes, owner::FILE_MODE).at("write", &path)?;
         atomic::sync_folder(&self.job.folder).at("sync", &self.job.folder)
     }
 
-    fn place_archive(&self, manifest: &Manifest) -> Result<(), StoreError> {
-        let to = self.job.folder.join(&manifest.files[0].name);
+    fn place_archive(&self, publication: &Publication) -> Result<(), StoreError> {
+        let to = self.job.folder.join(&publication.manifest.files[0].name);
         atomic::rename_new(&self.archive_path()?, &to).at("publish", &to)
     }
 
-    fn place_state(&self, manifest: &Manifest) -> Result<(), StoreError> {
-        self.job.write_state(&manifest.id, &self.state(manifest))
+    fn place_state(&self, publication: &Publication) -> Result<(), StoreError> {
+        self.job.write_state(&publication.manifest.id, &self.state(&publication.manifest))
     }
 
-    fn place_manifest(&self, manifest: &Manifest) -> Result<(), StoreError> {
+    fn place_manifest(&self, publication: &Publication) -> Result<(), StoreError> {
+        let Publication { manifest, contents } = publication;
         let path = self.job.manifest_path(&manifest.id);
-        let bytes = manifest.sealed().map_err(io::Error::from).at("write", &path)?;
+        let bytes = manifest.sealed(contents).map_err(io::Error::from).at("write", &path)?;
         atomic::create(&path, &bytes, owner::FILE_MODE).at("publish", &path)
     }
 
@@ -229,9 +240,9 @@ mod tests {
             let (_dir, job) = testing::job();
             let old = testing::backup(&job, 0);
             let pending = testing::written(&job, 1);
-            let manifest = pending.manifest(testing::draft(1), pending.finished().unwrap()).unwrap();
+            let publication = pending.publication(testing::draft(1), pending.finished().unwrap()).unwrap();
             for step in STEPS.iter().take(done) {
-                step(&pending, &manifest).unwrap();
+                step(&pending, &publication).unwrap();
             }
             pending.crash();
             let published = usize::from(done == STEPS.len());
@@ -250,9 +261,9 @@ mod tests {
         for done in 0..STEPS.len() {
             let (_dir, job) = testing::job();
             let pending = testing::written(&job, 1);
-            let manifest = pending.manifest(testing::draft(1), pending.finished().unwrap()).unwrap();
+            let publication = pending.publication(testing::draft(1), pending.finished().unwrap()).unwrap();
             for step in STEPS.iter().take(done) {
-                step(&pending, &manifest).unwrap();
+                step(&pending, &publication).unwrap();
             }
             drop(pending);
             assert_eq!(job.names().unwrap(), [".lock"], "{done} steps");

@@ -23,7 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::archive::ArchiveWriter;
 use super::error::{At as _, StoreError};
-use super::{ExclusiveLock, How, JobStore, Pending, StoredFile, Verified, atomic, owner, sealed, verify};
+use super::{
+    ExclusiveLock, How, JobStore, Listing, Pending, StoredFile, Verified, atomic, owner, sealed, verify,
+};
 use crate::config::values::{Codec, Compression};
 use crate::progress::StepGuard;
 
@@ -159,20 +161,26 @@ impl JobStore {
         Ok(size.filter(|_| removed))
     }
 
-    /// Removes what no backup names and nobody will look for any more. `claimed` are the names in all manifests.
-    pub(super) fn sweep_shared(
+    /// Removes what no backup in `listing`, which is all there are, names and nobody will look for any more.
+    pub fn sweep_shared(
         &self,
         guard: &ExclusiveLock,
-        claimed: &BTreeSet<String>,
+        listing: &Listing,
         now: Timestamp,
     ) -> Result<Vec<PathBuf>, StoreError> {
         guard.must_cover(self)?;
         let mut swept = Vec::new();
+        // What a broken backup names is not known.
+        if !listing.broken.is_empty() {
+            return Ok(swept);
+        }
+        let files = listing.backups.iter().flat_map(|backup| &backup.manifest.files);
+        let claimed: BTreeSet<&str> = files.map(|file| file.name.as_str()).collect();
         for name in shared_names(&self.folder)? {
             let relative = format!("{FOLDER}/{name}");
             let path = self.folder.join(&relative);
             let is_temporary = name.starts_with(atomic::TEMP_PREFIX);
-            let is_unclaimed = stem_of(&relative).is_some() && !claimed.contains(&relative);
+            let is_unclaimed = stem_of(&relative).is_some() && !claimed.contains(relative.as_str());
             if (is_temporary || is_unclaimed) && is_older(&path, now) {
                 self.remove_shared(&relative)?;
                 swept.push(path);
@@ -406,10 +414,11 @@ mod tests {
         pending.crash();
         assert_eq!(job.shared().unwrap().good("A"), [stored]);
         let soon = Timestamp::now();
-        job.sweep(&lock(&job), soon).unwrap();
+        let sweep = |now| job.sweep_shared(&lock(&job), &job.list().unwrap(), now).unwrap();
+        sweep(soon);
         assert_eq!(files(&job).len(), 1);
         let kept = backup(&job, 1, &["B"]);
-        job.sweep(&lock(&job), soon + SPARED + SignedDuration::from_mins(1)).unwrap();
+        sweep(soon + SPARED + SignedDuration::from_mins(1));
         assert_eq!(files(&job).iter().map(|name| &name[..1]).collect::<Vec<_>>(), ["B"]);
         assert_eq!(job.list().unwrap().backups, [kept]);
     }
@@ -419,7 +428,7 @@ mod tests {
         let (_dir, job) = testing::job();
         let one = backup(&job, 0, &["A"]);
         atomic::replace(&job.manifest_path(one.id()), b"{", 0o640).unwrap();
-        job.sweep(&lock(&job), Timestamp::now() + SPARED * 2).unwrap();
+        job.sweep_shared(&lock(&job), &job.list().unwrap(), Timestamp::now() + SPARED * 2).unwrap();
         assert_eq!(files(&job).len(), 1);
     }
 
@@ -474,7 +483,7 @@ mod tests {
         let draft = super::super::Draft { layout: Layout::Blocks, shared, ..testing::draft(0) };
         let step = Progress::silent().step("publish", None);
         assert!(pending.publish(draft, &step, &CancellationToken::new()).is_err());
-        assert_eq!(job.list().unwrap(), crate::store::Listing::default());
+        assert_eq!(job.list().unwrap(), Listing::default());
     }
 
     #[test]

@@ -4,8 +4,6 @@
 use std::fs;
 use std::path::PathBuf;
 
-use jiff::Timestamp;
-
 use super::error::{At as _, StoreError};
 use super::list::manifest_id;
 use super::{ExclusiveLock, JobStore, atomic, lock, pending};
@@ -19,7 +17,7 @@ pub struct Swept {
 
 impl JobStore {
     /// Takes away what dead runs have left and completes interrupted removals.
-    pub fn sweep(&self, guard: &ExclusiveLock, now: Timestamp) -> Result<Swept, StoreError> {
+    pub fn sweep(&self, guard: &ExclusiveLock) -> Result<Swept, StoreError> {
         guard.must_cover(self)?;
         let mut swept = Swept::default();
         for name in self.names()? {
@@ -37,11 +35,6 @@ impl JobStore {
             if gone {
                 swept.paths.push(path);
             }
-        }
-        // While a manifest cannot be read nobody knows what it names.
-        let claims = self.claims()?;
-        if !claims.unknown {
-            swept.paths.extend(self.sweep_shared(guard, &claims.files, now)?);
         }
         Ok(swept)
     }
@@ -73,7 +66,7 @@ mod tests {
             fs::File::create(job.folder().join(name)).unwrap();
         }
         let before = job.names().unwrap();
-        let swept = job.sweep(&job.lock_exclusive(Duration::ZERO).unwrap(), testing::now()).unwrap();
+        let swept = job.sweep(&job.lock_exclusive(Duration::ZERO).unwrap()).unwrap();
         assert_eq!(swept.paths, [job.folder().join(".tmp-abc")]);
         assert_eq!(job.names().unwrap().len(), before.len() - 1);
     }
@@ -83,7 +76,7 @@ mod tests {
         let (_dir, store) = testing::store();
         let (one, two) = (store.job(&"one".parse().unwrap()), store.job(&"two".parse().unwrap()));
         let guard = one.lock_exclusive(Duration::ZERO).unwrap();
-        assert!(matches!(two.sweep(&guard, testing::now()), Err(StoreError::WrongLock { .. })));
+        assert!(matches!(two.sweep(&guard), Err(StoreError::WrongLock { .. })));
         assert!(matches!(two.remove(&guard, &[]), Err(StoreError::WrongLock { .. })));
     }
 }

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+use super::manifest::Contents;
 use super::{Backup, Draft, JobStore, Layout, Manifest, Pending, Source, Store, StoreError, StoredFile};
 use crate::progress::Progress;
 
@@ -36,7 +37,7 @@ pub(super) fn draft(seconds: i64) -> Draft {
         source: Source { target: "main".into(), url: "http://localhost:9090/".into(), ..Source::default() },
         content_bytes: 3,
         damaged: false,
-        contents: serde_json::json!({ "what": ["a", { "deep": 1 }] }),
+        contents: contents(),
         layout: Layout::Archive,
         shared: Vec::new(),
     }
@@ -67,6 +68,15 @@ pub(super) fn backup(job: &JobStore, seconds: i64) -> Backup {
     publish(written(job, seconds), seconds).unwrap()
 }
 
+pub(super) fn contents() -> Contents {
+    serde_json::value::to_raw_value(&serde_json::json!({ "what": ["a", { "deep": 1 }] })).unwrap()
+}
+
+/// The bytes of a manifest's file.
+pub(super) fn sealed(manifest: &Manifest) -> Vec<u8> {
+    manifest.sealed(&contents()).unwrap()
+}
+
 pub(super) fn manifest(id: &str) -> Manifest {
     let draft = draft(0);
     Manifest {
@@ -82,6 +92,5 @@ pub(super) fn manifest(id: &str) -> Manifest {
         files: vec![StoredFile { name: format!("snapshot_{id}.tar.gz"), size: 1, sha256: "0".repeat(64) }],
         content_bytes: 1,
         damaged: false,
-        contents: draft.contents,
     }
 }

@@ -52,14 +52,6 @@ pub enum SourceError {
         /// Its kind.
         kind: String,
     },
-    /// The manifest's contents are not those of a snapshot.
-    #[error("The manifest of {title} does not describe a Prometheus snapshot")]
-    Contents {
-        /// The backup.
-        title: String,
-        /// What is wrong.
-        source: serde_json::Error,
-    },
     /// A stored file is not the one that was stored.
     #[error("{} is damaged: {problem}", path.display())]
     Bad {

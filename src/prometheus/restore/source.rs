@@ -82,8 +82,8 @@ impl RestoreSource {
         if manifest.kind != super::KIND {
             return Err(SourceError::OtherKind { title, kind: manifest.kind.clone() });
         }
-        let contents: SnapshotContents = serde_json::from_value(manifest.contents.clone())
-            .map_err(|source| SourceError::Contents { title: title.clone(), source })?;
+        let contents = backup.contents::<SnapshotContents>();
+        let contents = contents.map_err(|source| SourceError::Manifest { source: Box::new(source) })?;
         let mut notes = Vec::new();
         if contents.skip_head {
             notes.push(
