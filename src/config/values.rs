@@ -264,7 +264,7 @@ pub enum Codec {
     /// gzip: every `tar -xzf` reads it.
     #[default]
     Gzip,
-    /// Zstandard: a few times faster, for a few percent more bytes.
+    /// Zstandard: about twice as fast, for a few percent more bytes.
     Zstd,
     /// Nothing: for a disk or a file system that compresses by itself.
     None,
@@ -311,11 +311,11 @@ impl Codec {
         }
     }
 
-    /// How hard it compresses unless told.
+    /// How hard it compresses unless told. For gzip: the fastest that makes real blocks at most 3 % larger than
+    /// `gzip -6` does.
     pub const fn default_level(self) -> u32 {
         match self {
-            Self::Gzip => 6,
-            Self::Zstd => 3,
+            Self::Gzip | Self::Zstd => 3,
             Self::None => 0,
         }
     }

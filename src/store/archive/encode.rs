@@ -138,9 +138,10 @@ fn write(file: File, tickets: &Receiver<Ticket>, back: &Sender<Piece>) -> io::Re
 mod tests {
     use super::*;
     use crate::config::values::Codec;
+    use std::collections::BTreeSet;
     use std::fs;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
 
     fn noise(length: usize) -> Vec<u8> {
         let mut state = 1_u64;
@@ -171,6 +172,33 @@ mod tests {
             assert_eq!(written(7, codec.into(), &raw), one, "{codec:?}");
         }
         assert_eq!(written(2, Codec::None.into(), &raw), raw);
+    }
+
+    #[test]
+    fn the_same_few_pieces_go_round() {
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        let make = || -> io::Result<Work> {
+            let seen = Arc::clone(&seen);
+            Ok(Box::new(move |piece| {
+                seen.lock().unwrap().insert(piece.raw.as_ptr() as usize);
+                Ok(())
+            }))
+        };
+        let mut encoder = Encoder::with(tempfile::tempfile().unwrap(), 2, &make).unwrap();
+        encoder.write_all(&noise(PIECE).repeat(50)).unwrap();
+        encoder.finish().unwrap();
+        let pieces = seen.lock().unwrap().len();
+        assert!((1..=crew::pieces_for(2)).contains(&pieces), "{pieces}");
+    }
+
+    #[test]
+    fn no_more_pieces_are_made_than_are_allowed_and_nobody_waits_for_one_that_cannot_come() {
+        let make = || piece::packer(Compression::default());
+        let mut encoder = Encoder::with(tempfile::tempfile().unwrap(), 2, &make).unwrap();
+        let held: Vec<Piece> = (0..crew::pieces_for(2)).map(|_| encoder.fresh().unwrap()).collect();
+        assert_eq!((held.len(), encoder.unmade), (5, 0));
+        encoder.order = None;
+        assert!(encoder.fresh().is_err());
     }
 
     #[test]
