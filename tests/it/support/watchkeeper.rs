@@ -91,7 +91,12 @@ impl Watchkeeper {
 
     /// Runs it to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        let mut child = self.spawn(arguments);
+        self.wait(self.spawn(arguments), arguments)
+    }
+
+    /// Waits for the end of what [`Watchkeeper::spawn`] has started.
+    #[expect(clippy::unused_self, reason = "its folder must live as long")]
+    pub(crate) fn wait(&self, mut child: Child, arguments: &[&str]) -> Output {
         let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
         let status = wait(&mut child, arguments);
         let text = |thread: std::thread::JoinHandle<String>| thread.join().unwrap();
