@@ -31,7 +31,8 @@ pub(super) struct Encoder {
 
 impl Encoder {
     pub(super) fn new(file: File, compression: Compression) -> io::Result<Self> {
-        Self::with(file, crew::size(), &|| piece::packer(compression))
+        let most = if piece::is_heavy(compression) { crew::size().min(4) } else { crew::size() };
+        Self::with(file, most, &|| piece::packer(compression))
     }
 
     fn with(file: File, threads: usize, make: &dyn Fn() -> io::Result<Work>) -> io::Result<Self> {

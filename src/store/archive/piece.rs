@@ -46,6 +46,11 @@ pub(super) fn packer(compression: Compression) -> io::Result<Work> {
     })
 }
 
+/// Whether a thread that packs so needs up to ten megabytes, and not two.
+pub(super) fn is_heavy(compression: Compression) -> bool {
+    compression.codec == Codec::Zstd && compression.level > 4
+}
+
 fn proven(
     mut pack: impl FnMut(&mut Piece) -> io::Result<()> + Send + 'static,
     mut unpack: impl FnMut(&mut Piece) -> io::Result<()> + Send + 'static,
