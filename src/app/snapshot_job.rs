@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 
-use super::{Hints, Shared, TargetError, policy};
+use super::{Hints, Shared, TargetError};
 use crate::config::{JobConfig, SnapshotConfig};
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::contents::SnapshotContents;
@@ -13,7 +13,8 @@ use crate::prometheus::folder::DataFolder;
 use crate::prometheus::snapshot::{Options, SnapshotError, Snapshotter, Taken};
 use crate::runner::Failure;
 use crate::store::{Layout, shared_key};
-use crate::{upkeep, words};
+use crate::upkeep::{self, Policy};
+use crate::words;
 
 pub(super) async fn run(
     shared: &Shared,
@@ -38,7 +39,7 @@ pub(super) async fn run(
     };
     let image = image(shared, &folder).await;
     let snapshotter = Snapshotter { target, client: &client, folder: &folder, store: &store, image, options };
-    let policy = policy(job, &shared.config.timezone);
+    let policy = policy(config, &shared.config.timezone);
     let reread = {
         let (store, policy, context) = (store.clone(), policy.clone(), context.clone());
         let work =
@@ -49,6 +50,11 @@ pub(super) async fn run(
     let kept = store.clone();
     blocking(move || upkeep::after_backup(&kept, &policy, context.now, &context.progress)).await;
     Ok(output(shared, &taken, reread))
+}
+
+/// What its backups are kept by.
+pub(super) fn policy(config: &SnapshotConfig, zone: &TimeZone) -> Policy {
+    Policy { keep: config.keep.clone(), zone: zone.clone(), verify_within: config.verify_within }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

@@ -27,7 +27,8 @@ struct Explained {
     next: Option<Timestamp>,
     /// How its last run ended, and why.
     last: Option<String>,
-    retention: Plan,
+    /// Nothing where the job makes no backups.
+    retention: Option<Plan>,
     backups: Vec<Cost>,
     /// Bytes of all stored files.
     stored_bytes: u64,
@@ -83,7 +84,7 @@ fn explain(session: &Session, job: &JobConfig, listing: &Listing, last: Option<&
         when,
         next: schedule.and_then(|schedule| schedule.next_after(session.now)),
         last: last.map(|last| ended(session, last)),
-        retention: Plan::of(listing, &app::policy(job, session.zone())),
+        retention: app::policy(job, session.zone()).map(|policy| Plan::of(listing, &policy)),
         stored_bytes: listing.stored_bytes(),
         backed_up_bytes: backups.iter().map(|backup| backup.size).sum(),
         backups,
@@ -104,8 +105,10 @@ fn text(session: &Session, explained: &Explained) -> String {
         let _ = write!(text, "; next {}", session.time(next));
     }
     let last = explained.last.as_deref().unwrap_or("it never ran");
+    let _ = writeln!(text, "\n  last run  {last}");
+    let Some(retention) = retention else { return text };
     let (stored, all) = (words::size(explained.stored_bytes), words::size(explained.backed_up_bytes));
-    let _ = writeln!(text, "\n  last run  {last}\n  stored    {stored} for backups of {all} altogether");
+    let _ = writeln!(text, "  stored    {stored} for backups of {all} altogether");
     if let Some(hold) = &retention.hold {
         let _ = writeln!(
             text,

@@ -221,7 +221,7 @@ pub(super) fn prune(session: &Session, args: &PruneArgs) -> Result<ExitCode, Cli
     let mut plans: Vec<(String, Plan, Option<Removed>)> = Vec::new();
     for job in jobs {
         let job_store = store.job(&job.name);
-        let policy = app::policy(job, session.zone());
+        let Some(policy) = app::policy(job, session.zone()) else { continue };
         if args.dry_run {
             plans.push((job.name.to_string(), Plan::of(&job_store.list()?, &policy), None));
         } else if job_store.folder().is_dir() {

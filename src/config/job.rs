@@ -53,6 +53,13 @@ pub enum JobKind {
 }
 
 impl JobKind {
+    /// The Prometheus server it is about, where it is about one.
+    pub fn prometheus(&self) -> Option<&TargetName> {
+        match self {
+            Self::PrometheusSnapshot(config) => Some(&config.prometheus),
+        }
+    }
+
     /// The kind as it is written in the file.
     pub fn kind_name(&self) -> &'static str {
         match self {

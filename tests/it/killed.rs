@@ -247,7 +247,9 @@ fn robbed_of_a_block_it_is_taken_back(scene: &Scene<'_>) {
         assert!(start.elapsed() < COMING, "the swap did not come");
         std::thread::yield_now();
     }
-    run(Command::new("sh").args(["-euc", "for block in 01*; do rm -r $block; break; done"]).current_dir(&data));
+    run(Command::new("sh")
+        .args(["-euc", "for block in 01*; do rm -r $block; break; done"])
+        .current_dir(&data));
     let output = watchkeeper.wait(child, &RESTORE).expect(1);
     assert!(output.stdout.contains("gone from the data folder"), "{output:?}");
     assert!(output.stdout.contains("taken back"), "{output:?}");
