@@ -133,8 +133,8 @@ fn output(restored: &Restored) -> JobOutput {
     let state = &restored.state;
     JobOutput {
         summary: format!(
-            "{} blocks of {} are live again; {}",
-            state.note.blocks.len(),
+            "{} of {} live again; {}",
+            words::count(state.note.blocks.len(), "block"),
             state.note.source,
             aside(state)
         ),

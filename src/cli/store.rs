@@ -206,7 +206,7 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
             .collect();
         let good = verified.iter().filter(|backup| backup.good).count();
         let what = if args.deep { "every byte and every block" } else { "every byte" };
-        let _ = writeln!(text, "{good} of {} backups are good: {what} was read.", verified.len());
+        let _ = writeln!(text, "{good} of {} good: {what} was read.", words::count(verified.len(), "backup"));
         text
     });
     Ok(if verified.iter().all(|backup| backup.good) { ExitCode::Ok } else { ExitCode::Failed })

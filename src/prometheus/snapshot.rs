@@ -107,7 +107,11 @@ impl Snapshotter<'_> {
         if let Some(restore) = before.unfinished() {
             return Err(SnapshotError::RestoreUnfinished { note: restore.note.source.clone() });
         }
-        step.finish(format!("Prometheus {}, {} blocks", server.build.version, before.blocks.len()));
+        step.finish(format!(
+            "Prometheus {}, {}",
+            server.build.version,
+            words::count(before.blocks.len(), "block")
+        ));
         let before = self.settle_earlier(context, &ledger, before).await?;
 
         let stored_before = self.sources_of_newest()?;
@@ -478,7 +482,8 @@ fn described<'a>(blocks: impl Iterator<Item = &'a BlockReport>) -> String {
         all += 1;
         damaged += usize::from(!block.is_good());
     }
-    if damaged == 0 { format!("{all} blocks, all good") } else { format!("{all} blocks, {damaged} damaged") }
+    let blocks = words::count(all, "block");
+    if damaged == 0 { format!("{blocks}, all good") } else { format!("{blocks}, {damaged} damaged") }
 }
 
 fn warn_about_out_of_order(progress: &Progress, metrics: &Metrics, skip_head: bool) {
