@@ -19,6 +19,7 @@ missing_packages() {
   have busybox || echo busybox-static
   have sqlite3 || echo sqlite3
   have jq || echo jq
+  have zstd || echo zstd
   have curl || echo curl
   have cc || printf '%s\n' gcc libc6-dev # to link, and to build SQLite
   if ! engine_answers; then

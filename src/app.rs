@@ -195,12 +195,10 @@ fn task(job: &JobConfig) -> Task {
     }
 }
 
-/// What a job's backups are kept by.
-pub fn policy(job: &JobConfig, zone: &TimeZone) -> Policy {
+/// What a job's backups are kept by; nothing where it makes none.
+pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
     match &job.kind {
-        JobKind::PrometheusSnapshot(config) => {
-            Policy { keep: config.keep.clone(), zone: zone.clone(), verify_within: config.verify_within }
-        }
+        JobKind::PrometheusSnapshot(config) => Some(snapshot_job::policy(config, zone)),
     }
 }
 

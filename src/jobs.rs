@@ -80,8 +80,14 @@ pub struct JobOutput {
     pub summary: String,
     /// The backup that was published.
     pub backup: Option<BackupId>,
-    /// Its stored size in bytes.
+    /// Its stored size in bytes, with what it shares with others.
     pub bytes: Option<u64>,
+    /// Bytes of it that no earlier backup had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_bytes: Option<u64>,
+    /// What else is worth knowing about it, one line each: `time covered: …`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<String>,
     /// What was verified, one line each: `every stored byte was read back and matches its SHA-256`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verified: Vec<String>,

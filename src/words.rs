@@ -36,6 +36,11 @@ pub fn rate(bytes: u64, millis: u64) -> Option<String> {
     Some(if per_second < 99.95 { format!("{per_second:.1} MiB/s") } else { format!("{per_second:.0} MiB/s") })
 }
 
+/// `1 block`, `8 blocks`
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// `0.4 s`, `52 s`, `1 m 03 s`, `2 h 05 m`, `3 d 04 h`
 pub fn duration(duration: Duration) -> String {
     let tenths = (duration.as_millis() + 50) / 100;

@@ -15,8 +15,8 @@ use crate::words;
 pub struct Preview {
     /// Whether it could.
     pub findings: Vec<Finding>,
-    /// Where the backup would go.
-    pub folder: std::path::PathBuf,
+    /// Where the backup would go, where the job makes one.
+    pub folder: Option<std::path::PathBuf>,
     /// What retention decides now, before there is a new backup.
     pub retention: Option<Plan>,
 }
@@ -33,14 +33,17 @@ impl App {
                 }
             }
         };
+        let Some(policy) = policy(job, &self.shared.config.timezone) else {
+            return Preview { findings, folder: None, retention: None };
+        };
         let retention = match store.list() {
-            Ok(listing) => Some(Plan::of(&listing, &policy(job, &self.shared.config.timezone))),
+            Ok(listing) => Some(Plan::of(&listing, &policy)),
             Err(error) => {
                 findings.push(Finding::problem(words::chain(&error), error.hint()));
                 None
             }
         };
-        Preview { findings, folder: store.folder().to_path_buf(), retention }
+        Preview { findings, folder: Some(store.folder().to_path_buf()), retention }
     }
 }
 
@@ -56,7 +59,9 @@ impl Preview {
         for finding in &self.findings {
             text.push_str(&finding.text_lines());
         }
-        let _ = writeln!(text, "  would make a backup in {}", self.folder.display());
+        if let Some(folder) = &self.folder {
+            let _ = writeln!(text, "  would make a backup in {}", folder.display());
+        }
         let deletions = self.retention.as_ref().map(Plan::deletions).unwrap_or_default();
         for id in deletions {
             let _ = writeln!(text, "  would delete the backup {id}: no rule keeps it");

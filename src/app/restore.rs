@@ -67,7 +67,8 @@ impl App {
             Place::Container { .. } => Some(self.shared.docker().await.map_err(TargetError::from)?),
             Place::Host { .. } => None,
         };
-        Ok(Opening { target, client, docker, known, command }.open().await?)
+        let access = self.shared.access(&target.name);
+        Ok(Opening { target, client, docker, access, known, command }.open().await?)
     }
 
     /// Does it, as a run of `job`, and returns its record.
@@ -132,8 +133,8 @@ fn output(restored: &Restored) -> JobOutput {
     let state = &restored.state;
     JobOutput {
         summary: format!(
-            "{} blocks of {} are live again; {}",
-            state.note.blocks.len(),
+            "{} of {} live again; {}",
+            words::count(state.note.blocks.len(), "block"),
             state.note.source,
             aside(state)
         ),

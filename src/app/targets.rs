@@ -76,6 +76,14 @@ impl Shared {
         Ok(PrometheusClient::new(&target.endpoint, credentials)?)
     }
 
+    /// How the data folder of a Prometheus may be reached: as the job that backs it up says.
+    pub(crate) fn access(&self, target: &TargetName) -> Access {
+        let mut jobs = self.config.jobs.iter().map(|job| match &job.kind {
+            JobKind::PrometheusSnapshot(config) => config,
+        });
+        jobs.find(|config| config.prometheus == *target).map_or(Access::Auto, |config| config.access)
+    }
+
     /// The data folder of a Prometheus. Its flags are asked for where it answers.
     pub(crate) async fn folder(
         &self,
@@ -124,7 +132,8 @@ impl App {
         };
         let mut findings = preflight::server(&client).await;
         findings.extend(self.check_container(target).await);
-        match self.shared.folder(target, &client, Hints::default()).await {
+        let hints = Hints { access: self.shared.access(&target.name), ..Hints::default() };
+        match self.shared.folder(target, &client, hints).await {
             Ok(folder) => findings.extend(preflight::folder(&folder, skip_head).await),
             Err(error) => findings.push(problem(&error)),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::values::{Auth, SecretRef, ServiceControl};
 use super::*;
-use crate::config::values::Access;
+use crate::config::values::{Access, Codec, Compression, DEFAULT_LAYOUT, SnapshotLayout};
 
 const NOTHING: &str = "";
 const TARGET: &str = "[prometheus.main]\nurl = \"http://h:9090\"\n";
@@ -140,11 +140,19 @@ keep = { last = 7 }"#, &[r#"9:8: there is another job "a" -> each needs its own 
     (JOB, "timeout = 3600", &[r#"8:11: "timeout" must be a length of time such as "90s", "1h" or "14d", not an integer"#]),
     (JOB, r#"verify_within = "1000y""#, &[r#"8:17: "verify_within" is not a length of time: "1000y" -> write whole numbers with a unit, such as "90s", "1h30m" or "14d" (s, m, h, d, w)"#]),
     (JOB, r#"jitter = "5m""#, &[r#"8:1: unknown key "jitter" -> not in this version yet"#]),
-    (JOB, r#"layout = "blocks""#, &[r#"8:10: layout = "blocks" is not in this version yet -> write "archive""#]),
-    (JOB, r#"layout = "zip""#, &[r#"8:10: "layout" cannot be "zip" -> write "archive""#]),
+    (JOB, r#"layout = "zip""#, &[r#"8:10: "layout" cannot be "zip" -> write "blocks" or "archive""#]),
+    (JOB, r#"compression = "bzip2""#, &[r#"8:15: "compression" cannot be "bzip2" -> write "gzip" or "zstd" or "none""#]),
+    (JOB, "compression = 3", &[r#"8:15: "compression" must be a string, not an integer"#]),
+    (JOB, r#"compression = "zip"
+level = 99"#, &[r#"8:15: "compression" cannot be "zip" -> write "gzip" or "zstd" or "none""#]),
+    (JOB, r#"compression = "zstd"
+level = 20"#, &[r#"9:9: the "level" of zstd must be a whole number from 1 to 19"#]),
+    (JOB, r#"level = 1
+compression = "none""#, &[r#"8:9: "level" means nothing with compression = "none" -> remove it"#]),
     (JOB, r#"access = "ssh""#, &[r#"8:10: "access" cannot be "ssh" -> write "auto" or "docker" or "host""#]),
     (JOB, r#"access = "docker""#, &[r#"8:10: [prometheus.main] is no container, so Docker cannot read its data -> remove "access", or give the target its "container""#]),
-    (JOB, "level = 10", &[r#"8:9: "level" must be a whole number from 1 to 9"#]),
+    (JOB, "level = 10", &[r#"8:9: the "level" of gzip must be a whole number from 1 to 9"#]),
+    (JOB, r#"level = "best""#, &[r#"8:9: the "level" of gzip must be a whole number from 1 to 9, not a string"#]),
     (JOB, "retries = 3", &[r#"8:11: "retries" must be a table, not an integer"#]),
     (JOB, r#"retries = { max = -1, backof = "1s" }"#, &[r#"8:19: "max" must be a whole number from 0 to 100"#, r#"8:23: unknown key "backof" -> did you mean "backoff"?"#]),
     (JOB, "enabled = 1", &[r#"8:11: "enabled" must be true or false, not an integer"#]),
@@ -209,7 +217,8 @@ fn the_smallest_file_has_the_documented_defaults() {
     assert_eq!((job.timeout, job.retries.max), (Duration::from_hours(1), 2));
     assert_eq!((job.retries.backoff, &job.schedule), (Duration::from_secs(30), &None));
     let JobKind::PrometheusSnapshot(snapshot) = &job.kind;
-    assert_eq!((snapshot.skip_head, snapshot.access, snapshot.level), (false, Access::Auto, 6));
+    assert_eq!((snapshot.skip_head, snapshot.access), (false, Access::Auto));
+    assert_eq!((snapshot.layout, snapshot.compression), (DEFAULT_LAYOUT, Codec::Gzip.into()));
     assert_eq!(snapshot.verify_within, Duration::from_hours(720));
     assert_eq!(snapshot.idle_timeout, Duration::from_mins(5));
     assert_eq!(snapshot.keep.rules().last.map(u32::from), Some(7));
@@ -249,10 +258,11 @@ enabled = false
 timeout = "90s"
 retries = { backoff = "1s" }
 keep = { last = 1, hourly = 2, daily = 3, weekly = 4, monthly = 5, yearly = 6, within = "14d" }
-layout = "archive"
+layout = "blocks"
 skip_head = true
 access = "host"
-level = 9
+compression = "zstd"
+level = 19
 verify_within = "1w"
 idle_timeout = "30s"
 "#;
@@ -282,7 +292,9 @@ idle_timeout = "30s"
     let counts = [rules.last, rules.hourly, rules.daily, rules.weekly, rules.monthly, rules.yearly];
     assert_eq!(counts.map(|count| count.map_or(0, u32::from)), [1, 2, 3, 4, 5, 6]);
     assert_eq!(rules.within, Some(Duration::from_hours(336)));
-    assert_eq!((snapshot.skip_head, snapshot.access, snapshot.level), (true, Access::Host, 9));
+    assert_eq!((snapshot.skip_head, snapshot.access), (true, Access::Host));
+    let zstd = Compression { codec: Codec::Zstd, level: 19 };
+    assert_eq!((snapshot.layout, snapshot.compression), (SnapshotLayout::Blocks, zstd));
     assert_eq!(snapshot.verify_within, Duration::from_hours(168));
     assert_eq!(snapshot.idle_timeout, Duration::from_secs(30));
 }

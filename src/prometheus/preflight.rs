@@ -98,9 +98,9 @@ pub async fn folder(folder: &DataFolder, skip_head: bool) -> Vec<Finding> {
     match folder.run(&FolderOp::Inspect, &CancellationToken::new()).await {
         Ok(FolderReply::Folder(state)) => {
             let mut findings = vec![Finding::ok(format!(
-                "its data folder is {} with {} blocks",
+                "its data folder is {} with {}",
                 folder.product_path(),
-                state.blocks.len()
+                crate::words::count(state.blocks.len(), "block")
             ))];
             findings.extend(judge(&state, skip_head));
             findings

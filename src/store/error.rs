@@ -124,6 +124,14 @@ pub enum StoreError {
         /// What was asked for.
         spec: String,
     },
+    /// Nothing can be written where it was asked for.
+    #[error("Cannot write {}: {problem}", path.display())]
+    Target {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        problem: &'static str,
+    },
     /// The run was told to stop.
     #[error("Cancelled")]
     Cancelled,
@@ -154,6 +162,7 @@ impl StoreError {
             Self::Broken { .. } | Self::Manifest { .. } => {
                 Some("restore another backup, or bring this one's files back from a copy".to_owned())
             }
+            Self::Target { .. } => Some("choose another name, such as backup.tar.gz".to_owned()),
             Self::ReadBack { .. } => Some("check the disk and the memory of this machine".to_owned()),
             _ => None,
         }

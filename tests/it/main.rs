@@ -8,11 +8,14 @@
     reason = "a test that cannot go on fails where it stands, says what it skipped, and writes no backups"
 )]
 
+mod bench_data;
 mod block;
 mod docker;
 mod end_to_end;
 mod harness;
+mod killed;
 mod layers;
+mod layouts;
 mod restore;
 mod restore_source;
 mod support;

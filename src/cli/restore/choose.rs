@@ -121,9 +121,7 @@ pub(super) fn whose<'a>(
 ) -> Result<(&'a PrometheusTarget, JobName), CliError> {
     let config = &session.config;
     let configured = job.and_then(|name| config.jobs.iter().find(|job| job.name == *name));
-    let of_job = configured.map(|job| match &job.kind {
-        JobKind::PrometheusSnapshot(snapshot) => snapshot.prometheus.as_str(),
-    });
+    let of_job = configured.and_then(|job| job.kind.prometheus()).map(Name::as_str);
     let wanted = named.or(of_job).or(origin.filter(|origin| !origin.is_empty()));
     let known: Vec<&str> = config.prometheus.keys().map(Name::as_str).collect();
     let hint = if known.is_empty() {
@@ -138,9 +136,7 @@ pub(super) fn whose<'a>(
     let target = target.ok_or_else(|| {
         CliError::usage(format!("There is no [prometheus.{wanted}] in {}", config.path.display()), Some(hint))
     })?;
-    let on_it = |kind: &JobKind| match kind {
-        JobKind::PrometheusSnapshot(snapshot) => snapshot.prometheus == target.name,
-    };
+    let on_it = |kind: &JobKind| kind.prometheus() == Some(&target.name);
     let of_target = || config.jobs.iter().find(|job| on_it(&job.kind)).map(|job| job.name.clone());
     // Target names are job names as far as their letters go.
     let job = job.cloned().or_else(of_target).unwrap_or_else(|| target.name.clone());

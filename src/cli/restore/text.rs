@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use crate::prometheus::restore::Fate;
 use crate::prometheus::restore::into::Unpacked;
 use crate::prometheus::restore::plan::{Destination, Live, RestorePlan};
-use crate::words::{size, time};
+use crate::words::{count, size, time};
 
 /// The plan. `all` also lists every block.
 pub(super) fn plan(plan: &RestorePlan, zone: &TimeZone, all: bool) -> String {
@@ -17,7 +17,8 @@ pub(super) fn plan(plan: &RestorePlan, zone: &TimeZone, all: bool) -> String {
     let made = plan.created.map(|at| format!(", made {}", time(at, zone))).unwrap_or_default();
     let _ = writeln!(out, "Restore {}{made}", plan.source);
     field(&mut out, "to", &destination(&plan.destination));
-    let blocks = format!("{} blocks, {} samples, {}", plan.blocks.len(), plan.samples, size(plan.bytes));
+    let blocks =
+        format!("{}, {} samples, {}", count(plan.blocks.len(), "block"), plan.samples, size(plan.bytes));
     field(&mut out, "brings", &blocks);
     field(&mut out, "covers", &covered(plan.time, zone));
     field(&mut out, "sets aside", &live(&plan.live, zone));
@@ -67,7 +68,7 @@ fn live(live: &Live, zone: &TimeZone) -> String {
     if live.blocks == 0 && live.head_bytes == 0 {
         return "nothing: the data folder is empty".to_owned();
     }
-    let mut text = format!("{} blocks, {}", live.blocks, size(live.bytes));
+    let mut text = format!("{}, {}", count(live.blocks, "block"), size(live.bytes));
     if live.head_bytes > 0 {
         let _ = write!(text, ", and {} of its head", size(live.head_bytes));
     }
@@ -99,7 +100,7 @@ fn fate(fate: Fate) -> &'static str {
 pub(super) fn unpacked(title: &str, folder: &Path, unpacked: &Unpacked) -> String {
     let folder = folder.display();
     let mut out =
-        format!("{title}: {} blocks, {} in {folder}\n", unpacked.blocks.len(), size(unpacked.bytes));
+        format!("{title}: {}, {} in {folder}\n", count(unpacked.blocks.len(), "block"), size(unpacked.bytes));
     for block in unpacked.blocks.iter().filter(|block| !block.is_good()) {
         for damage in &block.damage {
             let _ = writeln!(out, "damaged: {}: {damage}", block.name);

@@ -18,7 +18,7 @@ use crate::jobs::RunContext;
 use crate::progress::Progress;
 use crate::prometheus::block::BlockReport;
 use crate::prometheus::folder_op::{FolderOp, RestoreNote, RestoreState, staging};
-use crate::words::chain;
+use crate::words::{chain, count};
 
 /// What a restore brought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ async fn staged(
         return Err(RestoreError::Staged { problems });
     }
     if let Some(step) = Arc::into_inner(step) {
-        step.finish(format!("{} blocks, all as the backup has them", found.len()));
+        step.finish(format!("{}, all as the backup has them", count(found.len(), "block")));
     }
     if cancel.is_cancelled() {
         return Err(RestoreError::Cancelled);
@@ -112,7 +112,7 @@ async fn put(
     }
     put?;
     if let Some(step) = Arc::into_inner(step) {
-        step.finish(format!("{} blocks", plan.blocks.len()));
+        step.finish(count(plan.blocks.len(), "block"));
     }
     Ok(())
 }

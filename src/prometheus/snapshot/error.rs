@@ -58,6 +58,12 @@ pub enum SnapshotError {
         /// The block.
         block: String,
     },
+    /// A block of the snapshot did not come.
+    #[error("Block {block} of the snapshot could not be read: it did not come")]
+    Vanished {
+        /// The block.
+        block: String,
+    },
     /// The snapshot holds no block.
     #[error("The snapshot holds no block: Prometheus has no data to back up yet")]
     Empty,

@@ -346,6 +346,14 @@ impl Prometheus {
         serde_json::from_str::<Value>(&body).unwrap()["data"]["name"].as_str().unwrap().to_owned()
     }
 
+    /// Deletes every series of this metric.
+    pub(crate) fn delete_series(&self, metric: &str) {
+        let form = http::form(&[("match[]", metric)]);
+        let (status, body) =
+            http::post(self.port, &format!("/api/v1/admin/tsdb/delete_series?{form}")).unwrap();
+        assert_eq!(status, 204, "{body}");
+    }
+
     /// The names in its `snapshots` folder.
     pub(crate) fn snapshots(&self) -> Vec<String> {
         let text = self.in_data("ls snapshots 2>/dev/null || true");
