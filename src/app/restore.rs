@@ -131,11 +131,13 @@ async fn perform(
 
 fn output(restored: &Restored) -> JobOutput {
     let state = &restored.state;
+    let blocks = state.note.blocks.len();
     JobOutput {
         summary: format!(
-            "{} of {} live again; {}",
-            words::count(state.note.blocks.len(), "block"),
+            "{} of {} {} live again; {}",
+            words::count(blocks, "block"),
             state.note.source,
+            if blocks == 1 { "is" } else { "are" },
             aside(state)
         ),
         verified: restored.proof.verified.clone(),
@@ -145,7 +147,10 @@ fn output(restored: &Restored) -> JobOutput {
 }
 
 fn aside(state: &RestoreState) -> String {
-    format!("{} are set aside", words::size(state.set_aside_bytes))
+    match state.set_aside_bytes {
+        0 => "nothing had to be set aside".to_owned(),
+        bytes => format!("{} are set aside", words::size(bytes)),
+    }
 }
 
 fn summed(summary: String) -> JobOutput {

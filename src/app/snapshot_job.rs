@@ -150,10 +150,12 @@ impl Share {
         let contents = &taken.contents;
         let mut facts = Vec::new();
         if self.layout_shares {
-            let (new, shared) =
-                (words::count(self.new, "new block"), words::count(self.shared, "shared block"));
-            let (new_bytes, shared_bytes) = (words::size(self.new_bytes), words::size(self.shared_bytes));
-            facts.push(format!("{new}, {new_bytes}; {shared}, {shared_bytes}"));
+            let new = (self.new, "new block", self.new_bytes);
+            let told = [new, (self.shared, "shared block", self.shared_bytes)].into_iter();
+            let told = told.filter(|(number, ..)| *number > 0).map(|(number, what, bytes)| {
+                format!("{}, {}", words::count(number, what), words::size(bytes))
+            });
+            facts.push(told.collect::<Vec<_>>().join("; "));
         }
         if let Some(coverage) = Coverage::of(&contents.blocks) {
             facts.push(coverage.text(zone));

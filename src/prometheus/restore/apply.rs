@@ -184,7 +184,8 @@ pub(super) async fn proven(
 ) -> Result<Restored, RestoreError> {
     let step = context.progress.step("prove the restore", None);
     let proof = prove(site, expected, &step, &context.cancel).await?;
-    step.finish(proof.verified.join("; "));
+    // What was proven is told at length by the report.
+    drop(step);
     let accept = FolderOp::Accept { restore };
     let state = site.restore("note that it was proven", &accept, &CancellationToken::new()).await?;
     Ok(Restored { state, proof })
