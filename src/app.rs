@@ -1,5 +1,6 @@
 //! The composition root: from the configuration to targets, store, history and runner, and from a job to its work.
 
+mod files_job;
 mod preview;
 mod restore;
 mod snapshot_job;
@@ -14,6 +15,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+pub use files_job::FilesAction;
 pub use preview::Preview;
 pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
 pub(crate) use targets::Hints;
@@ -135,6 +137,7 @@ impl App {
                     JobKind::PrometheusSnapshot(config) => {
                         snapshot_job::run(&shared, &job, config, context).await
                     }
+                    JobKind::FilesBackup(config) => files_job::run(&shared, &job, config, context).await,
                 }
             }
         };
@@ -183,13 +186,14 @@ fn task(job: &JobConfig) -> Task {
         JobKind::PrometheusSnapshot(config) => {
             let target = Lock::Target { kind: "prometheus", name: config.prometheus.clone() };
             // However long a large backup takes: it is stuck only when nothing moves.
-            (target, Limit::Idle(config.idle_timeout))
+            (Some(target), Limit::Idle(config.idle_timeout))
         }
+        JobKind::FilesBackup(_) => (None, Limit::Total(job.timeout)),
     };
     Task {
         job: job.name.clone(),
         kind: job.kind.kind_name().to_owned(),
-        locks: vec![Lock::Job(job.name.clone()), target],
+        locks: std::iter::once(Lock::Job(job.name.clone())).chain(target).collect(),
         limit: Some(limit),
         retries: job.retries,
     }
@@ -199,6 +203,7 @@ fn task(job: &JobConfig) -> Task {
 pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
     match &job.kind {
         JobKind::PrometheusSnapshot(config) => Some(snapshot_job::policy(config, zone)),
+        JobKind::FilesBackup(config) => Some(files_job::policy(config, zone)),
     }
 }
 
@@ -211,4 +216,9 @@ pub fn settle_history(config: &Config, history: &History, now: Timestamp) {
             "runs that were cut off are still noted as running"
         );
     }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

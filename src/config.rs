@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use toml::de::DeTable;
 
-pub use job::{JobConfig, JobKind, SnapshotConfig};
+pub use job::{FilesConfig, JobConfig, JobKind, SnapshotConfig};
 pub use problem::{ConfigErrors, Problem};
 pub use target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};
 

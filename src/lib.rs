@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`config`] | `jobs.toml` becomes a [`config::Config`], or a list of everything that is wrong with it |
 //! | [`docker`] | containers, transfers through never-started helpers, our own binary inside a container |
+//! | [`files`] | backup and restore of named files and folders |
 //! | [`progress`] | what a run is doing: steps, bytes, warnings; collected for the record, shown by a sink |
 //! | [`jobs`] | the kinds of job, what one is given, and what comes out of it |
 //! | [`prometheus`] | snapshot, block checks and restore of a Prometheus TSDB |
@@ -24,6 +25,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod docker;
+pub mod files;
 pub mod history;
 pub mod jobs;
 pub mod progress;

@@ -32,6 +32,7 @@ impl App {
                     None => Vec::new(),
                 }
             }
+            JobKind::FilesBackup(_) => Vec::new(),
         };
         let Some(policy) = policy(job, &self.shared.config.timezone) else {
             return Preview { findings, folder: None, retention: None };

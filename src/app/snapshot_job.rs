@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 
-use super::{Hints, Shared, TargetError};
+use super::{Hints, Shared, TargetError, blocking};
 use crate::config::{JobConfig, SnapshotConfig};
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::contents::SnapshotContents;
@@ -55,11 +55,6 @@ pub(super) async fn run(
 /// What its backups are kept by.
 pub(super) fn policy(config: &SnapshotConfig, zone: &TimeZone) -> Policy {
     Policy { keep: config.keep.clone(), zone: zone.clone(), verify_within: config.verify_within }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// The image that the server's container was made from, as the container names it.

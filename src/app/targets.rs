@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::JobKind;
+use crate::config::SnapshotConfig;
 use crate::config::secret::{self, SecretError};
 use crate::config::values::{Access, Auth, Place, PrometheusTarget, SecretRef, TargetName};
 use crate::docker::{ContainerState, DockerError};
@@ -78,9 +78,7 @@ impl Shared {
 
     /// How the data folder of a Prometheus may be reached: as the job that backs it up says.
     pub(crate) fn access(&self, target: &TargetName) -> Access {
-        let mut jobs = self.config.jobs.iter().map(|job| match &job.kind {
-            JobKind::PrometheusSnapshot(config) => config,
-        });
+        let mut jobs = self.config.jobs.iter().filter_map(|job| job.kind.snapshot());
         jobs.find(|config| config.prometheus == *target).map_or(Access::Auto, |config| config.access)
     }
 
@@ -169,10 +167,9 @@ impl App {
 
     /// All jobs of this target leave the head out.
     fn skips_head(&self, target: &TargetName) -> bool {
-        let mut jobs = self.shared.config.jobs.iter().filter_map(|job| match &job.kind {
-            JobKind::PrometheusSnapshot(config) if config.prometheus == *target => Some(config.skip_head),
-            JobKind::PrometheusSnapshot(_) => None,
-        });
+        let of_target = |config: &&SnapshotConfig| config.prometheus == *target;
+        let jobs = self.shared.config.jobs.iter().filter_map(|job| job.kind.snapshot()).filter(of_target);
+        let mut jobs = jobs.map(|config| config.skip_head);
         let first = jobs.next();
         first.is_some_and(|first| first && jobs.all(|skip| skip))
     }

@@ -1,5 +1,7 @@
 //! The jobs of a configuration.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -14,11 +16,12 @@ use super::values::{
 };
 use crate::schedule::Schedule;
 
+pub use files::FilesConfig;
+
 /// The kinds of DESIGN that come later.
-const LATER_KINDS: [&str; 7] = [
+const LATER_KINDS: [&str; 6] = [
     "grafana-export",
     "sqlite-backup",
-    "files-backup",
     "close-stale-sessions",
     "block-cleanup",
     "verify-deployment",
@@ -50,6 +53,8 @@ pub struct JobConfig {
 pub enum JobKind {
     /// Backs up a Prometheus server by a snapshot of its data.
     PrometheusSnapshot(SnapshotConfig),
+    /// Backs up named files and folders.
+    FilesBackup(FilesConfig),
 }
 
 impl JobKind {
@@ -57,6 +62,15 @@ impl JobKind {
     pub fn prometheus(&self) -> Option<&TargetName> {
         match self {
             Self::PrometheusSnapshot(config) => Some(&config.prometheus),
+            Self::FilesBackup(_) => None,
+        }
+    }
+
+    /// What is said of a `prometheus-snapshot`, where it is one.
+    pub fn snapshot(&self) -> Option<&SnapshotConfig> {
+        match self {
+            Self::PrometheusSnapshot(config) => Some(config),
+            Self::FilesBackup(_) => None,
         }
     }
 
@@ -64,6 +78,7 @@ impl JobKind {
     pub fn kind_name(&self) -> &'static str {
         match self {
             Self::PrometheusSnapshot(_) => "prometheus-snapshot",
+            Self::FilesBackup(_) => "files-backup",
         }
     }
 }
@@ -211,12 +226,13 @@ fn kind(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<JobKind> 
     let item = section.require("kind", "\"prometheus-snapshot\"")?;
     match item.text()? {
         "prometheus-snapshot" => snapshot(section, context).map(JobKind::PrometheusSnapshot),
+        "files-backup" => files::files(section).map(JobKind::FilesBackup),
         later if LATER_KINDS.contains(&later) => {
             item.error(format!("kind {later:?} is not in this version yet"), None);
             None
         }
         unknown => {
-            let kinds = LATER_KINDS.iter().copied().chain(["prometheus-snapshot"]);
+            let kinds = LATER_KINDS.iter().copied().chain(["prometheus-snapshot", "files-backup"]);
             let near = nearest(unknown, kinds).unwrap_or("prometheus-snapshot");
             item.error(format!("unknown kind {unknown:?}"), Some(format!("did you mean \"{near}\"?")));
             None

@@ -216,7 +216,7 @@ fn the_smallest_file_has_the_documented_defaults() {
     assert_eq!((job.name.as_str(), job.kind.kind_name(), job.enabled), ("a", "prometheus-snapshot", true));
     assert_eq!((job.timeout, job.retries.max), (Duration::from_hours(1), 2));
     assert_eq!((job.retries.backoff, &job.schedule), (Duration::from_secs(30), &None));
-    let JobKind::PrometheusSnapshot(snapshot) = &job.kind;
+    let snapshot = job.kind.snapshot().unwrap();
     assert_eq!((snapshot.skip_head, snapshot.access), (false, Access::Auto));
     assert_eq!((snapshot.layout, snapshot.compression), (DEFAULT_LAYOUT, Codec::Gzip.into()));
     assert_eq!(snapshot.verify_within, Duration::from_hours(720));
@@ -287,7 +287,7 @@ idle_timeout = "30s"
     assert_eq!(job.schedule.as_ref().unwrap().zone().iana_name(), Some("America/New_York"));
     assert_eq!((job.enabled, job.timeout), (false, Duration::from_secs(90)));
     assert_eq!((job.retries.max, job.retries.backoff), (0, Duration::from_secs(1)));
-    let JobKind::PrometheusSnapshot(snapshot) = &job.kind;
+    let snapshot = job.kind.snapshot().unwrap();
     let rules = snapshot.keep.rules();
     let counts = [rules.last, rules.hourly, rules.daily, rules.weekly, rules.monthly, rules.yearly];
     assert_eq!(counts.map(|count| count.map_or(0, u32::from)), [1, 2, 3, 4, 5, 6]);

@@ -10,7 +10,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt as _;
 
 use super::error::{DockerError, name_missing};
-use super::{Docker, REQUEST_LIMIT};
+use super::{Docker, Download, REQUEST_LIMIT};
 
 /// How long a container has to stay stopped before it is believed.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -206,6 +206,12 @@ impl Container {
     /// Looks at a path in it, whether it runs or not.
     pub async fn stat(&self, path: &str) -> Result<PathStat, DockerError> {
         self.docker.stat(&self.reference, &self.reference, path).await
+    }
+
+    /// The path as a tar stream whose entries start with the path's last component, whether it runs or not. The
+    /// container is locked until the stream ends: only for what is small.
+    pub async fn download(&self, path: &str, idle: Duration) -> Result<Download, DockerError> {
+        self.docker.download(&self.reference, &self.reference, path, idle).await
     }
 
     /// The last lines it wrote; none where its logs cannot be read.

@@ -12,6 +12,7 @@ mod bench_data;
 mod block;
 mod docker;
 mod end_to_end;
+mod files;
 mod harness;
 mod killed;
 mod layers;

@@ -26,13 +26,41 @@ pub(super) struct Chosen {
     pub(super) reading: Option<SharedLock>,
 }
 
-/// The backup that `what`, `backup` and `at` mean.
+/// A backup of any kind.
+pub(super) struct Found {
+    pub(super) backup: Backup,
+    /// The job whose backup it is.
+    pub(super) job: JobName,
+    /// Nobody removes the backup while this lives.
+    pub(super) reading: Option<SharedLock>,
+}
+
+/// The backup of Prometheus that `what`, `backup` and `at` mean.
 pub(super) fn choose(
     session: &Session,
     what: Option<&str>,
     backup: Option<&str>,
     at: Option<&str>,
 ) -> Result<Chosen, CliError> {
+    let Found { backup, job, reading } = self::backup(session, what, backup, at)?;
+    let source = RestoreSource::of_backup(&backup);
+    let source = source.map_err(|error| super::failed(&RestoreError::Source(error)))?;
+    Ok(Chosen { source, job: Some(job), reading })
+}
+
+/// The backup whose manifest lies at `path`, in a store or not.
+pub(super) fn outside(path: &Path) -> Result<Found, CliError> {
+    let backup = Backup::outside(path)?;
+    Ok(Found { job: backup.manifest.job.clone(), backup, reading: None })
+}
+
+/// The backup that `what`, `backup` and `at` mean.
+pub(super) fn backup(
+    session: &Session,
+    what: Option<&str>,
+    backup: Option<&str>,
+    at: Option<&str>,
+) -> Result<Found, CliError> {
     let store = session.store()?;
     let Some(what) = what else {
         return Err(CliError::usage("Which backup?", Some("name a job, a backup, or --from PATH".into())));
@@ -55,10 +83,8 @@ pub(super) fn choose(
         // Says what the jobs are.
         (None, _) => return Err(session.job(what).err().unwrap_or_else(|| no_backup(what, None))),
     };
-    let reading = job.lock_shared(LOCK_LIMIT)?;
-    let source = RestoreSource::of_backup(&found);
-    let source = source.map_err(|error| super::failed(&RestoreError::Source(error)))?;
-    Ok(Chosen { source, job: Some(job.job().clone()), reading: Some(reading) })
+    let reading = Some(job.lock_shared(LOCK_LIMIT)?);
+    Ok(Found { backup: found, job: job.job().clone(), reading })
 }
 
 fn found(store: &Store, spec: &str) -> Result<(JobStore, Backup), CliError> {
