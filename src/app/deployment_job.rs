@@ -37,7 +37,7 @@ pub(super) async fn run(
             format!("{} of {} failed: {}", many.len(), words::count(results.len(), "check"), names.join(", "))
         }
     };
-    step.finish(summary.clone());
+    step.finish(format!("{} of {} passed", results.len() - failed.len(), results.len()));
     let all_passed = failed.is_empty();
     let output = JobOutput { summary: summary.clone(), checks: results, ..JobOutput::default() };
     if all_passed {

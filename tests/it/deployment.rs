@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::alertmanager::Alertmanager;
+use crate::support::docker;
 use crate::support::exporter::Exporter;
 use crate::support::prometheus::{Builder, Prometheus};
 use crate::support::watchkeeper::Watchkeeper;
@@ -236,6 +237,27 @@ fn a_container_that_is_stopped_missing_or_of_another_image_is_told() {
     prometheus.stop();
     let report = watchkeeper.run_json(&["run-now", "verify"]).expect(1).json();
     assert!(check(&report, &format!("container {name}")).1.contains("does not run: it is Exited"));
+}
+
+#[test]
+fn a_container_is_as_healthy_as_its_own_health_check_says() {
+    if !docker::available() {
+        return;
+    }
+    let image = docker::Image::get(docker::Shell::Busybox);
+    let container = docker::Container::named("health");
+    let health = ["--health-cmd", "ls /tmp/well", "--health-interval", "1s", "--health-retries", "1"];
+    let program = ["--entrypoint", "/bin/sleep", &image.name, "600"];
+    container.create(&[health.as_slice(), &program].concat());
+    docker::docker(["start", &container.name]);
+    let keys = format!("type = \"container\"\ncontainer = \"{}\"\n", container.name);
+    let watchkeeper = watchkeeper("", &format!("[[job.check]]\nname = \"c\"\n{keys}"));
+    // It is still starting when it is looked at first.
+    let report = watchkeeper.run_json(&["run-now", "verify"]).expect(1).json();
+    assert!(check(&report, "c").1.ends_with("runs, but is unhealthy"), "{report}");
+    docker::docker(["exec", &container.name, "/bin/touch", "/tmp/well"]);
+    let report = watchkeeper.run_json(&["run-now", "verify", "--wait", "20s"]).expect(0).json();
+    assert_eq!(check(&report, "c").1, "it runs and is healthy");
 }
 
 /// `openssl s_server` with a certificate of some days; `Drop` ends it.
