@@ -196,9 +196,14 @@ fn read(
     let enabled = section.get("enabled").and_then(|item| item.boolean()).unwrap_or(true);
     let common = common(&mut section, &context.defaults);
     let span = section.key_span("schedule");
-    let kind = kind(section, context);
-    let Defaults { timeout, retries } = common;
-    let job = JobConfig { name: name?, kind: kind?, schedule, enabled, timeout, retries };
+    let says_retries = section.has("retries");
+    let kind = kind(section, context)?;
+    let Defaults { timeout, mut retries } = common;
+    // What a program did before it failed nobody knows here: it is run again only where that was asked for.
+    if matches!(kind, JobKind::Command(_)) && !says_retries {
+        retries.max = 0;
+    }
+    let job = JobConfig { name: name?, kind, schedule, enabled, timeout, retries };
     Some(Placed { job, span })
 }
 

@@ -426,6 +426,15 @@ fn a_file_that_cannot_be_read_is_named_with_what_to_do() {
 }
 
 #[test]
+fn a_command_is_run_again_only_where_its_job_says_so() {
+    let retries = |keys: &str| {
+        let text = format!("command = [\"true\"]\n{keys}\n[defaults]\nretries = {{ max = 5 }}");
+        good(COMMAND, &text).jobs[0].retries.max
+    };
+    assert_eq!((retries(""), retries("retries = { backoff = \"1s\" }")), (0, 5));
+}
+
+#[test]
 fn the_shipped_file_is_right_and_lacks_only_its_secret() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs.toml");
     let config = Config::load(&path, &no_env, TimeZone::UTC).unwrap_or_else(|errors| panic!("{errors}"));
