@@ -1,5 +1,7 @@
 //! The composition root: from the configuration to targets, store, history and runner, and from a job to its work.
 
+mod command_job;
+mod deployment_job;
 mod files_job;
 mod preview;
 mod restore;
@@ -138,6 +140,8 @@ impl App {
                         snapshot_job::run(&shared, &job, config, context).await
                     }
                     JobKind::FilesBackup(config) => files_job::run(&shared, &job, config, context).await,
+                    JobKind::VerifyDeployment(config) => deployment_job::run(&shared, config, context).await,
+                    JobKind::Command(config) => command_job::run(&shared, &job, config, context).await,
                 }
             }
         };
@@ -188,7 +192,8 @@ fn task(job: &JobConfig) -> Task {
             // However long a large backup takes: it is stuck only when nothing moves.
             (Some(target), Limit::Idle(config.idle_timeout))
         }
-        JobKind::FilesBackup(_) => (None, Limit::Total(job.timeout)),
+        JobKind::FilesBackup(_) | JobKind::Command(_) => (None, Limit::Total(job.timeout)),
+        JobKind::VerifyDeployment(config) => (None, Limit::Total(job.timeout + config.wait)),
     };
     Task {
         job: job.name.clone(),
@@ -204,6 +209,7 @@ pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
     match &job.kind {
         JobKind::PrometheusSnapshot(config) => Some(snapshot_job::policy(config, zone)),
         JobKind::FilesBackup(config) => Some(files_job::policy(config, zone)),
+        JobKind::VerifyDeployment(_) | JobKind::Command(_) => None,
     }
 }
 

@@ -11,6 +11,7 @@ mod export;
 mod folder_op;
 mod help;
 mod history;
+mod junit;
 mod next;
 mod output;
 mod restore;

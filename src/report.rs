@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use crate::history::RunReport;
-use crate::jobs::Outcome;
+use crate::jobs::{CheckResult, Outcome};
 use crate::progress::Step;
 use crate::words::{duration, rate, size, time};
 
@@ -33,6 +33,9 @@ fn result(report: &RunReport) -> String {
     let mut out = String::new();
     let output = report.output.as_ref();
     list(&mut out, "holds", output.map_or(&[], |output| &output.facts));
+    let checks: Vec<String> = output.map_or(&[][..], |output| &output.checks).iter().map(check).collect();
+    list(&mut out, "checks", &checks);
+    list(&mut out, "printed", output.map_or(&[], |output| &output.printed));
     list(&mut out, "verified", output.map_or(&[], |output| &output.verified));
     list(&mut out, "not verified", output.map_or(&[], |output| &output.unverified));
     if report.attempts.len() > 1 {
@@ -108,6 +111,13 @@ fn cells(step: &Step) -> [String; 5] {
         rate(step.bytes, step.millis).unwrap_or_default(),
         step.detail.clone().unwrap_or_default(),
     ]
+}
+
+/// One check in one line, and one for what to do.
+pub fn check(check: &CheckResult) -> String {
+    let mark = if check.passed { "ok    " } else { "FAILED" };
+    let hint = check.hint.as_ref().map_or(String::new(), |hint| format!("\n          {hint}"));
+    format!("{mark}  {}: {} ({}){hint}", check.name, check.text, milliseconds(check.millis))
 }
 
 fn attempt(attempt: &crate::history::Attempt) -> String {
@@ -198,6 +208,7 @@ mod tests {
             facts: vec!["time covered: all of it".into()],
             verified: vec!["every block was read and checked".into()],
             unverified: vec!["that a Prometheus starts on it".into()],
+            ..JobOutput::default()
         });
         report.steps = vec![
             step_of("snapshot", 412, 0, None),

@@ -78,6 +78,7 @@ fn output(shared: &Shared, taken: &Taken, reread: Vec<String>) -> JobOutput {
         unverified: vec![
             "that a Prometheus serves it: each `restore` proves that for its own, and takes itself back if not".to_owned(),
         ],
+        ..JobOutput::default()
     }
 }
 

@@ -102,7 +102,7 @@ impl Shared {
     }
 }
 
-fn credentials(auth: &Auth, environment: &Environment) -> Result<Credentials, SecretError> {
+pub(super) fn credentials(auth: &Auth, environment: &Environment) -> Result<Credentials, SecretError> {
     let resolve = |reference: &SecretRef| secret::resolve(reference, &**environment);
     Ok(match auth {
         Auth::None => Credentials::None,

@@ -1,5 +1,7 @@
 //! The jobs of a configuration.
 
+mod command;
+mod deployment;
 mod files;
 
 use std::collections::BTreeMap;
@@ -16,17 +18,13 @@ use super::values::{
 };
 use crate::schedule::Schedule;
 
+pub use command::{CommandConfig, Program};
+pub use deployment::DeploymentConfig;
+pub(super) use deployment::{Names as CheckNames, standard as standard_checks};
 pub use files::FilesConfig;
 
 /// The kinds of DESIGN that come later.
-const LATER_KINDS: [&str; 6] = [
-    "grafana-export",
-    "sqlite-backup",
-    "close-stale-sessions",
-    "block-cleanup",
-    "verify-deployment",
-    "command",
-];
+const LATER_KINDS: [&str; 4] = ["grafana-export", "sqlite-backup", "close-stale-sessions", "block-cleanup"];
 /// The keys of DESIGN that every job will have later.
 const LATER_KEYS: [&str; 4] = ["on_missed", "on_overlap", "jitter", "after"];
 const DAY: Duration = Duration::from_hours(24);
@@ -55,6 +53,10 @@ pub enum JobKind {
     PrometheusSnapshot(SnapshotConfig),
     /// Backs up named files and folders.
     FilesBackup(FilesConfig),
+    /// Looks whether what was deployed works.
+    VerifyDeployment(DeploymentConfig),
+    /// Runs a program.
+    Command(CommandConfig),
 }
 
 impl JobKind {
@@ -62,7 +64,7 @@ impl JobKind {
     pub fn prometheus(&self) -> Option<&TargetName> {
         match self {
             Self::PrometheusSnapshot(config) => Some(&config.prometheus),
-            Self::FilesBackup(_) => None,
+            Self::FilesBackup(_) | Self::VerifyDeployment(_) | Self::Command(_) => None,
         }
     }
 
@@ -70,7 +72,7 @@ impl JobKind {
     pub fn snapshot(&self) -> Option<&SnapshotConfig> {
         match self {
             Self::PrometheusSnapshot(config) => Some(config),
-            Self::FilesBackup(_) => None,
+            Self::FilesBackup(_) | Self::VerifyDeployment(_) | Self::Command(_) => None,
         }
     }
 
@@ -79,6 +81,8 @@ impl JobKind {
         match self {
             Self::PrometheusSnapshot(_) => "prometheus-snapshot",
             Self::FilesBackup(_) => "files-backup",
+            Self::VerifyDeployment(_) => "verify-deployment",
+            Self::Command(_) => "command",
         }
     }
 }
@@ -117,6 +121,8 @@ pub(super) struct Context<'a> {
     pub(super) prometheus: &'a BTreeMap<Name, PrometheusTarget>,
     /// The names of all `[prometheus.NAME]`, also of those that are wrong.
     pub(super) prometheus_names: Vec<String>,
+    /// What else a check can name.
+    pub(super) names: CheckNames,
 }
 
 /// A job and where it stands.
@@ -190,9 +196,14 @@ fn read(
     let enabled = section.get("enabled").and_then(|item| item.boolean()).unwrap_or(true);
     let common = common(&mut section, &context.defaults);
     let span = section.key_span("schedule");
-    let kind = kind(section, context);
-    let Defaults { timeout, retries } = common;
-    let job = JobConfig { name: name?, kind: kind?, schedule, enabled, timeout, retries };
+    let says_retries = section.has("retries");
+    let kind = kind(section, context)?;
+    let Defaults { timeout, mut retries } = common;
+    // What a program did before it failed nobody knows here: it is run again only where that was asked for.
+    if matches!(kind, JobKind::Command(_)) && !says_retries {
+        retries.max = 0;
+    }
+    let job = JobConfig { name: name?, kind, schedule, enabled, timeout, retries };
     Some(Placed { job, span })
 }
 
@@ -227,12 +238,19 @@ fn kind(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<JobKind> 
     match item.text()? {
         "prometheus-snapshot" => snapshot(section, context).map(JobKind::PrometheusSnapshot),
         "files-backup" => files::files(section).map(JobKind::FilesBackup),
+        "verify-deployment" => deployment::deployment(section, context).map(JobKind::VerifyDeployment),
+        "command" => command::command(section).map(JobKind::Command),
         later if LATER_KINDS.contains(&later) => {
             item.error(format!("kind {later:?} is not in this version yet"), None);
             None
         }
         unknown => {
-            let kinds = LATER_KINDS.iter().copied().chain(["prometheus-snapshot", "files-backup"]);
+            let kinds = LATER_KINDS.iter().copied().chain([
+                "prometheus-snapshot",
+                "files-backup",
+                "verify-deployment",
+                "command",
+            ]);
             let near = nearest(unknown, kinds).unwrap_or("prometheus-snapshot");
             item.error(format!("unknown kind {unknown:?}"), Some(format!("did you mean \"{near}\"?")));
             None

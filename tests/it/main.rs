@@ -10,6 +10,8 @@
 
 mod bench_data;
 mod block;
+mod command;
+mod deployment;
 mod docker;
 mod end_to_end;
 mod files;

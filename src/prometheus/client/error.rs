@@ -1,34 +1,13 @@
 //! What can go wrong between this program and a Prometheus server, and what to do about each.
 
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// A request did not bring what was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// A certificate or key file could not be read.
-    #[error("Cannot read {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What went wrong.
-        source: io::Error,
-    },
-    /// A certificate or key file does not hold one.
-    #[error("{} holds no PEM certificate and key that can be used", path.display())]
-    Certificate {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: reqwest::Error,
-    },
-    /// The HTTP client could not be made.
-    #[error("Cannot set up the HTTP client")]
-    Build {
-        /// What went wrong.
-        source: reqwest::Error,
-    },
+    /// The client cannot be made.
+    #[error(transparent)]
+    Setup(#[from] crate::http::SetupError),
     /// The server was not reached, or the connection broke.
     #[error("Cannot reach Prometheus at {url} to {action}")]
     Unreachable {
@@ -121,10 +100,7 @@ impl ClientError {
 
     /// The server may have done what it was asked, although the answer did not arrive.
     pub fn is_undecided(&self) -> bool {
-        !matches!(
-            self,
-            Self::File { .. } | Self::Certificate { .. } | Self::Build { .. } | Self::AdminApiOff { .. }
-        )
+        !matches!(self, Self::Setup(_) | Self::AdminApiOff { .. })
     }
 
     /// What to do about it.

@@ -308,6 +308,31 @@ impl Prometheus {
         wait_until("Prometheus is ready", READY, || self.is_ready());
     }
 
+    /// Scrapes something more on a port that nobody listens on, instead of the exporter.
+    pub(crate) fn lose_a_target(&self) {
+        let text = fs::read_to_string(self.path("prometheus.yml")).unwrap();
+        let live = format!(":{}", self.exporter.port());
+        fs::write(self.path("prometheus.yml"), text.replace(&live, &format!(":{}", scratch::free_port())))
+            .unwrap();
+        self.stop();
+        self.start();
+        wait_until("one target is down", READY, || {
+            http::get(self.port, "/api/v1/targets")
+                .is_some_and(|(_, body)| body.contains("\"health\":\"down\""))
+        });
+    }
+
+    /// Loads rules, by a restart. Of a host process only.
+    pub(crate) fn load_rules(&self, rules: &str) {
+        fs::write(self.path("rules.yml"), rules).unwrap();
+        let text = fs::read_to_string(self.path("prometheus.yml")).unwrap();
+        let with_rules = format!("rule_files: [ '{}' ]\n{text}", self.path("rules.yml").display());
+        fs::write(self.path("prometheus.yml"), with_rules).unwrap();
+        self.stop();
+        self.start();
+        self.wait_ready();
+    }
+
     /// Waits until the head holds some samples of both targets.
     pub(crate) fn wait_scraped(&self) {
         let expression = "min(count_over_time(up[10m]))";
