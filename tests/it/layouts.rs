@@ -94,8 +94,8 @@ fn what_the_store_has_is_neither_read_nor_stored_again_and_a_restore_brings_all_
 
     watchkeeper.run(&["verify", "--deep"]).expect(0);
     let explained = watchkeeper.run_json(&["explain", JOB]).expect(0).json();
-    let (stored, all) = (explained["stored_bytes"].as_u64(), explained["backed_up_bytes"].as_u64());
-    assert!(stored.unwrap() * 3 < all.unwrap() * 2, "{explained}");
+    let (new, all) = (explained["stored_bytes"].as_u64(), explained["backed_up_bytes"].as_u64());
+    assert!(new.unwrap() * 3 < all.unwrap() * 2, "{explained}");
     prometheus.lose_everything();
     assert_ne!(prometheus.digest(past), digest, "the data was not lost");
     watchkeeper.run(&["restore", JOB, "--yes"]).expect(0);

@@ -13,6 +13,7 @@ mod block;
 mod docker;
 mod end_to_end;
 mod harness;
+mod interrupted;
 mod layers;
 mod layouts;
 mod restore;
