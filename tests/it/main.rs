@@ -17,5 +17,6 @@ mod interrupted;
 mod layers;
 mod layouts;
 mod restore;
+mod restore_commands;
 mod restore_source;
 mod support;

@@ -339,9 +339,18 @@ impl Prometheus {
         serde_json::from_str::<Value>(&body).unwrap()["data"].clone()
     }
 
-    /// Asks for a snapshot, as somebody else would, and gives its name.
+    /// Asks for a snapshot without the head, as somebody else would, and gives its name.
     pub(crate) fn foreign_snapshot(&self) -> String {
-        let (status, body) = http::post(self.port, "/api/v1/admin/tsdb/snapshot?skip_head=true").unwrap();
+        self.snapshot("?skip_head=true")
+    }
+
+    /// Asks for a snapshot of all, as somebody else would, and gives its name.
+    pub(crate) fn snapshot_with_head(&self) -> String {
+        self.snapshot("")
+    }
+
+    fn snapshot(&self, query: &str) -> String {
+        let (status, body) = http::post(self.port, &format!("/api/v1/admin/tsdb/snapshot{query}")).unwrap();
         assert_eq!(status, 200, "{body}");
         serde_json::from_str::<Value>(&body).unwrap()["data"]["name"].as_str().unwrap().to_owned()
     }
