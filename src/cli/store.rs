@@ -202,6 +202,9 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
                 backup.problems.iter().map(|problem| format!("BAD  {}: {problem}\n", backup.backup))
             })
             .collect();
+        if verified.is_empty() {
+            return "There are no backups to verify yet.\n".to_owned();
+        }
         let good = verified.iter().filter(|backup| backup.good).count();
         let what = if args.deep { "every byte and every block" } else { "every byte" };
         let _ = writeln!(text, "{good} of {} backups are good: {what} was read.", verified.len());

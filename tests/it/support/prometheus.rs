@@ -27,13 +27,14 @@ pub(crate) struct Builder {
     blocks: bool,
     shell: Shell,
     bind: bool,
+    small: bool,
     flags: Vec<&'static str>,
 }
 
 impl Default for Builder {
     fn default() -> Self {
         let flags = vec![ADMIN_API, KEEP_BLOCKS, "--storage.tsdb.retention.time=10y"];
-        Self { blocks: true, shell: Shell::Busybox, bind: false, flags }
+        Self { blocks: true, shell: Shell::Busybox, bind: false, small: false, flags }
     }
 }
 
@@ -56,6 +57,11 @@ impl Builder {
     /// With its data in a folder of this host instead of a volume.
     pub(crate) fn bind_mounted(self) -> Self {
         Self { bind: true, ..self }
+    }
+
+    /// With its data on a volume of 100 MiB, which is empty again after every stop.
+    pub(crate) fn on_a_small_volume(self) -> Self {
+        Self { small: true, ..self }
     }
 
     /// With Prometheus merging its blocks, which it may do seconds after its start. Otherwise it keeps them as
@@ -130,7 +136,7 @@ impl Prometheus {
     /// A container; `None` where there is no engine.
     pub(crate) fn container(builder: Builder) -> Option<Self> {
         (Self::programs_are_here() && docker::available()).then(|| {
-            let volume = (!builder.bind).then(Volume::create);
+            let volume = (!builder.bind).then(|| Volume::create(builder.small));
             let (container, image) = (Container::named("prometheus"), Image::get(builder.shell));
             let this = Self::new(Place::Container { container, volume, image }, builder);
             this.write_config(9090, "host.docker.internal");
