@@ -13,6 +13,9 @@ use crate::words;
 
 use super::{App, Environment, Shared};
 
+/// MiB under which the store is told to be nearly full.
+const LITTLE: u64 = 512;
+
 /// A target cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
@@ -146,10 +149,16 @@ impl App {
         };
         Some(match state {
             Ok(ContainerState::Running) => Finding::ok(format!("its container {name} runs")),
-            Ok(state) => Finding::problem(
-                format!("its container {name} does not run: it is {state:?}"),
-                Some(format!("look at `docker logs {name}`")),
-            ),
+            Ok(state) => {
+                let hint = match state {
+                    ContainerState::Paused => format!("`docker unpause {name}` lets it run on"),
+                    ContainerState::Created | ContainerState::Exited { .. } => {
+                        format!("`docker logs {name}` tells why; `docker start {name}` starts it")
+                    }
+                    _ => format!("look at `docker logs {name}`"),
+                };
+                Finding::problem(format!("its container {name} does not run: {state}"), Some(hint))
+            }
             Err(error) => Finding::problem(words::chain(&error), error.hint()),
         })
     }
@@ -157,7 +166,14 @@ impl App {
     fn check_store(&self) -> Vec<Finding> {
         let root = self.shared.store.root();
         match tempfile::tempfile_in(root) {
-            Ok(_) => vec![Finding::ok("it can be written")],
+            Ok(_) => match free_mib(root) {
+                Some(free) if free < LITTLE => vec![Finding::warning(
+                    format!("it can be written, but only {free} MiB are free"),
+                    "free some space, keep fewer backups, or move backup_dir",
+                )],
+                Some(free) => vec![Finding::ok(format!("it can be written, and {free} MiB are free"))],
+                None => vec![Finding::ok("it can be written")],
+            },
             Err(error) => vec![Finding::problem(
                 format!("it cannot be written: {error}"),
                 Some("give the folder to the user who runs this".to_owned()),
@@ -177,4 +193,10 @@ impl App {
 
 fn problem(error: &TargetError) -> Finding {
     Finding::problem(words::chain(error), error.hint())
+}
+
+/// MiB that are free for an ordinary user.
+fn free_mib(folder: &std::path::Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(folder).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize) >> 20)
 }

@@ -81,7 +81,11 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         let message = "This overwrites what is there, and there is nobody to ask";
         return Err(CliError::usage(
             message,
-            Some("say --yes, or look at what would be done with --dry-run".into()),
+            Some(if args.after.undo || args.after.discard_old {
+                "say --yes".into()
+            } else {
+                "say --yes, or look at what would be done with --dry-run".into()
+            }),
         ));
     }
     if files::is_meant(session, args) {

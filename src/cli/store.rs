@@ -204,6 +204,9 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
                 backup.problems.iter().map(|problem| format!("BAD  {}: {problem}\n", backup.backup))
             })
             .collect();
+        if verified.is_empty() {
+            return "There are no backups to verify yet.\n".to_owned();
+        }
         let good = verified.iter().filter(|backup| backup.good).count();
         let what = if args.deep { "every byte and every block" } else { "every byte" };
         let _ = writeln!(text, "{good} of {} good: {what} was read.", words::count(verified.len(), "backup"));

@@ -1,6 +1,7 @@
 //! A container that belongs to somebody else: looking at it, stopping it, starting it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, MountPoint};
@@ -37,6 +38,20 @@ pub enum ContainerState {
     Removing,
     /// The engine tried to remove it and could not.
     Dead,
+}
+
+impl fmt::Display for ContainerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Created => f.write_str("it was never started"),
+            Self::Running => f.write_str("it runs"),
+            Self::Paused => f.write_str("it is paused"),
+            Self::Restarting => f.write_str("it ends again and again, and is restarted"),
+            Self::Exited { code } => write!(f, "it ended with exit code {code}"),
+            Self::Removing => f.write_str("it is being removed"),
+            Self::Dead => f.write_str("it is dead"),
+        }
+    }
 }
 
 impl ContainerState {

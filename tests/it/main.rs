@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails where it stands, says what it skipped, and writes no backups"
 )]
 
+mod bad_input;
 mod bench_data;
 mod block;
 mod command;
@@ -20,5 +21,6 @@ mod killed;
 mod layers;
 mod layouts;
 mod restore;
+mod restore_commands;
 mod restore_source;
 mod support;

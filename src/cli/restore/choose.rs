@@ -13,6 +13,7 @@ use crate::config::JobKind;
 use crate::config::values::{JobName, Name, PrometheusTarget};
 use crate::prometheus::restore::{Reading, RestoreError, RestoreSource};
 use crate::store::{Backup, BackupId, JobStore, SharedLock, Source, Store, resolve};
+use crate::words;
 
 /// How long to wait for somebody who publishes or prunes.
 const LOCK_LIMIT: Duration = Duration::from_secs(30);
@@ -81,7 +82,12 @@ pub(super) fn backup(
             found(&store, what)?
         }
         // Says what the jobs are.
-        (None, _) => return Err(session.job(what).err().unwrap_or_else(|| no_backup(what, None))),
+        (None, _) => {
+            return Err(session
+                .job(what)
+                .err()
+                .unwrap_or_else(|| no_backup(&format!("There is no job {what}"), None)));
+        }
     };
     let reading = Some(job.lock_shared(LOCK_LIMIT)?);
     Ok(Found { backup: found, job: job.job().clone(), reading })
@@ -103,17 +109,30 @@ fn newest(session: &Session, job: &JobStore, at: Option<&str>) -> Result<Backup,
         Some(at) => listing.at_or_before(at),
         None => listing.newest_good(),
     };
-    // A good one is taken where there is one. Somebody may still name another.
-    let last = listing.backups.last().map(|backup| format!("{}/{}", job.job(), backup.id()));
-    found.cloned().ok_or_else(|| no_backup(job.job().as_str(), last))
+    found.cloned().ok_or_else(|| {
+        let named = |backup: &Backup| {
+            let made = words::time(backup.manifest.created, session.zone());
+            format!("{}/{}, made {made}", job.job(), backup.id())
+        };
+        let oldest = listing.backups.iter().find(|backup| backup.is_good()).map(named);
+        let hint = match (oldest, listing.backups.last().map(named)) {
+            (Some(oldest), _) => format!("the oldest good one is {oldest}"),
+            // Somebody may still name one that is not good.
+            (None, Some(last)) => {
+                format!("one that is not good can be restored by its name; the newest is {last}")
+            }
+            (None, None) => {
+                let folder = session.config.backup_dir.join(job.job().as_str());
+                format!("there is none at all in {}: is backup_dir right?", folder.display())
+            }
+        };
+        let age = if at.is_some() { " that was made at that time or before" } else { "" };
+        no_backup(&format!("There is no good backup of {}{age}", job.job()), Some(hint))
+    })
 }
 
-fn no_backup(job: &str, last: Option<String>) -> CliError {
-    CliError {
-        code: ExitCode::Failed,
-        message: format!("There is no good backup of {job} that fits"),
-        hint: last.map(|last| format!("one that is not good, or not of that time, can be named: {last}")),
-    }
+fn no_backup(message: &str, hint: Option<String>) -> CliError {
+    CliError { code: ExitCode::Failed, message: message.to_owned(), hint }
 }
 
 /// A time with an offset, or in the configured zone.

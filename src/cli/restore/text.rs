@@ -43,7 +43,8 @@ pub(super) fn plan(plan: &RestorePlan, zone: &TimeZone, all: bool) -> String {
     for warning in &plan.warnings {
         let _ = writeln!(out, "warning: {warning}");
     }
-    for refusal in &plan.refusals {
+    // Where it is to be done, the refusal is the error that ends it.
+    for refusal in plan.refusals.iter().filter(|_| all) {
         let _ = writeln!(out, "cannot be done: {refusal}");
         if let Some(hint) = refusal.hint() {
             let _ = writeln!(out, "hint: {hint}");

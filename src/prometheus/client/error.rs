@@ -114,10 +114,22 @@ impl ClientError {
             Self::Unreachable { source, .. } if source.is_connect() => {
                 "is Prometheus running, and is its url in jobs.toml right?".into()
             }
+            Self::TimedOut { .. } => {
+                "is Prometheus overloaded, or its container paused? `watchkeeper check --online` looks at both".into()
+            }
+            Self::NotReady { .. } => "wait until it has read its WAL; its log tells how far it is".into(),
+            Self::Status { status: 502 | 504, .. } => {
+                "a proxy before Prometheus cannot reach it: is Prometheus running?".into()
+            }
+            Self::Status { status: 300..=399, .. } => {
+                "its url in jobs.toml leads to a log-in page, or lacks Prometheus's path prefix or https: it must \
+                 be the base of Prometheus's API itself"
+                    .into()
+            }
             Self::NotPrometheus { .. } => {
                 "is its url in jobs.toml that of Prometheus itself, and not of a proxy or login page before it?".into()
             }
-            Self::Status { status: 404 | 405 | 300..=399, .. } => {
+            Self::Status { status: 404 | 405, .. } => {
                 "its url in jobs.toml must be the base of Prometheus's API, with the path prefix where it has one"
                     .into()
             }

@@ -167,9 +167,15 @@ pub(crate) struct Volume {
 }
 
 impl Volume {
-    pub(crate) fn create() -> Self {
+    /// A small one is a file system of 100 MiB in memory.
+    pub(crate) fn create(small: bool) -> Self {
         let name = unique("volume");
-        docker(["volume", "create", "--label", &label(), &name]);
+        let label = label();
+        let mut arguments = vec!["volume", "create", "--label", &label];
+        if small {
+            arguments.extend(["-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=100m,uid=65534"]);
+        }
+        docker(arguments.into_iter().chain([name.as_str()]));
         Self { name }
     }
 
