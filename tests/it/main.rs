@@ -21,6 +21,5 @@ mod killed;
 mod layers;
 mod layouts;
 mod restore;
-mod restore_commands;
 mod restore_source;
 mod support;
