@@ -1,5 +1,8 @@
 //! The composition root: from the configuration to targets, store, history and runner, and from a job to its work.
 
+mod command_job;
+mod deployment_job;
+mod files_job;
 mod preview;
 mod restore;
 mod snapshot_job;
@@ -14,6 +17,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+pub use files_job::FilesAction;
 pub use preview::Preview;
 pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
 pub(crate) use targets::Hints;
@@ -144,6 +148,9 @@ impl App {
                     JobKind::PrometheusSnapshot(config) => {
                         snapshot_job::run(&shared, &job, config, context).await
                     }
+                    JobKind::FilesBackup(config) => files_job::run(&shared, &job, config, context).await,
+                    JobKind::VerifyDeployment(config) => deployment_job::run(&shared, config, context).await,
+                    JobKind::Command(config) => command_job::run(&shared, &job, config, context).await,
                 }
             }
         };
@@ -192,24 +199,26 @@ fn task(job: &JobConfig) -> Task {
         JobKind::PrometheusSnapshot(config) => {
             let target = Lock::Target { kind: "prometheus", name: config.prometheus.clone() };
             // However long a large backup takes: it is stuck only when nothing moves.
-            (target, Limit::Idle(config.idle_timeout))
+            (Some(target), Limit::Idle(config.idle_timeout))
         }
+        JobKind::FilesBackup(_) | JobKind::Command(_) => (None, Limit::Total(job.timeout)),
+        JobKind::VerifyDeployment(config) => (None, Limit::Total(job.timeout + config.wait)),
     };
     Task {
         job: job.name.clone(),
         kind: job.kind.kind_name().to_owned(),
-        locks: vec![Lock::Job(job.name.clone()), target],
+        locks: std::iter::once(Lock::Job(job.name.clone())).chain(target).collect(),
         limit: Some(limit),
         retries: job.retries,
     }
 }
 
-/// What a job's backups are kept by.
-pub fn policy(job: &JobConfig, zone: &TimeZone) -> Policy {
+/// What a job's backups are kept by; nothing where it makes none.
+pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
     match &job.kind {
-        JobKind::PrometheusSnapshot(config) => {
-            Policy { keep: config.keep.clone(), zone: zone.clone(), verify_within: config.verify_within }
-        }
+        JobKind::PrometheusSnapshot(config) => Some(snapshot_job::policy(config, zone)),
+        JobKind::FilesBackup(config) => Some(files_job::policy(config, zone)),
+        JobKind::VerifyDeployment(_) | JobKind::Command(_) => None,
     }
 }
 
@@ -222,4 +231,9 @@ pub fn settle_history(config: &Config, history: &History, now: Timestamp) {
             "runs that were cut off are still noted as running"
         );
     }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

@@ -6,9 +6,12 @@
 mod bar;
 mod check;
 pub mod exit_code;
+mod explain;
+mod export;
 mod folder_op;
 mod help;
 mod history;
+mod junit;
 mod next;
 mod output;
 mod restore;
@@ -78,6 +81,8 @@ enum Command {
     Unpin(store::Which),
     /// Say that a suspiciously small backup is right: retention goes on
     Accept(store::Which),
+    /// Write a backup into one archive, as `tar` opens it
+    Export(export::Args),
     /// List what ran
     History(history::HistoryArgs),
     /// Show one run with its steps, attempts and log lines
@@ -89,6 +94,11 @@ enum Command {
     Next(next::Args),
     /// Tell how every job stands; exit code 1 where one failed last or is overdue
     Status,
+    /// Explain a job: why it ran or did not, which backups stay and why, what each costs
+    Explain {
+        /// Which
+        job: String,
+    },
     /// Check the configuration
     Check {
         /// Also try every secret and every target
@@ -149,9 +159,11 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::Pin(which) => store::pin(&Session::open(&global, out)?, &which, true),
         Command::Unpin(which) => store::pin(&Session::open(&global, out)?, &which, false),
         Command::Accept(which) => store::accept(&Session::open(&global, out)?, &which),
+        Command::Export(args) => export::run(&Session::open(&global, out)?, &args),
         Command::History(args) => history::list(&Session::open(&global, out)?, &args),
         Command::Show { run } => history::show(&Session::open(&global, out)?, &run),
         Command::Next(args) => next::run(&Session::open(&global, out)?, &args),
+        Command::Explain { job } => explain::run(&Session::open(&global, out)?, &job),
         Command::Status => status::run(&Session::open(&global, out)?),
     }
 }

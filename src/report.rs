@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use crate::history::RunReport;
-use crate::jobs::Outcome;
+use crate::jobs::{CheckResult, Outcome};
 use crate::progress::Step;
 use crate::words::{duration, rate, size, time};
 
@@ -32,6 +32,10 @@ pub fn without_steps(report: &RunReport, zone: &TimeZone) -> String {
 fn result(report: &RunReport) -> String {
     let mut out = String::new();
     let output = report.output.as_ref();
+    list(&mut out, "holds", output.map_or(&[], |output| &output.facts));
+    let checks: Vec<String> = output.map_or(&[][..], |output| &output.checks).iter().map(check).collect();
+    list(&mut out, "checks", &checks);
+    list(&mut out, "printed", output.map_or(&[], |output| &output.printed));
     list(&mut out, "verified", output.map_or(&[], |output| &output.verified));
     list(&mut out, "not verified", output.map_or(&[], |output| &output.unverified));
     if report.attempts.len() > 1 {
@@ -64,10 +68,11 @@ fn head(out: &mut String, report: &RunReport, zone: &TimeZone) {
     field(out, "run", &format!("{} ({}, {}{slot})", report.run, report.kind, report.cause));
     field(out, "began", &format!("{}{took}", time(report.started, zone)));
     if let Some(backup) = output.and_then(|output| output.backup.as_ref()) {
-        let bytes = output
-            .and_then(|output| output.bytes)
-            .map_or(String::new(), |bytes| format!(", {}", size(bytes)));
-        field(out, "backup", &format!("{}/{backup}{bytes}", report.job));
+        let bytes = output.and_then(|output| output.bytes).map(|bytes| format!(", {}", size(bytes)));
+        let new = output.and_then(|output| output.new_bytes);
+        let new = new.map(|new| format!(", of which {} are new", size(new)));
+        let (bytes, new) = (bytes.unwrap_or_default(), new.unwrap_or_default());
+        field(out, "backup", &format!("{}/{backup}{bytes}{new}", report.job));
     }
 }
 
@@ -106,6 +111,13 @@ fn cells(step: &Step) -> [String; 5] {
         rate(step.bytes, step.millis).unwrap_or_default(),
         step.detail.clone().unwrap_or_default(),
     ]
+}
+
+/// One check in one line, and one for what to do.
+pub fn check(check: &CheckResult) -> String {
+    let mark = if check.passed { "ok    " } else { "FAILED" };
+    let hint = check.hint.as_ref().map_or(String::new(), |hint| format!("\n          {hint}"));
+    format!("{mark}  {}: {} ({}){hint}", check.name, check.text, milliseconds(check.millis))
 }
 
 fn attempt(attempt: &crate::history::Attempt) -> String {
@@ -193,9 +205,11 @@ mod tests {
             summary: "8 blocks, 3 840 000 samples, 12.1 MiB".into(),
             backup: serde_json::from_str("\"20261124T010001Z\"").unwrap(),
             bytes: Some(12_700_000),
+            new_bytes: Some(1_200_000),
+            facts: vec!["time covered: all of it".into()],
             verified: vec!["every block was read and checked".into()],
             unverified: vec!["that a Prometheus starts on it".into()],
-            next: Vec::new(),
+            ..JobOutput::default()
         });
         report.steps = vec![
             step_of("snapshot", 412, 0, None),
@@ -207,7 +221,7 @@ mod tests {
 warned: prometheus-snapshot: 8 blocks, 3 840 000 samples, 12.1 MiB
   run      00000000010000000000000002 (prometheus-snapshot, scheduled for 2026-11-24 02:00:00 +01:00)
   began    2026-11-24 02:00:01 +01:00, took 1 m 03 s
-  backup   prometheus-snapshot/20261124T010001Z, 12.1 MiB
+  backup   prometheus-snapshot/20261124T010001Z, 12.1 MiB, of which 1.1 MiB are new
   steps
     snapshot                   0.4 s
     read and check the blocks   52 s   1.2 GiB  23.5 MiB/s  8 blocks
@@ -215,6 +229,8 @@ warned: prometheus-snapshot: 8 blocks, 3 840 000 samples, 12.1 MiB
   warnings
     backup_dir is on the device
     of the data
+  holds
+    time covered: all of it
   verified
     every block was read and checked
   not verified

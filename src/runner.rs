@@ -69,17 +69,19 @@ pub struct Failure {
     pub transient: bool,
     /// A restore failed and the data that were there before are not back.
     pub data_not_back: bool,
+    /// What it brought all the same.
+    pub output: Option<Box<JobOutput>>,
 }
 
 impl Failure {
     /// A failure that stays, without a hint.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), hint: None, transient: false, data_not_back: false }
+        Self { reason: reason.into(), hint: None, transient: false, data_not_back: false, output: None }
     }
 
     /// An error with its causes.
     pub fn of(error: &dyn std::error::Error, hint: Option<String>, transient: bool) -> Self {
-        Self { reason: words::chain(error), hint, transient, data_not_back: false }
+        Self { hint, transient, ..Self::new(words::chain(error)) }
     }
 }
 
@@ -271,6 +273,7 @@ fn fill(report: &mut RunReport, outcome: Outcome, failure: Failure) {
     report.reason = Some(failure.reason);
     report.hint = failure.hint;
     report.data_not_back = failure.data_not_back;
+    report.output = failure.output.map(|output| *output);
 }
 
 fn tell(report: &RunReport) {

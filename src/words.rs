@@ -36,10 +36,10 @@ pub fn rate(bytes: u64, millis: u64) -> Option<String> {
     Some(if per_second < 99.95 { format!("{per_second:.1} MiB/s") } else { format!("{per_second:.0} MiB/s") })
 }
 
-/// `1 block`, `9 blocks`, `3 840 000 samples`
-pub fn count(number: impl Into<u64>, thing: &str) -> String {
-    let number = number.into();
-    format!("{} {thing}{}", grouped(number), if number == 1 { "" } else { "s" })
+/// `1 block`, `8 blocks`, `12 000 blocks`
+pub fn count(number: usize, what: &str) -> String {
+    let shown = grouped(u64::try_from(number).unwrap_or(u64::MAX));
+    format!("{shown} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// `4711` stays as it is; from five digits on they stand in groups: `12 000`.
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn long_numbers_stand_in_groups_and_one_thing_is_no_plural() {
-        let shown = |number: u64| count(number, "sample");
+        let shown = |number: usize| count(number, "sample");
         assert_eq!(shown(1), "1 sample");
         assert_eq!(shown(9_999), "9999 samples");
         assert_eq!(shown(12_000), "12 000 samples");

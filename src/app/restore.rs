@@ -123,7 +123,7 @@ async fn perform(
             Ok(summed(format!(
                 "removed {} that {} had set aside",
                 words::size(bytes),
-                words::count(removed.len() as u64, "restore")
+                words::count(removed.len(), "restore")
             )))
         }
     }
@@ -132,9 +132,14 @@ async fn perform(
 fn output(restored: &Restored, command: &str) -> JobOutput {
     let state = &restored.state;
     let blocks = state.note.blocks.len();
-    let (count, are) = (words::count(blocks as u64, "block"), if blocks == 1 { "is" } else { "are" });
     JobOutput {
-        summary: format!("{count} of {} {are} live again; {}", state.note.source, aside(state)),
+        summary: format!(
+            "{} of {} {} live again; {}",
+            words::count(blocks, "block"),
+            state.note.source,
+            if blocks == 1 { "is" } else { "are" },
+            aside(state)
+        ),
         next: vec![
             format!("`{command} --undo` brings back what was live before"),
             format!("`{command} --discard-old` removes that for good"),
@@ -147,7 +152,7 @@ fn output(restored: &Restored, command: &str) -> JobOutput {
 
 fn aside(state: &RestoreState) -> String {
     match state.set_aside_bytes {
-        0 => "there was nothing to set aside".to_owned(),
+        0 => "nothing had to be set aside".to_owned(),
         bytes => format!("{} are set aside", words::size(bytes)),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::JobKind;
+use crate::config::SnapshotConfig;
 use crate::config::secret::{self, SecretError};
 use crate::config::values::{Access, Auth, Place, PrometheusTarget, SecretRef, TargetName};
 use crate::docker::{ContainerState, DockerError};
@@ -12,6 +12,9 @@ use crate::prometheus::preflight::{self, Finding, Severity};
 use crate::words;
 
 use super::{App, Environment, Shared};
+
+/// MiB under which the store is told to be nearly full.
+const LITTLE: u64 = 512;
 
 /// A target cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -96,9 +99,7 @@ impl Shared {
 
     /// How the data folder of a Prometheus may be reached: as the job that backs it up says.
     pub(crate) fn access(&self, target: &TargetName) -> Access {
-        let mut jobs = self.config.jobs.iter().map(|job| match &job.kind {
-            JobKind::PrometheusSnapshot(config) => config,
-        });
+        let mut jobs = self.config.jobs.iter().filter_map(|job| job.kind.snapshot());
         jobs.find(|config| config.prometheus == *target).map_or(Access::Auto, |config| config.access)
     }
 
@@ -150,7 +151,7 @@ impl Shared {
     }
 }
 
-fn credentials(auth: &Auth, environment: &Environment) -> Result<Credentials, SecretError> {
+pub(super) fn credentials(auth: &Auth, environment: &Environment) -> Result<Credentials, SecretError> {
     let resolve = |reference: &SecretRef| secret::resolve(reference, &**environment);
     Ok(match auth {
         Auth::None => Credentials::None,
@@ -209,7 +210,14 @@ impl App {
     fn check_store(&self) -> Vec<Finding> {
         let root = self.shared.store.root();
         match tempfile::tempfile_in(root) {
-            Ok(_) => vec![Finding::ok("it can be written")],
+            Ok(_) => match free_mib(root) {
+                Some(free) if free < LITTLE => vec![Finding::warning(
+                    format!("it can be written, but only {free} MiB are free"),
+                    "free some space, keep fewer backups, or move backup_dir",
+                )],
+                Some(free) => vec![Finding::ok(format!("it can be written, and {free} MiB are free"))],
+                None => vec![Finding::ok("it can be written")],
+            },
             Err(error) => vec![Finding::problem(
                 format!("it cannot be written: {error}"),
                 Some("give the folder to the user who runs this".to_owned()),
@@ -219,10 +227,9 @@ impl App {
 
     /// All jobs of this target leave the head out.
     fn skips_head(&self, target: &TargetName) -> bool {
-        let mut jobs = self.shared.config.jobs.iter().filter_map(|job| match &job.kind {
-            JobKind::PrometheusSnapshot(config) if config.prometheus == *target => Some(config.skip_head),
-            JobKind::PrometheusSnapshot(_) => None,
-        });
+        let of_target = |config: &&SnapshotConfig| config.prometheus == *target;
+        let jobs = self.shared.config.jobs.iter().filter_map(|job| job.kind.snapshot()).filter(of_target);
+        let mut jobs = jobs.map(|config| config.skip_head);
         let first = jobs.next();
         first.is_some_and(|first| first && jobs.all(|skip| skip))
     }
@@ -237,4 +244,10 @@ fn container_name(target: &PrometheusTarget) -> String {
 
 fn problem(error: &TargetError) -> Finding {
     Finding::problem(words::chain(error), error.hint())
+}
+
+/// MiB that are free for an ordinary user.
+fn free_mib(folder: &std::path::Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(folder).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize) >> 20)
 }

@@ -56,7 +56,7 @@ pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode
 }
 
 fn text(checked: &Checked) -> String {
-    let mut text = format!("{}: {}, no errors\n", checked.config, words::count(checked.jobs as u64, "job"));
+    let mut text = format!("{}: {}, no errors\n", checked.config, words::count(checked.jobs, "job"));
     for warning in &checked.warnings {
         let _ = writeln!(text, "warning: {}", warning.trim_end());
     }

@@ -32,8 +32,8 @@ pub(super) fn list(session: &Session, args: &HistoryArgs) -> Result<ExitCode, Cl
         Some(history) => history.recent(&filter)?,
         None => Vec::new(),
     };
-    // A job that is gone may still have its runs.
-    if let (true, Some(name)) = (runs.is_empty(), &args.job) {
+    // A job that is no longer configured still has its runs; without any, its name is a slip of the pen.
+    if let Some(name) = args.job.as_deref().filter(|_| runs.is_empty()) {
         session.job(name)?;
     }
     session.out.result(&json!({ "runs": runs }), || {

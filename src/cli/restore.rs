@@ -1,6 +1,7 @@
 //! `restore`: shows what it will do, asks, does it, and tells what was proven.
 
 mod choose;
+mod files;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -71,17 +72,24 @@ struct After {
 
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
     session.start_log(true);
-    if let Some(folder) = &args.into {
+    if let Some(folder) = args.into.as_ref().filter(|_| !files::is_meant(session, args)) {
         return unpack(session, args, folder);
     }
     // Said before anything is looked up: a script learns at once that it forgot --yes.
-    let asks = !(args.yes || args.dry_run || args.after.resume);
+    let asks = !(args.yes || args.dry_run || args.after.resume || args.into.is_some());
     if asks && !session.out.can_ask() {
-        let message = "This changes the data of a Prometheus, and there is nobody to ask";
+        let message = "This overwrites what is there, and there is nobody to ask";
         return Err(CliError::usage(
             message,
-            Some("say --yes, or look at what would be done with --dry-run".into()),
+            Some(if args.after.undo || args.after.discard_old {
+                "say --yes".into()
+            } else {
+                "say --yes, or look at what would be done with --dry-run".into()
+            }),
         ));
+    }
+    if files::is_meant(session, args) {
+        return files::run(session, args);
     }
     block_on(async {
         let shutdown = signals()?;

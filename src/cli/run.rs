@@ -53,7 +53,9 @@ fn busy(session: &Session, error: &LockError) -> CliError {
                 session.config.state_dir.display(),
                 busy.reason(session.zone())
             ),
-            hint: None,
+            hint: Some(
+                "`run-now` runs a job beside it; another daemon needs a state_dir of its own".to_owned(),
+            ),
         },
         error => CliError::of(ExitCode::Failed, error, None),
     }

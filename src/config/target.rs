@@ -218,7 +218,7 @@ fn base_url(item: &Item<'_, '_>) -> Option<Url> {
         Ok(url) if is_web(&url) => url,
         parsed => {
             let with_scheme = format!("http://{text}");
-            let guess = !text.contains("://") && Url::parse(&with_scheme).is_ok();
+            let guess = !text.contains(":/") && Url::parse(&with_scheme).is_ok();
             let hint =
                 if guess && !text.contains('@') { format!("write \"{with_scheme}\"") } else { why(parsed) };
             item.error("\"url\" must be an http or https URL", Some(hint));

@@ -101,6 +101,11 @@ impl HistoryError {
             )),
             Self::UnknownRun { .. } => Some("`watchkeeper history` lists the runs".into()),
             Self::AmbiguousRun { .. } => Some("give more of its characters".into()),
+            Self::Sqlite { source, .. }
+                if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) =>
+            {
+                Some("its disk is full: free some space, or move `state_dir`".into())
+            }
             Self::Sqlite { .. } | Self::SlotTaken { .. } => None,
         }
     }

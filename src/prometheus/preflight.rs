@@ -101,7 +101,7 @@ pub async fn folder(folder: &DataFolder, skip_head: bool) -> Vec<Finding> {
             let mut findings = vec![Finding::ok(format!(
                 "its data folder is {} with {}",
                 folder.product_path(),
-                count(state.blocks.len() as u64, "block")
+                count(state.blocks.len(), "block")
             ))];
             findings.extend(judge(&state, skip_head));
             findings
@@ -160,7 +160,7 @@ fn judge(state: &FolderState, skip_head: bool) -> Vec<Finding> {
         findings.push(Finding::warning(
             format!(
                 "{} in its data folder: {}",
-                count(state.snapshots.len() as u64, "snapshot"),
+                count(state.snapshots.len(), "snapshot"),
                 state.snapshots.join(", ")
             ),
             "Prometheus never removes one, and each pins disk space; remove those that nobody needs",

@@ -75,7 +75,10 @@ fn told_twice_it_cuts_off_what_a_frozen_server_keeps_waiting() {
     });
     watchkeeper.wait(daemon, &["run"]).expect(0);
     run(Command::new("docker").args(["unpause", name]));
-    assert!(runs(&watchkeeper).iter().all(|run| run["outcome"] == "interrupted"));
+    // The slots that came meanwhile were skipped.
+    let ended = runs(&watchkeeper).into_iter().filter(|run| run["outcome"] != "skipped");
+    let ended: Vec<_> = ended.map(|run| run["outcome"].clone()).collect();
+    assert_eq!(ended, ["interrupted"]);
     prometheus.wait_ready();
     assert!(prometheus.snapshots().is_empty());
     assert!(watchkeeper.leftovers().is_empty(), "{:?}", watchkeeper.leftovers());

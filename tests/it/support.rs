@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "a tool box: not every tool is in use at all times")]
 
+pub(crate) mod alertmanager;
 pub(crate) mod blocks;
 pub(crate) mod docker;
 pub(crate) mod exporter;

@@ -49,7 +49,7 @@ fn an_older_backup_is_found_by_its_time_unpacked_restored_and_the_newer_data_dis
     assert_eq!(prometheus.digest(past), before);
 
     let early = ["restore", JOB, "--at", "2001-01-01T00:00:00Z", "--yes"];
-    assert!(watchkeeper.run(&early).expect(1).stderr.contains(&newer), "what there is was not named");
+    assert!(watchkeeper.run(&early).expect(1).stderr.contains(&older), "what there is was not named");
 }
 
 #[test]

@@ -245,7 +245,7 @@ fn note_blocks(metrics: &Metrics, staying: usize, expected: &Expected, proof: &m
         Some(loaded) => {
             proof.verified.push(format!(
                 "{} in place, Prometheus has loaded {loaded}",
-                words::count(staying as u64, "restored block")
+                words::count(staying, "restored block")
             ));
         }
         None => proof.unverified.push("how many blocks are loaded: it does not say".to_owned()),
@@ -291,17 +291,16 @@ async fn probes(
     if asked > 0 {
         let blocks = expected.staying().filter(|b| !b.probes.is_empty()).count();
         proof.verified.push(format!(
-            "{asked} series of {} answer with the {} that they had",
-            words::count(blocks as u64, "block"),
-            words::count(samples, "sample")
+            "{asked} series of {} answer with the {} samples that they had",
+            words::count(blocks, "block"),
+            words::grouped(samples)
         ));
     }
     let silent = expected.staying().filter(|b| b.probes.is_empty()).count();
     if silent > 0 {
-        proof.unverified.push(format!(
-            "sample counts of {} for which there is no probe",
-            words::count(silent as u64, "block")
-        ));
+        proof
+            .unverified
+            .push(format!("sample counts of {} for which there is no probe", words::count(silent, "block")));
     }
     Ok(())
 }

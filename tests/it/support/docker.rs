@@ -167,18 +167,15 @@ pub(crate) struct Volume {
 }
 
 impl Volume {
-    pub(crate) fn create() -> Self {
+    /// A small one is a file system of 100 MiB in memory.
+    pub(crate) fn create(small: bool) -> Self {
         let name = unique("volume");
-        docker(["volume", "create", "--label", &label(), &name]);
-        Self { name }
-    }
-
-    /// In memory, with 100 MB in all, for the user that runs Prometheus in the image; empty whenever nobody uses it.
-    pub(crate) fn small() -> Self {
-        let (name, label) = (unique("volume"), label());
-        let options = ["type=tmpfs", "device=tmpfs", "o=size=100m,uid=65534,gid=65534"];
-        let options = options.iter().flat_map(|option| ["--opt", option]);
-        docker(["volume", "create", "--label", &label].into_iter().chain(options).chain([name.as_str()]));
+        let label = label();
+        let mut arguments = vec!["volume", "create", "--label", &label];
+        if small {
+            arguments.extend(["-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=100m,uid=65534"]);
+        }
+        docker(arguments.into_iter().chain([name.as_str()]));
         Self { name }
     }
 

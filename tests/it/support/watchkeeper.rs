@@ -50,23 +50,39 @@ pub(crate) struct Watchkeeper {
 impl Watchkeeper {
     /// With one snapshot job for this server that keeps the last 5.
     pub(crate) fn for_prometheus(prometheus: &Prometheus) -> Self {
-        Self::with_config(&format!(
+        Self::with_keys(prometheus, "")
+    }
+
+    /// The same, with more keys of the job.
+    pub(crate) fn with_keys(prometheus: &Prometheus, keys: &str) -> Self {
+        let this = Self::with_config("");
+        this.change_keys(prometheus, keys);
+        this
+    }
+
+    /// Gives the snapshot job other keys beside those that it must have.
+    pub(crate) fn change_keys(&self, prometheus: &Prometheus, keys: &str) {
+        self.configure(&format!(
             "{}\n[[job]]\nname = \"{JOB}\"\nkind = \"prometheus-snapshot\"\nprometheus = \"main\"\n\
-             keep = {{ last = 5 }}\nretries = {{ max = 0 }}\n",
+             keep = {{ last = 5 }}\n{keys}",
             prometheus.target()
-        ))
+        ));
     }
 
     /// With these lines after those that name the folders.
     pub(crate) fn with_config(text: &str) -> Self {
         let this = Self { folder: scratch::folder("watchkeeper") };
-        let (state, backups) = (this.path("state"), this.path("backups"));
-        fs::create_dir(&state).unwrap();
-        fs::create_dir(&backups).unwrap();
+        fs::create_dir(this.path("state")).unwrap();
+        fs::create_dir(this.path("backups")).unwrap();
+        this.configure(text);
+        this
+    }
+
+    fn configure(&self, text: &str) {
+        let (state, backups) = (self.path("state"), self.path("backups"));
         let folders =
             format!("state_dir = \"{}\"\nbackup_dir = \"{}\"\n", state.display(), backups.display());
-        fs::write(this.path("jobs.toml"), folders + text).unwrap();
-        this
+        fs::write(self.path("jobs.toml"), folders + text).unwrap();
     }
 
     /// Where programs are found before those that are installed; a folder to be made.
