@@ -212,10 +212,12 @@ impl App {
         match tempfile::tempfile_in(root) {
             Ok(_) => match free_mib(root) {
                 Some(free) if free < LITTLE => vec![Finding::warning(
-                    format!("it can be written, but only {free} MiB are free"),
+                    format!("it can be written, but only {} are free", words::size(free << 20)),
                     "free some space, keep fewer backups, or move backup_dir",
                 )],
-                Some(free) => vec![Finding::ok(format!("it can be written, and {free} MiB are free"))],
+                Some(free) => {
+                    vec![Finding::ok(format!("it can be written, and {} are free", words::size(free << 20)))]
+                }
                 None => vec![Finding::ok("it can be written")],
             },
             Err(error) => vec![Finding::problem(
