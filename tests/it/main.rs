@@ -22,4 +22,5 @@ mod layers;
 mod layouts;
 mod restore;
 mod restore_source;
+mod sqlite;
 mod support;
