@@ -13,6 +13,7 @@ mod inside;
 mod open;
 pub mod place;
 pub mod restore;
+pub mod stale_sessions;
 
 pub use contents::{SqliteContents, TableRows};
 pub use error::SqliteError;

@@ -36,7 +36,9 @@ impl App {
             JobKind::VerifyDeployment(config) => deployment_job::preview(config),
             JobKind::Command(config) => command_job::preview(config),
             JobKind::SqliteBackup(config) => sqlite_job::preview(&self.shared, config).await,
-            JobKind::CloseStaleSessions(config) => stale_job::preview(&self.shared, config).await,
+            JobKind::CloseStaleSessions(config) => {
+                stale_job::preview(&self.shared, config, (self.runner.clock)()).await
+            }
         };
         let Some(policy) = policy(job, &self.shared.config.timezone) else {
             return Preview { findings, folder: None, retention: None };

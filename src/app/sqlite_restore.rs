@@ -1,5 +1,6 @@
 //! The restore of a database as a run: with locks, a record, and an outcome.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::sqlite::SqliteError;
 use crate::sqlite::restore::{
     Health, Notes, RestorePlan, Restored, Site, SqliteBackup, apply, discard_old, undo,
 };
+use crate::sqlite::stale_sessions::{self, Access};
 use crate::words;
 
 /// The kind of a restore's run.
@@ -30,6 +32,8 @@ pub enum SqliteAction {
     Apply(Arc<(SqliteBackup, RestorePlan)>),
     /// Take the newest restore back.
     Undo,
+    /// Open the sessions again that this undo file tells of.
+    OpenSessions(PathBuf),
     /// Remove what restores have set aside.
     DiscardOld,
 }
@@ -101,6 +105,19 @@ async fn perform(site: &Site, action: SqliteAction, context: &RunContext) -> Res
                 verified: undone.well.into_iter().collect(),
                 ..JobOutput::default()
             })
+        }
+        SqliteAction::OpenSessions(file) => {
+            let step = context.progress.step("open the sessions again", None);
+            let access = Access::open(&site.database, context.run, &context.cancel).await?;
+            let (opened, left) = stale_sessions::undo(&access, &file).await?;
+            step.finish(words::count(opened, "session"));
+            if left > 0 {
+                context
+                    .progress
+                    .warn(format!("{left} had changed since they were closed, and were left as they are"));
+            }
+            let summary = format!("{} that had been closed are open again", words::count(opened, "session"));
+            Ok(JobOutput { summary, ..JobOutput::default() })
         }
         SqliteAction::DiscardOld => {
             let bytes = discard_old(site).await?;

@@ -191,6 +191,60 @@ pub enum SqliteError {
         /// Where the old database is.
         aside: PathBuf,
     },
+    /// The table is not there.
+    #[error("There is no table {table:?} in the database")]
+    NoTable {
+        /// The table.
+        table: String,
+        /// Those that are.
+        known: String,
+    },
+    /// The column is not there.
+    #[error("There is no column {column:?} in the table {table:?}")]
+    NoColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Those that are.
+        known: String,
+    },
+    /// Its rows have no numbers of SQLite's own.
+    #[error(
+        "The table {table:?} is WITHOUT ROWID, or has a column of that name: its rows cannot be named safely"
+    )]
+    NoRowid {
+        /// The table.
+        table: String,
+    },
+    /// A row came out in another shape than it was asked for.
+    #[error("A session cannot be read: {row}")]
+    BadRow {
+        /// How it begins.
+        row: String,
+    },
+    /// There are more open sessions than anybody has.
+    #[error("More than {most} sessions are open: they are not looked at")]
+    TooMany {
+        /// How many were found.
+        found: usize,
+        /// How many are looked at.
+        most: usize,
+    },
+    /// There are more stale sessions than may be closed.
+    #[error("{found} sessions are stale, and max_rows allows {most}: none was closed")]
+    TooManyStale {
+        /// How many were found.
+        found: usize,
+        /// How many may be closed.
+        most: usize,
+    },
+    /// More rows were changed than were meant.
+    #[error("More rows of {} than were meant would have changed: all was rolled back", path.display())]
+    Guard {
+        /// The database.
+        path: PathBuf,
+    },
     /// There is no restore to take back.
     #[error("There is nothing of {job} to take back")]
     NothingToUndo {
@@ -274,6 +328,11 @@ impl SqliteError {
                 "keep the database in a volume or a mounted folder, or have sqlite3 or python3 in the image"
             }
             Self::StateDir(error) => return error.hint(),
+            Self::NoTable { known, .. } => return Some(format!("\"table\" can be: {known}")),
+            Self::NoColumn { known, .. } => return Some(format!("its columns are: {known}")),
+            Self::TooManyStale { .. } => {
+                "look at them with --dry-run; raise max_rows where they are to be closed"
+            }
             Self::TakenBack { why } => return why.hint(),
             Self::NotBack { .. } => {
                 "end what has the database open, then run `watchkeeper restore JOB --undo`"

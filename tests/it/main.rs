@@ -23,4 +23,5 @@ mod layouts;
 mod restore;
 mod restore_source;
 mod sqlite;
+mod stale_sessions;
 mod support;

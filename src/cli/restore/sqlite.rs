@@ -91,7 +91,11 @@ async fn after(session: &Session, app: &App, args: &Args) -> Result<ExitCode, Cl
     let Some(job) = job else { return Err(CliError::usage("Which job?", None)) };
     let database = database_of(session, args, Some(&job), None)?;
     let site = open(app, &job, &database).await?;
-    let (question, action) = if args.after.undo {
+    let sessions =
+        if args.after.undo { site.closed_sessions().map_err(|error| failed(&error))? } else { None };
+    let (question, action) = if let Some(file) = sessions {
+        (format!("Open the sessions again that {job} has closed?"), SqliteAction::OpenSessions(file))
+    } else if args.after.undo {
         (format!("Bring back the database of before the newest restore of {job}?"), SqliteAction::Undo)
     } else {
         let question = format!("Remove the databases that restores of {job} have set aside, for good?");
@@ -145,7 +149,7 @@ fn database_of(
         config.application.iter().filter(with_database).find(|(name, _)| name.as_str() == wanted)
     });
     found.map(|(name, _)| DatabaseRef::Application(name.clone())).ok_or_else(|| {
-        let names: Vec<&str> = config.application.keys().map(|name| name.as_str()).collect();
+        let names: Vec<&str> = config.application.keys().map(crate::config::values::Name::as_str).collect();
         let hint = format!("name one that has a \"database\" with --application: {}", names.join(", "));
         CliError::usage("Which application's database?", Some(hint))
     })

@@ -157,10 +157,9 @@ async fn take_back(
         let displaced = beside(&note.path, &format!(".failed-{}", context.run));
         let taken = note.clone();
         blocking(move || {
-            if swap::exists(&taken.aside) || !taken.had_old {
-                if let Some(by) = holders::holders(&taken.path).first() {
-                    return Err(SqliteError::Held { path: taken.path, by: by.clone() });
-                }
+            let swapped = swap::exists(&taken.aside) || !taken.had_old;
+            if swapped && let Some(by) = holders::holders(&taken.path).first() {
+                return Err(SqliteError::Held { path: taken.path, by: by.clone() });
             }
             swap::back(&taken, &displaced)?;
             // It is in the backup, which is still there.

@@ -49,6 +49,12 @@ impl Site {
         Self { database, service, health, notes, patience: WELL }
     }
 
+    /// The undo file of the newest closing of sessions, where nothing was restored since.
+    pub fn closed_sessions(&self) -> Result<Option<PathBuf>, SqliteError> {
+        let (closed, restored) = (crate::sqlite::stale_sessions::newest(&self.notes)?, self.notes.newest()?);
+        Ok(closed.filter(|(run, _)| restored.is_none_or(|restored| restored < *run)).map(|(_, path)| path))
+    }
+
     /// The database's file on this host.
     pub(super) fn path(&self) -> Result<PathBuf, SqliteError> {
         match &self.database.place {

@@ -104,7 +104,9 @@ impl Image {
         for folder in ["bin", "lib", "lib64", "tmp", "app"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
-        programs.iter().for_each(|program| add_program(&root, program));
+        for program in programs {
+            add_program(&root, program);
+        }
         add_busybox(&root);
         run(Command::new("tar")
             .args(["--owner=0", "--group=0", "-cf"])
