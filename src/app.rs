@@ -6,6 +6,9 @@ mod files_job;
 mod preview;
 mod restore;
 mod snapshot_job;
+mod sqlite_job;
+mod sqlite_restore;
+mod stale_job;
 mod targets;
 
 use std::path::Path;
@@ -20,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub use files_job::FilesAction;
 pub use preview::Preview;
 pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
+pub use sqlite_restore::{SqliteAction, SqliteOpenError};
 pub(crate) use targets::Hints;
 pub use targets::TargetError;
 
@@ -151,6 +155,10 @@ impl App {
                     JobKind::FilesBackup(config) => files_job::run(&shared, &job, config, context).await,
                     JobKind::VerifyDeployment(config) => deployment_job::run(&shared, config, context).await,
                     JobKind::Command(config) => command_job::run(&shared, &job, config, context).await,
+                    JobKind::SqliteBackup(config) => sqlite_job::run(&shared, &job, config, context).await,
+                    JobKind::CloseStaleSessions(config) => {
+                        stale_job::run(&shared, &job, config, context).await
+                    }
                 }
             }
         };
@@ -203,6 +211,10 @@ fn task(job: &JobConfig) -> Task {
         }
         JobKind::FilesBackup(_) | JobKind::Command(_) => (None, Limit::Total(job.timeout)),
         JobKind::VerifyDeployment(config) => (None, Limit::Total(job.timeout + config.wait)),
+        JobKind::SqliteBackup(config) => (sqlite_job::lock(&config.database), Limit::Total(job.timeout)),
+        JobKind::CloseStaleSessions(config) => {
+            (sqlite_job::lock(&config.backup.database), Limit::Total(job.timeout))
+        }
     };
     Task {
         job: job.name.clone(),
@@ -218,6 +230,8 @@ pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
     match &job.kind {
         JobKind::PrometheusSnapshot(config) => Some(snapshot_job::policy(config, zone)),
         JobKind::FilesBackup(config) => Some(files_job::policy(config, zone)),
+        JobKind::SqliteBackup(config) => Some(sqlite_job::policy(config, zone)),
+        JobKind::CloseStaleSessions(config) => Some(sqlite_job::policy(&config.backup, zone)),
         JobKind::VerifyDeployment(_) | JobKind::Command(_) => None,
     }
 }

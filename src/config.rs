@@ -12,6 +12,7 @@ mod job;
 mod problem;
 mod read;
 pub mod secret;
+pub mod sessions;
 mod target;
 pub mod values;
 mod warn;
@@ -25,7 +26,10 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use toml::de::DeTable;
 
-pub use job::{CommandConfig, DeploymentConfig, FilesConfig, JobConfig, JobKind, Program, SnapshotConfig};
+pub use job::{
+    CommandConfig, DatabaseRef, DeploymentConfig, FilesConfig, JobConfig, JobKind, Program, SnapshotConfig,
+    SqliteConfig, StaleConfig,
+};
 pub use problem::{ConfigErrors, Problem};
 pub use target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};
 
@@ -133,6 +137,7 @@ fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone:
         prometheus: &prometheus,
         prometheus_names,
         names: check_names,
+        applications: &application,
     };
     let placed = job::read_all(&mut root, &context);
     warn::same_minute(root.report, &placed);

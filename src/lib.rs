@@ -7,6 +7,7 @@
 //! | [`config`] | `jobs.toml` becomes a [`config::Config`], or a list of everything that is wrong with it |
 //! | [`docker`] | containers, transfers through never-started helpers, our own binary inside a container |
 //! | [`files`] | backup and restore of named files and folders |
+//! | [`sqlite`] | backup and restore of SQLite databases, and the sessions in them that nobody has closed |
 //! | [`http`] | requests with limits, for those who know what a server should answer |
 //! | [`deployment`] | the checks of a `verify-deployment`, one file each |
 //! | [`command`] | any program as a job |
@@ -41,6 +42,7 @@ pub mod retention;
 pub mod runner;
 pub mod schedule;
 pub mod service;
+pub mod sqlite;
 pub mod state_dir;
 pub mod store;
 pub mod telemetry;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{App, command_job, deployment_job, policy};
+use super::{App, command_job, deployment_job, policy, sqlite_job, stale_job};
 use crate::config::{JobConfig, JobKind};
 use crate::prometheus::preflight::{Finding, Severity};
 use crate::upkeep::Plan;
@@ -35,6 +35,10 @@ impl App {
             JobKind::FilesBackup(_) => Vec::new(),
             JobKind::VerifyDeployment(config) => deployment_job::preview(config),
             JobKind::Command(config) => command_job::preview(config),
+            JobKind::SqliteBackup(config) => sqlite_job::preview(&self.shared, config).await,
+            JobKind::CloseStaleSessions(config) => {
+                stale_job::preview(&self.shared, config, (self.runner.clock)()).await
+            }
         };
         let Some(policy) = policy(job, &self.shared.config.timezone) else {
             return Preview { findings, folder: None, retention: None };

@@ -2,6 +2,7 @@
 
 mod choose;
 mod files;
+mod sqlite;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -43,6 +44,9 @@ pub(super) struct Args {
     /// The Prometheus of the configuration to restore to [default: the job's]
     #[arg(long, value_name = "NAME")]
     prometheus: Option<String>,
+    /// The application of the configuration to restore a database to [default: the job's]
+    #[arg(long, value_name = "NAME", conflicts_with = "prometheus")]
+    application: Option<String>,
     /// Only unpack the blocks into this empty folder, and check them there
     #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "prometheus"])]
     into: Option<PathBuf>,
@@ -72,7 +76,10 @@ struct After {
 
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
     session.start_log(true);
-    if let Some(folder) = args.into.as_ref().filter(|_| !files::is_meant(session, args)) {
+    let kind = choose::kind(session, args).unwrap_or_default();
+    let of_files = kind == crate::files::KIND;
+    let of_database = sqlite::KINDS.contains(&kind.as_str()) || args.application.is_some();
+    if let Some(folder) = args.into.as_ref().filter(|_| !(of_files || of_database)) {
         return unpack(session, args, folder);
     }
     // Said before anything is looked up: a script learns at once that it forgot --yes.
@@ -88,8 +95,11 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
             }),
         ));
     }
-    if files::is_meant(session, args) {
+    if of_files {
         return files::run(session, args);
+    }
+    if of_database {
+        return sqlite::run(session, args);
     }
     block_on(async {
         let shutdown = signals()?;

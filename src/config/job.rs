@@ -3,6 +3,7 @@
 mod command;
 mod deployment;
 mod files;
+mod sqlite;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::read::{Item, Section, nearest};
+use super::target::ApplicationTarget;
 use super::values::{
     Access, Codec, Compression, DEFAULT_LAYOUT, JobName, Keep, KeepRules, Name, PrometheusTarget, Retries,
     SnapshotLayout, TargetName,
@@ -22,9 +24,10 @@ pub use command::{CommandConfig, Program};
 pub use deployment::DeploymentConfig;
 pub(super) use deployment::{Names as CheckNames, standard as standard_checks};
 pub use files::FilesConfig;
+pub use sqlite::{DatabaseRef, SqliteConfig, StaleConfig};
 
 /// The kinds of DESIGN that come later.
-const LATER_KINDS: [&str; 4] = ["grafana-export", "sqlite-backup", "close-stale-sessions", "block-cleanup"];
+const LATER_KINDS: [&str; 2] = ["grafana-export", "block-cleanup"];
 /// The keys of DESIGN that every job will have later.
 const LATER_KEYS: [&str; 4] = ["on_missed", "on_overlap", "jitter", "after"];
 const DAY: Duration = Duration::from_hours(24);
@@ -57,6 +60,10 @@ pub enum JobKind {
     VerifyDeployment(DeploymentConfig),
     /// Runs a program.
     Command(CommandConfig),
+    /// Backs up a SQLite database.
+    SqliteBackup(SqliteConfig),
+    /// Closes sessions that nobody has closed.
+    CloseStaleSessions(StaleConfig),
 }
 
 impl JobKind {
@@ -64,7 +71,7 @@ impl JobKind {
     pub fn prometheus(&self) -> Option<&TargetName> {
         match self {
             Self::PrometheusSnapshot(config) => Some(&config.prometheus),
-            Self::FilesBackup(_) | Self::VerifyDeployment(_) | Self::Command(_) => None,
+            _ => None,
         }
     }
 
@@ -72,7 +79,7 @@ impl JobKind {
     pub fn snapshot(&self) -> Option<&SnapshotConfig> {
         match self {
             Self::PrometheusSnapshot(config) => Some(config),
-            Self::FilesBackup(_) | Self::VerifyDeployment(_) | Self::Command(_) => None,
+            _ => None,
         }
     }
 
@@ -83,6 +90,8 @@ impl JobKind {
             Self::FilesBackup(_) => "files-backup",
             Self::VerifyDeployment(_) => "verify-deployment",
             Self::Command(_) => "command",
+            Self::SqliteBackup(_) => "sqlite-backup",
+            Self::CloseStaleSessions(_) => "close-stale-sessions",
         }
     }
 }
@@ -123,6 +132,7 @@ pub(super) struct Context<'a> {
     pub(super) prometheus_names: Vec<String>,
     /// What else a check can name.
     pub(super) names: CheckNames,
+    pub(super) applications: &'a BTreeMap<Name, ApplicationTarget>,
 }
 
 /// A job and where it stands.
@@ -240,6 +250,8 @@ fn kind(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<JobKind> 
         "files-backup" => files::files(section).map(JobKind::FilesBackup),
         "verify-deployment" => deployment::deployment(section, context).map(JobKind::VerifyDeployment),
         "command" => command::command(section).map(JobKind::Command),
+        "sqlite-backup" => sqlite::backup(section, context).map(JobKind::SqliteBackup),
+        "close-stale-sessions" => sqlite::stale(section, context).map(JobKind::CloseStaleSessions),
         later if LATER_KINDS.contains(&later) => {
             item.error(format!("kind {later:?} is not in this version yet"), None);
             None
@@ -250,6 +262,8 @@ fn kind(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<JobKind> 
                 "files-backup",
                 "verify-deployment",
                 "command",
+                "sqlite-backup",
+                "close-stale-sessions",
             ]);
             let near = nearest(unknown, kinds).unwrap_or("prometheus-snapshot");
             item.error(format!("unknown kind {unknown:?}"), Some(format!("did you mean \"{near}\"?")));

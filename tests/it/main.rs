@@ -24,5 +24,7 @@ mod layers;
 mod layouts;
 mod restore;
 mod restore_source;
+mod sqlite;
+mod stale_sessions;
 mod support;
 mod ways;

@@ -36,6 +36,21 @@ pub(super) struct Found {
     pub(super) reading: Option<SharedLock>,
 }
 
+/// The kind of what is to be restored: of the manifest, else of the job, else of its backup. Nothing where that cannot be
+/// told; what is wrong is told by who looks closer.
+pub(super) fn kind(session: &Session, args: &super::Args) -> Option<String> {
+    if let Some(path) = &args.from {
+        return crate::store::Manifest::read(path).ok().map(|manifest| manifest.kind);
+    }
+    let what = args.what.as_deref()?;
+    let name = what.split('/').next().unwrap_or(what);
+    if let Some(job) = session.config.job(name) {
+        return Some(job.kind.kind_name().to_owned());
+    }
+    let found = backup(session, args.what.as_deref(), args.backup.as_deref(), args.at.as_deref());
+    found.ok().map(|found| found.backup.manifest.kind)
+}
+
 /// The backup of Prometheus that `what`, `backup` and `at` mean.
 pub(super) fn choose(
     session: &Session,

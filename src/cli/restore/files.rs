@@ -1,7 +1,6 @@
 //! `restore` of named files: shows what differs, asks, writes that, and can take it back.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -121,20 +120,4 @@ fn text(plan: &FilesPlan) -> String {
 
 fn failed(error: &FilesError) -> CliError {
     CliError::of(ExitCode::Failed, error, error.hint())
-}
-
-/// Whether what is to be restored is a backup of files.
-pub(super) fn is_meant(session: &Session, args: &Args) -> bool {
-    let kind_of_manifest =
-        |path: &Path| crate::store::Manifest::read(path).ok().map(|manifest| manifest.kind);
-    if let Some(path) = &args.from {
-        return kind_of_manifest(path).is_some_and(|kind| kind == crate::files::KIND);
-    }
-    let Some(what) = args.what.as_deref() else { return false };
-    let name = what.split('/').next().unwrap_or(what);
-    if let Some(job) = session.config.job(name) {
-        return job.kind.kind_name() == crate::files::KIND;
-    }
-    let found = choose::backup(session, args.what.as_deref(), args.backup.as_deref(), args.at.as_deref());
-    found.is_ok_and(|found| found.backup.manifest.kind == crate::files::KIND)
 }

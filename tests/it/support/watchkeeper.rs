@@ -165,6 +165,11 @@ impl Watchkeeper {
         self.path("backups").join(JOB)
     }
 
+    /// The folder of another job's backups.
+    pub(crate) fn store_of(&self, job: &str) -> PathBuf {
+        self.path("backups").join(job)
+    }
+
     /// The archive of a backup.
     pub(crate) fn archive(&self, id: &str) -> PathBuf {
         self.store().join(format!("snapshot_{id}.tar.gz"))
