@@ -10,6 +10,7 @@ mod sqlite_job;
 mod sqlite_restore;
 mod stale_job;
 mod targets;
+mod upkept;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -147,7 +148,8 @@ impl App {
         let (shared, job_of_work) = (Arc::clone(&self.shared), job.clone());
         let work = move |context| {
             let (shared, job) = (Arc::clone(&shared), job_of_work.clone());
-            async move {
+            // The state of a whole job is large, and this is moved about.
+            Box::pin(async move {
                 match &job.kind {
                     JobKind::PrometheusSnapshot(config) => {
                         snapshot_job::run(&shared, &job, config, context).await
@@ -160,7 +162,7 @@ impl App {
                         stale_job::run(&shared, &job, config, context).await
                     }
                 }
-            }
+            })
         };
         self.runner.run(&task(job), cause, sink, work).await
     }

@@ -14,6 +14,7 @@ mod history;
 mod junit;
 mod next;
 mod output;
+mod prune;
 mod restore;
 mod run;
 mod run_now;
@@ -74,7 +75,7 @@ enum Command {
     /// Read stored backups back and compare every byte
     Verify(store::VerifyArgs),
     /// Delete the backups that no retention rule keeps
-    Prune(store::PruneArgs),
+    Prune(prune::Args),
     /// Keep a backup whatever the rules say
     Pin(store::Which),
     /// Leave a backup to the rules again
@@ -155,7 +156,7 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::Restore(args) => restore::run(&Session::open(&global, out)?, &args),
         Command::Backups { job } => store::backups(&Session::open(&global, out)?, job.as_deref()),
         Command::Verify(args) => store::verify(&Session::open(&global, out)?, &args),
-        Command::Prune(args) => store::prune(&Session::open(&global, out)?, &args),
+        Command::Prune(args) => prune::run(&Session::open(&global, out)?, &args),
         Command::Pin(which) => store::pin(&Session::open(&global, out)?, &which, true),
         Command::Unpin(which) => store::pin(&Session::open(&global, out)?, &which, false),
         Command::Accept(which) => store::accept(&Session::open(&global, out)?, &which),

@@ -43,10 +43,12 @@ pub use manifest::{Contents, Layout, Manifest, Owner, Source, StoredFile};
 pub use pending::Pending;
 pub use publish::Draft;
 pub use remove::Removed;
-pub use shared::{SharedDraft, SharedFile, SharedIndex, key_of as shared_key};
+pub use shared::{
+    Novelty, Published, SharedDraft, SharedFile, SharedIndex, StoredName, Unclaimed, key_of as shared_key,
+};
 pub use state::{BackupState, How, Verified};
 pub use sweep::Swept;
-pub use verify::{CheckedFile, Verifier, VerifyReport};
+pub use verify::{CheckedFile, Problem, Verifier, VerifyReport};
 
 use error::At as _;
 

@@ -4,7 +4,7 @@
 //! Retention runs only after a new backup was verified, and not while that backup is suspiciously small: what it
 //! lacks may exist only in those that would be deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::values::Keep;
 use crate::progress::Progress;
 use crate::retention::{self, Decision, Hold, Item};
-use crate::store::{Backup, BackupId, JobStore, Listing, Removed, StoreError, StoredFile, Verifier};
+use crate::store::{
+    Backup, BackupId, Broken, JobStore, Listing, Problem, Removed, StoreError, StoredFile, StoredName,
+    Verifier,
+};
 use crate::words;
 
 /// How long to wait for readers of the store before backups are deleted.
@@ -78,53 +81,136 @@ fn item(backup: &Backup) -> Item {
     }
 }
 
+/// What a pruning has taken away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// The backups that no rule keeps, and their files.
+    pub removed: Removed,
+    /// Files that no backup has named for days.
+    pub swept: Vec<StoredName>,
+}
+
+impl Pruned {
+    /// Bytes that are free again.
+    pub fn bytes(&self) -> u64 {
+        self.removed.bytes + self.swept.iter().map(|file| file.size).sum::<u64>()
+    }
+}
+
 /// Deletes what the plan lets go, made anew under the lock.
-pub fn prune(store: &JobStore, policy: &Policy, now: Timestamp) -> Result<(Plan, Removed), StoreError> {
+pub fn prune(store: &JobStore, policy: &Policy, now: Timestamp) -> Result<(Plan, Pruned), StoreError> {
     let lock = store.lock_exclusive(LOCK_LIMIT)?;
     store.sweep(&lock)?;
     let listing = store.list()?;
-    store.sweep_shared(&lock, &listing, now)?;
+    let swept = store.sweep_shared(&lock, &listing, now)?;
     let plan = Plan::of(&listing, policy);
     let removed = store.remove(&lock, &plan.deletions())?;
-    Ok((plan, removed))
+    Ok((plan, Pruned { removed, swept }))
 }
 
-/// Before a backup: reads the share of this run, so that what is found to be bad is stored anew by this very backup
-/// where its source still has it. Says what was verified.
+/// What was found before a backup.
+#[derive(Debug, Default)]
+pub struct Before {
+    /// What was verified.
+    pub verified: Vec<String>,
+    /// Backups that cannot be restored as they are.
+    unfit: BTreeSet<BackupId>,
+}
+
+/// Before a backup: warns of what is wrong in the store, and reads the share of this run. What is found to be bad is
+/// stored anew by this very backup where its source still has it.
 pub fn before_backup(
     store: &JobStore,
     policy: &Policy,
     now: Timestamp,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Vec<String> {
-    match reread(store, policy, now, progress, cancel) {
-        Ok(lines) => lines,
-        Err(StoreError::Cancelled) => Vec::new(),
-        Err(error) => {
+) -> Before {
+    let read = reread(store, policy, now, progress, cancel);
+    let verified = read.unwrap_or_else(|error| {
+        if !matches!(error, StoreError::Cancelled) {
             progress.warn(format!("older backups could not be read again: {}", words::chain(&error)));
-            Vec::new()
+        }
+        Vec::new()
+    });
+    match store.list() {
+        Ok(listing) => {
+            warn_about(store, &listing, progress);
+            let bad = listing.backups.iter().filter(|backup| backup.problems().next().is_some());
+            let bad = bad.map(|backup| backup.id().clone());
+            Before { verified, unfit: bad.chain(listing.broken.iter().filter_map(Broken::id)).collect() }
+        }
+        Err(error) => {
+            progress.warn(format!("older backups could not be looked at: {}", words::chain(&error)));
+            Before { verified, unfit: BTreeSet::new() }
         }
     }
 }
 
+/// Says what is wrong, once for all backups that share it.
+fn warn_about(store: &JobStore, listing: &Listing, progress: &Progress) {
+    listing.warnings.iter().for_each(|warning| progress.warn(warning.clone()));
+    let mut problems: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for broken in &listing.broken {
+        let name = broken.id().map_or_else(|| broken.path.display().to_string(), |id| id.to_string());
+        problems.entry(&broken.problem).or_default().push(name);
+    }
+    for (problem, backups) in problems {
+        let (job, number) = (store.job(), words::count(backups.len(), "backup"));
+        let names = words::some(&backups, 3);
+        progress.warn(format!("{number} of {job} cannot be restored as it is ({names}): {problem}"));
+    }
+}
+
 /// After a new backup was published and verified: prunes. What fails here does not make the new backup a failure; it
-/// is a warning.
-pub fn after_backup(store: &JobStore, policy: &Policy, now: Timestamp, progress: &Progress) {
+/// is a warning. Says which older backups are good again.
+pub fn after_backup(
+    store: &JobStore,
+    policy: &Policy,
+    now: Timestamp,
+    progress: &Progress,
+    before: &Before,
+) -> Vec<String> {
     let step = progress.step("apply the retention policy", None);
     match prune(store, policy, now) {
-        Ok((plan, removed)) => {
+        Ok((plan, pruned)) => {
             if let Some(hold) = plan.hold {
                 let job = store.job();
                 progress.warn(format!(
                     "{hold}: no older backup is deleted until `watchkeeper accept {job}/latest` says that this is right"
                 ));
             }
-            let kept = plan.decisions.len() - removed.backups.len();
-            step.finish(format!("{kept} kept, {} deleted", removed.backups.len()));
+            let deleted = pruned.removed.backups.len();
+            step.finish(format!("{} kept, {deleted} deleted", plan.decisions.len() - deleted));
         }
         Err(error) => progress.warn(format!("old backups could not be deleted: {}", words::chain(&error))),
     }
+    mended(store, before)
+}
+
+/// Which backups that could not be restored before are good now.
+fn mended(store: &JobStore, before: &Before) -> Vec<String> {
+    if before.unfit.is_empty() {
+        return Vec::new();
+    }
+    // That they cannot be looked at was told.
+    let listing = store.list().unwrap_or_default();
+    let good = listing.backups.iter().filter(|backup| backup.problems().next().is_none());
+    let again: Vec<String> =
+        good.map(Backup::id).filter(|id| before.unfit.contains(id)).map(ToString::to_string).collect();
+    if again.is_empty() {
+        return Vec::new();
+    }
+    let number = words::count(again.len(), "older backup");
+    vec![format!("{number} can be restored again: what was bad was stored anew ({})", words::some(&again, 3))]
+}
+
+/// What came of reading again.
+#[derive(Default)]
+struct Reread {
+    files: usize,
+    bad: usize,
+    bytes: u64,
 }
 
 fn reread(
@@ -134,36 +220,43 @@ fn reread(
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<Vec<String>, StoreError> {
-    let lock = store.lock_shared(LOCK_LIMIT)?;
+    let _lock = store.lock_shared(LOCK_LIMIT)?;
     let mut due: BTreeMap<BackupId, Vec<StoredFile>> = BTreeMap::new();
     for (id, file) in store.verification_share(policy.verify_within, EVERY, now)? {
         due.entry(id).or_default().push(file);
     }
-    let bytes: u64 = due.values().flatten().map(|file| file.size).sum();
     if due.is_empty() {
         return Ok(Vec::new());
     }
-    let step = progress.step("read stored files again", Some(bytes));
+    let step =
+        progress.step("read stored files again", Some(due.values().flatten().map(|file| file.size).sum()));
     let mut verifier = Verifier::new(store, now);
-    let (mut files, mut bad) = (0, 0);
+    let mut all = Reread::default();
     for (id, due) in &due {
         let due: Vec<&StoredFile> = due.iter().collect();
         let report = verifier.files(&store.get(id)?, &due, &step, cancel)?;
-        files += report.files.len();
-        for (file, problem) in
-            report.files.iter().filter_map(|file| Some((&file.file, file.problem.as_ref()?)))
-        {
-            bad += 1;
-            progress.warn(format!(
-                "the backup {}/{id} is no longer good: {}: {problem}",
-                store.job(),
-                file.name
-            ));
+        for checked in &report.files {
+            all.files += 1;
+            all.bytes += checked.file.size;
+            if let Some(problem) = &checked.problem {
+                all.bad += 1;
+                let (job, name) = (store.job(), &checked.file.name);
+                progress.warn(match problem {
+                    Problem::Bad(problem) => {
+                        format!("the backup {job}/{id} is no longer good: {name}: {problem}")
+                    }
+                    Problem::Unread(why) => {
+                        format!("the backup {job}/{id} was not verified: {name} cannot be read: {why}")
+                    }
+                });
+            }
         }
     }
-    step.finish(format!("{files} files"));
-    drop(lock);
-    let good =
-        format!("{} of {files} older stored files were read again and match their SHA-256", files - bad);
-    Ok(vec![format!("{good} ({})", words::size(bytes))])
+    step.finish(format!("{} files", all.files));
+    let Reread { files, bad, bytes } = all;
+    let good = files - bad;
+    Ok(vec![format!(
+        "{good} of {files} older stored files were read again and match their SHA-256 ({})",
+        words::size(bytes)
+    )])
 }

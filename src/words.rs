@@ -78,6 +78,15 @@ pub fn time(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
 }
 
+/// The first few of many: `a, b, c and 4 more`.
+pub fn some(all: &[String], shown: usize) -> String {
+    let first = all[..shown.min(all.len())].join(", ");
+    match all.len().saturating_sub(shown) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
 /// An error and its causes in one line. A cause that repeats what was said before is left out.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -136,6 +145,12 @@ mod tests {
         assert_eq!(shown(3_599_999), "1 h 00 m");
         assert_eq!(shown(7_500_000), "2 h 05 m");
         assert_eq!(shown(273_600_000), "3 d 04 h");
+    }
+
+    #[test]
+    fn of_many_the_first_are_named_and_the_others_counted() {
+        let names = ["a", "b", "c"].map(str::to_owned);
+        assert_eq!((some(&names, 3), some(&names, 2)), ("a, b, c".to_owned(), "a, b and 1 more".to_owned()));
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use jiff::tz::TimeZone;
 
-use super::{App, Shared, blocking};
+use super::upkept::with_upkeep;
+use super::{App, Shared};
 use crate::config::values::{JobName, Retries};
 use crate::config::{FilesConfig, JobConfig};
 use crate::files::backup::{FilesSource, back_up};
@@ -18,7 +19,7 @@ use crate::jobs::{JobOutput, RunContext};
 use crate::progress::Sink;
 use crate::runner::{Failure, Lock, Task};
 use crate::store::JobStore;
-use crate::upkeep::{self, Policy};
+use crate::upkeep::Policy;
 use crate::words;
 
 /// The kind of a restore's run.
@@ -39,12 +40,6 @@ pub(super) async fn run(
 ) -> Result<JobOutput, Failure> {
     let store = shared.store.job(&job.name);
     let policy = policy(config, &shared.config.timezone);
-    let reread = {
-        let (store, policy, context) = (store.clone(), policy.clone(), context.clone());
-        let work =
-            move || upkeep::before_backup(&store, &policy, context.now, &context.progress, &context.cancel);
-        blocking(work).await
-    };
     let docker = match &config.container {
         Some(_) => Some(
             shared.docker().await.map_err(|error| Failure::of(&error, error.hint(), error.is_transient()))?,
@@ -56,14 +51,15 @@ pub(super) async fn run(
         exclude: globs(&config.exclude),
         container: config.container.clone(),
     };
-    let made = back_up(&source, docker, &store, config.compression, None, &context).await;
-    let (backup, contents) = made.map_err(|error| of(&error))?;
-    let kept = store.clone();
-    blocking(move || upkeep::after_backup(&kept, &policy, context.now, &context.progress)).await;
+    let made = async {
+        let made = back_up(&source, docker, &store, config.compression, None, &context).await;
+        made.map_err(|error| of(&error))
+    };
+    let ((backup, contents), upkept) = with_upkeep(&store, policy, &context, made).await?;
     let (files, bytes) = contents.files();
     let others = contents.entries.len() - files;
     let mut verified = vec!["every byte that was stored was read back and matches its SHA-256".to_owned()];
-    verified.extend(reread);
+    verified.extend(upkept.verified);
     Ok(JobOutput {
         summary: format!(
             "{}, {others} folders and links, {}",
@@ -72,6 +68,7 @@ pub(super) async fn run(
         ),
         backup: Some(backup.id().clone()),
         bytes: Some(backup.size()),
+        facts: upkept.facts,
         verified,
         ..JobOutput::default()
     })

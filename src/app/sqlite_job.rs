@@ -4,7 +4,8 @@ use std::path::Path;
 
 use jiff::tz::TimeZone;
 
-use super::{Shared, blocking};
+use super::Shared;
+use super::upkept::{Upkept, with_upkeep};
 use crate::config::values::Name;
 use crate::config::{ApplicationTarget, DatabaseRef, JobConfig, SqliteConfig};
 use crate::jobs::{JobOutput, RunContext};
@@ -15,7 +16,7 @@ use crate::sqlite::place::{Database, Place};
 use crate::sqlite::{SqliteContents, SqliteError};
 use crate::store::Backup;
 use crate::store::digest::sha256;
-use crate::upkeep::{self, Policy};
+use crate::upkeep::Policy;
 use crate::words;
 
 /// What its backups are kept by.
@@ -46,7 +47,7 @@ pub(super) async fn run(
 ) -> Result<JobOutput, Failure> {
     let database = shared.database(&config.database).await.map_err(|error| of(&error))?;
     let kept = keep(shared, job, config, &database, &context).await?;
-    let Kept { backup, contents, reread } = kept;
+    let Kept { backup, contents, upkept } = kept;
     let mut verified = vec![
         "quick_check and foreign_key_check found nothing in the copy".to_owned(),
         "every byte that was stored was read back and matches its SHA-256".to_owned(),
@@ -54,12 +55,12 @@ pub(super) async fn run(
     if !(contents.damage.is_empty() && contents.foreign_keys.is_empty() && contents.unchecked.is_empty()) {
         verified.remove(0);
     }
-    verified.extend(reread);
+    verified.extend(upkept.verified);
     Ok(JobOutput {
         summary: summary(&contents),
         backup: Some(backup.id().clone()),
         bytes: Some(backup.size()),
-        facts: facts(&contents),
+        facts: facts(&contents).into_iter().chain(upkept.facts).collect(),
         verified,
         unverified: vec!["that the application works with it: each `restore` asks for its health".to_owned()],
         ..JobOutput::default()
@@ -70,7 +71,7 @@ pub(super) async fn run(
 pub(super) struct Kept {
     pub(super) backup: Backup,
     pub(super) contents: SqliteContents,
-    pub(super) reread: Vec<String>,
+    pub(super) upkept: Upkept,
 }
 
 /// Makes a backup with all that is done around one.
@@ -83,18 +84,13 @@ pub(super) async fn keep(
 ) -> Result<Kept, Failure> {
     let store = shared.store.job(&job.name);
     let policy = policy(config, &shared.config.timezone);
-    let reread = {
-        let (store, policy, context) = (store.clone(), policy.clone(), context.clone());
-        let work =
-            move || upkeep::before_backup(&store, &policy, context.now, &context.progress, &context.cancel);
-        blocking(work).await
-    };
     let origin = shared.origin(&config.database);
-    let made = back_up(database, &origin, &store, config.compression, context).await;
-    let (backup, contents) = made.map_err(|error| of(&error))?;
-    let context = context.clone();
-    blocking(move || upkeep::after_backup(&store, &policy, context.now, &context.progress)).await;
-    Ok(Kept { backup, contents, reread })
+    let made = async {
+        let made = back_up(database, &origin, &store, config.compression, context).await;
+        made.map_err(|error| of(&error))
+    };
+    let ((backup, contents), upkept) = with_upkeep(&store, policy, context, made).await?;
+    Ok(Kept { backup, contents, upkept })
 }
 
 fn summary(contents: &SqliteContents) -> String {

@@ -48,6 +48,7 @@ pub(super) async fn run(
     }
     let mut facts: Vec<String> =
         closed.sessions.iter().map(|stale| format!("closed {}", named(stale))).collect();
+    facts.extend(kept.upkept.facts);
     facts.push(format!("`watchkeeper restore {} --undo` opens them again", job.name));
     Ok(JobOutput {
         summary: format!(
@@ -58,7 +59,7 @@ pub(super) async fn run(
         backup: Some(kept.backup.id().clone()),
         bytes: Some(kept.backup.size()),
         facts,
-        verified: kept.reread,
+        verified: kept.upkept.verified,
         ..JobOutput::default()
     })
 }

@@ -9,11 +9,12 @@ use serde_json::json;
 
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
+use super::prune::unclaimed;
 use super::session::Session;
 use crate::config::JobConfig;
 use crate::history::RunReport;
 use crate::jobs::Outcome;
-use crate::store::{BackupId, Listing};
+use crate::store::{BackupId, Listing, StoredName};
 use crate::upkeep::Plan;
 use crate::{app, words};
 
@@ -34,6 +35,10 @@ struct Explained {
     stored_bytes: u64,
     /// Bytes of all backups, as if each stood alone.
     backed_up_bytes: u64,
+    /// Files that no backup names.
+    unclaimed: Vec<StoredName>,
+    #[serde(skip)]
+    unclaimed_text: String,
 }
 
 /// What a backup costs.
@@ -88,6 +93,8 @@ fn explain(session: &Session, job: &JobConfig, listing: &Listing, last: Option<&
         stored_bytes: listing.stored_bytes(),
         backed_up_bytes: backups.iter().map(|backup| backup.size).sum(),
         backups,
+        unclaimed: listing.unclaimed.files.clone(),
+        unclaimed_text: unclaimed(&listing.unclaimed),
     }
 }
 
@@ -116,7 +123,7 @@ fn text(session: &Session, explained: &Explained) -> String {
         );
     }
     if explained.backups.is_empty() {
-        return text + "  There is no backup yet.\n";
+        return text + "  There is no backup yet.\n" + &explained.unclaimed_text;
     }
     let costs: BTreeMap<&BackupId, &Cost> = explained.backups.iter().map(|cost| (&cost.id, cost)).collect();
     let rows = retention.decisions.iter().filter_map(|decision| {
@@ -132,5 +139,6 @@ fn text(session: &Session, explained: &Explained) -> String {
             cost.verified.map(|at| session.time(at)).unwrap_or_default(),
         ])
     });
-    text + "\n" + &table(&["backup", "verdict", "because", "size", "of it alone", "verified"], rows)
+    let table = table(&["backup", "verdict", "because", "size", "of it alone", "verified"], rows);
+    text + "\n" + &table + &explained.unclaimed_text
 }

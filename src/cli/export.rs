@@ -29,14 +29,16 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     let found = resolve(&session.store()?, &args.backup)?;
     let name = format!("{}/{}", found.job.job(), found.backup.id());
     let _reading = found.job.lock_shared(LOCK_LIMIT)?;
+    // Only what is there now that nobody can remove it.
+    let backup = found.job.get(found.backup.id())?;
     let progress = Progress::new(bar::sink(session));
-    let bytes = found.backup.size() + found.backup.manifest.content_bytes;
+    let bytes = backup.size() + backup.manifest.content_bytes;
     let step = progress.step(&format!("verify {name} and write it into one archive"), Some(bytes));
-    let written = found.backup.export(&args.file, &step, &CancellationToken::new())?;
+    let written = backup.export(&args.file, &step, &CancellationToken::new())?;
     step.finish(words::size(written.size));
     let document = json!({
         "backup": name, "file": args.file, "size": written.size, "sha256": written.sha256,
-        "damaged": found.backup.manifest.damaged,
+        "damaged": backup.manifest.damaged,
     });
     session.out.result(&document, || {
         let file = args.file.display();
@@ -45,5 +47,5 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
             words::size(written.size)
         )
     });
-    Ok(if found.backup.manifest.damaged { ExitCode::Warned } else { ExitCode::Ok })
+    Ok(if backup.manifest.damaged { ExitCode::Warned } else { ExitCode::Ok })
 }

@@ -1,4 +1,4 @@
-//! `backups`, `verify`, `prune`, `pin`, `unpin`, `accept`: the store.
+//! `backups`, `verify`, `pin`, `unpin`, `accept`: the store.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,9 +15,8 @@ use super::session::Session;
 use crate::progress::Progress;
 use crate::prometheus::contents::Covered;
 use crate::prometheus::deep::DeepCheck;
-use crate::store::{Backup, Broken, JobStore, Removed, Store, Verifier, resolve};
-use crate::upkeep::{self, Plan};
-use crate::{app, words};
+use crate::store::{Backup, Broken, JobStore, Store, StoreError, Verifier, resolve};
+use crate::words;
 
 /// How long to wait for somebody else who uses a job's backups.
 const LOCK_LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
@@ -35,15 +34,6 @@ pub(super) struct VerifyArgs {
     /// Also unpack each archive and check every block in it
     #[arg(long)]
     deep: bool,
-}
-
-#[derive(clap::Args)]
-pub(super) struct PruneArgs {
-    /// Only this job's backups
-    job: Option<String>,
-    /// Only tell what would be deleted, and why the rest stays
-    #[arg(long)]
-    dry_run: bool,
 }
 
 #[derive(Serialize)]
@@ -186,11 +176,20 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
     let mut readings: BTreeMap<&str, Verifier<'_>> = BTreeMap::new();
     for (job, backup) in &chosen {
         let name = format!("{}/{}", job.job(), backup.id());
-        let total = backup.size();
         let _reading = job.lock_shared(LOCK_LIMIT)?;
+        // Only what is there now that nobody can remove it: a run may have pruned meanwhile.
+        let backup = match job.get(backup.id()) {
+            Err(StoreError::NotFound { .. }) => continue,
+            Err(StoreError::Broken { problem, .. }) => {
+                verified.push(VerifiedBackup { backup: name, good: false, problems: vec![problem] });
+                continue;
+            }
+            found => found?,
+        };
+        let total = backup.size();
         let step = progress.step(&format!("read {name}"), Some(total));
         let reading = readings.entry(job.job().as_str()).or_insert_with(|| Verifier::new(job, session.now));
-        let report = reading.backup(backup, &step, &cancel)?;
+        let report = reading.backup(&backup, &step, &cancel)?;
         drop(step);
         let mut problems: Vec<String> = report
             .files
@@ -203,7 +202,7 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
         if args.deep {
             let step =
                 progress.step(&format!("check the blocks of {name}"), Some(backup.manifest.content_bytes));
-            problems.extend(deep.check(backup, &step, &cancel));
+            problems.extend(deep.check(&backup, &step, &cancel));
         }
         verified.push(VerifiedBackup { backup: name, good: problems.is_empty(), problems });
     }
@@ -227,67 +226,6 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
     });
     let good = lost.is_empty() && verified.iter().all(|backup| backup.good);
     Ok(if good { ExitCode::Ok } else { ExitCode::Failed })
-}
-
-pub(super) fn prune(session: &Session, args: &PruneArgs) -> Result<ExitCode, CliError> {
-    let jobs = match &args.job {
-        Some(name) => vec![session.job(name)?],
-        None => session.config.jobs.iter().collect(),
-    };
-    let store = if args.dry_run { session.store()? } else { Store::open(&session.config.backup_dir)? };
-    let mut plans: Vec<(String, Plan, Option<Removed>)> = Vec::new();
-    for job in jobs {
-        let job_store = store.job(&job.name);
-        let Some(policy) = app::policy(job, session.zone()) else { continue };
-        if args.dry_run {
-            plans.push((job.name.to_string(), Plan::of(&job_store.list()?, &policy), None));
-        } else if job_store.folder().is_dir() {
-            let (plan, removed) = upkeep::prune(&job_store, &policy, session.now)?;
-            plans.push((job.name.to_string(), plan, Some(removed)));
-        }
-    }
-    let document: Vec<_> = plans
-        .iter()
-        .map(|(job, plan, removed)| {
-            let freed = removed.as_ref().map(|removed| removed.bytes);
-            json!({ "job": job, "plan": plan, "deleted": plan.deletions(), "freed_bytes": freed })
-        })
-        .collect();
-    session.out.result(&json!({ "dry_run": args.dry_run, "jobs": document }), || {
-        plans.iter().map(|(job, plan, removed)| plan_text(job, plan, removed.as_ref())).collect()
-    });
-    let held = plans.iter().any(|(_, plan, _)| plan.hold.is_some());
-    Ok(if held { ExitCode::Warned } else { ExitCode::Ok })
-}
-
-fn plan_text(job: &str, plan: &Plan, removed: Option<&Removed>) -> String {
-    let deletions = plan.deletions();
-    let rows = plan.decisions.iter().map(|decision| {
-        let reasons: Vec<String> = decision.reasons.iter().map(ToString::to_string).collect();
-        let verdict = if deletions.contains(&decision.id) { "delete" } else { "keep" };
-        vec![format!("{job}/{}", decision.id), verdict.to_owned(), reasons.join(", ")]
-    });
-    let mut text = if plan.decisions.is_empty() {
-        format!("{job}: no backups\n")
-    } else {
-        table(&["backup", "verdict", "because"], rows)
-    };
-    if let Some(hold) = &plan.hold {
-        let _ = writeln!(
-            text,
-            "Nothing is deleted: {hold}. `watchkeeper accept {job}/latest` says that this is right."
-        );
-    }
-    match removed {
-        Some(removed) => {
-            let (count, bytes) = (removed.backups.len(), words::size(removed.bytes));
-            let _ = writeln!(text, "{count} deleted, {bytes} free again.");
-        }
-        None => {
-            let _ = writeln!(text, "{} would be deleted.", deletions.len());
-        }
-    }
-    text
 }
 
 pub(super) fn pin(session: &Session, which: &Which, pinned: bool) -> Result<ExitCode, CliError> {

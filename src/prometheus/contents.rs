@@ -79,17 +79,22 @@ impl Covered {
 }
 
 /// Drops the probes of blocks that share time with another one: Prometheus merges what such blocks hold, so
-/// that the count of one block alone is not what a query answers.
+/// that the count of one block alone is not what a query answers. The blocks are sorted by their first instant.
 fn forget_ambiguous_probes(blocks: &mut [BlockReport]) {
     let ranges: Vec<Option<(i64, i64)>> =
         blocks.iter().map(|b| b.meta.as_ref().map(|m| (m.min_time, m.max_time))).collect();
-    let shares_time = |i: usize| {
-        let Some((min, max)) = ranges[i] else { return true };
-        ranges.iter().enumerate().any(|(j, other)| {
-            j != i && other.is_some_and(|(other_min, other_max)| other_min < max && min < other_max)
-        })
-    };
-    let ambiguous: Vec<bool> = (0..blocks.len()).map(shares_time).collect();
+    let mut ambiguous: Vec<bool> = ranges.iter().map(Option::is_none).collect();
+    // The block whose end is the latest so far: who shares time with any of those before shares it with this one.
+    let mut latest: Option<(usize, i64)> = None;
+    for (i, (min, max)) in ranges.iter().enumerate().filter_map(|(i, range)| Some((i, (*range)?))) {
+        if let Some((before, _)) = latest.filter(|(_, end)| min < *end) {
+            ambiguous[before] = true;
+            ambiguous[i] = true;
+        }
+        if latest.is_none_or(|(_, end)| max > end) {
+            latest = Some((i, max));
+        }
+    }
     for (block, _) in blocks.iter_mut().zip(ambiguous).filter(|(_, ambiguous)| *ambiguous) {
         block.probes.clear();
     }
@@ -135,6 +140,23 @@ mod tests {
             SnapshotContents::new("s", false, vec![block(100, 201), block(200, 300), block(300, 400)]);
         let probes: Vec<usize> = overlapping.blocks.iter().map(|b| b.probes.len()).collect();
         assert_eq!(probes, [0, 0, 1]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn only_blocks_that_share_time_with_no_other_one_keep_their_probes(
+            ranges in proptest::collection::vec((0_i64..30, 1_i64..8), 0..9),
+        ) {
+            let blocks = ranges.iter().map(|(min, length)| block(*min, min + length)).collect();
+            for (i, block) in SnapshotContents::new("s", false, blocks).blocks.iter().enumerate() {
+                let range = |b: &BlockReport| b.meta.as_ref().map(|m| (m.min_time, m.max_time)).unwrap();
+                let (min, max) = range(block);
+                let mut blocks: Vec<_> = ranges.iter().map(|(min, length)| (*min, min + length)).collect();
+                blocks.remove(blocks.iter().position(|found| *found == (min, max)).unwrap());
+                let shares = blocks.iter().any(|(from, to)| *from < max && min < *to);
+                proptest::prop_assert_eq!(block.probes.is_empty(), shares, "block {}", i);
+            }
+        }
     }
 
     #[test]

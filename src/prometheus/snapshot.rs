@@ -32,11 +32,12 @@ use super::folder_op::{FolderOp, FolderReply, FolderState};
 use crate::config::values::{Compression, PrometheusTarget, SnapshotLayout};
 use crate::jobs::RunContext;
 use crate::progress::Progress;
-use crate::store::{Backup, Draft, JobStore, Layout, Pending, SharedIndex, Source, StoredFile};
+use crate::store::{Backup, Draft, JobStore, Layout, Novelty, Pending, SharedFile, SharedIndex, Source};
 use crate::words;
 use archive::Archiver;
 use files::SnapshotFiles;
-use shelf::{ArchiveShelf, BlockShelf};
+pub use shelf::Fate;
+use shelf::{Added, ArchiveShelf, BlockShelf};
 use sort::{Sorted, sort};
 
 /// The metric that counts samples that a snapshot of the head leaves out.
@@ -82,6 +83,8 @@ pub struct Taken {
     pub contents: SnapshotContents,
     /// The level 1 blocks whose samples the backup before it held.
     pub stored_before: BTreeSet<Ulid>,
+    /// What became of each block that was read though blocks are shared, by name: the others were there.
+    pub read: BTreeMap<String, Fate>,
 }
 
 /// What came of bringing the blocks into the store.
@@ -89,9 +92,9 @@ pub struct Taken {
 struct Stored {
     blocks: Vec<BlockReport>,
     /// The files that hold them beside the backup's own.
-    shared: Vec<StoredFile>,
-    /// The blocks that the store did not have.
-    new: Vec<String>,
+    shared: Vec<SharedFile>,
+    /// What became of those that were read, where blocks are shared.
+    read: BTreeMap<String, Fate>,
 }
 
 /// What the server tells about itself.
@@ -125,12 +128,14 @@ impl Snapshotter<'_> {
         let stored = self.store(context, pending, &name, bytes).await;
         let after = self.remove(context, &ledger, &name).await;
         let (pending, stored) = stored?;
-        let Stored { blocks, shared, new } = stored;
+        let Stored { blocks, shared, read } = stored;
+        let is_new = |fate: &Fate| *fate == Fate::Stored(Novelty::New);
+        let new = read.iter().filter(|(_, fate)| is_new(fate)).map(|(block, _)| block.clone()).collect();
         let contents = SnapshotContents::new(&name, self.options.skip_head, blocks).with_new(new);
         self.warn_about(&context.progress, &contents, &before, after.as_ref());
         let source = self.source(&server, &before);
         let backup = self.publish(context, pending, shared, &contents, source).await?;
-        Ok(Taken { backup, contents, stored_before })
+        Ok(Taken { backup, contents, stored_before, read })
     }
 
     /// The level 1 blocks whose samples the newest backup holds; none where there is no backup.
@@ -318,9 +323,10 @@ impl Snapshotter<'_> {
         } else {
             self.add(context, pending, name, index, new, known.is_empty()).await?
         };
-        let new = added.iter().map(|(report, _)| report.name.clone()).collect();
+        let read = added.iter().map(|added| (added.report.name.clone(), added.fate)).collect();
+        let added = added.into_iter().map(|added| (added.report, added.file));
         let (blocks, shared) = known.into_iter().chain(added).unzip();
-        Ok((pending, Stored { blocks, shared, new }))
+        Ok((pending, Stored { blocks, shared, read }))
     }
 
     /// Stores the blocks that the store does not have, each as soon as it is complete.
@@ -332,14 +338,14 @@ impl Snapshotter<'_> {
         index: SharedIndex,
         new: BTreeMap<String, SurveyedBlock>,
         all: bool,
-    ) -> Result<(Pending, Vec<(BlockReport, StoredFile)>), SnapshotError> {
+    ) -> Result<(Pending, Vec<Added>), SnapshotError> {
         let total = new.values().map(SurveyedBlock::bytes).sum();
         let step = context.progress.step("read and check the new blocks", Some(total));
         let files = SnapshotFiles::open(self.folder, name).await?;
         let (cancel, progress, compression) =
             (context.cancel.clone(), context.progress.clone(), self.options.compression);
         let names: Vec<String> = new.keys().cloned().collect();
-        let (files, pending, stored) = blocking(move || {
+        let (files, pending, added) = blocking(move || {
             let mut store = BlockShelf {
                 pending: &pending,
                 index: &index,
@@ -347,7 +353,7 @@ impl Snapshotter<'_> {
                 compression,
                 progress: &progress,
                 cancel: &cancel,
-                stored: Vec::new(),
+                added: Vec::new(),
                 open: None,
             };
             let mut archiver = Archiver::new(&mut store, pending.dir(), &step, &cancel);
@@ -356,17 +362,17 @@ impl Snapshotter<'_> {
             } else {
                 names.iter().try_for_each(|block| files.take_block(&mut archiver, block))?;
             }
-            let stored = store.stored;
-            let missing = names.iter().find(|name| !stored.iter().any(|(report, _)| report.name == **name));
-            if let Some(block) = missing {
+            let added = store.added;
+            let came: BTreeSet<&String> = added.iter().map(|added| &added.report.name).collect();
+            if let Some(block) = names.iter().find(|name| !came.contains(name)) {
                 return Err(SnapshotError::Vanished { block: block.clone() });
             }
-            step.finish(described(stored.iter().map(|(report, _)| report)));
-            Ok((files, pending, stored))
+            step.finish(described(added.iter().map(|added| &added.report)));
+            Ok((files, pending, added))
         })
         .await?;
         files.close().await?;
-        Ok((pending, stored))
+        Ok((pending, added))
     }
 
     /// Removes our snapshot from the server and sees that it is gone. What does not work now the next run does.
@@ -461,7 +467,7 @@ impl Snapshotter<'_> {
         &self,
         context: &RunContext,
         pending: Pending,
-        shared: Vec<StoredFile>,
+        shared: Vec<SharedFile>,
         contents: &SnapshotContents,
         source: Source,
     ) -> Result<Backup, SnapshotError> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::error::{At as _, StoreError};
-use super::shared::{self, Checks};
+use super::shared::{self, Checks, Unclaimed};
 use super::{BackupId, BackupState, JobStore, Manifest, StoredFile, Verified};
 use crate::config::values::Codec;
 
@@ -23,6 +23,8 @@ pub struct Listing {
     pub broken: Vec<Broken>,
     /// What else is not as it should be.
     pub warnings: Vec<String>,
+    /// Files that no backup names.
+    pub unclaimed: Unclaimed,
 }
 
 /// A backup whose manifest is right and whose files are there with the right sizes.
@@ -48,11 +50,16 @@ struct Sizes(HashMap<PathBuf, Option<Size>>);
 struct Seen {
     shared: Arc<Checks>,
     sizes: Sizes,
+    /// The files that manifests name, those of broken backups too.
+    claimed: BTreeSet<String>,
+    /// Some manifest cannot be read.
+    in_doubt: bool,
 }
 
 impl Seen {
-    fn new(job: &JobStore) -> Self {
-        Self { shared: Arc::new(job.shared_checks()), sizes: Sizes::default() }
+    fn new(checks: Checks) -> Self {
+        let (sizes, claimed) = (Sizes::default(), BTreeSet::new());
+        Self { shared: Arc::new(checks), sizes, claimed, in_doubt: false }
     }
 }
 
@@ -172,13 +179,16 @@ impl JobStore {
     pub fn list(&self) -> Result<Listing, StoreError> {
         let names = self.names()?;
         let mut listing = Listing::default();
-        let mut seen = Seen::new(self);
+        let (checks, warning) = self.read_checks();
+        listing.warnings.extend(warning);
+        let mut seen = Seen::new(checks);
         for name in &names {
             if let Some(id) = manifest_id(name) {
                 self.list_one(&id, &mut seen, &mut listing)?;
             }
         }
-        self.list_orphans(&names, &mut listing);
+        let in_doubt = self.list_orphans(&names, &mut listing) || seen.in_doubt;
+        listing.unclaimed = Unclaimed { files: self.unclaimed(&seen.claimed)?, in_doubt };
         listing.backups.sort_by(|a, b| a.id().cmp(b.id()));
         Ok(listing)
     }
@@ -195,7 +205,7 @@ impl JobStore {
         let mut listing = Listing::default();
         let path = self.manifest_path(id);
         if path.exists() {
-            self.list_one(id, &mut Seen::new(self), &mut listing)?;
+            self.list_one(id, &mut Seen::new(self.shared_checks()), &mut listing)?;
         }
         match (listing.backups.pop(), listing.broken.pop()) {
             (Some(backup), _) => Ok(backup),
@@ -207,8 +217,12 @@ impl JobStore {
     fn list_one(&self, id: &BackupId, seen: &mut Seen, listing: &mut Listing) -> Result<(), StoreError> {
         let path = self.manifest_path(id);
         let broken = match Manifest::read(&path) {
-            Ok(manifest) if manifest.id != *id => format!("it is the manifest of {}", manifest.id),
+            Ok(manifest) if manifest.id != *id => {
+                seen.in_doubt = true;
+                format!("it is the manifest of {}", manifest.id)
+            }
             Ok(manifest) => {
+                seen.claimed.extend(manifest.files.iter().map(|file| file.name.clone()));
                 let (state, warning) = self.read_state(id);
                 let (folder, shared) = (self.folder.clone(), Arc::clone(&seen.shared));
                 let backup = Backup { manifest, state, folder, path: path.clone(), shared };
@@ -221,7 +235,10 @@ impl JobStore {
                     Some(problem) => problem,
                 }
             }
-            Err(error) => with_source(&error),
+            Err(error) => {
+                seen.in_doubt |= path.exists();
+                with_source(&error)
+            }
         };
         // A manifest goes before its files: when it is gone now, somebody is removing this backup.
         if path.exists() {
@@ -231,14 +248,16 @@ impl JobStore {
     }
 
     /// Archives that look like ours and that no manifest claims. Somebody may have lost the manifest: only what is
-    /// known to be left from a crash is ever removed, so these are shown.
-    fn list_orphans(&self, names: &[String], listing: &mut Listing) {
+    /// known to be left from a crash is ever removed, so these are shown. Returns whether there
+    /// may be any.
+    fn list_orphans(&self, names: &[String], listing: &mut Listing) -> bool {
         let busy = names.iter().any(|name| name.starts_with(super::pending::PREFIX));
         if busy {
-            return; // an archive has its final name just before its manifest has
+            return true; // an archive has its final name just before its manifest has
         }
         let claimed: BTreeSet<&str> =
             listing.backups.iter().flat_map(|b| b.manifest.files.iter().map(|f| f.name.as_str())).collect();
+        let before = listing.broken.len();
         for name in names.iter().filter(|name| !claimed.contains(name.as_str())) {
             let Some(id) = archive_id(name) else { continue };
             let path = self.folder.join(name);
@@ -247,6 +266,7 @@ impl JobStore {
                 listing.broken.push(Broken { path, problem });
             }
         }
+        listing.broken.len() > before
     }
 }
 
@@ -262,6 +282,18 @@ impl Listing {
             files.filter(|file| named[file.name.as_str()] == 1).map(|file| file.size).sum()
         };
         self.backups.iter().map(|backup| (backup.id().clone(), alone(backup))).collect()
+    }
+
+    /// Bytes of the files that only these backups name: what deleting them together would free.
+    pub fn freed_by(&self, ids: &[BackupId]) -> u64 {
+        let (gone, stays): (Vec<&Backup>, Vec<&Backup>) =
+            self.backups.iter().partition(|backup| ids.contains(backup.id()));
+        let files = |backups: Vec<&Backup>| -> BTreeMap<String, u64> {
+            let files = backups.iter().flat_map(|backup| &backup.manifest.files);
+            files.map(|file| (file.name.clone(), file.size)).collect()
+        };
+        let (gone, stays) = (files(gone), files(stays));
+        gone.iter().filter(|(name, _)| !stays.contains_key(*name)).map(|(_, size)| size).sum()
     }
 
     /// Bytes of all files that the backups name, each counted once.

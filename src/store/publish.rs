@@ -17,7 +17,9 @@ use super::error::{At as _, StoreError};
 use super::list::any_id;
 use super::manifest::{Contents, FORMAT};
 use super::pending::Pending;
-use super::{Backup, BackupId, BackupState, How, JobStore, Layout, Manifest, Source, StoredFile, Verified};
+use super::{
+    Backup, BackupId, BackupState, How, JobStore, Layout, Manifest, SharedFile, Source, StoredFile, Verified,
+};
 use super::{atomic, owner, shared, verify};
 use crate::config::values::Codec;
 use crate::progress::StepGuard;
@@ -47,7 +49,7 @@ pub struct Draft {
     /// How it is laid out.
     pub layout: Layout,
     /// The files of this and other backups that it consists of beside its own.
-    pub shared: Vec<StoredFile>,
+    pub shared: Vec<SharedFile>,
 }
 
 /// Which names a publication is about to create.
@@ -101,7 +103,7 @@ impl Pending {
         let codec = Codec::of_name(&archive.name).unwrap_or_default();
         let name = format!("{}_{id}{}", archive_prefix(&draft.kind, draft.layout), codec.suffix());
         let mut files = vec![StoredFile { name, ..archive }];
-        files.extend(draft.shared);
+        files.extend(draft.shared.into_iter().map(|shared| shared.file));
         let manifest = Manifest {
             format: FORMAT,
             id,
@@ -132,12 +134,15 @@ impl Pending {
         Ok(())
     }
 
-    /// The shared files of which nobody has noted yet that they were read: this run has, when it stored them.
-    fn note_new_shared(&self, files: &[StoredFile]) -> Result<(), StoreError> {
+    /// Of the shared files of which nobody has noted yet that they were read: they were when they were stored.
+    fn note_new_shared(&self, files: &[SharedFile]) -> Result<(), StoreError> {
         let known = self.job.shared_checks();
-        let verified = Verified { when: self.now, how: How::Published, problem: None };
-        let new = files.iter().map(|file| &file.name).filter(|name| !known.contains_key(*name));
-        self.job.note_shared(&new.map(|name| (name.clone(), verified.clone())).collect())
+        let new = files.iter().filter(|shared| !known.contains_key(&shared.file.name));
+        let stored = |shared: &SharedFile| {
+            let verified = Verified { when: shared.created, how: How::Published, problem: None };
+            (shared.file.name.clone(), verified)
+        };
+        self.job.note_shared(new.map(stored).collect())
     }
 
     fn note_intent(&self, publication: &Publication) -> Result<(), StoreError> {

@@ -89,18 +89,14 @@ impl JobStore {
         let mut gone = Vec::new();
         for file in files.iter().filter(|file| !self.is_claimed(file, claims)) {
             if shared::is_shared(file) {
-                gone.push(file);
+                gone.push(file.as_str());
             }
             if let Some(size) = self.remove_shared(file)? {
                 count += 1;
                 bytes += size;
             }
         }
-        if !gone.is_empty() {
-            let folder = self.folder.join(shared::FOLDER);
-            atomic::sync_folder(&folder).at("sync", &folder)?;
-            self.change_shared_state(|checks| checks.retain(|name, _| !gone.contains(&name)))?;
-        }
+        self.forget_removed(&gone)?;
         let _names = self.lock_names()?;
         if !self.manifest_path(id).exists() {
             let state = self.state_path(id);

@@ -1,6 +1,7 @@
 //! Reading stored files back. A file is as good as its last reading, and every file gets one in time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -15,6 +16,7 @@ use super::error::{At as _, StoreError};
 use super::shared::is_shared;
 use super::{Backup, BackupId, How, JobStore, StoredFile, Verified};
 use crate::progress::StepGuard;
+use crate::words;
 
 /// What came of reading the files of a backup back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +33,25 @@ pub struct CheckedFile {
     /// The file.
     pub file: StoredFile,
     /// What is wrong with it.
-    pub problem: Option<String>,
+    pub problem: Option<Problem>,
+}
+
+/// Why a file is not known to be good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// It is not what its manifest says.
+    Bad(String),
+    /// This process may or can not read it, which says nothing about it. It is not noted.
+    Unread(String),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bad(problem) => f.write_str(problem),
+            Self::Unread(why) => write!(f, "it cannot be read: {why}"),
+        }
+    }
 }
 
 impl VerifyReport {
@@ -68,7 +88,7 @@ pub struct Verifier<'a> {
     job: &'a JobStore,
     now: Timestamp,
     /// What was wrong with the shared files that were read so far.
-    shared: BTreeMap<String, Option<String>>,
+    shared: BTreeMap<String, Option<Problem>>,
 }
 
 impl<'a> Verifier<'a> {
@@ -98,30 +118,40 @@ impl<'a> Verifier<'a> {
     ) -> Result<VerifyReport, StoreError> {
         let mut report = VerifyReport { files: Vec::new(), unrecorded: None };
         let mut notes = Notes::default();
-        let mut read = || -> Result<(), StoreError> {
-            for file in files {
-                let known = self.shared.get(&file.name).filter(|_| is_shared(&file.name));
-                let problem = match known {
-                    Some(problem) => problem.clone(),
-                    None => backup.check_file(file, step, cancel)?,
-                };
-                if known.is_none() {
-                    notes.add(
-                        &file.name,
-                        Verified { when: self.now, how: How::Hash, problem: problem.clone() },
-                    );
-                }
-                if is_shared(&file.name) {
-                    self.shared.insert(file.name.clone(), problem.clone());
-                }
-                report.files.push(CheckedFile { file: (*file).clone(), problem });
-            }
+        let outcome = files.iter().try_for_each(|file| {
+            let problem = self.read(backup, file, &mut notes, step, cancel)?;
+            report.files.push(CheckedFile { file: (*file).clone(), problem });
             Ok(())
-        };
-        let outcome = read();
+        });
         // What was read before it was told to stop was read.
         report.unrecorded = notes.write(self.job, backup.id()).err().map(|e| e.to_string());
         outcome.map(|()| report)
+    }
+
+    /// Reads a file, unless it was read before. That one cannot be read does not keep others from being read.
+    fn read(
+        &mut self,
+        backup: &Backup,
+        file: &StoredFile,
+        notes: &mut Notes,
+        step: &StepGuard,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Problem>, StoreError> {
+        if let Some(known) = self.shared.get(&file.name) {
+            return Ok(known.clone());
+        }
+        let problem = match backup.check_file(file, step, cancel) {
+            Err(StoreError::Cancelled) => return Err(StoreError::Cancelled),
+            Err(error) => Some(Problem::Unread(words::chain(&error))),
+            Ok(problem) => {
+                notes.add(&file.name, Verified { when: self.now, how: How::Hash, problem: problem.clone() });
+                problem.map(Problem::Bad)
+            }
+        };
+        if is_shared(&file.name) {
+            self.shared.insert(file.name.clone(), problem.clone());
+        }
+        Ok(problem)
     }
 }
 
@@ -139,7 +169,7 @@ impl Notes {
     }
 
     fn write(self, job: &JobStore, id: &BackupId) -> Result<(), StoreError> {
-        job.note_shared(&self.shared)?;
+        job.note_shared(self.shared)?;
         job.note_verified(id, self.own)
     }
 }
@@ -319,7 +349,24 @@ mod tests {
         assert!(matches!(cancelled, Err(StoreError::Cancelled)));
         std::fs::remove_file(backup.path_of(&backup.manifest.files[0])).unwrap();
         let report = verify(&job, &backup, 1).unwrap();
-        assert!(report.files[0].problem.as_ref().unwrap().contains("cannot be read"), "{report:?}");
+        assert!(
+            matches!(&report.files[0].problem, Some(Problem::Bad(p)) if p.contains("cannot be read")),
+            "{report:?}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_keeps_no_other_one_from_being_read_and_is_not_called_bad() {
+        let (_dir, job) = testing::job();
+        let backup = testing::backup(&job, 0);
+        let mut both = backup.clone();
+        both.manifest.files.insert(0, StoredFile { name: "x".into(), size: 1, sha256: String::new() });
+        std::fs::create_dir(job.folder().join("x")).unwrap();
+        let report = verify(&job, &both, 1).unwrap();
+        assert!(matches!(&report.files[0].problem, Some(Problem::Unread(why)) if why.contains("directory")));
+        assert_eq!((report.files[1].problem.as_ref(), report.is_good()), (None, false));
+        let listed = job.get(backup.id()).unwrap();
+        assert_eq!((listed.is_good(), listed.verified()), (true, Some(testing::at(1))));
     }
 
     #[test]

@@ -102,7 +102,8 @@ fn what_the_store_has_is_neither_read_nor_stored_again_and_a_restore_brings_all_
     assert_eq!(prometheus.digest(past), digest);
     // Restored files have other times: the blocks are read again, and nothing of them is stored again.
     let before = stored(watchkeeper);
-    back_up(watchkeeper, 0);
+    let facts = back_up(watchkeeper, 0)["output"]["facts"].to_string();
+    assert!(facts.contains("read again and found in the store"), "{facts}");
     let heads: Vec<String> = stored(watchkeeper).difference(&before).cloned().collect();
     assert!(heads.len() <= 1, "{heads:?}");
     let known = detail(&back_up(watchkeeper, 0), "compare the blocks with the store");
@@ -162,6 +163,37 @@ fn a_stored_block_that_rots_is_stored_anew_and_older_backups_are_good_again() {
 }
 
 #[test]
+fn a_stored_block_that_is_cut_or_gone_breaks_its_backups_loudly_and_is_stored_anew() {
+    tell(Prometheus::host(Builder::default()), "", |_, watchkeeper| {
+        let ids = [(); 2].map(|()| watchkeeper.back_up());
+        let shared: BTreeSet<String> =
+            ids.iter().map(|id| files(watchkeeper, id)).reduce(|a, b| &a & &b).unwrap();
+        let path = watchkeeper.store().join(shared.first().unwrap());
+        let harms: [fn(&PathBuf); 2] = [
+            |path| fs::File::options().write(true).open(path).unwrap().set_len(1000).unwrap(),
+            |path| fs::remove_file(path).unwrap(),
+        ];
+        for harm in harms {
+            harm(&path);
+            let broken = watchkeeper.run_json(&["verify"]).expect(1).json()["broken"].to_string();
+            assert!(ids.iter().all(|id| broken.contains(id)), "{broken}");
+            watchkeeper.run(&["backups"]).expect(3);
+            let report = back_up(watchkeeper, 3);
+            let warnings = report["warnings"].to_string();
+            assert!(
+                warnings.contains("cannot be restored as it is") && warnings.contains(&ids[0]),
+                "{warnings}"
+            );
+            let facts = report["output"]["facts"].to_string();
+            assert!(facts.contains("can be restored again") && facts.contains(&ids[1]), "{facts}");
+            assert!(facts.contains("stored anew, as what was stored was bad"), "{facts}");
+            watchkeeper.run(&["verify", "--deep"]).expect(0);
+        }
+        back_up(watchkeeper, 0);
+    });
+}
+
+#[test]
 fn a_block_that_rots_at_the_source_is_backed_up_by_the_copy_from_when_it_was_good() {
     tell(Prometheus::host(Builder::default()), "", |prometheus, watchkeeper| {
         watchkeeper.back_up();
@@ -171,6 +203,9 @@ fn a_block_that_rots_at_the_source_is_backed_up_by_the_copy_from_when_it_was_goo
         let warnings = report["warnings"].to_string();
         assert!(warnings.contains(&block) && warnings.contains("chunks/000001"), "{warnings}");
         assert!(warnings.contains("the good copy that was stored earlier"), "{warnings}");
+        let output = report["output"].to_string();
+        assert!(output.contains("1 block as stored before it was damaged at the source"), "{output}");
+        assert!(!output.contains(" damaged,"), "{output}");
         let states = watchkeeper.run_json(&["backups"]).expect(0).json();
         assert!(
             states["backups"].as_array().unwrap().iter().all(|backup| backup["good"] == true),
@@ -244,10 +279,16 @@ fn an_exported_backup_is_one_archive_on_which_a_plain_prometheus_gives_the_same_
 #[test]
 fn a_first_backup_that_is_killed_goes_on_where_it_stopped() {
     tell(Prometheus::host(Builder::default()), "", |prometheus, watchkeeper| {
-        let published = || watchkeeper.store().join("blocks").read_dir().map_or(0, Iterator::count);
+        // A block is stored when its description is there.
+        let published = || {
+            let names = watchkeeper.store().join("blocks").read_dir().into_iter().flatten();
+            names
+                .filter(|name| name.as_ref().unwrap().path().extension().is_some_and(|e| e == "json"))
+                .count()
+        };
         for _ in 0..20 {
             let mut child = watchkeeper.spawn(&["run-now", JOB]);
-            wait_until("a block is stored", Duration::from_secs(20), || published() > 1);
+            wait_until("a block is stored", Duration::from_secs(20), || published() > 0);
             child.kill().unwrap();
             child.wait().unwrap();
             if watchkeeper.backups().is_empty() {

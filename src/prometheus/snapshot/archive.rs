@@ -47,12 +47,13 @@ impl<'a> Archiver<'a> {
 
     /// Takes all blocks, or one, of a snapshot folder that is readable here.
     pub(super) fn take_folder(&mut self, snapshot: &Path, only: Option<&str>) -> Result<(), SnapshotError> {
-        for block in sorted_entries(snapshot)? {
-            if !is_block(&block) || only.is_some_and(|only| only != block) {
-                continue;
-            }
-            self.folder(&block)?;
-            self.walk(snapshot, &block, Path::new(""))?;
+        let blocks = match only {
+            Some(block) => vec![block.to_owned()],
+            None => sorted_entries(snapshot)?,
+        };
+        for block in blocks.iter().filter(|block| is_block(block)) {
+            self.folder(block)?;
+            self.walk(snapshot, block, Path::new(""))?;
         }
         self.end_block()
     }

@@ -13,7 +13,7 @@ use crate::prometheus::block::BlockReport;
 use crate::prometheus::folder_op::survey::SurveyedBlock;
 use crate::store::archive::ArchiveWriter;
 use crate::store::digest::Hashing;
-use crate::store::{Pending, SharedDraft, SharedIndex, StoredFile};
+use crate::store::{Novelty, Pending, SharedDraft, SharedFile, SharedIndex};
 
 /// A file of a block, as its source describes it.
 pub(super) struct Item<'p> {
@@ -34,6 +34,22 @@ impl Item<'_> {
     fn is_small(&self) -> bool {
         matches!(self.file, "meta.json" | "tombstones")
     }
+}
+
+/// What became of a block that was read from the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The store had it, or has it now.
+    Stored(Novelty),
+    /// It is damaged at the source, and the copy from before that was kept.
+    GoodCopyKept,
+}
+
+/// A block that was read from the source.
+pub(super) struct Added {
+    pub(super) report: BlockReport,
+    pub(super) file: SharedFile,
+    pub(super) fate: Fate,
 }
 
 /// Takes blocks, file after file.
@@ -99,7 +115,7 @@ pub(super) struct BlockShelf<'a> {
     pub(super) compression: Compression,
     pub(super) progress: &'a Progress,
     pub(super) cancel: &'a CancellationToken,
-    pub(super) stored: Vec<(BlockReport, StoredFile)>,
+    pub(super) added: Vec<Added>,
     pub(super) open: Option<OpenBlock>,
 }
 
@@ -122,13 +138,13 @@ impl BlockShelf<'_> {
     }
 
     /// The copy that was stored while the block was still good.
-    fn good_copy(&self, report: &BlockReport) -> Option<(BlockReport, StoredFile)> {
+    fn good_copy(&self, report: &BlockReport) -> Option<Added> {
         let surveyed = self.surveyed.get(&report.name)?;
         let mut good = self.index.good(&report.name).into_iter();
         good.find_map(|shared| {
             let stored = StoredBlock::of(&shared).filter(|stored| stored.report.is_good())?;
-            let known = stored.with_small_files_of(surveyed);
-            known.is_good().then_some((known, shared.file))
+            let report = stored.with_small_files_of(surveyed);
+            report.is_good().then_some(Added { report, file: shared, fate: Fate::GoodCopyKept })
         })
     }
 }
@@ -164,7 +180,7 @@ impl Shelf for BlockShelf<'_> {
     fn end(&mut self, report: BlockReport) -> Result<(), SnapshotError> {
         let Some(OpenBlock { writer, compression, content }) = self.open.take() else { return Ok(()) };
         if !report.is_good()
-            && let Some((known, file)) = self.good_copy(&report)
+            && let Some(kept) = self.good_copy(&report)
         {
             let damage: Vec<String> = report.damage.iter().map(ToString::to_string).collect();
             self.progress.warn(format!(
@@ -172,7 +188,7 @@ impl Shelf for BlockShelf<'_> {
                 report.name,
                 damage.join("; ")
             ));
-            self.stored.push((known, file));
+            self.added.push(kept);
             return Ok(());
         }
         let written = writer.finish()?;
@@ -181,8 +197,8 @@ impl Shelf for BlockShelf<'_> {
         let about = StoredBlock::new(report.clone(), surveyed);
         let about = serde_json::to_value(about).map_err(|source| SnapshotError::Describe { source })?;
         let draft = SharedDraft { key: &report.name, content_sha256, compression, about };
-        let shared = self.pending.publish_shared(&written, draft, &silent(), self.cancel)?;
-        self.stored.push((report, shared.file));
+        let published = self.pending.publish_shared(&written, draft, &silent(), self.cancel)?;
+        self.added.push(Added { report, file: published.file, fate: Fate::Stored(published.how) });
         Ok(())
     }
 }

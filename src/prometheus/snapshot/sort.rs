@@ -9,13 +9,13 @@ use super::stored::StoredBlock;
 use crate::prometheus::block::BlockReport;
 use crate::prometheus::folder_op::survey::{SmallFile, SurveyedBlock};
 use crate::store::archive::ArchiveWriter;
-use crate::store::{SharedIndex, StoredFile};
+use crate::store::{SharedFile, SharedIndex};
 
 /// The blocks of a snapshot.
 #[derive(Default)]
 pub(super) struct Sorted {
     /// Those that the store has, each with its file.
-    pub(super) known: Vec<(BlockReport, StoredFile)>,
+    pub(super) known: Vec<(BlockReport, SharedFile)>,
     /// The others, by name.
     pub(super) new: BTreeMap<String, SurveyedBlock>,
 }
@@ -49,9 +49,9 @@ fn keep(own: &mut ArchiveWriter, path: &str, file: &SmallFile) -> Result<(), Sna
     Ok(own.file(path, 0o644, file.mtime, bytes.len() as u64, &mut bytes)?)
 }
 
-fn known(index: &SharedIndex, block: &SurveyedBlock) -> Option<(BlockReport, StoredFile)> {
+fn known(index: &SharedIndex, block: &SurveyedBlock) -> Option<(BlockReport, SharedFile)> {
     index.good(&block.name).into_iter().find_map(|shared| {
         let stored = StoredBlock::of(&shared).filter(|stored| stored.is(block))?;
-        Some((stored.with_small_files_of(block), shared.file))
+        Some((stored.with_small_files_of(block), shared))
     })
 }

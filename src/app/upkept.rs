@@ -1,0 +1,38 @@
+//! Every backup is made between what is done before and what is done after one.
+
+use super::blocking;
+use crate::jobs::RunContext;
+use crate::runner::Failure;
+use crate::store::JobStore;
+use crate::upkeep::{self, Policy};
+
+/// What was seen to in a store around a new backup.
+#[derive(Debug, Default)]
+pub(super) struct Upkept {
+    /// What was verified.
+    pub(super) verified: Vec<String>,
+    /// What became of older backups.
+    pub(super) facts: Vec<String>,
+}
+
+/// Makes a backup, and does what is done before and after one.
+pub(super) async fn with_upkeep<T>(
+    store: &JobStore,
+    policy: Policy,
+    context: &RunContext,
+    make: impl Future<Output = Result<T, Failure>>,
+) -> Result<(T, Upkept), Failure> {
+    let before = {
+        let (store, policy, context) = (store.clone(), policy.clone(), context.clone());
+        let work =
+            move || upkeep::before_backup(&store, &policy, context.now, &context.progress, &context.cancel);
+        blocking(work).await
+    };
+    let backup = make.await?;
+    let (store, context) = (store.clone(), context.clone());
+    let work = move || {
+        let facts = upkeep::after_backup(&store, &policy, context.now, &context.progress, &before);
+        Upkept { verified: before.verified, facts }
+    };
+    Ok((backup, blocking(work).await))
+}
