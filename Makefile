@@ -11,7 +11,7 @@ build: ## the program, in target/release/watchkeeper
 test: ## install what is needed, then format, lints, documentation and all tests
 	@scripts/test.sh
 
-demo: ## a real Prometheus loses its data and gets it back; leaves nothing behind
+demo: ## a real Prometheus and an application lose their data and get them back; leaves nothing behind
 	@scripts/demo.sh
 
 readme: ## make the output in README.md anew, by running what it says

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The whole story, for real: a Prometheus with hours of data is backed up, loses everything, and has it back.
-# In a container where a Docker engine answers or can be started, else with plain processes. Nothing stays.
+# The whole story, for real: a Prometheus with hours of data and an application with a database are backed up, tidied
+# and looked at, lose everything, and have it back. In containers where a Docker engine answers or can be started, else
+# with plain processes. Nothing stays.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -8,6 +9,7 @@ have cargo || die "No cargo: install Rust from your distribution or https://rust
 
 name=watchkeeper-demo-$$
 . scripts/scene.sh
+. scripts/application.sh
 end_with_tidying
 
 title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
@@ -32,15 +34,21 @@ cargo build --release --locked
 PATH="$(realpath "${CARGO_TARGET_DIR:-target}/release"):$PATH"
 port=$(free_port)
 make_blocks
+prepare_application
 if engine_answers; then
   start_container
-  echo "A Prometheus runs in the container $name, its data in a volume."
+  start_application
+  echo "A Prometheus runs in the container $name, its data in a volume; an application in $application."
+  configuration="paths     = [\"/etc/prometheus/prometheus.yml\", \"/etc/prometheus/rules.yml\"]
+container = \"$name\""
 else
   start_process
-  echo "No Docker engine: Prometheus runs as a plain process."
+  start_application
+  echo "No Docker engine: Prometheus and an application run as plain processes."
+  configuration="paths    = [\"$folder/config\"]"
 fi
 wait_until_it_serves
-echo "It holds $windows blocks, $((windows * 2)) hours of two metrics, and scrapes itself every second."
+echo "It holds $windows blocks, $((windows * 2)) hours of two metrics, and scrapes itself and the application every second."
 
 mkdir "$folder/state" "$folder/backups"
 cat >"$folder/jobs.toml" <<CONFIG
@@ -51,12 +59,48 @@ backup_dir = "$folder/backups"
 url = "http://127.0.0.1:$port"
 $target
 
+[application.memory-server]
+url       = "http://127.0.0.1:$application_port"
+expect_metric = "mcp_journal_sessions_total"
+$application_target
+
 [[job]]
 name       = "prometheus-snapshot"
 kind       = "prometheus-snapshot"
 prometheus = "main"
 schedule   = "0 2 * * *"
 keep       = { last = 7 }
+
+[[job]]
+name     = "configuration"
+kind     = "files-backup"
+schedule = "10 2 * * *"
+$configuration
+keep     = { last = 14 }
+
+[[job]]
+name        = "stale-sessions"
+kind        = "close-stale-sessions"
+application = "memory-server"
+schedule    = "0 * * * *"
+keep        = { last = 24 }
+
+[[job]]
+name        = "database"
+kind        = "sqlite-backup"
+application = "memory-server"
+schedule    = "20 2 * * *"
+keep        = { last = 7 }
+
+[[job]]
+name     = "verify"
+kind     = "verify-deployment"
+schedule = "*/15 * * * *"
+
+[[job]]
+name    = "disk"
+kind    = "command"
+command = ["df", "-h", "$folder/backups"]
 CONFIG
 export WATCHKEEPER_CONFIG=$folder/jobs.toml
 typed "cat jobs.toml"
@@ -75,19 +119,40 @@ title "3. Another one: only what is new is read and stored"
 show_warning watchkeeper run-now prometheus-snapshot
 show_warning watchkeeper backups
 
-title "4. The data is lost"
+title "4. The configuration, as files"
+show_warning watchkeeper run-now configuration
+
+title "5. Sessions that nobody has closed: which they are, closed, after a backup of the database"
+show_warning watchkeeper run-now stale-sessions --dry-run
+show_warning watchkeeper run-now stale-sessions
+
+title "6. The database, under its writer"
+show_warning watchkeeper run-now database
+sessions="SELECT id, task, start_time, end_time FROM work_sessions"
+sqlite3 "$folder/app/memory.db" "$sessions" >"$folder/sessions"
+
+title "7. Does everything work?"
+show watchkeeper run-now verify --wait 30s
+
+title "8. Any other program"
+show watchkeeper run-now disk
+
+title "9. The data are lost"
 lose_the_data
 wait_for 60 ready || die "Prometheus does not get ready"
 answers >"$folder/lost"
 echo "Samples of the shops it still has: $(awk '{ n += $2 } END { print n + 0 }' "$folder/lost")"
+lose_the_database
 
-title "5. The restore"
+title "10. They come back"
 show_warning watchkeeper restore prometheus-snapshot --yes
+show_warning watchkeeper restore database --yes
 wait_for 60 ready || die "Prometheus does not get ready"
+wait_for 30 application_is_well || die "The application does not get well"
 answers >"$folder/after"
 live_after=$(live_samples)
 
-title "6. The same queries before and after"
+title "11. The same queries before and after"
 typed "$count_query"
 typed "$value_query"
 printf '%-15s%20s%20s%20s\n' "two hours until" "before" "lost" "restored"
@@ -95,8 +160,13 @@ paste -d ' ' "$folder/before" "$folder/lost" "$folder/after" | while read -r at 
   printf '%-15s%10s%10s%10s%10s%10s%10s\n' "$(date -d "@$at" +'%a %H:%M')" "$n1" "$v1" "$n2" "$v2" "$n3" "$v3"
 done
 printf '%-15s%10s%40s\n' "live head" "$live_before" "$live_after"
-echo
+typed "$sessions"
+sqlite3 "$folder/app/memory.db" "$sessions" | tee "$folder/sessions.after"
 cmp -s "$folder/before" "$folder/lost" && die "The data was never lost: this demo proved nothing."
 cmp -s "$folder/before" "$folder/after" || die "DIFFERENT: the answers after the restore are not those from before."
 [ "$live_before" = "$live_after" ] || die "DIFFERENT: the live head had $live_before samples and has $live_after."
+cmp -s "$folder/sessions" "$folder/sessions.after" || die "DIFFERENT: the sessions are not those of the backup."
+title "12. How every job stands"
+show_warning watchkeeper status
+echo
 echo "${bold}Equal.${plain} Every answer is as it was before the loss."

@@ -37,13 +37,15 @@ stop_engine() {
 }
 not() { ! "$@"; }
 
-# make_image NAME LABEL: an image that behaves as prom/prometheus does, without a registry: the installed
-# binaries, the libraries they name, and busybox.
+# make_image NAME LABEL [PROGRAM…]: an image that behaves as prom/prometheus does, without a registry: the installed
+# binaries, or these programs, the libraries they name, and busybox.
 make_image() {
   local name=$1 label=$2 root program library applet
+  shift 2
+  [ $# -gt 0 ] || set -- prometheus promtool
   root=$(mktemp -d)
   mkdir -p "$root"/{bin,etc/prometheus,lib,lib64,prometheus,tmp}
-  for program in prometheus promtool; do
+  for program in "$@"; do
     cp "$(command -v $program)" "$root/bin/"
     # A static program names none.
     for library in $({ ldd "$(command -v $program)" || true; } 2>/dev/null | grep -o '/[^ ]*'); do

@@ -1,5 +1,6 @@
 # A real Prometheus with hours of data, and how it loses them: what the scripts that tell its story share. Sourced
-# after lib.sh, by a script that has set $name: that of the container, its volume and its image.
+# after lib.sh, by a script that has set $name: that of the container, its volume and its image. An application beside
+# it is in application.sh.
 #
 # Everything else is in $folder. tidy removes all of it; end_with_tidying sees to that on every way out.
 
@@ -13,6 +14,8 @@ tidy() {
   elif [ -x "$folder/prometheus" ]; then
     "$folder/prometheus" kill || true
   fi
+  # Last: its network is Prometheus's too.
+  if declare -F tidy_application >/dev/null; then tidy_application; fi
   stop_engine "$folder"
   rm -rf "$folder" || $SUDO rm -rf "$folder"
 }
@@ -39,9 +42,10 @@ show() {
 # The same, where a warning (exit code 3) is no end.
 show_warning() { show "$@" || [ $? = 3 ]; }
 
+# free_port [FROM]
 free_port() {
   local port
-  for port in $(seq $((20000 + $$ % 10000)) 32000); do
+  for port in $(seq "${1:-$((20000 + $$ % 10000))}" 32000); do
     (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port" && return; }
   done
 }
@@ -70,9 +74,15 @@ make_blocks() {
   done
 }
 
-scrape_config() {
-  printf 'global: { scrape_interval: 1s }\nscrape_configs:\n'
-  printf -- "- { job_name: prometheus, static_configs: [ { targets: ['127.0.0.1:%s'] } ] }\n" "$1"
+# configure PORT FOLDER: what Prometheus reads, with what is scraped beside itself in $scraped_too.
+configure() {
+  {
+    printf 'global: { scrape_interval: 1s }\nrule_files: [rules.yml]\nscrape_configs:\n'
+    printf -- "- { job_name: prometheus, static_configs: [ { targets: ['127.0.0.1:%s'] } ] }\n" "$1"
+    printf '%s' "${scraped_too:-}"
+  } >"$2/prometheus.yml"
+  printf 'groups:\n- name: shops\n  rules:\n  - { record: shop:orders:rate5m, expr: "rate(shop_orders_total[5m])" }\n' \
+    >"$2/rules.yml"
 }
 
 # Both set $target: how jobs.toml names it beside its url.
@@ -80,11 +90,12 @@ start_container() {
   where=container
   make_image "$name" watchkeeper.scene="$$"
   docker volume create "$name" >/dev/null
-  docker create --name "$name" --restart unless-stopped -p "127.0.0.1:$port:9090" -v "$name:/prometheus" "$name" \
+  # shellcheck disable=SC2086 # none, or two words
+  docker create --name "$name" ${network:+--network $network} --restart unless-stopped -p "127.0.0.1:$port:9090" -v "$name:/prometheus" "$name" \
     --config.file=/etc/prometheus/prometheus.yml --storage.tsdb.path=/prometheus \
     --storage.tsdb.retention.time=1y --web.enable-admin-api >/dev/null
-  scrape_config 9090 >"$folder/prometheus.yml"
-  tar --owner=0 --group=0 -C "$folder" -c prometheus.yml | docker cp - "$name:/etc/prometheus" >/dev/null
+  configure 9090 "$folder"
+  tar --owner=0 --group=0 -C "$folder" -c prometheus.yml rules.yml | docker cp - "$name:/etc/prometheus" >/dev/null
   tar --owner=65534 --group=65534 -C "$folder/blocks" -c . | docker cp - "$name:/prometheus" >/dev/null
   docker start "$name" >/dev/null
   target="container = \"$name\""
@@ -94,27 +105,35 @@ start_process() {
   where=process
   mkdir "$folder/data"
   mv "$folder"/blocks/* "$folder/data/"
-  scrape_config "$port" >"$folder/prometheus.yml"
-  cat >"$folder/prometheus" <<SCRIPT
+  mkdir "$folder/config"
+  configure "$port" "$folder/config"
+  as_service prometheus prometheus --config.file=config/prometheus.yml --storage.tsdb.path="$folder/data" \
+    --web.enable-admin-api --web.listen-address=127.0.0.1:"$port" --storage.tsdb.retention.time=1y
+  target="data_dir = \"$folder/data\"
+service = { stop = [\"$folder/prometheus\", \"stop\"], start = [\"$folder/prometheus\", \"start\"] }"
+}
+
+# as_service NAME COMMAND…: makes $folder/NAME, which starts, stops and kills it, and starts it.
+as_service() {
+  local script=$folder/$1 service=$1
+  shift
+  cat >"$script" <<SCRIPT
 #!/bin/sh
 set -eu
 cd "$folder"
-pid=\$(cat pid 2>/dev/null || echo none)
+pid=\$(cat $service.pid 2>/dev/null || echo none)
 alive() { [ -e /proc/\$pid/stat ] && ! grep -q ') Z ' /proc/\$pid/stat; }
-gone() { while alive; do sleep 0.05; done; rm -f pid; }
+gone() { while alive; do sleep 0.05; done; rm -f $service.pid; }
 case \$1 in
 start) alive && exit 0
-  setsid prometheus --config.file=prometheus.yml --storage.tsdb.path="$folder/data" --web.enable-admin-api \\
-    --web.listen-address=127.0.0.1:$port --storage.tsdb.retention.time=1y >>log 2>&1 </dev/null &
-  echo \$! >pid ;;
+  setsid $* >>$service.log 2>&1 </dev/null &
+  echo \$! >$service.pid ;;
 stop) if alive; then kill -TERM \$pid; fi; gone ;;
 kill) if alive; then kill -KILL \$pid; fi; gone ;;
 esac
 SCRIPT
-  chmod +x "$folder/prometheus"
-  "$folder/prometheus" start
-  target="data_dir = \"$folder/data\"
-service = { stop = [\"$folder/prometheus\", \"stop\"], start = [\"$folder/prometheus\", \"start\"] }"
+  chmod +x "$script"
+  "$script" start
 }
 
 lose_the_data() {

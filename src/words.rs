@@ -28,12 +28,8 @@ pub fn size(bytes: u64) -> String {
 
 /// `23.6 MiB/s`; nothing where there is nothing to divide.
 pub fn rate(bytes: u64, millis: u64) -> Option<String> {
-    if bytes == 0 || millis == 0 {
-        return None;
-    }
-    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
-    let per_second = bytes as f64 / 1024.0 / 1024.0 / (millis as f64 / 1000.0);
-    Some(if per_second < 99.95 { format!("{per_second:.1} MiB/s") } else { format!("{per_second:.0} MiB/s") })
+    let per_second = bytes.saturating_mul(1000).checked_div(millis).filter(|_| bytes > 0)?;
+    Some(format!("{}/s", size(per_second)))
 }
 
 /// `1 block`, `8 blocks`, `12 000 blocks`
