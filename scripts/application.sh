@@ -3,8 +3,8 @@
 
 # Before Prometheus is started: sets $network and $scraped_too.
 prepare_application() {
-  application=$name-app
-  application_port=$(free_port $((port + 1)))
+  application=${application:-$name-app}
+  application_port=${application_port:-$(free_port $((port + 1)))}
   mkdir "$folder/app"
   rustc --edition 2024 -O -o "$folder/memory-server" examples/memory-server.rs
   local seen_at=127.0.0.1:$application_port
@@ -21,9 +21,10 @@ prepare_application() {
 start_application() {
   if [ -n "${network:-}" ]; then
     make_image "$application" watchkeeper.scene="$$" "$folder/memory-server" sqlite3
+    # The first process of a container is not ended by a signal that it does not handle: the shell handles it.
     docker run -d --name "$application" --network "$network" --restart unless-stopped --user "$(id -u):$(id -g)" \
-      -p "127.0.0.1:$application_port:8080" -v "$folder/app:/app/data" --entrypoint /bin/memory-server \
-      "$application" 0.0.0.0:8080 /app/data/memory.db >/dev/null
+      -p "127.0.0.1:$application_port:8080" -v "$folder/app:/app/data" --entrypoint /bin/sh "$application" \
+      -c 'trap exit TERM; memory-server 0.0.0.0:8080 /app/data/memory.db & wait' >/dev/null
     application_target="container = \"$application\"
 database  = \"/app/data/memory.db\""
   else
