@@ -13,14 +13,33 @@ use crate::words;
 /// The sink that suits the terminal and the options. Where nobody watches, the steps stand in the report; `-v` shows
 /// them as they end.
 pub(super) fn sink(session: &Session) -> Arc<dyn Sink> {
-    if session.out.quiet || session.out.json {
+    if session.out.quiet {
         Arc::new(Silent)
+    } else if session.out.json {
+        Arc::new(Waits)
     } else if io::stderr().is_terminal() {
         Arc::new(Bar::default())
     } else if session.is_verbose() {
         Arc::new(Lines)
     } else {
-        Arc::new(Silent)
+        Arc::new(Waits)
+    }
+}
+
+/// A line where nothing happens for a while: whoever waits is to know for what.
+struct Waits;
+
+impl Sink for Waits {
+    fn step_started(&self, _: &str, _: Option<u64>) {}
+
+    fn step_advanced(&self, _: &str, _: u64) {}
+
+    fn step_finished(&self, _: &Step) {}
+
+    fn warned(&self, _: &str) {}
+
+    fn waits(&self, text: &str) {
+        let _ = writeln!(io::stderr(), "{text}");
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Global;
 use super::exit_code::ExitCode;
 use super::output::{CliError, Output};
-use super::session::{Session, block_on};
+use super::session::{Session, block_on, config_path, load};
 use crate::prometheus::preflight::{Finding, Severity};
 use crate::words;
 
@@ -26,6 +26,10 @@ struct Target {
 }
 
 pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode, CliError> {
+    if let (true, Err(errors)) = (out.json, load(&config_path(global)?)) {
+        out.result(&errors, String::new);
+        return Ok(ExitCode::Config);
+    }
     let session = Session::open(global, out)?;
     session.start_log(true);
     let config = &session.config;

@@ -13,7 +13,7 @@ use super::exit_code::ExitCode;
 use super::output::{CliError, Output};
 use crate::app::{App, Surroundings};
 use crate::config::values::JobName;
-use crate::config::{Config, JobConfig};
+use crate::config::{Config, ConfigErrors, JobConfig};
 use crate::history::{History, RunReport};
 use crate::report;
 use crate::runner::LogBook;
@@ -38,7 +38,7 @@ impl Session {
     /// Reads the configuration.
     pub(super) fn open(global: &Global, out: Output) -> Result<Self, CliError> {
         let path = config_path(global)?;
-        let config = Config::load(&path, &environment, TimeZone::system()).map_err(|problems| CliError {
+        let config = load(&path).map_err(|problems| CliError {
             code: ExitCode::Config,
             message: problems.to_string(),
             hint: None,
@@ -165,6 +165,11 @@ pub(super) fn environment(name: &str) -> Option<String> {
 fn colours() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stderr())
         && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Reads a configuration as every command does.
+pub(super) fn load(path: &Path) -> Result<Config, ConfigErrors> {
+    Config::load(path, &environment, TimeZone::system())
 }
 
 /// Where the configuration is.

@@ -7,11 +7,13 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 /// Lines longer than this are shown in part.
 const SHOWN: usize = 160;
 
 /// One thing that is wrong (or, as a warning, doubtful) in a configuration file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The line, from 1; 0 where the whole file is meant.
     pub line: usize,
@@ -22,6 +24,7 @@ pub struct Problem {
     /// The line itself, with secrets masked.
     pub source_line: String,
     /// Where in `source_line` the offending text is, in characters.
+    #[serde(skip)]
     pub caret: Range<usize>,
     /// What to do about it.
     pub hint: Option<String>,
@@ -93,9 +96,10 @@ impl fmt::Display for Shown<'_> {
 }
 
 /// Everything that is wrong with a configuration file, in the order of the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConfigErrors {
     /// The file, as it was named.
+    #[serde(rename = "config")]
     pub path: PathBuf,
     /// Its problems; at least one.
     pub problems: Vec<Problem>,

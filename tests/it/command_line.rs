@@ -106,3 +106,30 @@ fn a_block_that_is_damaged_at_its_source_is_named_kept_apart_and_never_restored_
     let plan = watchkeeper.run(&["restore", JOB, "--dry-run"]).expect(0);
     assert!(plan.stdout.contains(&good), "{plan:?}");
 }
+
+#[test]
+fn every_problem_of_a_configuration_has_its_place_in_the_json_of_check() {
+    let watchkeeper = Watchkeeper::with_config(
+        "[prometheus.main]\nurl = \"http://127.0.0.1:1\"\nsrvice = 1\n\n[[job]]\nname = \"a\"\nkind = \"commnd\"\n",
+    );
+    let json = watchkeeper.run_json(&["check"]).expect(78).json();
+    let problems = json["problems"].as_array().unwrap();
+    let found = |text: &str| problems.iter().find(|p| p["message"].as_str().unwrap().contains(text)).unwrap();
+    let (key, kind) = (found("srvice"), found("commnd"));
+    assert_eq!((&key["column"], &key["source_line"]), (&1.into(), &"srvice = 1".into()), "{json}");
+    assert_eq!(kind["line"].as_u64().unwrap(), key["line"].as_u64().unwrap() + 4, "{json}");
+    assert!(kind["hint"].as_str().unwrap().contains("command"), "{json}");
+}
+
+#[test]
+fn whoever_waits_for_another_attempt_is_told_so() {
+    let watchkeeper = Watchkeeper::with_config(&format!(
+        "[prometheus.main]\nurl = \"http://127.0.0.1:1\"\ndata_dir = \"/nowhere\"\n\
+         [[job]]\nname = \"{JOB}\"\nkind = \"prometheus-snapshot\"\nprometheus = \"main\"\nkeep = {{ last = 5 }}\n\
+         retries = {{ max = 1, backoff = \"1s\" }}\n"
+    ));
+    fs::create_dir(watchkeeper.store()).unwrap();
+    let output = watchkeeper.run(&["run-now", JOB]).expect(1);
+    assert!(output.stderr.contains("; trying again in 1.0 s"), "{output:?}");
+    assert!(!watchkeeper.run(&["-q", "run-now", JOB]).expect(1).stderr.contains("again"));
+}
