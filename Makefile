@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help build test demo readme fmt clippy doc sweep
+.PHONY: help build test demo bench readme fmt clippy doc sweep
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -16,6 +16,9 @@ demo: ## a real Prometheus loses its data and gets it back; leaves nothing behin
 
 readme: ## make the output in README.md anew, by running what it says
 	@scripts/readme.sh
+
+bench: ## measure against the runbook's script, restic, borg, pigz and zstd; writes docs/BENCHMARKS.md
+	@scripts/bench.sh
 
 fmt: ## format the code
 	cargo fmt

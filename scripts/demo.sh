@@ -71,21 +71,23 @@ answers >"$folder/before"
 awk '$2 == 0 { exit 1 }' "$folder/before" || die "The blocks do not answer: there is nothing to lose."
 live_before=$(live_samples)
 show_warning watchkeeper run-now prometheus-snapshot
+title "3. Another one: only what is new is read and stored"
+show_warning watchkeeper run-now prometheus-snapshot
 show_warning watchkeeper backups
 
-title "3. The data is lost"
+title "4. The data is lost"
 lose_the_data
 wait_for 60 ready || die "Prometheus does not get ready"
 answers >"$folder/lost"
 echo "Samples of the shops it still has: $(awk '{ n += $2 } END { print n + 0 }' "$folder/lost")"
 
-title "4. The restore"
+title "5. The restore"
 show_warning watchkeeper restore prometheus-snapshot --yes
 wait_for 60 ready || die "Prometheus does not get ready"
 answers >"$folder/after"
 live_after=$(live_samples)
 
-title "5. The same queries before and after"
+title "6. The same queries before and after"
 typed "$count_query"
 typed "$value_query"
 printf '%-15s%20s%20s%20s\n' "two hours until" "before" "lost" "restored"

@@ -11,6 +11,7 @@ mod export;
 mod folder_op;
 mod help;
 mod history;
+mod junit;
 mod next;
 mod output;
 mod restore;
@@ -121,10 +122,25 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misunderstood(&error),
+    };
     let out = Output { json: cli.global.json, quiet: cli.global.quiet };
     let code = perform(cli, out).unwrap_or_else(|error| out.fail(&error));
     code.into()
+}
+
+/// A command line that makes no sense, or a plea for help. With `--json` it ends in a document, too.
+fn misunderstood(error: &clap::Error) -> std::process::ExitCode {
+    if !error.use_stderr() || std::env::args_os().all(|word| word != "--json") {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    let (message, hint) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let message = message.trim_start_matches("error: ").trim().to_owned();
+    let hint = hint.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned);
+    Output { json: true, quiet: false }.fail(&CliError::usage(message, hint)).into()
 }
 
 fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use crate::history::RunReport;
-use crate::jobs::Outcome;
+use crate::jobs::{CheckResult, Outcome};
 use crate::progress::Step;
 use crate::words::{duration, rate, size, time};
 
@@ -33,6 +33,9 @@ fn result(report: &RunReport) -> String {
     let mut out = String::new();
     let output = report.output.as_ref();
     list(&mut out, "holds", output.map_or(&[], |output| &output.facts));
+    let checks: Vec<String> = output.map_or(&[][..], |output| &output.checks).iter().map(check).collect();
+    list(&mut out, "checks", &checks);
+    list(&mut out, "printed", output.map_or(&[], |output| &output.printed));
     list(&mut out, "verified", output.map_or(&[], |output| &output.verified));
     list(&mut out, "not verified", output.map_or(&[], |output| &output.unverified));
     if report.attempts.len() > 1 {
@@ -110,6 +113,13 @@ fn cells(step: &Step) -> [String; 5] {
     ]
 }
 
+/// One check in one line, and one for what to do.
+pub fn check(check: &CheckResult) -> String {
+    let mark = if check.passed { "ok    " } else { "FAILED" };
+    let hint = check.hint.as_ref().map_or(String::new(), |hint| format!("\n          {hint}"));
+    format!("{mark}  {}: {} ({}){hint}", check.name, check.text, milliseconds(check.millis))
+}
+
 fn attempt(attempt: &crate::history::Attempt) -> String {
     let what = attempt.error.as_deref().unwrap_or("it worked");
     format!("{}. after {}: {what}", attempt.number, milliseconds(attempt.millis))
@@ -123,6 +133,7 @@ fn next(report: &RunReport) -> Vec<String> {
     }
     match report.outcome {
         Some(Outcome::Done | Outcome::Warned) => {
+            next.extend(report.output.iter().flat_map(|output| output.next.iter().cloned()));
             if let Some(backup) = report.output.as_ref().and_then(|output| output.backup.as_ref()) {
                 let job = &report.job;
                 next.push(format!(
@@ -198,6 +209,7 @@ mod tests {
             facts: vec!["time covered: all of it".into()],
             verified: vec!["every block was read and checked".into()],
             unverified: vec!["that a Prometheus starts on it".into()],
+            ..JobOutput::default()
         });
         report.steps = vec![
             step_of("snapshot", 412, 0, None),
@@ -245,8 +257,8 @@ failed: prometheus-snapshot: Cannot reach http://localhost:9090: connection refu
   run      00000000010000000000000002 (prometheus-snapshot, scheduled for 2026-11-24 02:00:00 +01:00)
   began    2026-11-24 02:00:01 +01:00, took 30 s
   attempts
-    1. after 0.0 s: connection refused
-    2. after 0.0 s: connection refused
+    1. after 12 ms: connection refused
+    2. after 30 ms: connection refused
   next
     is Prometheus running?
     `watchkeeper show 00000000010000000000000002` shows its log

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{App, policy};
+use super::{App, command_job, deployment_job, policy, sqlite_job, stale_job};
 use crate::config::{JobConfig, JobKind};
 use crate::prometheus::preflight::{Finding, Severity};
 use crate::upkeep::Plan;
@@ -31,6 +31,13 @@ impl App {
                     Some(target) => self.check_prometheus(target).await,
                     None => Vec::new(),
                 }
+            }
+            JobKind::FilesBackup(_) => Vec::new(),
+            JobKind::VerifyDeployment(config) => deployment_job::preview(config),
+            JobKind::Command(config) => command_job::preview(config),
+            JobKind::SqliteBackup(config) => sqlite_job::preview(&self.shared, config).await,
+            JobKind::CloseStaleSessions(config) => {
+                stale_job::preview(&self.shared, config, (self.runner.clock)()).await
             }
         };
         let Some(policy) = policy(job, &self.shared.config.timezone) else {

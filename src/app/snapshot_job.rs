@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 
-use super::{Hints, Shared, TargetError};
+use super::{Hints, Shared, TargetError, blocking};
 use crate::config::{JobConfig, SnapshotConfig};
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::contents::SnapshotContents;
@@ -27,8 +27,12 @@ pub(super) async fn run(
         target.ok_or_else(|| Failure::new(format!("There is no [prometheus.{}]", config.prometheus)))?;
     let client = shared.client(target).map_err(|error| of_target(&error))?;
     // Asked first: an unreachable server is told as such, and not as a folder that cannot be found.
-    client.flags().await.map_err(|error| of_snapshot(&SnapshotError::Client(error)))?;
-    let hints = Hints { access: config.access, known: None, idle: config.idle_timeout };
+    match context.cancel.run_until_cancelled(client.flags()).await {
+        Some(Ok(_)) => {}
+        Some(Err(error)) => return Err(of_target(&shared.unanswered(target, error).await)),
+        None => return Err(of_snapshot(&SnapshotError::Cancelled)),
+    }
+    let hints = Hints { access: config.access, idle: config.idle_timeout, ..Hints::default() };
     let folder = shared.folder(target, &client, hints).await.map_err(|error| of_target(&error))?;
     let store = shared.store.job(&job.name);
     let options = Options {
@@ -57,11 +61,6 @@ pub(super) fn policy(config: &SnapshotConfig, zone: &TimeZone) -> Policy {
     Policy { keep: config.keep.clone(), zone: zone.clone(), verify_within: config.verify_within }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-}
-
 /// The image that the server's container was made from, as the container names it.
 async fn image(shared: &Shared, folder: &DataFolder) -> Option<String> {
     let container = shared.docker().await.ok()?.container(folder.container()?).await.ok()?;
@@ -83,6 +82,7 @@ fn output(shared: &Shared, taken: &Taken, reread: Vec<String>) -> JobOutput {
         unverified: vec![
             "that a Prometheus serves it: each `restore` proves that for its own, and takes itself back if not".to_owned(),
         ],
+        ..JobOutput::default()
     }
 }
 
@@ -123,7 +123,8 @@ impl Share {
             of_these.filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
         let of_these =
             if of_these.is_empty() { String::new() } else { format!(" ({})", of_these.join(", ")) };
-        let (blocks, samples) = (words::count(contents.blocks.len(), "block"), contents.samples);
+        let (blocks, samples) =
+            (words::count(contents.blocks.len(), "block"), words::grouped(contents.samples));
         let size = words::size(self.new_bytes + self.shared_bytes);
         format!("{blocks}{of_these}, {samples} samples, {size}")
     }
@@ -150,10 +151,12 @@ impl Share {
         let contents = &taken.contents;
         let mut facts = Vec::new();
         if self.layout_shares {
-            let (new, shared) =
-                (words::count(self.new, "new block"), words::count(self.shared, "shared block"));
-            let (new_bytes, shared_bytes) = (words::size(self.new_bytes), words::size(self.shared_bytes));
-            facts.push(format!("{new}, {new_bytes}; {shared}, {shared_bytes}"));
+            let new = (self.new, "new block", self.new_bytes);
+            let told = [new, (self.shared, "shared block", self.shared_bytes)].into_iter();
+            let told = told.filter(|(number, ..)| *number > 0).map(|(number, what, bytes)| {
+                format!("{}, {}", words::count(number, what), words::size(bytes))
+            });
+            facts.push(told.collect::<Vec<_>>().join("; "));
         }
         if let Some(coverage) = Coverage::of(&contents.blocks) {
             facts.push(coverage.text(zone));

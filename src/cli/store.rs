@@ -15,7 +15,7 @@ use super::session::Session;
 use crate::progress::Progress;
 use crate::prometheus::contents::Covered;
 use crate::prometheus::deep::DeepCheck;
-use crate::store::{Backup, JobStore, Removed, Store, Verifier, resolve};
+use crate::store::{Backup, Broken, JobStore, Removed, Store, Verifier, resolve};
 use crate::upkeep::{self, Plan};
 use crate::{app, words};
 
@@ -89,11 +89,18 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
             table(&header, backups.zip(&shown).map(|(backup, shown)| row(session, backup, shown)))
         };
         for broken in &broken {
-            let _ = writeln!(text, "broken: {}: {}", broken.path.display(), broken.problem);
+            let _ = writeln!(text, "broken: {}", told(broken));
         }
         text
     });
     Ok(if broken.is_empty() { ExitCode::Ok } else { ExitCode::Warned })
+}
+
+/// What is wrong with something in the store, and where.
+fn told(broken: &Broken) -> String {
+    let path = broken.path.display().to_string();
+    let problem = &broken.problem;
+    if problem.contains(&path) { problem.clone() } else { format!("{path}: {problem}") }
 }
 
 fn shown(backup: &Backup, alone: u64) -> Shown<'_> {
@@ -137,26 +144,29 @@ fn row(session: &Session, backup: &Backup, shown: &Shown<'_>) -> Vec<String> {
     ]
 }
 
-/// What `verify` was asked to read.
-fn chosen(session: &Session, store: &Store, what: Option<&str>) -> Result<Vec<(JobStore, Backup)>, CliError> {
+/// The backups that `verify` was asked to read.
+type Asked = Vec<(JobStore, Backup)>;
+
+/// What `verify` was asked to read, and what is no backup any more: that nobody can read it is no reason to say nothing.
+fn chosen(session: &Session, store: &Store, what: Option<&str>) -> Result<(Asked, Vec<Broken>), CliError> {
     if let Some(what) =
         what.filter(|what| what.contains('/') || what.parse::<crate::store::BackupId>().is_ok())
     {
         let found = resolve(store, what)?;
-        return Ok(vec![(found.job, found.backup)]);
-    }
-    let mut chosen = Vec::new();
-    for job in session.job_names(what.filter(|what| *what != "latest"), store)? {
-        let job = store.job(&job);
-        for backup in job.list()?.backups {
-            chosen.push((job.clone(), backup));
-        }
+        return Ok((vec![(found.job, found.backup)], Vec::new()));
     }
     if what == Some("latest") {
         let found = resolve(store, "latest")?;
-        return Ok(vec![(found.job, found.backup)]);
+        return Ok((vec![(found.job, found.backup)], Vec::new()));
     }
-    Ok(chosen)
+    let (mut chosen, mut broken) = (Vec::new(), Vec::new());
+    for job in session.job_names(what, store)? {
+        let job = store.job(&job);
+        let listing = job.list()?;
+        chosen.extend(listing.backups.into_iter().map(|backup| (job.clone(), backup)));
+        broken.extend(listing.broken);
+    }
+    Ok((chosen, broken))
 }
 
 #[derive(Serialize)]
@@ -168,7 +178,7 @@ struct VerifiedBackup {
 
 pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, CliError> {
     let store = session.store()?;
-    let chosen = chosen(session, &store, args.what.as_deref())?;
+    let (chosen, broken) = chosen(session, &store, args.what.as_deref())?;
     let cancel = CancellationToken::new();
     let progress = Progress::new(bar::sink(session));
     let mut verified = Vec::new();
@@ -197,19 +207,26 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
         }
         verified.push(VerifiedBackup { backup: name, good: problems.is_empty(), problems });
     }
-    session.out.result(&json!({ "backups": verified, "deep": args.deep }), || {
+    let lost: Vec<String> = broken.iter().map(told).collect();
+    session.out.result(&json!({ "backups": verified, "broken": lost, "deep": args.deep }), || {
         let bad = verified.iter().filter(|backup| !backup.good);
         let mut text: String = bad
             .flat_map(|backup| {
                 backup.problems.iter().map(|problem| format!("BAD  {}: {problem}\n", backup.backup))
             })
             .collect();
+        let all = verified.len() + lost.len();
+        if all == 0 {
+            return "There are no backups to verify yet.\n".to_owned();
+        }
+        text.extend(lost.iter().map(|broken| format!("BAD  {broken}\n")));
         let good = verified.iter().filter(|backup| backup.good).count();
         let what = if args.deep { "every byte and every block" } else { "every byte" };
-        let _ = writeln!(text, "{good} of {} backups are good: {what} was read.", verified.len());
+        let _ = writeln!(text, "{good} of {} good: {what} was read.", words::count(all, "backup"));
         text
     });
-    Ok(if verified.iter().all(|backup| backup.good) { ExitCode::Ok } else { ExitCode::Failed })
+    let good = lost.is_empty() && verified.iter().all(|backup| backup.good);
+    Ok(if good { ExitCode::Ok } else { ExitCode::Failed })
 }
 
 pub(super) fn prune(session: &Session, args: &PruneArgs) -> Result<ExitCode, CliError> {

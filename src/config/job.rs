@@ -1,5 +1,10 @@
 //! The jobs of a configuration.
 
+mod command;
+mod deployment;
+mod files;
+mod sqlite;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -8,22 +13,21 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::read::{Item, Section, nearest};
+use super::target::ApplicationTarget;
 use super::values::{
     Access, Codec, Compression, DEFAULT_LAYOUT, JobName, Keep, KeepRules, Name, PrometheusTarget, Retries,
     SnapshotLayout, TargetName,
 };
 use crate::schedule::Schedule;
 
+pub use command::{CommandConfig, Program};
+pub use deployment::DeploymentConfig;
+pub(super) use deployment::{Names as CheckNames, standard as standard_checks};
+pub use files::FilesConfig;
+pub use sqlite::{DatabaseRef, SqliteConfig, StaleConfig};
+
 /// The kinds of DESIGN that come later.
-const LATER_KINDS: [&str; 7] = [
-    "grafana-export",
-    "sqlite-backup",
-    "files-backup",
-    "close-stale-sessions",
-    "block-cleanup",
-    "verify-deployment",
-    "command",
-];
+const LATER_KINDS: [&str; 2] = ["grafana-export", "block-cleanup"];
 /// The keys of DESIGN that every job will have later.
 const LATER_KEYS: [&str; 4] = ["on_missed", "on_overlap", "jitter", "after"];
 const DAY: Duration = Duration::from_hours(24);
@@ -50,6 +54,16 @@ pub struct JobConfig {
 pub enum JobKind {
     /// Backs up a Prometheus server by a snapshot of its data.
     PrometheusSnapshot(SnapshotConfig),
+    /// Backs up named files and folders.
+    FilesBackup(FilesConfig),
+    /// Looks whether what was deployed works.
+    VerifyDeployment(DeploymentConfig),
+    /// Runs a program.
+    Command(CommandConfig),
+    /// Backs up a SQLite database.
+    SqliteBackup(SqliteConfig),
+    /// Closes sessions that nobody has closed.
+    CloseStaleSessions(StaleConfig),
 }
 
 impl JobKind {
@@ -57,6 +71,15 @@ impl JobKind {
     pub fn prometheus(&self) -> Option<&TargetName> {
         match self {
             Self::PrometheusSnapshot(config) => Some(&config.prometheus),
+            _ => None,
+        }
+    }
+
+    /// What is said of a `prometheus-snapshot`, where it is one.
+    pub fn snapshot(&self) -> Option<&SnapshotConfig> {
+        match self {
+            Self::PrometheusSnapshot(config) => Some(config),
+            _ => None,
         }
     }
 
@@ -64,6 +87,11 @@ impl JobKind {
     pub fn kind_name(&self) -> &'static str {
         match self {
             Self::PrometheusSnapshot(_) => "prometheus-snapshot",
+            Self::FilesBackup(_) => "files-backup",
+            Self::VerifyDeployment(_) => "verify-deployment",
+            Self::Command(_) => "command",
+            Self::SqliteBackup(_) => "sqlite-backup",
+            Self::CloseStaleSessions(_) => "close-stale-sessions",
         }
     }
 }
@@ -102,6 +130,9 @@ pub(super) struct Context<'a> {
     pub(super) prometheus: &'a BTreeMap<Name, PrometheusTarget>,
     /// The names of all `[prometheus.NAME]`, also of those that are wrong.
     pub(super) prometheus_names: Vec<String>,
+    /// What else a check can name.
+    pub(super) names: CheckNames,
+    pub(super) applications: &'a BTreeMap<Name, ApplicationTarget>,
 }
 
 /// A job and where it stands.
@@ -175,9 +206,14 @@ fn read(
     let enabled = section.get("enabled").and_then(|item| item.boolean()).unwrap_or(true);
     let common = common(&mut section, &context.defaults);
     let span = section.key_span("schedule");
-    let kind = kind(section, context);
-    let Defaults { timeout, retries } = common;
-    let job = JobConfig { name: name?, kind: kind?, schedule, enabled, timeout, retries };
+    let says_retries = section.has("retries");
+    let kind = kind(section, context)?;
+    let Defaults { timeout, mut retries } = common;
+    // What a program did before it failed nobody knows here: it is run again only where that was asked for.
+    if matches!(kind, JobKind::Command(_)) && !says_retries {
+        retries.max = 0;
+    }
+    let job = JobConfig { name: name?, kind, schedule, enabled, timeout, retries };
     Some(Placed { job, span })
 }
 
@@ -211,12 +247,24 @@ fn kind(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<JobKind> 
     let item = section.require("kind", "\"prometheus-snapshot\"")?;
     match item.text()? {
         "prometheus-snapshot" => snapshot(section, context).map(JobKind::PrometheusSnapshot),
+        "files-backup" => files::files(section).map(JobKind::FilesBackup),
+        "verify-deployment" => deployment::deployment(section, context).map(JobKind::VerifyDeployment),
+        "command" => command::command(section).map(JobKind::Command),
+        "sqlite-backup" => sqlite::backup(section, context).map(JobKind::SqliteBackup),
+        "close-stale-sessions" => sqlite::stale(section, context).map(JobKind::CloseStaleSessions),
         later if LATER_KINDS.contains(&later) => {
             item.error(format!("kind {later:?} is not in this version yet"), None);
             None
         }
         unknown => {
-            let kinds = LATER_KINDS.iter().copied().chain(["prometheus-snapshot"]);
+            let kinds = LATER_KINDS.iter().copied().chain([
+                "prometheus-snapshot",
+                "files-backup",
+                "verify-deployment",
+                "command",
+                "sqlite-backup",
+                "close-stale-sessions",
+            ]);
             let near = nearest(unknown, kinds).unwrap_or("prometheus-snapshot");
             item.error(format!("unknown kind {unknown:?}"), Some(format!("did you mean \"{near}\"?")));
             None

@@ -42,6 +42,9 @@ use sort::{Sorted, sort};
 /// The metric that counts samples that a snapshot of the head leaves out.
 const OUT_OF_ORDER: &str = "prometheus_tsdb_head_out_of_order_samples_appended_total";
 
+/// How long a run that was told to stop waits for the answer to its request: most come at once.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
 /// How a snapshot is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -102,12 +105,17 @@ impl Snapshotter<'_> {
     pub async fn take(&self, context: &RunContext) -> Result<Taken, SnapshotError> {
         let ledger = Ledger::of(&context.state_dir, &self.target.name);
         let step = context.progress.step("look at the server", None);
-        let server = self.look(&context.progress).await?;
+        let looked = context.cancel.run_until_cancelled(self.look(&context.progress)).await;
+        let server = looked.unwrap_or(Err(SnapshotError::Cancelled))?;
         let before = self.inspect(context).await?;
         if let Some(restore) = before.unfinished() {
             return Err(SnapshotError::RestoreUnfinished { note: restore.note.source.clone() });
         }
-        step.finish(format!("Prometheus {}, {} blocks", server.build.version, before.blocks.len()));
+        step.finish(format!(
+            "Prometheus {}, {}",
+            server.build.version,
+            words::count(before.blocks.len(), "block")
+        ));
         let before = self.settle_earlier(context, &ledger, before).await?;
 
         let stored_before = self.sources_of_newest()?;
@@ -196,11 +204,22 @@ impl Snapshotter<'_> {
         let mut entry = Entry { run: context.run, asked: Timestamp::now(), before: set(before), name: None };
         ledger.note(&entry)?;
         let step = context.progress.step("take the snapshot", None);
+        let mut request = Box::pin(self.client.snapshot(self.options.skip_head, self.options.idle_limit));
         let asked = tokio::select! {
-            asked = self.client.snapshot(self.options.skip_head, self.options.idle_limit) => asked,
-            () = context.cancel.cancelled() => return Err(SnapshotError::Cancelled),
+            asked = &mut request => asked,
+            // The server goes on with it whoever listens: what comes of it is removed here, or by the next run.
+            () = context.cancel.cancelled() => match tokio::time::timeout(ANSWER_LIMIT, request).await {
+                Ok(asked) => asked,
+                Err(_) => return Err(SnapshotError::Cancelled),
+            },
         };
         match asked {
+            Ok(name) if context.cancel.is_cancelled() => {
+                entry.name = Some(name.clone());
+                ledger.note(&entry)?;
+                self.remove(context, ledger, &name).await;
+                Err(SnapshotError::Cancelled)
+            }
             Ok(name) => {
                 entry.name = Some(name.clone());
                 ledger.note(&entry)?;
@@ -478,7 +497,8 @@ fn described<'a>(blocks: impl Iterator<Item = &'a BlockReport>) -> String {
         all += 1;
         damaged += usize::from(!block.is_good());
     }
-    if damaged == 0 { format!("{all} blocks, all good") } else { format!("{all} blocks, {damaged} damaged") }
+    let blocks = words::count(all, "block");
+    if damaged == 0 { format!("{blocks}, all good") } else { format!("{blocks}, {damaged} damaged") }
 }
 
 fn warn_about_out_of_order(progress: &Progress, metrics: &Metrics, skip_head: bool) {

@@ -240,7 +240,13 @@ impl Pending {
         atomic::sync_folder(&folder).at("sync", &folder)?;
         let path = description_path(&self.job.folder, &free);
         let bytes = sealed::seal(&shared, SEAL).map_err(io::Error::from).at("write", &path)?;
-        atomic::replace(&path, &bytes, owner::FILE_MODE).at("publish", &path)?;
+        if let Err(error) = atomic::replace(&path, &bytes, owner::FILE_MODE) {
+            // Without its description nobody would find it, and a disk that is full needs the room.
+            if !mended {
+                let _ = fs::remove_file(&to);
+            }
+            return Err(error).at("publish", &path);
+        }
         drop(names);
         if mended {
             let verified = Verified { when: self.now, how: How::Published, problem: None };

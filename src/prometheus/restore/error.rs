@@ -274,6 +274,13 @@ impl RestoreError {
             Self::CutEarly { .. } => Some(
                 "drop what it had staged with `watchkeeper restore JOB --undo`, then restore again".into(),
             ),
+            Self::NoRestore { action: "undo" } => {
+                Some("one that was taken back, or whose old data were discarded, cannot be undone".into())
+            }
+            Self::NoRestore { action: "resume" } => Some("no restore of it is unfinished".into()),
+            Self::NoRestore { .. } => {
+                Some("nothing was restored there, or what was set aside is removed already".into())
+            }
             Self::Into { .. } => Some("give a folder that is empty or does not exist yet".into()),
             _ => None,
         }

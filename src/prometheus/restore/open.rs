@@ -40,9 +40,10 @@ pub struct Opened {
 impl Opening<'_> {
     /// Asks everything that can be asked. That Prometheus does not answer is no error.
     pub async fn open(self) -> Result<Opened, RestoreError> {
-        let flags = self.client.flags().await.ok();
-        let runtime = self.client.runtime_info().await.ok();
-        let version = self.client.build_info().await.ok().map(|build| build.version);
+        let client = &self.client;
+        let (flags, runtime, build) =
+            tokio::join!(client.flags(), client.runtime_info(), client.build_info());
+        let (flags, runtime, version) = (flags.ok(), runtime.ok(), build.ok().map(|build| build.version));
         let clues = Clues {
             flags: flags.as_ref(),
             cwd: runtime.as_ref().map(|runtime| runtime.cwd.as_str()),

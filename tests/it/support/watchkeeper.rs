@@ -85,6 +85,16 @@ impl Watchkeeper {
         fs::write(self.path("jobs.toml"), folders + text).unwrap();
     }
 
+    /// Where programs are found before those that are installed; a folder to be made.
+    pub(crate) fn programs(&self) -> PathBuf {
+        self.path("bin")
+    }
+
+    /// Its own state.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -110,7 +120,10 @@ impl Watchkeeper {
 
     /// Starts it and lets it run.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        // What a test puts there comes before what is installed.
+        let path = std::env::var("PATH").unwrap_or_default();
         Command::new(env!("CARGO_BIN_EXE_watchkeeper"))
+            .env("PATH", format!("{}:{path}", self.programs().display()))
             .arg("--config")
             .arg(self.path("jobs.toml"))
             .args(arguments)
@@ -150,6 +163,11 @@ impl Watchkeeper {
     /// The folder of the job's backups.
     pub(crate) fn store(&self) -> PathBuf {
         self.path("backups").join(JOB)
+    }
+
+    /// The folder of another job's backups.
+    pub(crate) fn store_of(&self, job: &str) -> PathBuf {
+        self.path("backups").join(job)
     }
 
     /// The archive of a backup.
