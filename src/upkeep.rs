@@ -64,8 +64,12 @@ impl Plan {
 pub fn hold(listing: &Listing) -> Option<Hold> {
     let good: Vec<&Backup> = listing.backups.iter().filter(|backup| backup.is_good()).collect();
     let accepted = good.iter().rposition(|backup| backup.state.accepted).unwrap_or(0);
-    let bytes: Vec<u64> =
-        good[accepted.min(good.len())..].iter().map(|backup| backup.manifest.content_bytes).collect();
+    // What was deleted from the source on purpose is missed by nobody.
+    let still_there = |backup: &&Backup| {
+        let cleaned = backup.state.cleaned.values().sum();
+        backup.manifest.content_bytes.saturating_sub(cleaned)
+    };
+    let bytes: Vec<u64> = good[accepted.min(good.len())..].iter().map(still_there).collect();
     retention::hold(&bytes)
 }
 
