@@ -1,5 +1,6 @@
 //! The composition root: from the configuration to targets, store, history and runner, and from a job to its work.
 
+mod cleanup_job;
 mod command_job;
 mod deployment_job;
 mod files_job;
@@ -20,6 +21,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+pub use cleanup_job::BlockPlan;
 pub use files_job::FilesAction;
 pub use preview::Preview;
 pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
@@ -159,6 +161,10 @@ impl App {
                     JobKind::CloseStaleSessions(config) => {
                         stale_job::run(&shared, &job, config, context).await
                     }
+                    JobKind::BlockCleanup(config) => {
+                        // Its future is a large one.
+                        Box::pin(cleanup_job::run(&shared, &job, config, context)).await
+                    }
                 }
             }
         };
@@ -209,6 +215,10 @@ fn task(job: &JobConfig) -> Task {
             // However long a large backup takes: it is stuck only when nothing moves.
             (Some(target), Limit::Idle(config.idle_timeout))
         }
+        JobKind::BlockCleanup(config) => {
+            let target = Lock::Target { kind: "prometheus", name: config.prometheus.clone() };
+            (Some(target), Limit::Total(job.timeout))
+        }
         JobKind::FilesBackup(_) | JobKind::Command(_) => (None, Limit::Total(job.timeout)),
         JobKind::VerifyDeployment(config) => (None, Limit::Total(job.timeout + config.wait)),
         JobKind::SqliteBackup(config) => (sqlite_job::lock(&config.database), Limit::Total(job.timeout)),
@@ -232,7 +242,7 @@ pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
         JobKind::FilesBackup(config) => Some(files_job::policy(config, zone)),
         JobKind::SqliteBackup(config) => Some(sqlite_job::policy(config, zone)),
         JobKind::CloseStaleSessions(config) => Some(sqlite_job::policy(&config.backup, zone)),
-        JobKind::VerifyDeployment(_) | JobKind::Command(_) => None,
+        JobKind::VerifyDeployment(_) | JobKind::Command(_) | JobKind::BlockCleanup(_) => None,
     }
 }
 

@@ -28,12 +28,13 @@ fn block(n: u128, day: i64) -> FolderBlock {
 fn copy(block: &FolderBlock, reread: Reread) -> Copy {
     let (name, meta) = (block.name.clone(), block.meta.clone());
     let report = BlockReport { name, meta, damage: Vec::new(), probes: Vec::new(), bytes: 10 };
-    Copy { backup: "prom/1".into(), kept: Some("the newest".into()), good: true, report, reread }
+    let kept = Some(Kept { until: None, words: "for good: it is pinned".into() });
+    Copy { backup: "prom/1".into(), kept, good: true, report, reread }
 }
 
 fn restore(day: i64, blocks: Vec<String>, phase: Phase) -> RestoreState {
     let note = RestoreNote { restore: Ulid(900), began: at(day), source: "prom/1".into(), blocks };
-    RestoreState { note, phase, set_aside_bytes: 0 }
+    RestoreState { note, phase, changed: at(day), set_aside_bytes: 0 }
 }
 
 fn folder(blocks: Vec<FolderBlock>, restores: Vec<RestoreState>) -> FolderState {
@@ -44,6 +45,10 @@ fn folder(blocks: Vec<FolderBlock>, restores: Vec<RestoreState>) -> FolderState 
         head_bytes: 0,
         snapshots: Vec::new(),
         restores,
+        past: Vec::new(),
+        past_problem: None,
+        creating: Vec::new(),
+        deleting: Vec::new(),
         locked: false,
     }
 }
@@ -79,6 +84,42 @@ fn a_block_merged_from_restored_ones_is_restored_too() {
     let copies = [copy(&folder.blocks[0], Reread::Good)];
     assert_eq!(verdicts(&folder, &copies, 100, &policy(30))[0], Verdict::Restored);
     assert_eq!(verdicts(&folder, &copies, 106, &policy(30))[0], Verdict::Delete);
+}
+
+#[test]
+fn what_a_restore_put_there_is_left_alone_also_when_its_work_folder_is_gone() {
+    let mut folder = folder(vec![block(1, 1), block(2, 2), block(3, 100)], Vec::new());
+    let copies = [copy(&folder.blocks[0], Reread::Good), copy(&folder.blocks[1], Reread::Good)];
+    folder.past = vec![restore(98, vec![folder.blocks[0].name.clone()], Phase::Proven)];
+    let decided = |folder: &FolderState, now| verdicts(folder, &copies, now, &policy(30))[..2].to_vec();
+    assert_eq!(decided(&folder, 100), [Verdict::Restored, Verdict::Delete]);
+    assert_eq!(decided(&folder, 106), [Verdict::Delete, Verdict::Delete]);
+    // A clock that went back does not shorten that.
+    assert_eq!(decided(&folder, 90), [Verdict::Restored, Verdict::Delete]);
+    // It began long ago and was finished only now.
+    folder.past[0].note.began = at(50);
+    assert_eq!(decided(&folder, 100), [Verdict::Restored, Verdict::Delete]);
+    // What it had set aside was put there, and nobody has a list of that.
+    folder.past[0].phase = Phase::Undone;
+    assert_eq!(decided(&folder, 100), [Verdict::Restored, Verdict::TakenBack]);
+    folder.past_problem = Some("damaged".into());
+    assert_eq!(decided(&folder, 100), [Verdict::RestoresUnknown; 2]);
+}
+
+#[test]
+fn a_copy_that_retention_may_delete_at_any_time_does_not_count() {
+    let folder = folder(vec![block(1, 1), block(2, 100)], Vec::new());
+    let kept = copy(&folder.blocks[0], Reread::Good);
+    let dropped = Copy { kept: None, backup: "prom/0".into(), ..kept.clone() };
+    assert_eq!(verdicts(&folder, std::slice::from_ref(&dropped), 100, &policy(30))[0], Verdict::NotKept);
+    assert_eq!(verdicts(&folder, &[dropped, kept], 100, &policy(30))[0], Verdict::Delete);
+}
+
+#[test]
+fn a_backup_that_is_not_good_is_none_and_that_is_said() {
+    let folder = folder(vec![block(1, 1), block(2, 100)], Vec::new());
+    let copy = Copy { good: false, ..copy(&folder.blocks[0], Reread::Good) };
+    assert_eq!(verdicts(&folder, &[copy], 100, &policy(30))[0], Verdict::NoGoodBackup);
 }
 
 #[test]
