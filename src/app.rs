@@ -14,6 +14,7 @@ mod targets;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -147,8 +148,10 @@ impl App {
     /// Runs a job once and returns its record.
     pub async fn run_job(&self, job: &JobConfig, cause: Cause, sink: Arc<dyn Sink>) -> RunReport {
         let (shared, job_of_work) = (Arc::clone(&self.shared), job.clone());
+        // What the attempts of one run share.
+        let begun = Arc::new(AtomicBool::new(false));
         let work = move |context| {
-            let (shared, job) = (Arc::clone(&shared), job_of_work.clone());
+            let (shared, job, begun) = (Arc::clone(&shared), job_of_work.clone(), Arc::clone(&begun));
             async move {
                 match &job.kind {
                     JobKind::PrometheusSnapshot(config) => {
@@ -163,7 +166,7 @@ impl App {
                     }
                     JobKind::BlockCleanup(config) => {
                         // Its future is a large one.
-                        Box::pin(cleanup_job::run(&shared, &job, config, context)).await
+                        Box::pin(cleanup_job::run(&shared, &job, config, &begun, context)).await
                     }
                 }
             }

@@ -1,7 +1,9 @@
 //! The job `block-cleanup`: which backups count, the cleanup, and what it says.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::iter::successors;
+use std::sync::atomic::AtomicBool;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -47,6 +49,7 @@ pub(super) async fn run(
     shared: &Shared,
     job: &JobConfig,
     config: &CleanupConfig,
+    begun: &AtomicBool,
     context: RunContext,
 ) -> Result<JobOutput, Failure> {
     let target = target(shared, config)?;
@@ -72,7 +75,7 @@ pub(super) async fn run(
         image: None,
         options,
     };
-    let cleanup = Cleanup { site, snapshotter, policy: policy(config), restart: config.restart };
+    let cleanup = Cleanup { site, snapshotter, policy: policy(config), restart: config.restart, begun };
     let cleaned = cleanup.run(holders(shared, config, context.now), &context).await;
     let cleaned = cleaned.map_err(|error| failure(&error))?;
     let failures = cleaned.failures.join("; ");
@@ -222,7 +225,7 @@ fn output(config: &CleanupConfig, cleaned: Cleaned, zone: &TimeZone) -> JobOutpu
             .decisions
             .iter()
             .filter(|decision| decision.goes())
-            .map(|decision| format!("deleted {}", shown(decision, zone))),
+            .map(|decision| format!("deleted {}: {}", shown(decision, zone), held(decision))),
     );
     facts.extend(stayed(&cleaned.decisions));
     facts.extend(freed(&cleaned));
@@ -233,6 +236,12 @@ fn output(config: &CleanupConfig, cleaned: Cleaned, zone: &TimeZone) -> JobOutpu
             config.prometheus
         ));
     }
+    let ending = cleaned.decisions.iter().filter(|decision| decision.goes());
+    let ending = ending.filter(|decision| decision.kept.as_ref().is_some_and(|kept| kept.until.is_some()));
+    let ending: BTreeSet<&String> = ending.filter_map(|decision| decision.backup.as_ref()).collect();
+    next.extend(
+        ending.iter().map(|backup| format!("`watchkeeper pin {backup}` keeps what it holds for good")),
+    );
     let summary = match cleaned.removed.len() {
         0 => {
             let all = cleaned.decisions.len();
@@ -263,20 +272,19 @@ fn limit(cutoff: Option<Timestamp>, zone: &TimeZone) -> String {
     }
 }
 
-/// A block, and where it can still be had.
+/// A block.
 fn shown(decision: &Decision, zone: &TimeZone) -> String {
     let covered = decision.covered.map(|covered| format!(", {}", covered.text(zone))).unwrap_or_default();
-    let mut text = format!("{} ({}{covered})", decision.block, words::size(decision.bytes));
+    format!("{} ({}{covered})", decision.block, words::size(decision.bytes))
+}
+
+/// Where it can still be had.
+fn held(decision: &Decision) -> String {
     match (&decision.backup, &decision.kept) {
-        (Some(backup), Some(kept)) => {
-            let _ = write!(text, ": in {backup}, {}", kept.words);
-        }
-        (Some(backup), None) => {
-            let _ = write!(text, ": in {backup}, which may be deleted at any time");
-        }
-        (None, _) => text.push_str(": in no backup"),
+        (Some(backup), Some(kept)) => format!("in {backup}, {}", kept.words),
+        (Some(backup), None) => format!("in {backup}, which may be deleted at any time"),
+        (None, _) => "in no backup".to_owned(),
     }
-    text
 }
 
 /// Why the others stay, each reason once.
@@ -327,12 +335,13 @@ fn freed(cleaned: &Cleaned) -> Option<String> {
 }
 
 impl BlockPlan {
-    /// As a person reads it: a line for each block.
+    /// As a person reads it: two lines for each block.
     pub fn text(&self) -> String {
         let mut text = format!("  {}\n", limit(self.cutoff, &self.zone));
         for decision in &self.decisions {
             let verb = if decision.goes() { "would delete" } else { "would keep  " };
             let _ = writeln!(text, "  {verb} {}: {}", shown(decision, &self.zone), decision.reason);
+            let _ = writeln!(text, "               {}", held(decision));
         }
         text
     }

@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio_util::sync::CancellationToken;
 
-use super::{CleanupPolicy, Copy, Decision, Kept, Known, Reread, Stage, plan};
+use super::{CleanupPolicy, Copy, Decision, Kept, Known, Reread, Stage, Verdict, plan};
 use crate::config::values::Keep;
 use crate::progress::Progress;
 use crate::prometheus::block::{BlockReport, Probe};
 use crate::prometheus::contents::SnapshotContents;
 use crate::prometheus::folder_op::{FolderBlock, FolderState};
-use crate::retention::{Decision as Retained, Item, Until, plan as retain, until};
+use crate::retention::{Decision as Retained, Item, Reason, Until, plan as retain, until};
 use crate::store::{Backup, JobStore, SharedLock, StoreError, StoredFile, Verifier, shared_key};
 use crate::words;
 
@@ -99,7 +99,16 @@ impl Copies {
 
     /// What is to be deleted, by what was read so far.
     pub fn decide(&self, folder: &FolderState, policy: &CleanupPolicy, now: Timestamp) -> Vec<Decision> {
-        self.plan(folder, policy, now, Stage::Delete)
+        let mut decisions = self.plan(folder, policy, now, Stage::Delete);
+        // What is more than may go at once was not read, and that is not why it stays.
+        let previewed = self.preview(folder, policy, now);
+        for (decision, previewed) in decisions.iter_mut().zip(previewed) {
+            if decision.verdict == Verdict::StoredFileNotProven && previewed.verdict == Verdict::ShareReached
+            {
+                *decision = previewed;
+            }
+        }
+        decisions
     }
 
     fn plan(
@@ -254,16 +263,21 @@ impl Holder {
     }
 
     fn kept(&self, decision: &Retained, end: Until) -> Option<Kept> {
-        let reasons: Vec<String> = decision.reasons.iter().map(ToString::to_string).collect();
+        // That it is the newest good one says nothing of how long: it is one only until the next.
+        let lasting = decision.reasons.iter().filter(|reason| **reason != Reason::NewestGood);
+        let mut reasons: Vec<String> = lasting.map(ToString::to_string).collect();
+        if reasons.is_empty() {
+            reasons.push(Reason::NewestGood.to_string());
+        }
         let reasons = reasons.join(", ");
         let (until, words) = match end {
             Until::Dropped => return None,
             Until::Pinned => (None, "for good: it is pinned".to_owned()),
             Until::Unscheduled => (None, format!("as long as it is {reasons}")),
             Until::Slot(at) => {
-                (Some(at), format!("until {} at the earliest: {reasons}", words::time(at, &self.zone)))
+                (Some(at), format!("until {} at the earliest ({reasons})", words::time(at, &self.zone)))
             }
-            Until::Beyond(at) => (Some(at), format!("beyond {}: {reasons}", words::time(at, &self.zone))),
+            Until::Beyond(at) => (Some(at), format!("beyond {} ({reasons})", words::time(at, &self.zone))),
         };
         Some(Kept { until, words })
     }

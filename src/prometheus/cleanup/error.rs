@@ -4,7 +4,7 @@ use crate::prometheus::client::ClientError;
 use crate::prometheus::restore::RestoreError;
 use crate::store::StoreError;
 
-/// A cleanup was not done. Where this comes, no block was deleted.
+/// A cleanup was not done. Where this comes, this attempt deleted no block.
 #[derive(Debug, thiserror::Error)]
 pub enum CleanupError {
     /// The data folder could not be reached, or does not allow it.
@@ -34,6 +34,9 @@ pub enum CleanupError {
         /// The target.
         target: String,
     },
+    /// An attempt before this one got so far as to delete something, and was cut: the share is used up.
+    #[error("An earlier attempt of this run has begun to delete blocks: the next run goes on")]
+    Begun,
     /// The run was told to stop.
     #[error("The cleanup was stopped before it deleted anything")]
     Cancelled,
@@ -47,7 +50,7 @@ impl CleanupError {
             Self::Client(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
             Self::Compacting { .. } => true,
-            Self::RestoreUnfinished { .. } | Self::NoRestart { .. } | Self::Cancelled => false,
+            Self::RestoreUnfinished { .. } | Self::NoRestart { .. } | Self::Begun | Self::Cancelled => false,
         }
     }
 
@@ -67,7 +70,7 @@ impl CleanupError {
             Self::NoRestart { target } => Some(format!(
                 "add container = \"NAME\" or service = {{ unit = \"NAME\" }} to [prometheus.{target}], or remove restart"
             )),
-            Self::Cancelled => None,
+            Self::Begun | Self::Cancelled => None,
         }
     }
 }

@@ -7,6 +7,7 @@ mod after;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,8 @@ pub struct Cleanup<'a> {
     pub policy: CleanupPolicy,
     /// Restart it, so that the disk space is free at once.
     pub restart: bool,
+    /// Set when the first block is about to go. What is tried again after that, at a timeout, would count its share anew.
+    pub begun: &'a AtomicBool,
 }
 
 /// What a cleanup did.
@@ -89,6 +92,9 @@ pub async fn must_be_quiet(client: &PrometheusClient, folder: &FolderState) -> R
 impl Cleanup<'_> {
     /// Deletes what every rule allows.
     pub async fn run(&self, holders: Vec<Holder>, context: &RunContext) -> Result<Cleaned, CleanupError> {
+        if self.begun.load(Ordering::Relaxed) {
+            return Err(CleanupError::Begun);
+        }
         if self.restart && !self.site.is_controllable() {
             return Err(CleanupError::NoRestart { target: self.site.target.clone() });
         }
@@ -149,6 +155,7 @@ impl Cleanup<'_> {
         if context.cancel.is_cancelled() {
             return Err(CleanupError::Cancelled);
         }
+        self.begun.store(true, Ordering::Relaxed);
         let step = context.progress.step("remove the blocks", None);
         // Not cut in the middle: it takes a moment only.
         let uncut = CancellationToken::new();
@@ -163,7 +170,10 @@ impl Cleanup<'_> {
                 Ok(other) => {
                     cleaned.failures.push(format!("the helper in the data folder answered {other:?}"));
                 }
-                Err(error) if self.are_all_there(doomed, &uncut).await => return Err(error.into()),
+                Err(error) if self.are_all_there(doomed, &uncut).await => {
+                    self.begun.store(false, Ordering::Relaxed);
+                    return Err(error.into());
+                }
                 Err(error) => cleaned.failures.push(words::chain(&error)),
             }
         }
