@@ -1,5 +1,6 @@
 //! The composition root: from the configuration to targets, store, history and runner, and from a job to its work.
 
+mod cleanup_job;
 mod command_job;
 mod deployment_job;
 mod files_job;
@@ -14,6 +15,7 @@ mod upkept;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,6 +23,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+pub use cleanup_job::BlockPlan;
 pub use files_job::FilesAction;
 pub use preview::Preview;
 pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
@@ -146,13 +149,15 @@ impl App {
     /// Runs a job once and returns its record.
     pub async fn run_job(&self, job: &JobConfig, cause: Cause, sink: Arc<dyn Sink>) -> RunReport {
         let (shared, job_of_work) = (Arc::clone(&self.shared), job.clone());
+        // What the attempts of one run share.
+        let begun = Arc::new(AtomicBool::new(false));
         let work = move |context| {
-            let (shared, job) = (Arc::clone(&shared), job_of_work.clone());
+            let (shared, job, begun) = (Arc::clone(&shared), job_of_work.clone(), Arc::clone(&begun));
             // The state of a whole job is large, and this is moved about.
             Box::pin(async move {
                 match &job.kind {
                     JobKind::PrometheusSnapshot(config) => {
-                        snapshot_job::run(&shared, &job, config, context).await
+                        Box::pin(snapshot_job::run(&shared, &job, config, context)).await
                     }
                     JobKind::FilesBackup(config) => files_job::run(&shared, &job, config, context).await,
                     JobKind::VerifyDeployment(config) => deployment_job::run(&shared, config, context).await,
@@ -160,6 +165,9 @@ impl App {
                     JobKind::SqliteBackup(config) => sqlite_job::run(&shared, &job, config, context).await,
                     JobKind::CloseStaleSessions(config) => {
                         stale_job::run(&shared, &job, config, context).await
+                    }
+                    JobKind::BlockCleanup(config) => {
+                        cleanup_job::run(&shared, &job, config, &begun, context).await
                     }
                 }
             })
@@ -211,6 +219,10 @@ fn task(job: &JobConfig) -> Task {
             // However long a large backup takes: it is stuck only when nothing moves.
             (Some(target), Limit::Idle(config.idle_timeout))
         }
+        JobKind::BlockCleanup(config) => {
+            let target = Lock::Target { kind: "prometheus", name: config.prometheus.clone() };
+            (Some(target), Limit::Total(job.timeout))
+        }
         JobKind::FilesBackup(_) | JobKind::Command(_) => (None, Limit::Total(job.timeout)),
         JobKind::VerifyDeployment(config) => (None, Limit::Total(job.timeout + config.wait)),
         JobKind::SqliteBackup(config) => (sqlite_job::lock(&config.database), Limit::Total(job.timeout)),
@@ -234,7 +246,7 @@ pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
         JobKind::FilesBackup(config) => Some(files_job::policy(config, zone)),
         JobKind::SqliteBackup(config) => Some(sqlite_job::policy(config, zone)),
         JobKind::CloseStaleSessions(config) => Some(sqlite_job::policy(&config.backup, zone)),
-        JobKind::VerifyDeployment(_) | JobKind::Command(_) => None,
+        JobKind::VerifyDeployment(_) | JobKind::Command(_) | JobKind::BlockCleanup(_) => None,
     }
 }
 

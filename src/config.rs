@@ -27,8 +27,8 @@ use jiff::tz::TimeZone;
 use toml::de::DeTable;
 
 pub use job::{
-    CommandConfig, DatabaseRef, DeploymentConfig, FilesConfig, JobConfig, JobKind, Program, SnapshotConfig,
-    SqliteConfig, StaleConfig,
+    CleanupConfig, CommandConfig, DatabaseRef, DeploymentConfig, FilesConfig, JobConfig, JobKind, Program,
+    RequireBackup, SnapshotConfig, SqliteConfig, StaleConfig,
 };
 pub use problem::{ConfigErrors, Problem};
 pub use target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};
@@ -131,6 +131,10 @@ fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone:
         standard: job::standard_checks(&application, &prometheus, &grafana, &alertmanager),
         jobs: root.get("job").map(|item| item.texts_of_all("name", "keep")).unwrap_or_default(),
     };
+    let rows = root.get("job").map(|item| item.rows(["kind", "name", "prometheus"])).unwrap_or_default();
+    let snapshots = rows.into_iter().filter_map(|[kind, name, server]| {
+        (kind.as_deref() == Some("prometheus-snapshot")).then_some((name?, server?))
+    });
     let context = job::Context {
         defaults,
         zone: &timezone,
@@ -138,6 +142,7 @@ fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone:
         prometheus_names,
         names: check_names,
         applications: &application,
+        snapshots: snapshots.collect(),
     };
     let placed = job::read_all(&mut root, &context);
     warn::same_minute(root.report, &placed);

@@ -1,6 +1,7 @@
 //! Prometheus: what its data are, how they are backed up, and how they come back.
 
 pub mod block;
+pub mod cleanup;
 pub mod client;
 pub mod contents;
 pub mod coverage;

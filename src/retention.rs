@@ -7,12 +7,14 @@
 //! replaced it; what is pinned is kept beside the rules, which count as if it were not there.
 
 mod hold;
+mod until;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 use serde::Serialize;
 
 pub use hold::{Hold, hold};
+pub use until::{Until, until};
 
 use crate::config::values::Keep;
 use crate::store::BackupId;

@@ -15,8 +15,7 @@ use crate::config::values::Keep;
 use crate::progress::Progress;
 use crate::retention::{self, Decision, Hold, Item};
 use crate::store::{
-    Backup, BackupId, Broken, JobStore, Listing, Problem, Removed, StoreError, StoredFile, StoredName,
-    Verifier,
+    Backup, BackupId, Broken, JobStore, Listing, Removed, StoreError, StoredFile, StoredName, Verifier,
 };
 use crate::words;
 
@@ -67,8 +66,12 @@ impl Plan {
 pub fn hold(listing: &Listing) -> Option<Hold> {
     let good: Vec<&Backup> = listing.backups.iter().filter(|backup| backup.is_good()).collect();
     let accepted = good.iter().rposition(|backup| backup.state.accepted).unwrap_or(0);
-    let bytes: Vec<u64> =
-        good[accepted.min(good.len())..].iter().map(|backup| backup.manifest.content_bytes).collect();
+    // What was deleted from the source on purpose is missed by nobody.
+    let still_there = |backup: &&Backup| {
+        let cleaned = backup.state.cleaned.values().sum();
+        backup.manifest.content_bytes.saturating_sub(cleaned)
+    };
+    let bytes: Vec<u64> = good[accepted.min(good.len())..].iter().map(still_there).collect();
     retention::hold(&bytes)
 }
 
@@ -240,15 +243,7 @@ fn reread(
             all.bytes += checked.file.size;
             if let Some(problem) = &checked.problem {
                 all.bad += 1;
-                let (job, name) = (store.job(), &checked.file.name);
-                progress.warn(match problem {
-                    Problem::Bad(problem) => {
-                        format!("the backup {job}/{id} is no longer good: {name}: {problem}")
-                    }
-                    Problem::Unread(why) => {
-                        format!("the backup {job}/{id} was not verified: {name} cannot be read: {why}")
-                    }
-                });
+                progress.warn(problem.of(&format!("{}/{id}", store.job()), &checked.file.name));
             }
         }
     }

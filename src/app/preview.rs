@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::cleanup_job::{self, BlockPlan};
 use super::{App, command_job, deployment_job, policy, sqlite_job, stale_job};
 use crate::config::{JobConfig, JobKind};
 use crate::prometheus::preflight::{Finding, Severity};
@@ -19,6 +20,9 @@ pub struct Preview {
     pub folder: Option<std::path::PathBuf>,
     /// What retention decides now, before there is a new backup.
     pub retention: Option<Plan>,
+    /// Which blocks a cleanup would delete, and why the others stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<BlockPlan>,
 }
 
 impl App {
@@ -39,9 +43,14 @@ impl App {
             JobKind::CloseStaleSessions(config) => {
                 stale_job::preview(&self.shared, config, (self.runner.clock)()).await
             }
+            JobKind::BlockCleanup(config) => {
+                let (findings, blocks) =
+                    cleanup_job::preview(&self.shared, job, config, (self.runner.clock)()).await;
+                return Preview { findings, folder: None, retention: None, blocks };
+            }
         };
         let Some(policy) = policy(job, &self.shared.config.timezone) else {
-            return Preview { findings, folder: None, retention: None };
+            return Preview { findings, folder: None, retention: None, blocks: None };
         };
         let retention = match store.list() {
             Ok(listing) => Some(Plan::of(&listing, &policy)),
@@ -50,7 +59,7 @@ impl App {
                 None
             }
         };
-        Preview { findings, folder: Some(store.folder().to_path_buf()), retention }
+        Preview { findings, folder: Some(store.folder().to_path_buf()), retention, blocks: None }
     }
 }
 
@@ -65,6 +74,9 @@ impl Preview {
         let mut text = String::new();
         for finding in &self.findings {
             text.push_str(&finding.text_lines());
+        }
+        if let Some(blocks) = &self.blocks {
+            text.push_str(&blocks.text());
         }
         if let Some(folder) = &self.folder {
             let _ = writeln!(text, "  would make a backup in {}", folder.display());

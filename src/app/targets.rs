@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use crate::config::SnapshotConfig;
 use crate::config::secret::{self, SecretError};
 use crate::config::values::{Access, Auth, Place, PrometheusTarget, SecretRef, TargetName};
+use crate::config::{JobConfig, JobKind, SnapshotConfig};
 use crate::docker::{ContainerState, DockerError};
 use crate::prometheus::client::{ClientError, Credentials, PrometheusClient};
 use crate::prometheus::folder::{Clues, DataFolder, FolderError};
 use crate::prometheus::preflight::{self, Finding, Severity};
 use crate::words;
 
-use super::{App, Environment, Shared};
+use super::{App, Environment, Shared, cleanup_job};
 
 /// MiB under which the store is told to be nearly full.
 const LITTLE: u64 = 512;
@@ -165,7 +165,9 @@ impl App {
     pub async fn check_targets(&self) -> Vec<(String, Vec<Finding>)> {
         let mut checked = Vec::new();
         for target in self.shared.config.prometheus.values() {
-            checked.push((format!("prometheus.{}", target.name), self.check_prometheus(target).await));
+            let mut findings = self.check_prometheus(target).await;
+            findings.extend(self.check_cleanups(target).await);
+            checked.push((format!("prometheus.{}", target.name), findings));
         }
         checked.push((format!("backup_dir {}", self.shared.store.root().display()), self.check_store()));
         checked
@@ -205,6 +207,21 @@ impl App {
             }
             Err(error) => Err(error.into()),
         })
+    }
+
+    /// A cleanup that Prometheus's own retention leaves nothing to.
+    async fn check_cleanups(&self, target: &PrometheusTarget) -> Vec<Finding> {
+        let of_target = |job: &JobConfig| match &job.kind {
+            JobKind::BlockCleanup(config) if config.prometheus == target.name => Some(config.clone()),
+            _ => None,
+        };
+        let cleanups: Vec<_> = self.shared.config.jobs.iter().filter_map(of_target).collect();
+        let runtime = match self.shared.client(target) {
+            Ok(client) if !cleanups.is_empty() => client.runtime_info().await.ok(),
+            _ => None,
+        };
+        let retention = runtime.map(|runtime| runtime.storage_retention).unwrap_or_default();
+        cleanups.iter().filter_map(|config| cleanup_job::pointless(config, &retention)).collect()
     }
 
     fn check_store(&self) -> Vec<Finding> {

@@ -1,4 +1,5 @@
-//! `explain`: why a job ran or did not, which of its backups stay and why, and what each of them costs.
+//! `explain`: why a job ran or did not, which of its backups stay and why, and what each of them costs; of a cleanup,
+//! what would become of every block and why.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,14 +7,17 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::prune::unclaimed;
-use super::session::Session;
-use crate::config::JobConfig;
+use super::session::{GRACE, Session, block_on};
+use crate::app::Preview;
+use crate::config::{JobConfig, JobKind};
 use crate::history::RunReport;
 use crate::jobs::Outcome;
+use crate::prometheus::preflight::Severity;
 use crate::store::{BackupId, Listing, StoredName};
 use crate::upkeep::Plan;
 use crate::{app, words};
@@ -39,6 +43,9 @@ struct Explained {
     unclaimed: Vec<StoredName>,
     #[serde(skip)]
     unclaimed_text: String,
+    /// Of a cleanup: what it would find and do now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cleanup: Option<Preview>,
 }
 
 /// What a backup costs.
@@ -60,9 +67,22 @@ pub(super) fn run(session: &Session, job: &str) -> Result<ExitCode, CliError> {
         Some(history) => history.last_per_job()?.remove(&job.name),
         None => None,
     };
-    let explained = explain(session, job, &listing, last.as_ref());
+    let mut explained = explain(session, job, &listing, last.as_ref());
+    if matches!(job.kind, JobKind::BlockCleanup(_)) {
+        explained.cleanup = Some(look(session, job)?);
+    }
     session.out.result(&json!(explained), || text(session, &explained));
     Ok(ExitCode::Ok)
+}
+
+/// What the job would do, looked up at its server.
+fn look(session: &Session, job: &JobConfig) -> Result<Preview, CliError> {
+    block_on(async {
+        let app = session.app_now(CancellationToken::new(), GRACE)?;
+        let preview = app.preview(job).await;
+        app.close().await;
+        Ok(preview)
+    })
 }
 
 fn explain(session: &Session, job: &JobConfig, listing: &Listing, last: Option<&RunReport>) -> Explained {
@@ -92,6 +112,7 @@ fn explain(session: &Session, job: &JobConfig, listing: &Listing, last: Option<&
         retention: app::policy(job, session.zone()).map(|policy| Plan::of(listing, &policy)),
         stored_bytes: listing.stored_bytes(),
         backed_up_bytes: backups.iter().map(|backup| backup.size).sum(),
+        cleanup: None,
         backups,
         unclaimed: listing.unclaimed.files.clone(),
         unclaimed_text: unclaimed(&listing.unclaimed),
@@ -113,6 +134,9 @@ fn text(session: &Session, explained: &Explained) -> String {
     }
     let last = explained.last.as_deref().unwrap_or("it never ran");
     let _ = writeln!(text, "\n  last run  {last}");
+    if let Some(cleanup) = &explained.cleanup {
+        return text + "\n" + &blocks(session, cleanup);
+    }
     let Some(retention) = retention else { return text };
     let (stored, all) = (words::size(explained.stored_bytes), words::size(explained.backed_up_bytes));
     let _ = writeln!(text, "  stored    {stored} for backups of {all} altogether");
@@ -141,4 +165,25 @@ fn text(session: &Session, explained: &Explained) -> String {
     });
     let table = table(&["backup", "verdict", "because", "size", "of it alone", "verified"], rows);
     text + "\n" + &table + &explained.unclaimed_text
+}
+
+fn blocks(session: &Session, cleanup: &Preview) -> String {
+    let worth = cleanup.findings.iter().filter(|finding| finding.severity != Severity::Ok);
+    let mut text: String = worth.map(crate::prometheus::preflight::Finding::text_lines).collect();
+    let Some(plan) = &cleanup.blocks else { return text };
+    if let Some(cutoff) = plan.cutoff {
+        let _ = writeln!(text, "  What has only samples of before {} may go.\n", session.time(cutoff));
+    }
+    let rows = plan.decisions.iter().map(|decision| {
+        vec![
+            decision.block.clone(),
+            decision.covered.map(|covered| covered.text(session.zone())).unwrap_or_default(),
+            words::size(decision.bytes),
+            if decision.goes() { "delete" } else { "keep" }.to_owned(),
+            decision.reason.clone(),
+            decision.backup.clone().unwrap_or_default(),
+            decision.kept.as_ref().map(|kept| kept.words.clone()).unwrap_or_default(),
+        ]
+    });
+    text + &table(&["block", "covers", "size", "verdict", "because", "held by", "which is kept"], rows)
 }

@@ -1,5 +1,6 @@
 //! The jobs of a configuration.
 
+mod cleanup;
 mod command;
 mod deployment;
 mod files;
@@ -20,6 +21,7 @@ use super::values::{
 };
 use crate::schedule::Schedule;
 
+pub use cleanup::{CleanupConfig, RequireBackup};
 pub use command::{CommandConfig, Program};
 pub use deployment::DeploymentConfig;
 pub(super) use deployment::{Names as CheckNames, standard as standard_checks};
@@ -27,7 +29,7 @@ pub use files::FilesConfig;
 pub use sqlite::{DatabaseRef, SqliteConfig, StaleConfig};
 
 /// The kinds of DESIGN that come later.
-const LATER_KINDS: [&str; 2] = ["grafana-export", "block-cleanup"];
+const LATER_KINDS: [&str; 1] = ["grafana-export"];
 /// The keys of DESIGN that every job will have later.
 const LATER_KEYS: [&str; 4] = ["on_missed", "on_overlap", "jitter", "after"];
 const DAY: Duration = Duration::from_hours(24);
@@ -64,6 +66,8 @@ pub enum JobKind {
     SqliteBackup(SqliteConfig),
     /// Closes sessions that nobody has closed.
     CloseStaleSessions(StaleConfig),
+    /// Deletes old blocks of a Prometheus server that a backup holds.
+    BlockCleanup(CleanupConfig),
 }
 
 impl JobKind {
@@ -71,6 +75,7 @@ impl JobKind {
     pub fn prometheus(&self) -> Option<&TargetName> {
         match self {
             Self::PrometheusSnapshot(config) => Some(&config.prometheus),
+            Self::BlockCleanup(config) => Some(&config.prometheus),
             _ => None,
         }
     }
@@ -92,6 +97,7 @@ impl JobKind {
             Self::Command(_) => "command",
             Self::SqliteBackup(_) => "sqlite-backup",
             Self::CloseStaleSessions(_) => "close-stale-sessions",
+            Self::BlockCleanup(_) => "block-cleanup",
         }
     }
 }
@@ -133,6 +139,8 @@ pub(super) struct Context<'a> {
     /// What else a check can name.
     pub(super) names: CheckNames,
     pub(super) applications: &'a BTreeMap<Name, ApplicationTarget>,
+    /// The `prometheus-snapshot` jobs: their names, and those of their servers.
+    pub(super) snapshots: Vec<(String, String)>,
 }
 
 /// A job and where it stands.
@@ -252,6 +260,7 @@ fn kind(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<JobKind> 
         "command" => command::command(section).map(JobKind::Command),
         "sqlite-backup" => sqlite::backup(section, context).map(JobKind::SqliteBackup),
         "close-stale-sessions" => sqlite::stale(section, context).map(JobKind::CloseStaleSessions),
+        "block-cleanup" => cleanup::cleanup(section, context).map(JobKind::BlockCleanup),
         later if LATER_KINDS.contains(&later) => {
             item.error(format!("kind {later:?} is not in this version yet"), None);
             None
@@ -264,6 +273,7 @@ fn kind(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<JobKind> 
                 "command",
                 "sqlite-backup",
                 "close-stale-sessions",
+                "block-cleanup",
             ]);
             let near = nearest(unknown, kinds).unwrap_or("prometheus-snapshot");
             item.error(format!("unknown kind {unknown:?}"), Some(format!("did you mean \"{near}\"?")));

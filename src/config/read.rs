@@ -271,6 +271,18 @@ impl<'a, 't> Item<'a, 't> {
         tables.filter_map(text).collect()
     }
 
+    /// Of an array of tables: the texts of some keys in each. Nothing is reported.
+    pub(super) fn rows<const N: usize>(&self, keys: [&str; N]) -> Vec<[Option<String>; N]> {
+        let tables = self.value.get_ref().as_array().into_iter().flat_map(|array| array.iter());
+        let tables = tables.filter_map(|value| value.get_ref().as_table());
+        tables.map(|table| keys.map(|key| table.get(key)?.get_ref().as_str().map(str::to_owned))).collect()
+    }
+
+    /// Whether the value is true or false.
+    pub(super) fn is_boolean(&self) -> bool {
+        self.value.get_ref().is_bool()
+    }
+
     /// A length of time.
     pub(super) fn duration(&self) -> Option<Duration> {
         let text = self.text_as("a length of time such as \"90s\", \"1h\" or \"14d\"")?;

@@ -113,7 +113,24 @@ name = "My Job"
 kind = "prometheus-snapshots""#, &[r#"4:8: "My Job" is not a name: use 1 to 63 of a-z, 0-9 and '-', starting with a letter or digit -> write "my-job""#, r#"5:8: unknown kind "prometheus-snapshots" -> did you mean "prometheus-snapshot"?"#]),
     (TARGET, r#"[[job]]
 name = "a"
-kind = "block-cleanup""#, &[r#"5:8: kind "block-cleanup" is not in this version yet"#]),
+kind = "grafana-export""#, &[r#"5:8: kind "grafana-export" is not in this version yet"#]),
+    (TARGET, r#"[[job]]
+name = "a"
+kind = "block-cleanup"
+prometheus = "mian"
+older_than = "0s"
+max_share = 1.5
+keep = { last = 1 }"#, &[r#"6:14: there is no [prometheus.mian] -> did you mean "main"?"#, r#"7:14: "older_than" must be more than 0"#, r#"8:13: "max_share" must be a number above 0 and up to 1 -> 0.5 is a half"#, r#"9:1: unknown key "keep" -> known here: name, timezone, schedule, enabled, timeout, retries, kind, prometheus, older_than, require_backup, max_share, restart"#]),
+    (JOB, r#"[[job]]
+name = "b"
+kind = "block-cleanup"
+prometheus = "main"
+require_backup = true"#, &[r#"12:18: "require_backup" is the name of a job, or false -> remove it: a backup of any job is required then; or name the job"#]),
+    (JOB, r#"[[job]]
+name = "b"
+kind = "block-cleanup"
+prometheus = "main"
+require_backup = "b""#, &[r#"12:18: no job "b" backs [prometheus.main] up -> did you mean "a"?"#]),
     (TARGET, r#"[[job]]
 name = "a"
 kind = "sqlite-backup""#, &[r#"3:1: job "a" does not say which database -> write application = "NAME", or database = "/path/on/this/host""#, r#"3:1: job "a" has no "keep" -> add keep = { last = 7 }"#]),
@@ -400,6 +417,40 @@ fn what_is_doubtful_is_a_warning() {
     for harmless in ["", "schedule = \"1 2 * * *\"", "schedule = \"0 2 * * *\"\nenabled = false"] {
         assert_eq!(warnings(JOB, &second(harmless)), Vec::<String>::new(), "{harmless}");
     }
+}
+
+#[test]
+fn a_cleanup_has_the_documented_defaults_and_warns_where_it_deletes_nothing_or_too_much() {
+    let cleanup = |rest: &str| {
+        let job = "[[job]]\nname = \"c\"\nkind = \"block-cleanup\"\nprometheus = \"main\"\n";
+        format!("{job}{rest}\n")
+    };
+    let config = good(JOB, &cleanup(""));
+    assert_eq!(config.warnings, []);
+    let JobKind::BlockCleanup(found) = &config.job("c").unwrap().kind else { panic!() };
+    assert_eq!(
+        (found.older_than, found.max_permille, found.restart),
+        (Duration::from_hours(720), 500, false)
+    );
+    assert_eq!(found.require_backup, RequireBackup::AnyJob);
+    let config =
+        good(JOB, &cleanup("older_than = \"60d\"\nrequire_backup = \"a\"\nmax_share = 0.25\nrestart = true"));
+    let JobKind::BlockCleanup(found) = &config.job("c").unwrap().kind else { panic!() };
+    assert_eq!(
+        (found.older_than, found.max_permille, found.restart),
+        (Duration::from_hours(1440), 250, true)
+    );
+    assert_eq!(found.require_backup, RequireBackup::Job("a".parse().unwrap()));
+    let warnings: Vec<String> = good(TARGET, &cleanup("")).warnings.iter().map(short).collect();
+    assert_eq!(
+        warnings,
+        [
+            "6:1: no job backs [prometheus.main] up: job \"c\" will delete nothing -> add a job of kind prometheus-snapshot; what no backup holds is not deleted"
+        ]
+    );
+    let warnings: Vec<String> =
+        good(JOB, &cleanup("require_backup = false")).warnings.iter().map(short).collect();
+    assert_eq!(warnings, ["12:18: blocks are deleted that no backup holds -> they are gone for good then"]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::schedule::Schedule;
 /// Slots of each schedule that are compared; enough for a year of hours.
 const COMPARED: usize = 10_000;
 
-/// Two snapshot jobs of one server that start in the same minute: the second waits for the first.
+/// Two jobs on one server that start in the same minute: the second waits for the first.
 pub(super) fn same_minute(report: &Report<'_>, jobs: &[Placed]) {
     for (index, second) in jobs.iter().enumerate() {
         let both = jobs[..index].iter().find_map(|first| Some((first, meets(first, second)?)));

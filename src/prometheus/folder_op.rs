@@ -4,6 +4,7 @@
 //! value: on the host it is performed directly, for a container the same code performs it in a helper container
 //! that runs this very binary (`watchkeeper folder-op`), with the value as JSON in and the reply as JSON out.
 
+mod blocks;
 mod error;
 mod exchange;
 mod files;
@@ -14,6 +15,7 @@ mod inspect;
 mod journal;
 #[cfg(test)]
 mod live;
+mod past;
 #[cfg(test)]
 mod random;
 mod restore;
@@ -87,6 +89,34 @@ pub enum FolderOp {
         /// The restore.
         restore: Ulid,
     },
+    /// Removes blocks, and what an earlier removal that was killed has left. Refused as a whole where one of them is
+    /// another than was decided about, or where none would stay that is newer. Replies [`FolderReply::Removed`].
+    RemoveBlocks {
+        /// Which.
+        blocks: Vec<DoomedBlock>,
+    },
+}
+
+/// A block that is to be removed, as it was when that was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoomedBlock {
+    /// Its folder.
+    pub name: String,
+    /// Its exclusive end, Unix milliseconds.
+    pub max_time: i64,
+    /// How many samples it has.
+    pub samples: u64,
+}
+
+/// A block that was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedBlock {
+    /// Its folder.
+    pub name: String,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Bytes of those that something else links too, such as a snapshot: they stay on the disk.
+    pub linked_bytes: u64,
 }
 
 /// What a restore is, noted in its journal.
@@ -134,6 +164,8 @@ pub struct RestoreState {
     pub note: RestoreNote,
     /// How far it is.
     pub phase: Phase,
+    /// When it got so far, by the clock of the data folder's host.
+    pub changed: Timestamp,
     /// Bytes of what is set aside.
     pub set_aside_bytes: u64,
 }
@@ -166,6 +198,14 @@ pub struct FolderState {
     pub snapshots: Vec<String>,
     /// The restores whose work folders lie here, oldest first.
     pub restores: Vec<RestoreState>,
+    /// Those whose work folders are gone.
+    pub past: Vec<RestoreState>,
+    /// Why nobody knows which those are, if so.
+    pub past_problem: Option<String>,
+    /// The block folders that a compaction writes at this moment, or wrote when it was killed.
+    pub creating: Vec<String>,
+    /// The block folders that are being removed, or were when somebody was killed.
+    pub deleting: Vec<String>,
     /// A process holds the folder's `lock` file.
     pub locked: bool,
 }
@@ -189,6 +229,11 @@ pub enum FolderReply {
     Staged {
         /// One report for each staged block.
         blocks: Vec<BlockReport>,
+    },
+    /// What was removed.
+    Removed {
+        /// The blocks.
+        blocks: Vec<RemovedBlock>,
     },
     /// It was done, and there is nothing to say beside what was told.
     Done,
@@ -240,6 +285,9 @@ pub fn perform(
         FolderOp::Undo { restore } => restore::undo(root, *restore).map(state),
         FolderOp::Discard { restore } => {
             restore::discard(root, *restore).and_then(|()| inspect::folder(root)).map(FolderReply::Folder)
+        }
+        FolderOp::RemoveBlocks { blocks } => {
+            blocks::remove(root, blocks).map(|blocks| FolderReply::Removed { blocks })
         }
     };
     done.unwrap_or_else(|error: FolderOpError| FolderReply::Failed(error.into()))

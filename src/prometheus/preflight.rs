@@ -193,6 +193,10 @@ mod tests {
             head_bytes: 0,
             snapshots: Vec::new(),
             restores: Vec::new(),
+            past: Vec::new(),
+            past_problem: None,
+            creating: Vec::new(),
+            deleting: Vec::new(),
             locked: false,
         }
     }

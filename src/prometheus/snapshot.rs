@@ -138,6 +138,16 @@ impl Snapshotter<'_> {
         Ok(Taken { backup, contents, stored_before, read })
     }
 
+    /// Has the server take a snapshot without its head, and removes it again: that it still can.
+    pub async fn try_out(&self, context: &RunContext) -> Result<(), SnapshotError> {
+        let ledger = Ledger::of(&context.state_dir, &self.target.name);
+        let before = self.inspect(context).await?;
+        let before = self.settle_earlier(context, &ledger, before).await?;
+        let name = self.ask(context, &ledger, &before).await?;
+        self.remove(context, &ledger, &name).await;
+        Ok(())
+    }
+
     /// The level 1 blocks whose samples the newest backup holds; none where there is no backup.
     fn sources_of_newest(&self) -> Result<BTreeSet<Ulid>, SnapshotError> {
         // What cannot be read costs only that a merged block is not recognised as such.

@@ -23,6 +23,9 @@ pub struct BackupState {
     pub accepted: bool,
     /// For each of its files, by name: when it was last read back, and what came of it.
     pub verified: BTreeMap<String, Verified>,
+    /// What of its content was deleted from its source on purpose since, by name, in bytes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub cleaned: BTreeMap<String, u64>,
 }
 
 /// A file was read back.
@@ -70,6 +73,14 @@ impl JobStore {
             return Ok(());
         }
         self.change_state(id, |state| state.verified.extend(files))
+    }
+
+    /// Notes what of its content, by name and bytes, was deleted from its source on purpose.
+    pub fn note_cleaned(&self, id: &BackupId, content: BTreeMap<String, u64>) -> Result<(), StoreError> {
+        if content.is_empty() {
+            return Ok(());
+        }
+        self.change_state(id, |state| state.cleaned.extend(content))
     }
 
     /// The state of a backup, and what is wrong with its file. A state that is lost is the default one.

@@ -45,6 +45,18 @@ pub enum Problem {
     Unread(String),
 }
 
+impl Problem {
+    /// What it means for the backup that names the file.
+    pub fn of(&self, backup: &str, file: &str) -> String {
+        match self {
+            Self::Bad(problem) => format!("the backup {backup} is no longer good: {file}: {problem}"),
+            Self::Unread(why) => {
+                format!("the backup {backup} was not verified: {file} cannot be read: {why}")
+            }
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -216,7 +216,7 @@ fn killed_in_its_swap_it_is_taken_back(scene: &Scene<'_>) {
         scene.serves(&scene.old);
     }
     watchkeeper.run(&["restore", JOB, "--discard-old", "--yes"]).expect(0);
-    assert_eq!(prometheus.in_data("ls -d .watchkeeper* 2>/dev/null || true"), "");
+    assert_eq!(prometheus.in_data("ls -d .watchkeeper-*-* 2>/dev/null || true"), "");
     scene.serves(&scene.old);
     watchkeeper.back_up();
 }

@@ -10,9 +10,9 @@ use crate::support::prometheus::{self, Builder, Past, Prometheus};
 use crate::support::run;
 use crate::support::watchkeeper::{JOB, Watchkeeper};
 
-/// What restores have left in the data folder.
+/// What restores have left in the data folder, but for the note of what they put there.
 fn work_folders(prometheus: &Prometheus) -> String {
-    prometheus.in_data("ls -d .watchkeeper* 2>/dev/null || true")
+    prometheus.in_data("ls -d .watchkeeper-*-* 2>/dev/null || true")
 }
 
 #[test]

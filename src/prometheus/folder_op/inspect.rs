@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::error::{At as _, FolderOpError};
-use super::{FolderBlock, FolderState, files, guard, journal, shim};
+use super::{FolderBlock, FolderState, blocks, files, guard, journal, past, shim};
 use crate::prometheus::block::BlockMeta;
 use crate::store::Owner;
 
@@ -17,23 +17,28 @@ pub(super) fn folder(root: &Path) -> Result<FolderState, FolderOpError> {
     let (uid, gid) = owner(root)?;
     let space =
         rustix::fs::statvfs(root).map_err(std::io::Error::from).at("ask for the free space of", root)?;
-    let mut blocks = Vec::new();
+    let mut found = Vec::new();
     let mut head_bytes = 0;
     for name in files::names(root)? {
         let path = root.join(&name);
         if files::is_head(&name) {
             head_bytes += files::bytes(&path)?;
         } else if files::is_block(&name) && path.is_dir() {
-            blocks.extend(block(&path, name, uid)?);
+            found.extend(block(&path, name, uid)?);
         }
     }
+    let (past, past_problem) = past::read(root);
     Ok(FolderState {
         owner: Owner { uid, gid, mode: metadata.mode() & 0o7777 },
         free_bytes: space.f_bavail * space.f_frsize,
-        blocks,
+        blocks: found,
         head_bytes,
         snapshots: files::names(&root.join("snapshots"))?,
         restores: journal::all(root)?,
+        past,
+        past_problem,
+        creating: blocks::creating(root)?,
+        deleting: blocks::deleting(root)?,
         locked: guard::is_in_use(root),
     })
 }

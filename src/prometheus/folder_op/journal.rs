@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
@@ -62,6 +63,13 @@ impl Work {
         atomic::replace(&path, &bytes, 0o644).at("write", &path)
     }
 
+    /// When the journal was last written: with each phase.
+    fn changed(&self) -> Result<Timestamp, FolderOpError> {
+        let path = self.folder.join("journal.json");
+        let written = path.metadata().and_then(|metadata| metadata.modified()).at("look at", &path)?;
+        Timestamp::try_from(written).map_err(std::io::Error::other).at("look at", &path)
+    }
+
     /// The restore as it is now.
     pub(super) fn state(&self) -> Result<RestoreState, FolderOpError> {
         let aside = match self.journal.phase {
@@ -71,6 +79,7 @@ impl Work {
         Ok(RestoreState {
             note: self.journal.note.clone(),
             phase: self.journal.phase,
+            changed: self.changed()?,
             set_aside_bytes: files::bytes(&aside)?,
         })
     }

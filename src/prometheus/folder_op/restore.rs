@@ -10,7 +10,7 @@ use ulid::Ulid;
 use super::error::{At as _, FolderOpError};
 use super::exchange::{self, Exchange, Side};
 use super::journal::{Journal, Work};
-use super::{Phase, RestoreNote, RestoreState, files, guard, inspect, work_folder};
+use super::{Phase, RestoreNote, RestoreState, files, guard, inspect, past, work_folder};
 use crate::prometheus::block::{BlockReport, EMPTY_TOMBSTONES, check_dir};
 
 /// What Prometheus needs beside its blocks, empty.
@@ -206,6 +206,7 @@ pub(super) fn discard(root: &Path, restore: Ulid) -> Result<(), FolderOpError> {
             "finish it with `restore JOB --resume`, or take it back with `restore JOB --undo`",
         ));
     }
+    past::note(root, &work.state()?)?;
     // The journal goes with the last file otherwise, and what is half removed would look like a restore.
     fs::rename(&work.folder, &trash).at("remove", &work.folder)?;
     files::sync(root)?;

@@ -261,7 +261,95 @@ fn a_restore_goes_through_its_phases_and_refuses_what_is_out_of_order() {
     );
     let left: Vec<String> =
         files::names(root).unwrap().into_iter().filter(|name| name.starts_with('.')).collect();
-    assert_eq!(left, Vec::<String>::new());
+    assert_eq!(left, [".watchkeeper-restored.json"]);
+}
+
+fn inspected(root: &Path) -> FolderState {
+    match op(root, &FolderOp::Inspect) {
+        FolderReply::Folder(state) => state,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_a_restore_put_in_place_is_remembered_when_its_work_folder_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    block(root, A, "old");
+    let (first, second) = (Ulid::from_parts(5, 5), Ulid::from_parts(6, 6));
+    for restore in [first, second] {
+        op(root, &FolderOp::Prepare { note: note(restore) });
+        op(root, &FolderOp::CheckStaged { restore });
+        op(root, &FolderOp::Swap { restore });
+        op(root, &FolderOp::Accept { restore });
+        op(root, &FolderOp::Discard { restore });
+    }
+    let past: Vec<(Ulid, Phase)> =
+        inspected(root).past.iter().map(|state| (state.note.restore, state.phase)).collect();
+    assert_eq!(past, [(first, Phase::Proven), (second, Phase::Proven)]);
+    // One that put nothing in place is none.
+    let third = Ulid::from_parts(7, 7);
+    op(root, &FolderOp::Prepare { note: note(third) });
+    op(root, &FolderOp::Discard { restore: third });
+    assert_eq!(inspected(root).past.len(), 2);
+    fs::remove_file(root.join(".watchkeeper-restored.json")).unwrap();
+    write(&root.join(".watchkeeper-restored.json"), "[{");
+    let state = inspected(root);
+    assert!(state.past_problem.unwrap().contains("is damaged"), "{:?}", state.past);
+}
+
+/// A block whose `meta.json` says so.
+fn real_block(root: &Path, name: &str, max_time: i64) -> DoomedBlock {
+    block(root, name, "x");
+    let meta = format!(
+        "{{\"ulid\":\"{name}\",\"minTime\":0,\"maxTime\":{max_time},\"stats\":{{\"numSamples\":5}},\
+         \"compaction\":{{\"level\":1}},\"version\":1}}"
+    );
+    fs::remove_file(root.join(name).join("meta.json")).unwrap();
+    write(&root.join(name).join("meta.json"), &meta);
+    DoomedBlock { name: name.into(), max_time, samples: 5 }
+}
+
+#[test]
+fn blocks_are_removed_with_what_an_earlier_removal_left_and_a_second_time_finds_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let doomed = real_block(root, A, 100);
+    real_block(root, B, 200);
+    block(&root.join("snapshots/s"), C, "kept");
+    fs::remove_file(root.join(A).join("index")).unwrap();
+    fs::hard_link(root.join("snapshots/s").join(C).join("index"), root.join(A).join("index")).unwrap();
+    block(root, &format!("{D}.tmp-for-deletion"), "left");
+    let remove = || op(root, &FolderOp::RemoveBlocks { blocks: vec![doomed.clone()] });
+    let FolderReply::Removed { blocks } = remove() else { panic!() };
+    let found: Vec<(&str, u64)> = blocks.iter().map(|b| (b.name.as_str(), b.linked_bytes)).collect();
+    assert_eq!(found, [(A, 4), (D, 0)]);
+    assert_eq!(files::data_names(root).unwrap(), [B]);
+    assert!(matches!(remove(), FolderReply::Removed { blocks } if blocks.is_empty()));
+}
+
+#[test]
+fn nothing_is_removed_where_a_block_is_another_or_the_newest_or_prometheus_or_a_restore_is_at_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let (a, b) = (real_block(root, A, 100), real_block(root, B, 200));
+    let refused = |blocks: &[&DoomedBlock]| {
+        let blocks = blocks.iter().map(|block| (*block).clone()).collect();
+        let reason = refused(op(root, &FolderOp::RemoveBlocks { blocks }));
+        assert!(root.join(A).join("index").exists() && root.join(B).join("index").exists());
+        reason
+    };
+    let another = DoomedBlock { samples: 6, ..a.clone() };
+    assert!(refused(&[&another]).contains("no longer the block that was decided about"));
+    assert!(refused(&[&b]).contains("no block would stay"));
+    assert!(refused(&[&a, &b]).contains("no block would stay"));
+    let outside = DoomedBlock { name: "../x".into(), ..a.clone() };
+    assert!(refused(&[&outside]).contains("not the name of a block"));
+    block(root, &format!("{C}.tmp-for-creation"), "new");
+    assert!(refused(&[&a]).contains("Prometheus writes a block"));
+    files::remove(&root.join(format!("{C}.tmp-for-creation"))).unwrap();
+    op(root, &FolderOp::Prepare { note: note(Ulid::from_parts(5, 5)) });
+    assert!(refused(&[&a]).contains("restore into this data folder is not finished"));
 }
 
 #[test]

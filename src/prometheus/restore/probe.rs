@@ -9,7 +9,7 @@ use crate::prometheus::block::Probe;
 ///
 /// The window is one millisecond longer than the samples' span, because a range is open at its left end from
 /// Prometheus 3 on and closed before; a sample exactly one millisecond earlier does not occur in a scraped series.
-pub(super) fn expression(probe: &Probe) -> String {
+pub(in crate::prometheus) fn expression(probe: &Probe) -> String {
     let window = probe.last.saturating_sub(probe.first).saturating_add(1).max(1);
     let (sign, last) = (if probe.last < 0 { "-" } else { "" }, probe.last.unsigned_abs());
     format!(

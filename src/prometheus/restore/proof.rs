@@ -122,7 +122,7 @@ fn descends(later: &BlockMeta, block: Option<Ulid>, meta: Option<&BlockMeta>) ->
 }
 
 /// What a probe's answer says against the restore; nothing where it is right.
-pub(super) fn verdict(block: &str, probe: &Probe, answer: &[Sample]) -> Option<String> {
+pub(in crate::prometheus) fn verdict(block: &str, probe: &Probe, answer: &[Sample]) -> Option<String> {
     let mut wanted = probe.labels.clone();
     wanted.remove("__name__");
     // The selector also matches series that have more labels.
@@ -322,7 +322,7 @@ async fn ask(
 }
 
 /// Whether Prometheus reloaded its blocks since it had done so `before` times. False where that cannot be seen.
-async fn wait_for_reload(
+pub(super) async fn wait_for_reload(
     site: &Site,
     before: Option<f64>,
     cancel: &CancellationToken,
@@ -338,7 +338,7 @@ async fn wait_for_reload(
     Ok(false)
 }
 
-async fn reloads(site: &Site) -> Option<f64> {
+pub(super) async fn reloads(site: &Site) -> Option<f64> {
     site.client.metrics().await.ok()?.value("prometheus_tsdb_reloads_total")
 }
 

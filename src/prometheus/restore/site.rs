@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::error::RestoreError;
-use super::proof::pause;
+use super::proof::{pause, reloads, wait_for_reload};
 use crate::progress::Progress;
 use crate::prometheus::block::BlockReport;
 use crate::prometheus::client::PrometheusClient;
@@ -125,7 +125,7 @@ impl Site {
     }
 
     /// Performs an operation. `action` completes "Cannot …".
-    pub(super) async fn run(
+    pub(in crate::prometheus) async fn run(
         &self,
         action: &'static str,
         op: &FolderOp,
@@ -164,21 +164,21 @@ impl Site {
     }
 
     /// Stops it, and returns when it has stopped.
-    pub(super) async fn stop(&self, progress: &Progress) -> Result<(), RestoreError> {
+    pub(in crate::prometheus) async fn stop(&self, progress: &Progress) -> Result<(), RestoreError> {
         let _step = progress.step("stop Prometheus", None);
         let stopped = self.service.stop(self.limits.stop).await;
         stopped.map_err(|error| RestoreError::service("stop Prometheus", &error))
     }
 
     /// Starts it.
-    pub(super) async fn start(&self, progress: &Progress) -> Result<(), RestoreError> {
+    pub(in crate::prometheus) async fn start(&self, progress: &Progress) -> Result<(), RestoreError> {
         let _step = progress.step("start Prometheus", None);
         let started = self.service.start(self.limits.start).await;
         started.map_err(|error| RestoreError::service("start Prometheus", &error))
     }
 
     /// Waits until it serves queries; fails early when it ends instead.
-    pub(super) async fn wait_ready(
+    pub(in crate::prometheus) async fn wait_ready(
         &self,
         progress: &Progress,
         cancel: &CancellationToken,
@@ -204,6 +204,20 @@ impl Site {
             }
             pause(cancel).await?;
         }
+    }
+
+    /// How often it has reloaded its blocks; nothing where it does not say.
+    pub(in crate::prometheus) async fn reloads(&self) -> Option<f64> {
+        reloads(self).await
+    }
+
+    /// Waits until it has reloaded its blocks, which it had done `before` times. False where that was not seen.
+    pub(in crate::prometheus) async fn has_reloaded(
+        &self,
+        before: Option<f64>,
+        cancel: &CancellationToken,
+    ) -> bool {
+        wait_for_reload(self, before, cancel).await.unwrap_or(false)
     }
 
     /// It was started, and does not run. Of given commands that cannot be told: it may not listen yet.

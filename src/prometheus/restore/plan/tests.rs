@@ -40,6 +40,10 @@ fn folder() -> FolderState {
         head_bytes: 0,
         snapshots: Vec::new(),
         restores: Vec::new(),
+        past: Vec::new(),
+        past_problem: None,
+        creating: Vec::new(),
+        deleting: Vec::new(),
         locked: false,
     }
 }
@@ -136,7 +140,12 @@ fn an_unfinished_restore_no_space_and_an_unstoppable_server_are_refused() {
         source: "job/1".into(),
         blocks: Vec::new(),
     };
-    live.restores = vec![RestoreState { note, phase: Phase::Swapping, set_aside_bytes: 0 }];
+    live.restores = vec![RestoreState {
+        note,
+        phase: Phase::Swapping,
+        changed: Timestamp::UNIX_EPOCH,
+        set_aside_bytes: 0,
+    }];
     live.free_bytes = 1 << 20;
     let mut to = destination();
     to.controllable = false;
@@ -155,7 +164,8 @@ fn an_unfinished_restore_no_space_and_an_unstoppable_server_are_refused() {
 fn a_finished_restore_is_no_reason_to_refuse_another() {
     let mut live = folder();
     let note = RestoreNote { restore: Ulid::nil(), began: at(1), source: "job/1".into(), blocks: Vec::new() };
-    live.restores = vec![RestoreState { note, phase: Phase::Proven, set_aside_bytes: 9 }];
+    live.restores =
+        vec![RestoreState { note, phase: Phase::Proven, changed: Timestamp::UNIX_EPOCH, set_aside_bytes: 9 }];
     let plan = plan(&source(vec![report(1, 2)]), &live, destination(), at(3));
     assert!(plan.refusals.is_empty());
 }
