@@ -74,6 +74,16 @@ fn damage(file: &PathBuf) {
     open.set_modified(before.modified().unwrap()).unwrap();
 }
 
+/// How many deleted files of its data folder are mapped by a process of this host. (In a container its path is that of
+/// every other one, too.)
+fn still_mapped(prometheus: &Prometheus) -> usize {
+    let data = prometheus.data_dir().display().to_string();
+    let maps = fs::read_dir("/proc").unwrap().flatten();
+    let maps = maps.filter_map(|entry| fs::read_to_string(entry.path().join("maps")).ok());
+    let is_one = |line: &&str| line.contains(&data) && line.contains(".tmp-for-deletion");
+    maps.map(|maps| maps.lines().filter(is_one).count()).sum()
+}
+
 fn everywhere(story: fn(&Prometheus)) {
     let plain = Builder::default;
     for prometheus in [
@@ -117,7 +127,7 @@ fn old_blocks_that_a_good_backup_holds_go_and_come_back_from_it() {
             assert!(facts.contains(&format!("deleted {block}")), "{facts}");
         }
         assert!(facts.contains("when Prometheus is restarted"), "{facts}");
-        assert!(facts.contains("freed: 0 B now") || facts.contains("KiB now"), "{facts}");
+        assert!(prometheus.container_name().is_some() || still_mapped(prometheus) > 0);
         let verified = output["verified"].to_string();
         for said in ["has loaded the 5 blocks", "answers with the", "took a snapshot"] {
             assert!(verified.contains(said), "{verified}");
@@ -247,9 +257,7 @@ fn with_restart_the_space_is_free_at_once_and_a_foreign_snapshot_still_pins_it()
         assert!(prometheus.is_ready());
         assert_eq!(prometheus.snapshots(), [foreign]);
         assert_eq!(blocks_of(prometheus).len() as u64, BLOCKS - 4);
-        let maps = fs::read_dir("/proc").unwrap().flatten();
-        let maps = maps.filter_map(|entry| fs::read_to_string(entry.path().join("maps")).ok());
-        assert!(!maps.collect::<String>().contains(".tmp-for-deletion"), "a deleted block is still mapped");
+        assert_eq!(still_mapped(prometheus), 0, "deleted files are still mapped");
     });
 }
 
