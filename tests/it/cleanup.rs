@@ -84,18 +84,24 @@ fn still_mapped(prometheus: &Prometheus) -> usize {
     maps.map(|maps| maps.lines().filter(is_one).count()).sum()
 }
 
+/// Tells the story of a Prometheus on the host, in a container, and in one without a shell, side by side: each waits
+/// for its server most of the time.
 fn everywhere(story: fn(&Prometheus)) {
-    let plain = Builder::default;
-    for prometheus in [
-        Prometheus::host(plain()),
-        Prometheus::container(plain()),
-        Prometheus::container(plain().without_shell()),
-    ] {
-        let Some(prometheus) = prometheus else { continue };
-        story(&prometheus);
-        let own: Vec<&str> = prometheus.container_name().into_iter().collect();
-        assert_eq!(prometheus.containers_on_its_data(), own, "a helper container was left behind");
-    }
+    let make: [fn() -> Option<Prometheus>; 3] = [
+        || Prometheus::host(Builder::default()),
+        || Prometheus::container(Builder::default()),
+        || Prometheus::container(Builder::default().without_shell()),
+    ];
+    std::thread::scope(|scope| {
+        for make in make {
+            scope.spawn(move || {
+                let Some(prometheus) = make() else { return };
+                story(&prometheus);
+                let own: Vec<&str> = prometheus.container_name().into_iter().collect();
+                assert_eq!(prometheus.containers_on_its_data(), own, "a helper container was left behind");
+            });
+        }
+    });
 }
 
 #[test]
