@@ -72,6 +72,13 @@ schedule   = "0 2 * * *"
 keep       = { last = 7 }
 
 [[job]]
+name       = "block-cleanup"
+kind       = "block-cleanup"
+prometheus = "main"
+older_than = "8h"
+schedule   = "40 4 * * 0"
+
+[[job]]
 name     = "configuration"
 kind     = "files-backup"
 schedule = "10 2 * * *"
@@ -109,42 +116,48 @@ cat "$folder/jobs.toml"
 title "1. Is everything as it has to be?"
 show_warning watchkeeper check --online
 
-title "2. A backup"
+title "2. Old blocks stay as long as no backup holds them"
+show_warning watchkeeper run-now block-cleanup --dry-run
+
+title "3. A backup"
 live_until=$(($(date +%s) - 2))
 answers >"$folder/before"
 awk '$2 == 0 { exit 1 }' "$folder/before" || die "The blocks do not answer: there is nothing to lose."
 live_before=$(live_samples)
 show_warning watchkeeper run-now prometheus-snapshot
-title "3. Another one: only what is new is read and stored"
+title "4. Another one: only what is new is read and stored"
 show_warning watchkeeper run-now prometheus-snapshot
 show_warning watchkeeper backups
 
-title "4. The configuration, as files"
+title "5. Now old blocks may go"
+show_warning watchkeeper run-now block-cleanup
+
+title "6. The configuration, as files"
 show_warning watchkeeper run-now configuration
 
-title "5. Sessions that nobody has closed: which they are, closed, after a backup of the database"
+title "7. Sessions that nobody has closed: which they are, closed, after a backup of the database"
 show_warning watchkeeper run-now stale-sessions --dry-run
 show_warning watchkeeper run-now stale-sessions
 
-title "6. The database, under its writer"
+title "8. The database, under its writer"
 show_warning watchkeeper run-now database
 sessions="SELECT id, task, start_time, end_time FROM work_sessions"
 sqlite3 "$folder/app/memory.db" "$sessions" >"$folder/sessions"
 
-title "7. Does everything work?"
+title "9. Does everything work?"
 show watchkeeper run-now verify --wait 30s
 
-title "8. Any other program"
+title "10. Any other program"
 show watchkeeper run-now disk
 
-title "9. The data are lost"
+title "11. The data are lost"
 lose_the_data
 wait_for 60 ready || die "Prometheus does not get ready"
 answers >"$folder/lost"
 echo "Samples of the shops it still has: $(awk '{ n += $2 } END { print n + 0 }' "$folder/lost")"
 lose_the_database
 
-title "10. They come back"
+title "12. They come back, with the blocks that were cleaned away"
 show_warning watchkeeper restore prometheus-snapshot --yes
 show_warning watchkeeper restore database --yes
 wait_for 60 ready || die "Prometheus does not get ready"
@@ -152,7 +165,7 @@ wait_for 30 application_is_well || die "The application does not get well"
 answers >"$folder/after"
 live_after=$(live_samples)
 
-title "11. The same queries before and after"
+title "13. The same queries before and after"
 typed "$count_query"
 typed "$value_query"
 printf '%-15s%20s%20s%20s\n' "two hours until" "before" "lost" "restored"
@@ -166,7 +179,9 @@ cmp -s "$folder/before" "$folder/lost" && die "The data was never lost: this dem
 cmp -s "$folder/before" "$folder/after" || die "DIFFERENT: the answers after the restore are not those from before."
 [ "$live_before" = "$live_after" ] || die "DIFFERENT: the live head had $live_before samples and has $live_after."
 cmp -s "$folder/sessions" "$folder/sessions.after" || die "DIFFERENT: the sessions are not those of the backup."
-title "12. How every job stands"
+title "14. What was just restored, no cleanup deletes"
+show_warning watchkeeper run-now block-cleanup --dry-run
+title "15. How every job stands"
 show_warning watchkeeper status
 echo
 echo "${bold}Equal.${plain} Every answer is as it was before the loss."
