@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help build test demo fmt clippy doc sweep
+.PHONY: help build test demo bench bench-parts scale fmt clippy doc sweep
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -13,6 +13,15 @@ test: ## install what is needed, then format, lints, documentation and all tests
 
 demo: ## a real Prometheus loses its data and gets it back; leaves nothing behind
 	@scripts/demo.sh
+
+bench: ## measure against the runbook's script, restic, borg, pigz and zstd; writes docs/BENCHMARKS.md
+	@scripts/bench.sh
+
+bench-parts: ## measure the parts: archive writer, block check, retention, schedules, history
+	cargo bench --locked --benches
+
+scale: ## measure many blocks and large ones, for docs/SCALE.md
+	@scripts/scale.sh
 
 fmt: ## format the code
 	cargo fmt

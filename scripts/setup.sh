@@ -5,7 +5,7 @@
 #
 # An engine that it starts leaves its process ID in FOLDER/dockerd.pid and its log in FOLDER/dockerd.log, so that
 # the caller can stop it again (stop_engine in lib.sh). One that runs already is left alone. Without an engine the
-# Docker tests are skipped; under CI=true that is a failure.
+# Docker tests are skipped; under CI=true that is a failure. BENCH=yes: also what scripts/bench.sh compares with.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -20,6 +20,13 @@ missing_packages() {
   have sqlite3 || echo sqlite3
   have jq || echo jq
   have curl || echo curl
+  if [ -n "${BENCH:-}" ]; then
+    have pigz || echo pigz
+    have zstd || echo zstd
+    have restic || echo restic
+    have borg || echo borgbackup
+    [ -x /usr/bin/time ] || echo time
+  fi
   have cc || printf '%s\n' gcc libc6-dev # to link, and to build SQLite
   if ! engine_answers; then
     # A client alone (as in /usr/local/bin) starts no engine.
