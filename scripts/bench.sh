@@ -38,7 +38,7 @@ finish() {
   remove_server
   [ -z "$data" ] || rm -rf "$data"
   stop_engine "$folder"
-  [ "$code" = 0 ] || { cp "$log" "$target/bench.log" 2>/dev/null && say "The log is in $target/bench.log"; }
+  if cp "$log" "$target/bench.log" 2>/dev/null; then say "What they printed is in $target/bench.log"; fi
   rm -rf "$folder"
   exit "$code"
 }
