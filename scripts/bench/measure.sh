@@ -13,7 +13,7 @@ engine_cpu() {
 # CPU seconds that this machine was busy with anything, which includes Prometheus and helper containers.
 machine_cpu() { awk '$1 == "cpu" { print ($2 + $3 + $4 + $7 + $8) / 100 }' /proc/stat; }
 # Of files, each of which counts once however many names it has.
-bytes_of() { find "$1" -type f -printf '%i %s\n' 2>/dev/null | sort -u | awk '{ sum += $2 } END { printf "%.0f\n", sum }'; }
+bytes_of() { { find "$1" -type f -printf '%i %s\n' 2>/dev/null || true; } | sort -u | awk '{ sum += $2 } END { printf "%.0f\n", sum }'; }
 # Microseconds.
 now() { echo "${EPOCHREALTIME/./}"; }
 

@@ -52,7 +52,8 @@ runs than the rest.
 
 restic and borg get each snapshot bind-mounted at one path, because they look for what they know by its path; without
 \`--ignore-ctime\`, restic reads everything again, because a hard link changes the ctime of its file. watchkeeper
-reads back what it has written and checks every chunk of what it stores; nothing else here does the latter.
+brings what it has written to the disk, reads it back, and checks every chunk of it; the script and the pipelines do
+none of that.
 TEXT
   section "full backup" "Full backup"
   section "nothing new" "Another backup, nothing new, empty head" "The script makes a full backup again."
