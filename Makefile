@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help build test demo bench bench-parts scale fmt clippy doc sweep
+.PHONY: help build test demo readme bench bench-parts scale fmt clippy doc sweep
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -13,6 +13,9 @@ test: ## install what is needed, then format, lints, documentation and all tests
 
 demo: ## a real Prometheus loses its data and gets it back; leaves nothing behind
 	@scripts/demo.sh
+
+readme: ## make the output in README.md anew, by running what it says
+	@scripts/readme.sh
 
 bench: ## measure against the runbook's script, restic, borg, pigz and zstd; writes docs/BENCHMARKS.md
 	@scripts/bench.sh

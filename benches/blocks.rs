@@ -30,6 +30,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
+use watchkeeper::config::values::{Codec, Compression};
 use watchkeeper::prometheus::block::check_dir;
 use watchkeeper::store::Store;
 
@@ -68,11 +69,13 @@ fn archive(criterion: &mut Criterion) {
     let job = Store::open(root.path()).unwrap().job(&"bench".parse().unwrap());
     let mut group = criterion.benchmark_group("archive");
     group.sample_size(10).throughput(Throughput::Bytes(bytes));
-    for level in [1, 6] {
-        group.bench_function(format!("gzip {level}"), |bencher| {
+    for (codec, level) in
+        [(Codec::Gzip, 1), (Codec::Gzip, 6), (Codec::Zstd, 1), (Codec::Zstd, 3), (Codec::None, 1)]
+    {
+        group.bench_function(format!("{} {level}", codec.name()), |bencher| {
             bencher.iter(|| {
                 let pending = job.begin(Ulid::generate(), Timestamp::now()).unwrap();
-                let mut archive = pending.archive(level).unwrap();
+                let mut archive = pending.archive(Compression { codec, level }).unwrap();
                 for name in ["chunks/000001", "index"] {
                     let mut file = File::open(block.join(name)).unwrap();
                     let size = file.metadata().unwrap().len();

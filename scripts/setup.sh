@@ -19,10 +19,10 @@ missing_packages() {
   have busybox || echo busybox-static
   have sqlite3 || echo sqlite3
   have jq || echo jq
+  have zstd || echo zstd
   have curl || echo curl
   if [ -n "${BENCH:-}" ]; then
     have pigz || echo pigz
-    have zstd || echo zstd
     have restic || echo restic
     have borg || echo borgbackup
     [ -x /usr/bin/time ] || echo time

@@ -1,8 +1,14 @@
 //! The composition root: from the configuration to targets, store, history and runner, and from a job to its work.
 
+mod command_job;
+mod deployment_job;
+mod files_job;
 mod preview;
 mod restore;
 mod snapshot_job;
+mod sqlite_job;
+mod sqlite_restore;
+mod stale_job;
 mod targets;
 
 use std::path::Path;
@@ -14,8 +20,10 @@ use jiff::tz::TimeZone;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+pub use files_job::FilesAction;
 pub use preview::Preview;
 pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
+pub use sqlite_restore::{SqliteAction, SqliteOpenError};
 pub(crate) use targets::Hints;
 pub use targets::TargetError;
 
@@ -41,6 +49,8 @@ pub struct Surroundings {
     pub docker_host: Option<String>,
     /// The last log lines of what runs.
     pub log: Arc<LogBook>,
+    /// The history may be in any state: what has to be done now must not fail for a record of the past.
+    pub despite_history: bool,
     /// Tells what runs to stop.
     pub stop: CancellationToken,
     /// How long it may take to tidy up then.
@@ -86,11 +96,18 @@ impl AppError {
 impl App {
     /// Opens everything that is on this host; no target is talked to yet.
     pub fn open(config: Arc<Config>, around: Surroundings) -> Result<Self, AppError> {
-        let history = History::open(&config.state_dir)?;
+        let (history, forgetful) = match History::open(&config.state_dir) {
+            Err(error) if around.despite_history && error.is_of_the_file() => {
+                let lost = format!("{}: this run will not be in it", crate::words::chain(&error));
+                (History::forgetful(&config.state_dir)?, Some(lost))
+            }
+            opened => (opened?, None),
+        };
         let store = Store::open(&config.backup_dir)?;
         settle_history(&config, &history, (around.clock)());
         let runner = Runner {
             history: Arc::new(history),
+            forgetful,
             locks: Locks::new(&config.state_dir),
             log: around.log,
             state_dir: config.state_dir.clone(),
@@ -134,6 +151,13 @@ impl App {
                 match &job.kind {
                     JobKind::PrometheusSnapshot(config) => {
                         snapshot_job::run(&shared, &job, config, context).await
+                    }
+                    JobKind::FilesBackup(config) => files_job::run(&shared, &job, config, context).await,
+                    JobKind::VerifyDeployment(config) => deployment_job::run(&shared, config, context).await,
+                    JobKind::Command(config) => command_job::run(&shared, &job, config, context).await,
+                    JobKind::SqliteBackup(config) => sqlite_job::run(&shared, &job, config, context).await,
+                    JobKind::CloseStaleSessions(config) => {
+                        stale_job::run(&shared, &job, config, context).await
                     }
                 }
             }
@@ -183,24 +207,32 @@ fn task(job: &JobConfig) -> Task {
         JobKind::PrometheusSnapshot(config) => {
             let target = Lock::Target { kind: "prometheus", name: config.prometheus.clone() };
             // However long a large backup takes: it is stuck only when nothing moves.
-            (target, Limit::Idle(config.idle_timeout))
+            (Some(target), Limit::Idle(config.idle_timeout))
+        }
+        JobKind::FilesBackup(_) | JobKind::Command(_) => (None, Limit::Total(job.timeout)),
+        JobKind::VerifyDeployment(config) => (None, Limit::Total(job.timeout + config.wait)),
+        JobKind::SqliteBackup(config) => (sqlite_job::lock(&config.database), Limit::Total(job.timeout)),
+        JobKind::CloseStaleSessions(config) => {
+            (sqlite_job::lock(&config.backup.database), Limit::Total(job.timeout))
         }
     };
     Task {
         job: job.name.clone(),
         kind: job.kind.kind_name().to_owned(),
-        locks: vec![Lock::Job(job.name.clone()), target],
+        locks: std::iter::once(Lock::Job(job.name.clone())).chain(target).collect(),
         limit: Some(limit),
         retries: job.retries,
     }
 }
 
-/// What a job's backups are kept by.
-pub fn policy(job: &JobConfig, zone: &TimeZone) -> Policy {
+/// What a job's backups are kept by; nothing where it makes none.
+pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
     match &job.kind {
-        JobKind::PrometheusSnapshot(config) => {
-            Policy { keep: config.keep.clone(), zone: zone.clone(), verify_within: config.verify_within }
-        }
+        JobKind::PrometheusSnapshot(config) => Some(snapshot_job::policy(config, zone)),
+        JobKind::FilesBackup(config) => Some(files_job::policy(config, zone)),
+        JobKind::SqliteBackup(config) => Some(sqlite_job::policy(config, zone)),
+        JobKind::CloseStaleSessions(config) => Some(sqlite_job::policy(&config.backup, zone)),
+        JobKind::VerifyDeployment(_) | JobKind::Command(_) => None,
     }
 }
 
@@ -213,4 +245,9 @@ pub fn settle_history(config: &Config, history: &History, now: Timestamp) {
             "runs that were cut off are still noted as running"
         );
     }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

@@ -6,9 +6,12 @@
 mod bar;
 mod check;
 pub mod exit_code;
+mod explain;
+mod export;
 mod folder_op;
 mod help;
 mod history;
+mod junit;
 mod next;
 mod output;
 mod restore;
@@ -78,6 +81,8 @@ enum Command {
     Unpin(store::Which),
     /// Say that a suspiciously small backup is right: retention goes on
     Accept(store::Which),
+    /// Write a backup into one archive, as `tar` opens it
+    Export(export::Args),
     /// List what ran
     History(history::HistoryArgs),
     /// Show one run with its steps, attempts and log lines
@@ -89,6 +94,11 @@ enum Command {
     Next(next::Args),
     /// Tell how every job stands; exit code 1 where one failed last or is overdue
     Status,
+    /// Explain a job: why it ran or did not, which backups stay and why, what each costs
+    Explain {
+        /// Which
+        job: String,
+    },
     /// Check the configuration
     Check {
         /// Also try every secret and every target
@@ -112,10 +122,25 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misunderstood(&error),
+    };
     let out = Output { json: cli.global.json, quiet: cli.global.quiet };
     let code = perform(cli, out).unwrap_or_else(|error| out.fail(&error));
     code.into()
+}
+
+/// A command line that makes no sense, or a plea for help. With `--json` it ends in a document, too.
+fn misunderstood(error: &clap::Error) -> std::process::ExitCode {
+    if !error.use_stderr() || std::env::args_os().all(|word| word != "--json") {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    let (message, hint) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let message = message.trim_start_matches("error: ").trim().to_owned();
+    let hint = hint.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned);
+    Output { json: true, quiet: false }.fail(&CliError::usage(message, hint)).into()
 }
 
 fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
@@ -134,9 +159,11 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::Pin(which) => store::pin(&Session::open(&global, out)?, &which, true),
         Command::Unpin(which) => store::pin(&Session::open(&global, out)?, &which, false),
         Command::Accept(which) => store::accept(&Session::open(&global, out)?, &which),
+        Command::Export(args) => export::run(&Session::open(&global, out)?, &args),
         Command::History(args) => history::list(&Session::open(&global, out)?, &args),
         Command::Show { run } => history::show(&Session::open(&global, out)?, &run),
         Command::Next(args) => next::run(&Session::open(&global, out)?, &args),
+        Command::Explain { job } => explain::run(&Session::open(&global, out)?, &job),
         Command::Status => status::run(&Session::open(&global, out)?),
     }
 }

@@ -6,11 +6,13 @@
 //! Nothing here needs the stack to run, and no secret is read: [`secret::resolve`] does that when its target is
 //! used. One that is not there is a warning.
 
+pub mod checks;
 pub mod duration;
 mod job;
 mod problem;
 mod read;
 pub mod secret;
+pub mod sessions;
 mod target;
 pub mod values;
 mod warn;
@@ -24,7 +26,10 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use toml::de::DeTable;
 
-pub use job::{JobConfig, JobKind, SnapshotConfig};
+pub use job::{
+    CommandConfig, DatabaseRef, DeploymentConfig, FilesConfig, JobConfig, JobKind, Program, SnapshotConfig,
+    SqliteConfig, StaleConfig,
+};
 pub use problem::{ConfigErrors, Problem};
 pub use target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};
 
@@ -114,12 +119,25 @@ fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone:
         target::read_all(&mut root, "alertmanager", |name, section| target::alertmanager(name, section, env));
     let application =
         target::read_all(&mut root, "application", |name, section| target::application(name, section, env));
-    let names = root.get("prometheus").and_then(|item| item.keys());
+    let mut names = |kind| root.get(kind).and_then(|item| item.keys()).unwrap_or_default();
+    let prometheus_names = names("prometheus");
+    let (grafana_names, alertmanager_names) = (names("grafana"), names("alertmanager"));
+    let application_names = names("application");
+    let defaults = job::defaults(&mut root);
+    let check_names = job::CheckNames {
+        grafana: grafana_names,
+        alertmanager: alertmanager_names,
+        application: application_names,
+        standard: job::standard_checks(&application, &prometheus, &grafana, &alertmanager),
+        jobs: root.get("job").map(|item| item.texts_of_all("name", "keep")).unwrap_or_default(),
+    };
     let context = job::Context {
-        defaults: job::defaults(&mut root),
+        defaults,
         zone: &timezone,
         prometheus: &prometheus,
-        prometheus_names: names.unwrap_or_default(),
+        prometheus_names,
+        names: check_names,
+        applications: &application,
     };
     let placed = job::read_all(&mut root, &context);
     warn::same_minute(root.report, &placed);

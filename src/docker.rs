@@ -7,7 +7,9 @@
 mod container;
 mod elf;
 mod error;
+mod exec;
 mod helper;
+mod image;
 mod mark;
 mod reap;
 mod run;
@@ -22,6 +24,7 @@ use bollard::errors::Error as Raw;
 
 pub use container::{Container, ContainerInfo, ContainerState, Mount, MountKind, PathStat};
 pub use error::DockerError;
+pub use exec::{Exec, ExecCommand};
 pub use helper::{Helper, HelperDownload};
 pub use run::SelfRun;
 pub use transfer::Download;

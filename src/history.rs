@@ -67,8 +67,19 @@ impl History {
         if path.exists() { Self::connect(path).map(Some) } else { Ok(None) }
     }
 
+    /// A history that is forgotten with the process, for work that must go on where the real one cannot be used.
+    pub fn forgetful(state_dir: &Path) -> Result<Self, HistoryError> {
+        let path = state_dir.join(FILE);
+        let connection = Connection::open_in_memory().map_err(|e| failure(&path, "replace", e))?;
+        Self::on(path, connection)
+    }
+
     fn connect(path: PathBuf) -> Result<Self, HistoryError> {
-        let mut connection = Connection::open(&path).map_err(|e| failure(&path, "open", e))?;
+        let connection = Connection::open(&path).map_err(|e| failure(&path, "open", e))?;
+        Self::on(path, connection)
+    }
+
+    fn on(path: PathBuf, mut connection: Connection) -> Result<Self, HistoryError> {
         let version = prepare(&mut connection).map_err(|e| failure(&path, "open", e))?;
         if version > schema::current() {
             return Err(HistoryError::Newer { path, found: version, known: schema::current() });

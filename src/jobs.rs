@@ -80,12 +80,43 @@ pub struct JobOutput {
     pub summary: String,
     /// The backup that was published.
     pub backup: Option<BackupId>,
-    /// Its stored size in bytes.
+    /// Its stored size in bytes, with what it shares with others.
     pub bytes: Option<u64>,
+    /// Bytes of it that no earlier backup had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_bytes: Option<u64>,
+    /// What else is worth knowing about it, one line each: `time covered: …`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<String>,
     /// What was verified, one line each: `every stored byte was read back and matches its SHA-256`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verified: Vec<String>,
     /// What nobody looked at, one line each: a reader should not take it for verified.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unverified: Vec<String>,
+    /// What can be done next, one line each: `` `watchkeeper restore JOB --undo` brings back what was live before ``.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<String>,
+    /// What was looked at, where that is what the job does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckResult>,
+    /// The end of what a program said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub printed: Vec<String>,
+}
+
+/// One thing that a `verify-deployment` looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckResult {
+    /// The check.
+    pub name: String,
+    /// It is as it should be.
+    pub passed: bool,
+    /// What was found, in one line.
+    pub text: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
 }

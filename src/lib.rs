@@ -6,6 +6,11 @@
 //! |---|---|
 //! | [`config`] | `jobs.toml` becomes a [`config::Config`], or a list of everything that is wrong with it |
 //! | [`docker`] | containers, transfers through never-started helpers, our own binary inside a container |
+//! | [`files`] | backup and restore of named files and folders |
+//! | [`sqlite`] | backup and restore of SQLite databases, and the sessions in them that nobody has closed |
+//! | [`http`] | requests with limits, for those who know what a server should answer |
+//! | [`deployment`] | the checks of a `verify-deployment`, one file each |
+//! | [`command`] | any program as a job |
 //! | [`progress`] | what a run is doing: steps, bytes, warnings; collected for the record, shown by a sink |
 //! | [`jobs`] | the kinds of job, what one is given, and what comes out of it |
 //! | [`prometheus`] | snapshot, block checks and restore of a Prometheus TSDB |
@@ -22,9 +27,13 @@
 
 pub mod app;
 pub mod cli;
+pub mod command;
 pub mod config;
+pub mod deployment;
 pub mod docker;
+pub mod files;
 pub mod history;
+pub mod http;
 pub mod jobs;
 pub mod progress;
 pub mod prometheus;
@@ -33,6 +42,7 @@ pub mod retention;
 pub mod runner;
 pub mod schedule;
 pub mod service;
+pub mod sqlite;
 pub mod state_dir;
 pub mod store;
 pub mod telemetry;

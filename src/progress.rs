@@ -19,6 +19,8 @@ pub trait Sink: Send + Sync {
     fn step_finished(&self, step: &Step);
     /// Something is not as it should be, but the run goes on.
     fn warned(&self, text: &str);
+    /// Nothing happens for a while, and why; no part of the record.
+    fn waits(&self, _: &str) {}
 }
 
 /// A sink that drops everything.
@@ -93,6 +95,11 @@ impl Progress {
         let text = text.into();
         self.shared.sink.warned(&text);
         self.locked().warnings.push(text);
+    }
+
+    /// Tells whoever watches why nothing happens for a while.
+    pub fn wait(&self, text: &str) {
+        self.shared.sink.waits(text);
     }
 
     /// What was told so far.

@@ -3,6 +3,7 @@
 pub mod block;
 pub mod client;
 pub mod contents;
+pub mod coverage;
 pub mod deep;
 pub mod folder;
 pub mod folder_op;

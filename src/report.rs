@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use crate::history::RunReport;
-use crate::jobs::Outcome;
+use crate::jobs::{CheckResult, Outcome};
 use crate::progress::Step;
 use crate::words::{duration, rate, size, time};
 
@@ -32,6 +32,10 @@ pub fn without_steps(report: &RunReport, zone: &TimeZone) -> String {
 fn result(report: &RunReport) -> String {
     let mut out = String::new();
     let output = report.output.as_ref();
+    list(&mut out, "holds", output.map_or(&[], |output| &output.facts));
+    let checks: Vec<String> = output.map_or(&[][..], |output| &output.checks).iter().map(check).collect();
+    list(&mut out, "checks", &checks);
+    list(&mut out, "printed", output.map_or(&[], |output| &output.printed));
     list(&mut out, "verified", output.map_or(&[], |output| &output.verified));
     list(&mut out, "not verified", output.map_or(&[], |output| &output.unverified));
     if report.attempts.len() > 1 {
@@ -64,10 +68,11 @@ fn head(out: &mut String, report: &RunReport, zone: &TimeZone) {
     field(out, "run", &format!("{} ({}, {}{slot})", report.run, report.kind, report.cause));
     field(out, "began", &format!("{}{took}", time(report.started, zone)));
     if let Some(backup) = output.and_then(|output| output.backup.as_ref()) {
-        let bytes = output
-            .and_then(|output| output.bytes)
-            .map_or(String::new(), |bytes| format!(", {}", size(bytes)));
-        field(out, "backup", &format!("{}/{backup}{bytes}", report.job));
+        let bytes = output.and_then(|output| output.bytes).map(|bytes| format!(", {}", size(bytes)));
+        let new = output.and_then(|output| output.new_bytes);
+        let new = new.map(|new| format!(", of which {} are new", size(new)));
+        let (bytes, new) = (bytes.unwrap_or_default(), new.unwrap_or_default());
+        field(out, "backup", &format!("{}/{backup}{bytes}{new}", report.job));
     }
 }
 
@@ -108,6 +113,13 @@ fn cells(step: &Step) -> [String; 5] {
     ]
 }
 
+/// One check in one line, and one for what to do.
+pub fn check(check: &CheckResult) -> String {
+    let mark = if check.passed { "ok    " } else { "FAILED" };
+    let hint = check.hint.as_ref().map_or(String::new(), |hint| format!("\n          {hint}"));
+    format!("{mark}  {}: {} ({}){hint}", check.name, check.text, milliseconds(check.millis))
+}
+
 fn attempt(attempt: &crate::history::Attempt) -> String {
     let what = attempt.error.as_deref().unwrap_or("it worked");
     format!("{}. after {}: {what}", attempt.number, milliseconds(attempt.millis))
@@ -121,6 +133,7 @@ fn next(report: &RunReport) -> Vec<String> {
     }
     match report.outcome {
         Some(Outcome::Done | Outcome::Warned) => {
+            next.extend(report.output.iter().flat_map(|output| output.next.iter().cloned()));
             if let Some(backup) = report.output.as_ref().and_then(|output| output.backup.as_ref()) {
                 let job = &report.job;
                 next.push(format!(
@@ -192,8 +205,11 @@ mod tests {
             summary: "8 blocks, 3 840 000 samples, 12.1 MiB".into(),
             backup: serde_json::from_str("\"20261124T010001Z\"").unwrap(),
             bytes: Some(12_700_000),
+            new_bytes: Some(1_200_000),
+            facts: vec!["time covered: all of it".into()],
             verified: vec!["every block was read and checked".into()],
             unverified: vec!["that a Prometheus starts on it".into()],
+            ..JobOutput::default()
         });
         report.steps = vec![
             step_of("snapshot", 412, 0, None),
@@ -205,7 +221,7 @@ mod tests {
 warned: prometheus-snapshot: 8 blocks, 3 840 000 samples, 12.1 MiB
   run      00000000010000000000000002 (prometheus-snapshot, scheduled for 2026-11-24 02:00:00 +01:00)
   began    2026-11-24 02:00:01 +01:00, took 1 m 03 s
-  backup   prometheus-snapshot/20261124T010001Z, 12.1 MiB
+  backup   prometheus-snapshot/20261124T010001Z, 12.1 MiB, of which 1.1 MiB are new
   steps
     snapshot                   0.4 s
     read and check the blocks   52 s   1.2 GiB  23.5 MiB/s  8 blocks
@@ -213,6 +229,8 @@ warned: prometheus-snapshot: 8 blocks, 3 840 000 samples, 12.1 MiB
   warnings
     backup_dir is on the device
     of the data
+  holds
+    time covered: all of it
   verified
     every block was read and checked
   not verified
@@ -239,8 +257,8 @@ failed: prometheus-snapshot: Cannot reach http://localhost:9090: connection refu
   run      00000000010000000000000002 (prometheus-snapshot, scheduled for 2026-11-24 02:00:00 +01:00)
   began    2026-11-24 02:00:01 +01:00, took 30 s
   attempts
-    1. after 0.0 s: connection refused
-    2. after 0.0 s: connection refused
+    1. after 12 ms: connection refused
+    2. after 30 ms: connection refused
   next
     is Prometheus running?
     `watchkeeper show 00000000010000000000000002` shows its log

@@ -37,6 +37,7 @@ use crate::config::values::{JobName, Retries};
 use crate::history::{Attempt, Cause, History, HistoryError, NewRun, RunReport};
 use crate::jobs::{JobOutput, Outcome, RunContext};
 use crate::progress::{Progress, Sink};
+use crate::words;
 use attempt::{Ended, Terms, attempt};
 
 /// The longest wait between two attempts, however often the wait was doubled.
@@ -68,17 +69,19 @@ pub struct Failure {
     pub transient: bool,
     /// A restore failed and the data that were there before are not back.
     pub data_not_back: bool,
+    /// What it brought all the same.
+    pub output: Option<Box<JobOutput>>,
 }
 
 impl Failure {
     /// A failure that stays, without a hint.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), hint: None, transient: false, data_not_back: false }
+        Self { reason: reason.into(), hint: None, transient: false, data_not_back: false, output: None }
     }
 
     /// An error with its causes.
     pub fn of(error: &dyn std::error::Error, hint: Option<String>, transient: bool) -> Self {
-        Self { reason: crate::words::chain(error), hint, transient, data_not_back: false }
+        Self { hint, transient, ..Self::new(words::chain(error)) }
     }
 }
 
@@ -86,6 +89,8 @@ impl Failure {
 pub struct Runner {
     /// Where runs are kept.
     pub history: Arc<History>,
+    /// Why the history is not the real one: a warning of every run.
+    pub forgetful: Option<String>,
     /// The locks of the `state_dir`.
     pub locks: Locks,
     /// The last log lines of what runs.
@@ -118,6 +123,7 @@ impl Runner {
         let span = tracing::info_span!("run", job = %task.job, run = %run);
         self.log.open(run);
         let mut report = RunReport::begun(&new);
+        report.warnings.extend(self.forgetful.clone());
         // Held until the record is closed: a running row whose lock is free is taken for a cut one.
         let held = self.guard(task, &new, &mut report).await;
         if let Some(held) = &held {
@@ -158,7 +164,7 @@ impl Runner {
                             return None;
                         }
                         // A backup that is not in the history is worth more than none.
-                        _ => report.warnings.push(crate::words::chain(&error)),
+                        _ => report.warnings.push(words::chain(&error)),
                     }
                 }
                 return Some(Arc::new(held));
@@ -168,7 +174,7 @@ impl Runner {
             }
             Err(error) => {
                 report.outcome = Some(Outcome::Failed);
-                report.reason = Some(crate::words::chain(&error));
+                report.reason = Some(words::chain(&error));
                 report.hint = match &error {
                     LockError::StateDir(error) => error.hint(),
                     _ => None,
@@ -176,7 +182,7 @@ impl Runner {
             }
         }
         if let Err(error) = self.note(new).await {
-            report.warnings.push(crate::words::chain(&error));
+            report.warnings.push(words::chain(&error));
         }
         None
     }
@@ -212,6 +218,8 @@ impl Runner {
                 Ended::Failed(failure) if failure.transient && number <= task.retries.max => {
                     let wait = backoff(task.retries.backoff, number);
                     tracing::warn!(attempt = number, ?wait, "{}; it is tried again", failure.reason);
+                    let again = words::duration(wait);
+                    context.progress.wait(&format!("{}; trying again in {again}", failure.reason));
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
                         () = self.stop.cancelled() => return fill(report, Outcome::Interrupted, failure),
@@ -239,7 +247,7 @@ impl Runner {
         if let Err(error) = blocking(move || history.finish(&copy)).await
             && begun
         {
-            report.warnings.push(crate::words::chain(&error));
+            report.warnings.push(words::chain(&error));
             if report.outcome == Some(Outcome::Done) {
                 report.outcome = Some(Outcome::Warned);
             }
@@ -265,6 +273,7 @@ fn fill(report: &mut RunReport, outcome: Outcome, failure: Failure) {
     report.reason = Some(failure.reason);
     report.hint = failure.hint;
     report.data_not_back = failure.data_not_back;
+    report.output = failure.output.map(|output| *output);
 }
 
 fn tell(report: &RunReport) {

@@ -37,8 +37,20 @@ impl StateDirError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let (Self::Folder { source, .. } | Self::File { source, .. }) = self;
-        (source.kind() == io::ErrorKind::PermissionDenied).then(|| {
-            "run it as root or as the service's user, or set `state_dir` to a folder of yours".into()
+        Some(match source.kind() {
+            io::ErrorKind::PermissionDenied => {
+                "run it as root or as the service's user, or set `state_dir` to a folder of yours".into()
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "its disk is full: free some space, or move `state_dir`".into()
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                "set `state_dir` to a folder that is not mounted read-only".into()
+            }
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                "`state_dir` must be a folder, and a file stands there".into()
+            }
+            _ => return None,
         })
     }
 }

@@ -5,8 +5,9 @@
 
 pub mod archive;
 pub mod atomic;
-mod digest;
+pub mod digest;
 mod error;
+mod export;
 mod find;
 mod id;
 mod list;
@@ -17,6 +18,7 @@ mod pending;
 mod publish;
 mod remove;
 mod sealed;
+mod shared;
 mod state;
 mod sweep;
 #[cfg(test)]
@@ -37,13 +39,14 @@ pub use find::{Found, resolve};
 pub use id::{BackupId, BackupIdError};
 pub use list::{Backup, Broken, Listing};
 pub use lock::{ExclusiveLock, SharedLock};
-pub use manifest::{Layout, Manifest, Owner, Source, StoredFile};
+pub use manifest::{Contents, Layout, Manifest, Owner, Source, StoredFile};
 pub use pending::Pending;
 pub use publish::Draft;
 pub use remove::Removed;
+pub use shared::{SharedDraft, SharedFile, SharedIndex, key_of as shared_key};
 pub use state::{BackupState, How, Verified};
 pub use sweep::Swept;
-pub use verify::{CheckedFile, VerifyReport};
+pub use verify::{CheckedFile, Verifier, VerifyReport};
 
 use error::At as _;
 
@@ -141,18 +144,23 @@ impl JobStore {
 
     /// The names in the folder; none if it is not there.
     fn names(&self) -> Result<Vec<String>, StoreError> {
-        let entries = match fs::read_dir(&self.folder) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.at("list", &self.folder)?,
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            // What is not UTF-8 is not ours.
-            names.extend(entry.at("list", &self.folder)?.file_name().into_string());
-        }
-        names.sort();
-        Ok(names)
+        names_in(&self.folder)
     }
+}
+
+/// The names in a folder, sorted; none if it is not there.
+fn names_in(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.at("list", folder)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        // What is not UTF-8 is not ours.
+        names.extend(entry.at("list", folder)?.file_name().into_string());
+    }
+    names.sort();
+    Ok(names)
 }
 
 #[cfg(test)]

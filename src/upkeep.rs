@@ -1,9 +1,10 @@
-//! What a backup job does after its backup was published: re-read its share of the stored files, and let
-//! retention delete what no rule keeps.
+//! What a backup job does around its backup: before, re-read its share of the stored files; after it was published,
+//! let retention delete what no rule keeps.
 //!
 //! Retention runs only after a new backup was verified, and not while that backup is suspiciously small: what it
 //! lacks may exist only in those that would be deleted.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::values::Keep;
 use crate::progress::Progress;
 use crate::retention::{self, Decision, Hold, Item};
-use crate::store::{Backup, BackupId, JobStore, Listing, Removed, StoreError};
+use crate::store::{Backup, BackupId, JobStore, Listing, Removed, StoreError, StoredFile, Verifier};
 use crate::words;
 
 /// How long to wait for readers of the store before backups are deleted.
@@ -78,33 +79,40 @@ fn item(backup: &Backup) -> Item {
 }
 
 /// Deletes what the plan lets go, made anew under the lock.
-pub fn prune(store: &JobStore, policy: &Policy) -> Result<(Plan, Removed), StoreError> {
+pub fn prune(store: &JobStore, policy: &Policy, now: Timestamp) -> Result<(Plan, Removed), StoreError> {
     let lock = store.lock_exclusive(LOCK_LIMIT)?;
     store.sweep(&lock)?;
-    let plan = Plan::of(&store.list()?, policy);
+    let listing = store.list()?;
+    store.sweep_shared(&lock, &listing, now)?;
+    let plan = Plan::of(&listing, policy);
     let removed = store.remove(&lock, &plan.deletions())?;
     Ok((plan, removed))
 }
 
-/// After a new backup was published: reads the share of this run, then prunes. What fails here does not make the
-/// new backup a failure; it is a warning.
-pub fn after_backup(
+/// Before a backup: reads the share of this run, so that what is found to be bad is stored anew by this very backup
+/// where its source still has it. Says what was verified.
+pub fn before_backup(
     store: &JobStore,
     policy: &Policy,
     now: Timestamp,
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Vec<String> {
-    let mut verified = Vec::new();
     match reread(store, policy, now, progress, cancel) {
-        Ok(lines) => verified.extend(lines),
-        Err(StoreError::Cancelled) => return verified,
+        Ok(lines) => lines,
+        Err(StoreError::Cancelled) => Vec::new(),
         Err(error) => {
             progress.warn(format!("older backups could not be read again: {}", words::chain(&error)));
+            Vec::new()
         }
     }
+}
+
+/// After a new backup was published and verified: prunes. What fails here does not make the new backup a failure; it
+/// is a warning.
+pub fn after_backup(store: &JobStore, policy: &Policy, now: Timestamp, progress: &Progress) {
     let step = progress.step("apply the retention policy", None);
-    match prune(store, policy) {
+    match prune(store, policy, now) {
         Ok((plan, removed)) => {
             if let Some(hold) = plan.hold {
                 let job = store.job();
@@ -117,7 +125,6 @@ pub fn after_backup(
         }
         Err(error) => progress.warn(format!("old backups could not be deleted: {}", words::chain(&error))),
     }
-    verified
 }
 
 fn reread(
@@ -128,31 +135,35 @@ fn reread(
     cancel: &CancellationToken,
 ) -> Result<Vec<String>, StoreError> {
     let lock = store.lock_shared(LOCK_LIMIT)?;
-    let share = store.verification_share(policy.verify_within, EVERY, now)?;
-    // What this run has just published was read back by it.
-    let fresh = |id: &BackupId| store.get(id).is_ok_and(|backup| backup.manifest.created == now);
-    let mut due: Vec<BackupId> = share.into_iter().map(|(id, _)| id).filter(|id| !fresh(id)).collect();
-    due.dedup();
+    let mut due: BTreeMap<BackupId, Vec<StoredFile>> = BTreeMap::new();
+    for (id, file) in store.verification_share(policy.verify_within, EVERY, now)? {
+        due.entry(id).or_default().push(file);
+    }
+    let bytes: u64 = due.values().flatten().map(|file| file.size).sum();
     if due.is_empty() {
         return Ok(Vec::new());
     }
-    let step = progress.step("read older backups again", None);
-    let mut lines = Vec::new();
-    for id in &due {
-        let report = store.verify(&store.get(id)?, now, &step, cancel)?;
-        for file in report.files.iter().filter(|file| file.problem.is_some()) {
-            let problem = file.problem.as_deref().unwrap_or_default();
+    let step = progress.step("read stored files again", Some(bytes));
+    let mut verifier = Verifier::new(store, now);
+    let (mut files, mut bad) = (0, 0);
+    for (id, due) in &due {
+        let due: Vec<&StoredFile> = due.iter().collect();
+        let report = verifier.files(&store.get(id)?, &due, &step, cancel)?;
+        files += report.files.len();
+        for (file, problem) in
+            report.files.iter().filter_map(|file| Some((&file.file, file.problem.as_ref()?)))
+        {
+            bad += 1;
             progress.warn(format!(
                 "the backup {}/{id} is no longer good: {}: {problem}",
                 store.job(),
-                file.file.name
+                file.name
             ));
         }
-        if report.is_good() {
-            lines.push(format!("the backup {id} was read again and matches its SHA-256"));
-        }
     }
-    step.finish(format!("{} of them", due.len()));
+    step.finish(format!("{files} files"));
     drop(lock);
-    Ok(lines)
+    let good =
+        format!("{} of {files} older stored files were read again and match their SHA-256", files - bad);
+    Ok(vec![format!("{good} ({})", words::size(bytes))])
 }

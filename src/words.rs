@@ -36,8 +36,30 @@ pub fn rate(bytes: u64, millis: u64) -> Option<String> {
     Some(if per_second < 99.95 { format!("{per_second:.1} MiB/s") } else { format!("{per_second:.0} MiB/s") })
 }
 
-/// `0.4 s`, `52 s`, `1 m 03 s`, `2 h 05 m`, `3 d 04 h`
+/// `1 block`, `8 blocks`, `12 000 blocks`
+pub fn count(number: usize, what: &str) -> String {
+    let shown = grouped(u64::try_from(number).unwrap_or(u64::MAX));
+    format!("{shown} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// `4711` stays as it is; from five digits on they stand in groups: `12 000`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    if digits.len() < 5 {
+        return digits;
+    }
+    let first = digits.len() % 3;
+    let (head, tail) = digits.split_at(first);
+    let groups = tail.as_bytes().chunks(3).map(String::from_utf8_lossy);
+    let head = (!head.is_empty()).then(|| head.into());
+    head.into_iter().chain(groups).collect::<Vec<_>>().join(" ")
+}
+
+/// `12 ms`, `0.4 s`, `52 s`, `1 m 03 s`, `2 h 05 m`, `3 d 04 h`
 pub fn duration(duration: Duration) -> String {
+    if duration.as_millis() < 100 {
+        return format!("{} ms", duration.as_millis());
+    }
     let tenths = (duration.as_millis() + 50) / 100;
     if tenths < 100 {
         return format!("{}.{} s", tenths / 10, tenths % 10);
@@ -92,9 +114,21 @@ mod tests {
     }
 
     #[test]
+    fn long_numbers_stand_in_groups_and_one_thing_is_no_plural() {
+        let shown = |number: usize| count(number, "sample");
+        assert_eq!(shown(1), "1 sample");
+        assert_eq!(shown(9_999), "9999 samples");
+        assert_eq!(shown(12_000), "12 000 samples");
+        assert_eq!(shown(384_000), "384 000 samples");
+        assert_eq!(shown(1_731_034), "1 731 034 samples");
+    }
+
+    #[test]
     fn durations_round_to_what_is_shown() {
         let shown = |millis| milliseconds(millis);
-        assert_eq!(shown(0), "0.0 s");
+        assert_eq!(shown(0), "0 ms");
+        assert_eq!(shown(99), "99 ms");
+        assert_eq!(shown(100), "0.1 s");
         assert_eq!(shown(9_949), "9.9 s");
         assert_eq!(shown(9_950), "10 s");
         assert_eq!(shown(59_499), "59 s");

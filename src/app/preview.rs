@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{App, policy};
+use super::{App, command_job, deployment_job, policy, sqlite_job, stale_job};
 use crate::config::{JobConfig, JobKind};
 use crate::prometheus::preflight::{Finding, Severity};
 use crate::upkeep::Plan;
@@ -15,8 +15,8 @@ use crate::words;
 pub struct Preview {
     /// Whether it could.
     pub findings: Vec<Finding>,
-    /// Where the backup would go.
-    pub folder: std::path::PathBuf,
+    /// Where the backup would go, where the job makes one.
+    pub folder: Option<std::path::PathBuf>,
     /// What retention decides now, before there is a new backup.
     pub retention: Option<Plan>,
 }
@@ -32,15 +32,25 @@ impl App {
                     None => Vec::new(),
                 }
             }
+            JobKind::FilesBackup(_) => Vec::new(),
+            JobKind::VerifyDeployment(config) => deployment_job::preview(config),
+            JobKind::Command(config) => command_job::preview(config),
+            JobKind::SqliteBackup(config) => sqlite_job::preview(&self.shared, config).await,
+            JobKind::CloseStaleSessions(config) => {
+                stale_job::preview(&self.shared, config, (self.runner.clock)()).await
+            }
+        };
+        let Some(policy) = policy(job, &self.shared.config.timezone) else {
+            return Preview { findings, folder: None, retention: None };
         };
         let retention = match store.list() {
-            Ok(listing) => Some(Plan::of(&listing, &policy(job, &self.shared.config.timezone))),
+            Ok(listing) => Some(Plan::of(&listing, &policy)),
             Err(error) => {
                 findings.push(Finding::problem(words::chain(&error), error.hint()));
                 None
             }
         };
-        Preview { findings, folder: store.folder().to_path_buf(), retention }
+        Preview { findings, folder: Some(store.folder().to_path_buf()), retention }
     }
 }
 
@@ -56,7 +66,9 @@ impl Preview {
         for finding in &self.findings {
             text.push_str(&finding.text_lines());
         }
-        let _ = writeln!(text, "  would make a backup in {}", self.folder.display());
+        if let Some(folder) = &self.folder {
+            let _ = writeln!(text, "  would make a backup in {}", folder.display());
+        }
         let deletions = self.retention.as_ref().map(Plan::deletions).unwrap_or_default();
         for id in deletions {
             let _ = writeln!(text, "  would delete the backup {id}: no rule keeps it");

@@ -67,7 +67,8 @@ impl App {
             Place::Container { .. } => Some(self.shared.docker().await.map_err(TargetError::from)?),
             Place::Host { .. } => None,
         };
-        Ok(Opening { target, client, docker, known, command }.open().await?)
+        let access = self.shared.access(&target.name);
+        Ok(Opening { target, client, docker, access, known, command }.open().await?)
     }
 
     /// Does it, as a run of `job`, and returns its record.
@@ -100,10 +101,10 @@ async fn perform(
     let site = &opened.site;
     match action {
         RestoreAction::Apply(source, plan) => {
-            apply(site, source, &plan, &context).await.map(|restored| output(&restored))
+            apply(site, source, &plan, &context).await.map(|restored| output(&restored, &site.command))
         }
         RestoreAction::Resume(source) => {
-            resume(opened, source, &context).await.map(|restored| output(&restored))
+            resume(opened, source, &context).await.map(|restored| output(&restored, &site.command))
         }
         RestoreAction::Undo => Ok(match undo(site, &context).await? {
             Undone::Dropped(state) => summed(format!(
@@ -120,23 +121,29 @@ async fn perform(
             let removed = discard_old(site, &context).await?;
             let bytes = removed.iter().map(|state| state.set_aside_bytes).sum();
             Ok(summed(format!(
-                "removed {} that {} restores had set aside",
+                "removed {} that {} had set aside",
                 words::size(bytes),
-                removed.len()
+                words::count(removed.len(), "restore")
             )))
         }
     }
 }
 
-fn output(restored: &Restored) -> JobOutput {
+fn output(restored: &Restored, command: &str) -> JobOutput {
     let state = &restored.state;
+    let blocks = state.note.blocks.len();
     JobOutput {
         summary: format!(
-            "{} blocks of {} are live again; {}",
-            state.note.blocks.len(),
+            "{} of {} {} live again; {}",
+            words::count(blocks, "block"),
             state.note.source,
+            if blocks == 1 { "is" } else { "are" },
             aside(state)
         ),
+        next: vec![
+            format!("`{command} --undo` brings back what was live before"),
+            format!("`{command} --discard-old` removes that for good"),
+        ],
         verified: restored.proof.verified.clone(),
         unverified: restored.proof.unverified.clone(),
         ..JobOutput::default()
@@ -144,7 +151,10 @@ fn output(restored: &Restored) -> JobOutput {
 }
 
 fn aside(state: &RestoreState) -> String {
-    format!("{} are set aside", words::size(state.set_aside_bytes))
+    match state.set_aside_bytes {
+        0 => "nothing had to be set aside".to_owned(),
+        bytes => format!("{} are set aside", words::size(bytes)),
+    }
 }
 
 fn summed(summary: String) -> JobOutput {

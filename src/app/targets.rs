@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use crate::config::JobKind;
+use crate::config::SnapshotConfig;
 use crate::config::secret::{self, SecretError};
 use crate::config::values::{Access, Auth, Place, PrometheusTarget, SecretRef, TargetName};
 use crate::docker::{ContainerState, DockerError};
 use crate::prometheus::client::{ClientError, Credentials, PrometheusClient};
 use crate::prometheus::folder::{Clues, DataFolder, FolderError};
-use crate::prometheus::preflight::{self, Finding};
+use crate::prometheus::preflight::{self, Finding, Severity};
 use crate::words;
 
 use super::{App, Environment, Shared};
+
+/// MiB under which the store is told to be nearly full.
+const LITTLE: u64 = 512;
 
 /// A target cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,14 @@ pub enum TargetError {
     /// Its data folder cannot be found.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// It does not answer because its container does not run.
+    #[error("Prometheus does not answer: its container {name} {state}")]
+    NotRunning {
+        /// The container.
+        name: String,
+        /// What it does instead.
+        state: ContainerState,
+    },
 }
 
 impl TargetError {
@@ -38,6 +49,8 @@ impl TargetError {
             Self::Client(error) => error.is_transient(),
             Self::Docker(error) => error.is_transient(),
             Self::Folder(error) => error.is_transient(),
+            // What ended may be on its way up again; nobody unpauses by himself.
+            Self::NotRunning { state, .. } => !matches!(state, ContainerState::Paused | ContainerState::Dead),
         }
     }
 
@@ -48,6 +61,12 @@ impl TargetError {
             Self::Client(error) => error.hint(),
             Self::Docker(error) => error.hint(),
             Self::Folder(error) => error.hint(),
+            Self::NotRunning { name, state: ContainerState::Paused } => {
+                Some(format!("let it go on with `docker unpause {name}`"))
+            }
+            Self::NotRunning { name, .. } => {
+                Some(format!("`docker logs {name}` tells why, `docker start {name}` starts it"))
+            }
         }
     }
 }
@@ -61,11 +80,13 @@ pub(crate) struct Hints<'a> {
     pub(crate) known: Option<&'a str>,
     /// How long nothing may move before something is given up.
     pub(crate) idle: Duration,
+    /// The server was just asked, and did not answer: it is not asked again.
+    pub(crate) silent: bool,
 }
 
 impl Default for Hints<'_> {
     fn default() -> Self {
-        Self { access: Access::Auto, known: None, idle: Duration::from_mins(5) }
+        Self { access: Access::Auto, known: None, idle: Duration::from_mins(5), silent: false }
     }
 }
 
@@ -76,6 +97,36 @@ impl Shared {
         Ok(PrometheusClient::new(&target.endpoint, credentials)?)
     }
 
+    /// How the data folder of a Prometheus may be reached: as the job that backs it up says.
+    pub(crate) fn access(&self, target: &TargetName) -> Access {
+        let mut jobs = self.config.jobs.iter().filter_map(|job| job.kind.snapshot());
+        jobs.find(|config| config.prometheus == *target).map_or(Access::Auto, |config| config.access)
+    }
+
+    /// Why it did not answer, where its container tells more than the connection did.
+    pub(crate) async fn unanswered(&self, target: &PrometheusTarget, error: ClientError) -> TargetError {
+        let connection = matches!(error, ClientError::Unreachable { .. } | ClientError::TimedOut { .. });
+        match self.container_state(target).await {
+            Some(Ok(state)) if connection && state != ContainerState::Running => {
+                TargetError::NotRunning { name: container_name(target), state }
+            }
+            Some(Err(error)) if connection => error.into(),
+            _ => error.into(),
+        }
+    }
+
+    /// What its container is doing, where it runs in one.
+    async fn container_state(
+        &self,
+        target: &PrometheusTarget,
+    ) -> Option<Result<ContainerState, DockerError>> {
+        let Place::Container { name, .. } = &target.place else { return None };
+        Some(match self.docker().await {
+            Ok(docker) => docker.container(name).await.map(|container| container.info().state),
+            Err(error) => Err(error),
+        })
+    }
+
     /// The data folder of a Prometheus. Its flags are asked for where it answers.
     pub(crate) async fn folder(
         &self,
@@ -83,20 +134,24 @@ impl Shared {
         client: &PrometheusClient,
         hints: Hints<'_>,
     ) -> Result<DataFolder, TargetError> {
-        let flags = client.flags().await.ok();
-        let runtime = client.runtime_info().await.ok();
+        let (flags, runtime) = if hints.silent {
+            (None, None)
+        } else {
+            let (flags, runtime) = tokio::join!(client.flags(), client.runtime_info());
+            (flags.ok(), runtime.ok())
+        };
         let docker = match target.place {
             Place::Container { .. } => Some(self.docker().await?),
             Place::Host { .. } => None,
         };
         let cwd = runtime.as_ref().map(|runtime| runtime.cwd.as_str());
-        let Hints { access, known, idle } = hints;
+        let Hints { access, known, idle, .. } = hints;
         let clues = Clues { flags: flags.as_ref(), cwd, known, access, idle };
         Ok(DataFolder::locate(target, &clues, docker).await?)
     }
 }
 
-fn credentials(auth: &Auth, environment: &Environment) -> Result<Credentials, SecretError> {
+pub(super) fn credentials(auth: &Auth, environment: &Environment) -> Result<Credentials, SecretError> {
     let resolve = |reference: &SecretRef| secret::resolve(reference, &**environment);
     Ok(match auth {
         Auth::None => Credentials::None,
@@ -123,34 +178,48 @@ impl App {
             Err(error) => return vec![problem(&error)],
         };
         let mut findings = preflight::server(&client).await;
-        findings.extend(self.check_container(target).await);
-        match self.shared.folder(target, &client, Hints::default()).await {
+        let silent = findings.first().is_some_and(|finding| finding.severity == Severity::Problem);
+        match self.check_container(target).await.transpose() {
+            Ok(found) => findings.extend(found),
+            Err(error) => {
+                findings.push(problem(&error));
+                return findings;
+            }
+        }
+        let hints = Hints { access: self.shared.access(&target.name), silent, ..Hints::default() };
+        match self.shared.folder(target, &client, hints).await {
             Ok(folder) => findings.extend(preflight::folder(&folder, skip_head).await),
             Err(error) => findings.push(problem(&error)),
         }
         findings
     }
 
-    async fn check_container(&self, target: &PrometheusTarget) -> Option<Finding> {
-        let Place::Container { name, .. } = &target.place else { return None };
-        let state = match self.shared.docker().await {
-            Ok(docker) => docker.container(name).await.map(|container| container.info().state),
-            Err(error) => Err(error),
-        };
-        Some(match state {
-            Ok(ContainerState::Running) => Finding::ok(format!("its container {name} runs")),
-            Ok(state) => Finding::problem(
-                format!("its container {name} does not run: it is {state:?}"),
-                Some(format!("look at `docker logs {name}`")),
-            ),
-            Err(error) => Finding::problem(words::chain(&error), error.hint()),
+    /// Where it is an error, nothing in the container can be looked at.
+    async fn check_container(&self, target: &PrometheusTarget) -> Option<Result<Finding, TargetError>> {
+        let name = container_name(target);
+        Some(match self.shared.container_state(target).await? {
+            Ok(ContainerState::Running) => Ok(Finding::ok(format!("its container {name} runs"))),
+            Ok(state) => {
+                let hint = TargetError::NotRunning { name: name.clone(), state }.hint();
+                Ok(Finding::problem(format!("its container {name} {state}"), hint))
+            }
+            Err(error) => Err(error.into()),
         })
     }
 
     fn check_store(&self) -> Vec<Finding> {
         let root = self.shared.store.root();
         match tempfile::tempfile_in(root) {
-            Ok(_) => vec![Finding::ok("it can be written")],
+            Ok(_) => match free_mib(root) {
+                Some(free) if free < LITTLE => vec![Finding::warning(
+                    format!("it can be written, but only {} are free", words::size(free << 20)),
+                    "free some space, keep fewer backups, or move backup_dir",
+                )],
+                Some(free) => {
+                    vec![Finding::ok(format!("it can be written, and {} are free", words::size(free << 20)))]
+                }
+                None => vec![Finding::ok("it can be written")],
+            },
             Err(error) => vec![Finding::problem(
                 format!("it cannot be written: {error}"),
                 Some("give the folder to the user who runs this".to_owned()),
@@ -160,15 +229,27 @@ impl App {
 
     /// All jobs of this target leave the head out.
     fn skips_head(&self, target: &TargetName) -> bool {
-        let mut jobs = self.shared.config.jobs.iter().filter_map(|job| match &job.kind {
-            JobKind::PrometheusSnapshot(config) if config.prometheus == *target => Some(config.skip_head),
-            JobKind::PrometheusSnapshot(_) => None,
-        });
+        let of_target = |config: &&SnapshotConfig| config.prometheus == *target;
+        let jobs = self.shared.config.jobs.iter().filter_map(|job| job.kind.snapshot()).filter(of_target);
+        let mut jobs = jobs.map(|config| config.skip_head);
         let first = jobs.next();
         first.is_some_and(|first| first && jobs.all(|skip| skip))
     }
 }
 
+fn container_name(target: &PrometheusTarget) -> String {
+    match &target.place {
+        Place::Container { name, .. } => name.clone(),
+        Place::Host { .. } => String::new(),
+    }
+}
+
 fn problem(error: &TargetError) -> Finding {
     Finding::problem(words::chain(error), error.hint())
+}
+
+/// MiB that are free for an ordinary user.
+fn free_mib(folder: &std::path::Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(folder).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize) >> 20)
 }

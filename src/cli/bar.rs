@@ -39,6 +39,10 @@ impl Sink for Lines {
     fn warned(&self, text: &str) {
         let _ = writeln!(io::stderr(), "warning: {text}");
     }
+
+    fn waits(&self, text: &str) {
+        let _ = writeln!(io::stderr(), "{text}");
+    }
 }
 
 /// One bar, for the step that runs.
@@ -88,6 +92,10 @@ impl Sink for Bar {
 
     fn warned(&self, text: &str) {
         self.print(&format!("warning: {text}"));
+    }
+
+    fn waits(&self, text: &str) {
+        self.print(text);
     }
 }
 

@@ -9,6 +9,7 @@ use super::exit_code::ExitCode;
 use super::output::{CliError, Output};
 use super::session::{Session, block_on};
 use crate::prometheus::preflight::{Finding, Severity};
+use crate::words;
 
 #[derive(Serialize)]
 struct Checked {
@@ -55,7 +56,7 @@ pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode
 }
 
 fn text(checked: &Checked) -> String {
-    let mut text = format!("{}: {} jobs, no errors\n", checked.config, checked.jobs);
+    let mut text = format!("{}: {}, no errors\n", checked.config, words::count(checked.jobs, "job"));
     for warning in &checked.warnings {
         let _ = writeln!(text, "warning: {}", warning.trim_end());
     }

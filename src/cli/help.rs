@@ -23,7 +23,8 @@ pub(super) const RUN_NOW: &str = "\
 Examples:
   watchkeeper run-now prometheus-snapshot
   watchkeeper run-now --all
-  watchkeeper run-now prometheus-snapshot --dry-run";
+  watchkeeper run-now prometheus-snapshot --dry-run
+  watchkeeper run-now verify --wait 60s --junit verify.xml";
 
 pub(super) const RESTORE: &str = "\
 Examples:

@@ -32,9 +32,13 @@ pub(super) fn list(session: &Session, args: &HistoryArgs) -> Result<ExitCode, Cl
         Some(history) => history.recent(&filter)?,
         None => Vec::new(),
     };
+    // A job that is no longer configured still has its runs; without any, its name is a slip of the pen.
+    if let Some(name) = args.job.as_deref().filter(|_| runs.is_empty()) {
+        session.job(name)?;
+    }
     session.out.result(&json!({ "runs": runs }), || {
         if runs.is_empty() {
-            return "Nothing ran yet.\n".to_owned();
+            return if args.failed { "No run failed.\n" } else { "Nothing ran yet.\n" }.to_owned();
         }
         table(
             &["run", "job", "cause", "began", "took", "outcome", ""],

@@ -1,6 +1,8 @@
 //! `restore`: shows what it will do, asks, does it, and tells what was proven.
 
 mod choose;
+mod files;
+mod sqlite;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -42,6 +44,9 @@ pub(super) struct Args {
     /// The Prometheus of the configuration to restore to [default: the job's]
     #[arg(long, value_name = "NAME")]
     prometheus: Option<String>,
+    /// The application of the configuration to restore a database to [default: the job's]
+    #[arg(long, value_name = "NAME", conflicts_with = "prometheus")]
+    application: Option<String>,
     /// Only unpack the blocks into this empty folder, and check them there
     #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "prometheus"])]
     into: Option<PathBuf>,
@@ -71,21 +76,34 @@ struct After {
 
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
     session.start_log(true);
-    if let Some(folder) = &args.into {
+    let kind = choose::kind(session, args).unwrap_or_default();
+    let of_files = kind == crate::files::KIND;
+    let of_database = sqlite::KINDS.contains(&kind.as_str()) || args.application.is_some();
+    if let Some(folder) = args.into.as_ref().filter(|_| !(of_files || of_database)) {
         return unpack(session, args, folder);
     }
     // Said before anything is looked up: a script learns at once that it forgot --yes.
-    let asks = !(args.yes || args.dry_run || args.after.resume);
+    let asks = !(args.yes || args.dry_run || args.after.resume || args.into.is_some());
     if asks && !session.out.can_ask() {
-        let message = "This changes the data of a Prometheus, and there is nobody to ask";
+        let message = "This overwrites what is there, and there is nobody to ask";
         return Err(CliError::usage(
             message,
-            Some("say --yes, or look at what would be done with --dry-run".into()),
+            Some(if args.after.undo || args.after.discard_old {
+                "say --yes".into()
+            } else {
+                "say --yes, or look at what would be done with --dry-run".into()
+            }),
         ));
+    }
+    if of_files {
+        return files::run(session, args);
+    }
+    if of_database {
+        return sqlite::run(session, args);
     }
     block_on(async {
         let shutdown = signals()?;
-        let app = session.app_within(shutdown.cancel.clone(), GRACE)?;
+        let app = session.app_now(shutdown.cancel.clone(), GRACE)?;
         let code = if args.after.resume || args.after.undo || args.after.discard_old {
             after(session, &app, args, asks).await
         } else {

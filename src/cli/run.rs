@@ -39,6 +39,7 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
         let served = serve(&app, &shutdown).await;
         notify("STOPPING=1");
         app.close().await;
+        tracing::info!("the daemon has stopped");
         served
     })
 }
@@ -52,7 +53,9 @@ fn busy(session: &Session, error: &LockError) -> CliError {
                 session.config.state_dir.display(),
                 busy.reason(session.zone())
             ),
-            hint: None,
+            hint: Some(
+                "`run-now` runs a job beside it; another daemon needs a state_dir of its own".to_owned(),
+            ),
         },
         error => CliError::of(ExitCode::Failed, error, None),
     }
@@ -96,6 +99,7 @@ async fn run_slots(app: &Arc<App>, mut slots: mpsc::Receiver<Due>, shutdown: &Sh
         });
         while running.try_join_next().is_some() {}
     }
+    while running.try_join_next().is_some() {}
     if !running.is_empty() {
         tracing::info!(running = running.len(), "waiting for running jobs to end");
     }

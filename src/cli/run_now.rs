@@ -1,14 +1,18 @@
 //! `run-now`: runs jobs by hand, on the same path as the daemon does.
 
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::json;
 
-use super::bar;
 use super::exit_code::ExitCode;
 use super::output::CliError;
-use super::session::{Session, block_on};
+use super::session::{GRACE, Session, block_on};
+use super::{bar, junit};
 use crate::app::App;
-use crate::config::JobConfig;
+use crate::config::{JobConfig, JobKind, duration};
 use crate::history::{Cause, RunReport};
 use crate::runner::Shutdown;
 
@@ -23,6 +27,12 @@ pub(super) struct Args {
     /// Only tell what would be done
     #[arg(long)]
     dry_run: bool,
+    /// Of a verify-deployment: look again for so long until everything is as it should be, such as 60s
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "dry_run")]
+    wait: Option<Duration>,
+    /// Write what came of it into a file, as JUnit XML
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    junit: Option<PathBuf>,
 }
 
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
@@ -31,30 +41,54 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     } else {
         args.jobs.iter().map(|name| session.job(name)).collect::<Result<_, _>>()?
     };
+    let waiting = args.wait.map(|wait| with_wait(&jobs, wait)).transpose()?;
+    let jobs = waiting.as_ref().map_or(jobs, |waiting| waiting.iter().collect());
     session.start_log(true);
     block_on(async {
         let shutdown = signals()?;
-        let app = session.app(shutdown.cancel.clone())?;
+        let app = session.app_now(shutdown.cancel.clone(), GRACE)?;
         let code = if args.dry_run {
-            dry_run(session, &app, &jobs).await
+            Ok(dry_run(session, &app, &jobs).await)
         } else {
-            run_all(session, &app, &jobs, &shutdown).await
+            run_all(session, &app, &jobs, &shutdown, args.junit.as_deref()).await
         };
         app.close().await;
-        Ok(code)
+        code
     })
 }
 
 /// Ctrl-C tells running work to stop and tidy up.
 pub(super) fn signals() -> Result<Shutdown, CliError> {
-    Shutdown::on_signals(std::time::Duration::ZERO).map_err(|error| CliError {
+    Shutdown::on_signals(Duration::ZERO).map_err(|error| CliError {
         code: ExitCode::Failed,
         message: format!("Cannot listen to signals: {error}"),
         hint: None,
     })
 }
 
-async fn run_all(session: &Session, app: &App, jobs: &[&JobConfig], shutdown: &Shutdown) -> ExitCode {
+/// The jobs, of which those that look at a deployment wait until it is well.
+fn with_wait(jobs: &[&JobConfig], wait: Duration) -> Result<Vec<JobConfig>, CliError> {
+    let mut jobs: Vec<JobConfig> = jobs.iter().map(|job| (*job).clone()).collect();
+    let mut any = false;
+    for job in &mut jobs {
+        if let JobKind::VerifyDeployment(config) = &mut job.kind {
+            (config.wait, any) = (wait, true);
+        }
+    }
+    if any {
+        return Ok(jobs);
+    }
+    let hint = "only a job of kind verify-deployment waits".to_owned();
+    Err(CliError::usage("--wait means nothing here", Some(hint)))
+}
+
+async fn run_all(
+    session: &Session,
+    app: &App,
+    jobs: &[&JobConfig],
+    shutdown: &Shutdown,
+    junit: Option<&Path>,
+) -> Result<ExitCode, CliError> {
     let mut reports: Vec<RunReport> = Vec::new();
     for job in jobs {
         if shutdown.stop.is_cancelled() {
@@ -70,7 +104,15 @@ async fn run_all(session: &Session, app: &App, jobs: &[&JobConfig], shutdown: &S
         texts.join("\n")
     });
     let interrupted = (reports.len() < jobs.len()).then_some(ExitCode::Interrupted);
-    ExitCode::worst(reports.iter().map(ExitCode::of).chain(interrupted))
+    if let Some(path) = junit {
+        let write = || std::fs::File::create(path)?.write_all(junit::document(&reports).as_bytes());
+        write().map_err(|error: std::io::Error| CliError {
+            code: ExitCode::Failed,
+            message: format!("Cannot write {}: {error}", path.display()),
+            hint: None,
+        })?;
+    }
+    Ok(ExitCode::worst(reports.iter().map(ExitCode::of).chain(interrupted)))
 }
 
 #[derive(Serialize)]

@@ -24,7 +24,7 @@ use crate::telemetry;
 const PLACES: [&str; 2] = ["jobs.toml", "/etc/watchkeeper/jobs.toml"];
 
 /// How long running work may take to tidy up after it was told to stop.
-const GRACE: Duration = Duration::from_secs(90);
+pub(super) const GRACE: Duration = Duration::from_secs(90);
 
 pub(super) struct Session {
     pub(super) config: Arc<Config>,
@@ -117,16 +117,26 @@ impl Session {
 
     /// Everything that running work needs.
     pub(super) fn app(&self, stop: CancellationToken) -> Result<App, CliError> {
-        self.app_within(stop, GRACE)
+        self.open_app(stop, GRACE, false)
     }
 
-    /// Like [`Session::app`], for work that takes longer to tidy up.
-    pub(super) fn app_within(&self, stop: CancellationToken, grace: Duration) -> Result<App, CliError> {
+    /// Like [`Session::app`], for what a person wants now: also where the history is damaged.
+    pub(super) fn app_now(&self, stop: CancellationToken, grace: Duration) -> Result<App, CliError> {
+        self.open_app(stop, grace, true)
+    }
+
+    fn open_app(
+        &self,
+        stop: CancellationToken,
+        grace: Duration,
+        despite_history: bool,
+    ) -> Result<App, CliError> {
         let surroundings = Surroundings {
             clock: Timestamp::now,
             environment: Arc::new(environment),
             docker_host: environment("DOCKER_HOST"),
             log: Arc::clone(&self.log),
+            despite_history,
             stop,
             grace,
         };

@@ -49,7 +49,7 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
         Some(history) => history.last_per_job()?,
         None => BTreeMap::new(),
     };
-    let store = if session.config.backup_dir.is_dir() { Some(session.store()?) } else { None };
+    let store = if session.config.backup_dir.exists() { Some(session.store()?) } else { None };
     let mut jobs = Vec::new();
     for job in &session.config.jobs {
         jobs.push(status(session, job, last.get(&job.name), store.as_ref())?);

@@ -1,5 +1,6 @@
 //! `backups`, `verify`, `prune`, `pin`, `unpin`, `accept`: the store.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -12,8 +13,9 @@ use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
 use crate::progress::Progress;
-use crate::prometheus::deep;
-use crate::store::{Backup, JobStore, Removed, Store, resolve};
+use crate::prometheus::contents::Covered;
+use crate::prometheus::deep::DeepCheck;
+use crate::store::{Backup, Broken, JobStore, Removed, Store, Verifier, resolve};
 use crate::upkeep::{self, Plan};
 use crate::{app, words};
 
@@ -51,13 +53,16 @@ struct Shown<'a> {
     id: &'a str,
     created: Timestamp,
     size: u64,
+    /// Bytes of the files that no other backup has.
+    alone: u64,
     content_bytes: u64,
     good: bool,
     damaged: bool,
     pinned: bool,
     accepted: bool,
     verified: Option<Timestamp>,
-    contents: &'a serde_json::Value,
+    /// The time its data cover, where its kind tells one.
+    covers: Option<Covered>,
 }
 
 pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, CliError> {
@@ -67,8 +72,11 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
         let listing = store.job(&job).list()?;
         listings.push((job, listing));
     }
-    let shown: Vec<Shown<'_>> =
-        listings.iter().flat_map(|(_, listing)| &listing.backups).map(shown).collect();
+    let mut shown: Vec<Shown<'_>> = Vec::new();
+    for (_, listing) in &listings {
+        let alone = listing.alone();
+        shown.extend(listing.backups.iter().map(|backup| self::shown(backup, alone[backup.id()])));
+    }
     let broken: Vec<_> = listings.iter().flat_map(|(_, listing)| &listing.broken).collect();
     let broken_json: Vec<_> =
         broken.iter().map(|broken| json!({ "path": broken.path, "problem": broken.problem })).collect();
@@ -76,36 +84,44 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
         let mut text = if shown.is_empty() {
             "No backups yet.\n".to_owned()
         } else {
-            let header = ["backup", "created", "size", "covers", "state", "verified"];
+            let header = ["backup", "created", "size", "of it alone", "covers", "state", "verified"];
             let backups = listings.iter().flat_map(|(_, listing)| &listing.backups);
-            table(&header, backups.map(|backup| row(session, backup)))
+            table(&header, backups.zip(&shown).map(|(backup, shown)| row(session, backup, shown)))
         };
         for broken in &broken {
-            let _ = writeln!(text, "broken: {}: {}", broken.path.display(), broken.problem);
+            let _ = writeln!(text, "broken: {}", told(broken));
         }
         text
     });
     Ok(if broken.is_empty() { ExitCode::Ok } else { ExitCode::Warned })
 }
 
-fn shown(backup: &Backup) -> Shown<'_> {
+/// What is wrong with something in the store, and where.
+fn told(broken: &Broken) -> String {
+    let path = broken.path.display().to_string();
+    let problem = &broken.problem;
+    if problem.contains(&path) { problem.clone() } else { format!("{path}: {problem}") }
+}
+
+fn shown(backup: &Backup, alone: u64) -> Shown<'_> {
     let manifest = &backup.manifest;
     Shown {
         job: manifest.job.as_str(),
         id: manifest.id.as_str(),
         created: manifest.created,
         size: backup.size(),
+        alone,
         content_bytes: manifest.content_bytes,
         good: backup.is_good(),
         damaged: manifest.damaged,
         pinned: backup.state.pinned,
         accepted: backup.state.accepted,
         verified: backup.verified(),
-        contents: &manifest.contents,
+        covers: backup.contents().ok(),
     }
 }
 
-fn row(session: &Session, backup: &Backup) -> Vec<String> {
+fn row(session: &Session, backup: &Backup, shown: &Shown<'_>) -> Vec<String> {
     let manifest = &backup.manifest;
     let mut state = vec![if backup.is_good() {
         "good"
@@ -121,32 +137,36 @@ fn row(session: &Session, backup: &Backup) -> Vec<String> {
         format!("{}/{}", manifest.job, manifest.id),
         session.time(manifest.created),
         words::size(backup.size()),
-        crate::prometheus::contents::covered(&manifest.contents, session.zone()).unwrap_or_default(),
+        words::size(shown.alone),
+        shown.covers.as_ref().map(|covers| covers.text(session.zone())).unwrap_or_default(),
         state.join(", "),
         backup.verified().map(|at| session.time(at)).unwrap_or_default(),
     ]
 }
 
-/// What `verify` was asked to read.
-fn chosen(session: &Session, store: &Store, what: Option<&str>) -> Result<Vec<(JobStore, Backup)>, CliError> {
+/// The backups that `verify` was asked to read.
+type Asked = Vec<(JobStore, Backup)>;
+
+/// What `verify` was asked to read, and what is no backup any more: that nobody can read it is no reason to say nothing.
+fn chosen(session: &Session, store: &Store, what: Option<&str>) -> Result<(Asked, Vec<Broken>), CliError> {
     if let Some(what) =
         what.filter(|what| what.contains('/') || what.parse::<crate::store::BackupId>().is_ok())
     {
         let found = resolve(store, what)?;
-        return Ok(vec![(found.job, found.backup)]);
-    }
-    let mut chosen = Vec::new();
-    for job in session.job_names(what.filter(|what| *what != "latest"), store)? {
-        let job = store.job(&job);
-        for backup in job.list()?.backups {
-            chosen.push((job.clone(), backup));
-        }
+        return Ok((vec![(found.job, found.backup)], Vec::new()));
     }
     if what == Some("latest") {
         let found = resolve(store, "latest")?;
-        return Ok(vec![(found.job, found.backup)]);
+        return Ok((vec![(found.job, found.backup)], Vec::new()));
     }
-    Ok(chosen)
+    let (mut chosen, mut broken) = (Vec::new(), Vec::new());
+    for job in session.job_names(what, store)? {
+        let job = store.job(&job);
+        let listing = job.list()?;
+        chosen.extend(listing.backups.into_iter().map(|backup| (job.clone(), backup)));
+        broken.extend(listing.broken);
+    }
+    Ok((chosen, broken))
 }
 
 #[derive(Serialize)]
@@ -158,16 +178,19 @@ struct VerifiedBackup {
 
 pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, CliError> {
     let store = session.store()?;
-    let chosen = chosen(session, &store, args.what.as_deref())?;
+    let (chosen, broken) = chosen(session, &store, args.what.as_deref())?;
     let cancel = CancellationToken::new();
     let progress = Progress::new(bar::sink(session));
     let mut verified = Vec::new();
+    let mut deep = DeepCheck::new(&std::env::temp_dir());
+    let mut readings: BTreeMap<&str, Verifier<'_>> = BTreeMap::new();
     for (job, backup) in &chosen {
         let name = format!("{}/{}", job.job(), backup.id());
         let total = backup.size();
         let _reading = job.lock_shared(LOCK_LIMIT)?;
         let step = progress.step(&format!("read {name}"), Some(total));
-        let report = job.verify(backup, session.now, &step, &cancel)?;
+        let reading = readings.entry(job.job().as_str()).or_insert_with(|| Verifier::new(job, session.now));
+        let report = reading.backup(backup, &step, &cancel)?;
         drop(step);
         let mut problems: Vec<String> = report
             .files
@@ -180,23 +203,30 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
         if args.deep {
             let step =
                 progress.step(&format!("check the blocks of {name}"), Some(backup.manifest.content_bytes));
-            problems.extend(deep::check(backup, &std::env::temp_dir(), &step, &cancel));
+            problems.extend(deep.check(backup, &step, &cancel));
         }
         verified.push(VerifiedBackup { backup: name, good: problems.is_empty(), problems });
     }
-    session.out.result(&json!({ "backups": verified, "deep": args.deep }), || {
+    let lost: Vec<String> = broken.iter().map(told).collect();
+    session.out.result(&json!({ "backups": verified, "broken": lost, "deep": args.deep }), || {
         let bad = verified.iter().filter(|backup| !backup.good);
         let mut text: String = bad
             .flat_map(|backup| {
                 backup.problems.iter().map(|problem| format!("BAD  {}: {problem}\n", backup.backup))
             })
             .collect();
+        let all = verified.len() + lost.len();
+        if all == 0 {
+            return "There are no backups to verify yet.\n".to_owned();
+        }
+        text.extend(lost.iter().map(|broken| format!("BAD  {broken}\n")));
         let good = verified.iter().filter(|backup| backup.good).count();
         let what = if args.deep { "every byte and every block" } else { "every byte" };
-        let _ = writeln!(text, "{good} of {} backups are good: {what} was read.", verified.len());
+        let _ = writeln!(text, "{good} of {} good: {what} was read.", words::count(all, "backup"));
         text
     });
-    Ok(if verified.iter().all(|backup| backup.good) { ExitCode::Ok } else { ExitCode::Failed })
+    let good = lost.is_empty() && verified.iter().all(|backup| backup.good);
+    Ok(if good { ExitCode::Ok } else { ExitCode::Failed })
 }
 
 pub(super) fn prune(session: &Session, args: &PruneArgs) -> Result<ExitCode, CliError> {
@@ -208,11 +238,11 @@ pub(super) fn prune(session: &Session, args: &PruneArgs) -> Result<ExitCode, Cli
     let mut plans: Vec<(String, Plan, Option<Removed>)> = Vec::new();
     for job in jobs {
         let job_store = store.job(&job.name);
-        let policy = app::policy(job, session.zone());
+        let Some(policy) = app::policy(job, session.zone()) else { continue };
         if args.dry_run {
             plans.push((job.name.to_string(), Plan::of(&job_store.list()?, &policy), None));
         } else if job_store.folder().is_dir() {
-            let (plan, removed) = upkeep::prune(&job_store, &policy)?;
+            let (plan, removed) = upkeep::prune(&job_store, &policy, session.now)?;
             plans.push((job.name.to_string(), plan, Some(removed)));
         }
     }

@@ -1,5 +1,10 @@
 //! The jobs of a configuration.
 
+mod command;
+mod deployment;
+mod files;
+mod sqlite;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -8,21 +13,23 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::read::{Item, Section, nearest};
-use super::values::{Access, JobName, Keep, KeepRules, Name, PrometheusTarget, Retries, TargetName};
+use super::target::ApplicationTarget;
+use super::values::{
+    Access, Codec, Compression, DEFAULT_LAYOUT, JobName, Keep, KeepRules, Name, PrometheusTarget, Retries,
+    SnapshotLayout, TargetName,
+};
 use crate::schedule::Schedule;
 
+pub use command::{CommandConfig, Program};
+pub use deployment::DeploymentConfig;
+pub(super) use deployment::{Names as CheckNames, standard as standard_checks};
+pub use files::FilesConfig;
+pub use sqlite::{DatabaseRef, SqliteConfig, StaleConfig};
+
 /// The kinds of DESIGN that come later.
-const LATER_KINDS: [&str; 7] = [
-    "grafana-export",
-    "sqlite-backup",
-    "files-backup",
-    "close-stale-sessions",
-    "block-cleanup",
-    "verify-deployment",
-    "command",
-];
+const LATER_KINDS: [&str; 2] = ["grafana-export", "block-cleanup"];
 /// The keys of DESIGN that every job will have later.
-const LATER_KEYS: [&str; 5] = ["on_missed", "on_overlap", "jitter", "after", "compression"];
+const LATER_KEYS: [&str; 4] = ["on_missed", "on_overlap", "jitter", "after"];
 const DAY: Duration = Duration::from_hours(24);
 
 /// A job.
@@ -47,13 +54,44 @@ pub struct JobConfig {
 pub enum JobKind {
     /// Backs up a Prometheus server by a snapshot of its data.
     PrometheusSnapshot(SnapshotConfig),
+    /// Backs up named files and folders.
+    FilesBackup(FilesConfig),
+    /// Looks whether what was deployed works.
+    VerifyDeployment(DeploymentConfig),
+    /// Runs a program.
+    Command(CommandConfig),
+    /// Backs up a SQLite database.
+    SqliteBackup(SqliteConfig),
+    /// Closes sessions that nobody has closed.
+    CloseStaleSessions(StaleConfig),
 }
 
 impl JobKind {
+    /// The Prometheus server it is about, where it is about one.
+    pub fn prometheus(&self) -> Option<&TargetName> {
+        match self {
+            Self::PrometheusSnapshot(config) => Some(&config.prometheus),
+            _ => None,
+        }
+    }
+
+    /// What is said of a `prometheus-snapshot`, where it is one.
+    pub fn snapshot(&self) -> Option<&SnapshotConfig> {
+        match self {
+            Self::PrometheusSnapshot(config) => Some(config),
+            _ => None,
+        }
+    }
+
     /// The kind as it is written in the file.
     pub fn kind_name(&self) -> &'static str {
         match self {
             Self::PrometheusSnapshot(_) => "prometheus-snapshot",
+            Self::FilesBackup(_) => "files-backup",
+            Self::VerifyDeployment(_) => "verify-deployment",
+            Self::Command(_) => "command",
+            Self::SqliteBackup(_) => "sqlite-backup",
+            Self::CloseStaleSessions(_) => "close-stale-sessions",
         }
     }
 }
@@ -69,8 +107,10 @@ pub struct SnapshotConfig {
     pub skip_head: bool,
     /// How the data is read.
     pub access: Access,
-    /// The gzip level, 1 to 9.
-    pub level: u32,
+    /// How the backups lie in the store.
+    pub layout: SnapshotLayout,
+    /// How they are compressed.
+    pub compression: Compression,
     /// Every backup is verified again within this time. Never zero.
     pub verify_within: Duration,
     /// The run fails when no data came for this long. Never zero.
@@ -90,6 +130,9 @@ pub(super) struct Context<'a> {
     pub(super) prometheus: &'a BTreeMap<Name, PrometheusTarget>,
     /// The names of all `[prometheus.NAME]`, also of those that are wrong.
     pub(super) prometheus_names: Vec<String>,
+    /// What else a check can name.
+    pub(super) names: CheckNames,
+    pub(super) applications: &'a BTreeMap<Name, ApplicationTarget>,
 }
 
 /// A job and where it stands.
@@ -163,9 +206,14 @@ fn read(
     let enabled = section.get("enabled").and_then(|item| item.boolean()).unwrap_or(true);
     let common = common(&mut section, &context.defaults);
     let span = section.key_span("schedule");
-    let kind = kind(section, context);
-    let Defaults { timeout, retries } = common;
-    let job = JobConfig { name: name?, kind: kind?, schedule, enabled, timeout, retries };
+    let says_retries = section.has("retries");
+    let kind = kind(section, context)?;
+    let Defaults { timeout, mut retries } = common;
+    // What a program did before it failed nobody knows here: it is run again only where that was asked for.
+    if matches!(kind, JobKind::Command(_)) && !says_retries {
+        retries.max = 0;
+    }
+    let job = JobConfig { name: name?, kind, schedule, enabled, timeout, retries };
     Some(Placed { job, span })
 }
 
@@ -199,12 +247,24 @@ fn kind(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<JobKind> 
     let item = section.require("kind", "\"prometheus-snapshot\"")?;
     match item.text()? {
         "prometheus-snapshot" => snapshot(section, context).map(JobKind::PrometheusSnapshot),
+        "files-backup" => files::files(section).map(JobKind::FilesBackup),
+        "verify-deployment" => deployment::deployment(section, context).map(JobKind::VerifyDeployment),
+        "command" => command::command(section).map(JobKind::Command),
+        "sqlite-backup" => sqlite::backup(section, context).map(JobKind::SqliteBackup),
+        "close-stale-sessions" => sqlite::stale(section, context).map(JobKind::CloseStaleSessions),
         later if LATER_KINDS.contains(&later) => {
             item.error(format!("kind {later:?} is not in this version yet"), None);
             None
         }
         unknown => {
-            let kinds = LATER_KINDS.iter().copied().chain(["prometheus-snapshot"]);
+            let kinds = LATER_KINDS.iter().copied().chain([
+                "prometheus-snapshot",
+                "files-backup",
+                "verify-deployment",
+                "command",
+                "sqlite-backup",
+                "close-stale-sessions",
+            ]);
             let near = nearest(unknown, kinds).unwrap_or("prometheus-snapshot");
             item.error(format!("unknown kind {unknown:?}"), Some(format!("did you mean \"{near}\"?")));
             None
@@ -215,14 +275,13 @@ fn kind(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<JobKind> 
 fn snapshot(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<SnapshotConfig> {
     let prometheus = section.require("prometheus", "\"main\"").and_then(|item| target(&item, context));
     let keep = section.require("keep", "{ last = 7 }").and_then(|item| keep(&item));
-    if let Some(item) = section.get("layout") {
-        choice(&item, &[("archive", ())], &["blocks"]);
-    }
+    let layouts = [("blocks", SnapshotLayout::Blocks), ("archive", SnapshotLayout::Archive)];
+    let layout = section.get("layout").and_then(|item| choice(&item, &layouts));
     let skip_head = section.get("skip_head").and_then(|item| item.boolean());
     let choices = [("auto", Access::Auto), ("docker", Access::Docker), ("host", Access::Host)];
     let access_item = section.get("access");
-    let access = access_item.as_ref().and_then(|item| choice(item, &choices, &[])).unwrap_or_default();
-    let level = section.get("level").and_then(|item| item.number(1..10));
+    let access = access_item.as_ref().and_then(|item| choice(item, &choices)).unwrap_or_default();
+    let compression = compression(&mut section);
     let verify_within = section.get("verify_within").and_then(|item| item.some_duration());
     let idle_timeout = section.get("idle_timeout").and_then(|item| item.some_duration());
     section.finish(&LATER_KEYS);
@@ -233,10 +292,35 @@ fn snapshot(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<Snaps
         keep: keep?,
         skip_head: skip_head.unwrap_or_default(),
         access,
-        level: level.unwrap_or(6),
+        layout: layout.unwrap_or(DEFAULT_LAYOUT),
+        compression,
         verify_within: verify_within.unwrap_or(30 * DAY),
         idle_timeout: idle_timeout.unwrap_or(Duration::from_mins(5)),
     })
+}
+
+/// The codec, and its level: what a level may be depends on the codec.
+fn compression(section: &mut Section<'_, '_>) -> Compression {
+    let codecs = Codec::ALL.map(|codec| (codec.name(), codec));
+    let codec = match section.get("compression") {
+        Some(item) => choice(&item, &codecs),
+        None => Some(Codec::default()),
+    };
+    let item = section.get("level");
+    // Where the codec is wrong nobody can tell what its level may be.
+    let Some(codec) = codec else { return Compression::default() };
+    let level = item.and_then(|item| level(item, codec));
+    Compression { codec, level: level.unwrap_or(codec.default_level()) }
+}
+
+fn level(mut item: Item<'_, '_>, codec: Codec) -> Option<u32> {
+    let Some(levels) = codec.levels() else {
+        let message = format!("\"level\" means nothing with compression = {:?}", codec.name());
+        item.error(message, Some("remove it".to_owned()));
+        return None;
+    };
+    item.what = format!("the \"level\" of {}", codec.name());
+    item.number(levels)
 }
 
 /// Docker cannot reach into what is not a container.
@@ -263,18 +347,13 @@ fn target(item: &Item<'_, '_>, context: &Context<'_>) -> Option<TargetName> {
     None
 }
 
-fn choice<T: Copy>(item: &Item<'_, '_>, choices: &[(&str, T)], later: &[&str]) -> Option<T> {
+fn choice<T: Copy>(item: &Item<'_, '_>, choices: &[(&str, T)]) -> Option<T> {
     let text = item.text()?;
     if let Some((_, chosen)) = choices.iter().find(|(name, _)| *name == text) {
         return Some(*chosen);
     }
     let names: Vec<String> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
-    let message = if later.contains(&text) {
-        format!("{} = {text:?} is not in this version yet", item.what.trim_matches('"'))
-    } else {
-        format!("{} cannot be {text:?}", item.what)
-    };
-    item.error(message, Some(format!("write {}", names.join(" or "))));
+    item.error(format!("{} cannot be {text:?}", item.what), Some(format!("write {}", names.join(" or "))));
     None
 }
 

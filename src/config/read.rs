@@ -233,6 +233,44 @@ impl<'a, 't> Item<'a, 't> {
         number
     }
 
+    /// A finite number, with or without a fraction.
+    pub(super) fn float(&self) -> Option<f64> {
+        let text = match self.value.get_ref() {
+            DeValue::Integer(number) => number.as_str(),
+            DeValue::Float(number) => number.as_str(),
+            _ => return self.wrong_type("a number"),
+        };
+        let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+        if number.is_none() {
+            self.error(format!("{} must be a number", self.what), None);
+        }
+        number
+    }
+
+    /// A single value, as JSON has it.
+    pub(super) fn json(&self) -> Option<serde_json::Value> {
+        match self.value.get_ref() {
+            DeValue::String(text) => Some(text.as_ref().into()),
+            DeValue::Boolean(yes) => Some((*yes).into()),
+            DeValue::Integer(number) => {
+                let number = i64::from_str_radix(number.as_str(), number.radix()).ok();
+                number.map(Into::into).or_else(|| self.wrong_type("a number of 64 bits"))
+            }
+            DeValue::Float(_) => self.float().map(Into::into),
+            _ => self.wrong_type("a string, a number, true or false"),
+        }
+    }
+
+    /// Of an array of tables: the text of `key` in each, and whether it has `other` too. Nothing is reported.
+    pub(super) fn texts_of_all(&self, key: &str, other: &str) -> Vec<(String, bool)> {
+        let tables = self.value.get_ref().as_array().into_iter().flat_map(|array| array.iter());
+        let text = |value: &Value<'_>| {
+            let table = value.get_ref().as_table()?;
+            Some((table.get(key)?.get_ref().as_str()?.to_owned(), table.contains_key(other)))
+        };
+        tables.filter_map(text).collect()
+    }
+
     /// A length of time.
     pub(super) fn duration(&self) -> Option<Duration> {
         let text = self.text_as("a length of time such as \"90s\", \"1h\" or \"14d\"")?;

@@ -39,6 +39,8 @@ pub struct ApplicationTarget {
     pub endpoint: Endpoint,
     /// The Docker container it runs in, if any.
     pub container: Option<String>,
+    /// How it is stopped and started where it is no container.
+    pub service: Option<ServiceControl>,
     /// Its SQLite database: inside the container, or on the host where there is none.
     pub database: Option<PathBuf>,
     /// The path that answers when it is well.
@@ -106,6 +108,10 @@ pub(super) fn application(
 ) -> Option<ApplicationTarget> {
     let endpoint = endpoint(&mut section, "\"http://localhost:8080\"", env);
     let container = section.get("container").and_then(|item| item.text()).map(str::to_owned);
+    let service = section.get("service").and_then(|item| service_control(&item));
+    if container.is_some() && service.is_some() {
+        both_places(&section);
+    }
     let database = section.get("database").and_then(|item| item.path());
     let health = url_path(&mut section, "health");
     let metrics = url_path(&mut section, "metrics");
@@ -113,7 +119,8 @@ pub(super) fn application(
     section.finish(&[]);
     let (health, metrics) =
         (health.unwrap_or_else(|| "/health".into()), metrics.unwrap_or_else(|| "/metrics".into()));
-    Some(ApplicationTarget { name, endpoint: endpoint?, container, database, health, metrics, expect_metric })
+    let endpoint = endpoint?;
+    Some(ApplicationTarget { name, endpoint, container, service, database, health, metrics, expect_metric })
 }
 
 fn url_path(section: &mut Section<'_, '_>, key: &'static str) -> Option<String> {
@@ -137,16 +144,16 @@ fn place(section: &mut Section<'_, '_>) -> Option<Place> {
         return Some(Place::Host { data_dir: data_dir.map(PathBuf::from), service });
     };
     if service.is_some() {
-        let hint = "a container is stopped and started through Docker; remove one of the two".to_owned();
-        let span = section.key_span("service");
-        section.report.error(
-            &span,
-            format!("{} has both \"container\" and \"service\"", section.name),
-            Some(hint),
-        );
+        both_places(section);
     }
     let name = container.text()?.to_owned();
     Some(Place::Container { name, data_dir: data_dir.map(str::to_owned) })
+}
+
+fn both_places(section: &Section<'_, '_>) {
+    let hint = "a container is stopped and started through Docker; remove one of the two".to_owned();
+    let message = format!("{} has both \"container\" and \"service\"", section.name);
+    section.report.error(&section.key_span("service"), message, Some(hint));
 }
 
 fn service_control(item: &Item<'_, '_>) -> Option<ServiceControl> {
@@ -218,7 +225,7 @@ fn base_url(item: &Item<'_, '_>) -> Option<Url> {
         Ok(url) if is_web(&url) => url,
         parsed => {
             let with_scheme = format!("http://{text}");
-            let guess = !text.contains("://") && Url::parse(&with_scheme).is_ok();
+            let guess = !text.contains(":/") && Url::parse(&with_scheme).is_ok();
             let hint =
                 if guess && !text.contains('@') { format!("write \"{with_scheme}\"") } else { why(parsed) };
             item.error("\"url\" must be an http or https URL", Some(hint));

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use super::values::{Auth, SecretRef, ServiceControl};
 use super::*;
-use crate::config::values::Access;
+use crate::config::values::{Access, Codec, Compression, DEFAULT_LAYOUT, SnapshotLayout};
 
 const NOTHING: &str = "";
 const TARGET: &str = "[prometheus.main]\nurl = \"http://h:9090\"\n";
 const JOB_WITHOUT_KEEP: &str = "[prometheus.main]\nurl = \"http://h:9090\"\n\
     [[job]]\nname = \"a\"\nkind = \"prometheus-snapshot\"\nprometheus = \"main\"\n";
+const CHECK: &str = "[prometheus.main]\nurl = \"http://h:9090\"\n\
+    [[job]]\nname = \"v\"\nkind = \"verify-deployment\"\n[[job.check]]\n";
+const COMMAND: &str = "[[job]]\nname = \"c\"\nkind = \"command\"\n";
 const JOB: &str = "[prometheus.main]\nurl = \"http://h:9090\"\n\
     [[job]]\nname = \"a\"\nkind = \"prometheus-snapshot\"\nprometheus = \"main\"\nkeep = { last = 7 }\n";
 
@@ -110,7 +113,81 @@ name = "My Job"
 kind = "prometheus-snapshots""#, &[r#"4:8: "My Job" is not a name: use 1 to 63 of a-z, 0-9 and '-', starting with a letter or digit -> write "my-job""#, r#"5:8: unknown kind "prometheus-snapshots" -> did you mean "prometheus-snapshot"?"#]),
     (TARGET, r#"[[job]]
 name = "a"
-kind = "sqlite-backup""#, &[r#"5:8: kind "sqlite-backup" is not in this version yet"#]),
+kind = "block-cleanup""#, &[r#"5:8: kind "block-cleanup" is not in this version yet"#]),
+    (TARGET, r#"[[job]]
+name = "a"
+kind = "sqlite-backup""#, &[r#"3:1: job "a" does not say which database -> write application = "NAME", or database = "/path/on/this/host""#, r#"3:1: job "a" has no "keep" -> add keep = { last = 7 }"#]),
+    (TARGET, r#"[application.app]
+url = "http://h"
+container = "c"
+service = { unit = "u" }
+[[job]]
+name = "a"
+kind = "close-stale-sessions"
+application = "app"
+keep = { last = 1 }
+start_format = "text"
+start_zone = "Mars"
+max_rows = 0
+older_than = "0s""#, &[r#"6:1: [application.app] has both "container" and "service" -> a container is stopped and started through Docker; remove one of the two"#, r#"10:15: [application.app] has no "database" -> add database = "/path/to/it" there: a path inside its container, or on this host"#, r#"12:16: "start_format" cannot be "text" -> write "iso" or "unix""#, r#"13:14: unknown time zone "Mars" -> such as "Europe/Berlin" or "UTC""#, r#"14:12: "max_rows" must be a whole number from 1 to 100000"#, r#"15:14: "older_than" must be more than 0"#]),
+    (TARGET, r#"[[job]]
+name = "a"
+kind = "sqlite-backup"
+application = "app"
+database = "a.db"
+keep = { last = 1 }"#, &[r#"3:1: job "a" names more than one database -> write application = "NAME", or database = "/path/on/this/host""#]),
+    (CHECK, "", &[r#"6:1: check 1 of job "v" has no "type" -> add type = "http""#]),
+    (CHECK, r#"type = "htpp""#, &[r#"7:8: unknown type of a check "htpp" -> did you mean "http"?"#]),
+    (CHECK, r#"type = "http""#, &[r#"6:1: check 1 of job "v" does not say which server -> name one of application, prometheus, grafana, alertmanager = "NAME", or url = "http://…""#]),
+    (CHECK, r#"type = "http"
+prometheus = "main"
+url = "http://h"
+path = "health"
+status = 20"#, &[r#"6:1: check 1 of job "v" names more than one server -> name one of application, prometheus, grafana, alertmanager = "NAME", or url = "http://…""#, r#"10:8: "path" must start with / -> write "/health""#, r#"11:10: "status" must be a whole number from 100 to 599"#]),
+    (CHECK, r#"type = "http"
+url = "http://u:hunter2@h""#, &[r#"8:7: "url" must not hold a user or password -> name a target that has user and password"#]),
+    (CHECK, r#"type = "http"
+prometheus = "main"
+json = { pointer = "a.b", equals = [1] }"#, &[r#"9:20: "pointer" must start with / -> write "/a/b""#, r#"9:36: "equals" must be a string, a number, true or false, not an array"#]),
+    (CHECK, r#"type = "metric"
+application = "app""#, &[r#"6:1: check 1 of job "v" has no "metric" -> add metric = "up""#, "8:15: there is no [application.app] -> add a [application.main] with its url"]),
+    (CHECK, r#"type = "promql"
+prometheus = "mian"
+query = "up"
+above = 1
+below = 2"#, &[r#"8:14: there is no [prometheus.mian] -> did you mean "main"?"#, r#"11:9: check 1 of job "v" says more than one limit -> write one of above, at_least, below, at_most, equals = NUMBER"#]),
+    (CHECK, r#"type = "promql"
+prometheus = "main"
+query = "up"
+above = nan"#, &[r#"10:9: "above" must be a number"#]),
+    (CHECK, r#"type = "disk"
+path = "/"
+free = "10""#, &[r#"9:8: "free" is no room on a disk: "10" -> such as "10%", "500MiB" or "5GiB""#]),
+    (CHECK, r#"type = "certificate"
+url = "http://h""#, &["8:1: only https has a certificate -> write https://…"]),
+    (CHECK, r#"type = "backup"
+job = "v"
+max_age = "0s""#, &[r#"8:7: job "v" makes no backups"#, r#"9:11: "max_age" must be more than 0"#]),
+    (CHECK, r#"type = "targets"
+prometheus = "main"
+[[job.check]]
+type = "targets"
+prometheus = "main"
+colour = 1"#, &[r#"9:1: job "v" has another check "prometheus.main targets" -> give each its own "name""#, r#"12:1: unknown key "colour" -> known here: name, timeout, type, prometheus, at_least"#]),
+    (NOTHING, r#"[[job]]
+name = "v"
+kind = "verify-deployment""#, &[r#"1:1: job "v" has nothing to look at -> add a [prometheus.main], or a [[job.check]]"#]),
+    (COMMAND, "", &[r#"1:1: job "c" has no "command" -> add command = ["program", "argument"]"#]),
+    (COMMAND, r#"command = "ls -l""#, &[r#"4:11: "command" must be a list of a program and its arguments -> write ["ls", "-l"], or add shell = true"#]),
+    (COMMAND, "command = []", &[r#"4:11: "command" is empty: it needs at least a program"#]),
+    (COMMAND, r#"shell = true
+command = ["ls", "-l"]"#, &[r#"5:11: with shell = true, "command" is one text for the shell -> write it as one text"#]),
+    (COMMAND, r#"command = ["ls"]
+env = { "A=B" = "x", C = 1 }
+directory = "tmp"
+user = "a b"
+warning_codes = [0]
+keep = { last = 1 }"#, &[r#"5:9: "A=B" is not a name of a variable"#, r#"5:26: "C" must be a string, not an integer"#, r#"6:13: "directory" must be an absolute path -> start it with /"#, r#"7:8: "a b" is no user -> write a name such as "nobody", or numbers as "1000" or "1000:1000""#, r#"8:18: each of "warning_codes" must be a whole number from 1 to 255"#, r#"9:1: unknown key "keep" -> known here: name, timezone, schedule, enabled, timeout, retries, kind, shell, command, env, directory, user, container, warning_codes"#]),
     (JOB_WITHOUT_KEEP, "", &[r#"3:1: job "a" has no "keep" -> add keep = { last = 7 }"#]),
     (JOB_WITHOUT_KEEP, "keep = {}", &[r#"7:8: "keep" is empty: it would keep nothing -> write for instance { last = 7 }"#]),
     (JOB_WITHOUT_KEEP, "keep = { last = 0 }", &[r#"7:17: "last" must be a whole number from 1 to 1000000"#]),
@@ -140,11 +217,19 @@ keep = { last = 7 }"#, &[r#"9:8: there is another job "a" -> each needs its own 
     (JOB, "timeout = 3600", &[r#"8:11: "timeout" must be a length of time such as "90s", "1h" or "14d", not an integer"#]),
     (JOB, r#"verify_within = "1000y""#, &[r#"8:17: "verify_within" is not a length of time: "1000y" -> write whole numbers with a unit, such as "90s", "1h30m" or "14d" (s, m, h, d, w)"#]),
     (JOB, r#"jitter = "5m""#, &[r#"8:1: unknown key "jitter" -> not in this version yet"#]),
-    (JOB, r#"layout = "blocks""#, &[r#"8:10: layout = "blocks" is not in this version yet -> write "archive""#]),
-    (JOB, r#"layout = "zip""#, &[r#"8:10: "layout" cannot be "zip" -> write "archive""#]),
+    (JOB, r#"layout = "zip""#, &[r#"8:10: "layout" cannot be "zip" -> write "blocks" or "archive""#]),
+    (JOB, r#"compression = "bzip2""#, &[r#"8:15: "compression" cannot be "bzip2" -> write "gzip" or "zstd" or "none""#]),
+    (JOB, "compression = 3", &[r#"8:15: "compression" must be a string, not an integer"#]),
+    (JOB, r#"compression = "zip"
+level = 99"#, &[r#"8:15: "compression" cannot be "zip" -> write "gzip" or "zstd" or "none""#]),
+    (JOB, r#"compression = "zstd"
+level = 20"#, &[r#"9:9: the "level" of zstd must be a whole number from 1 to 19"#]),
+    (JOB, r#"level = 1
+compression = "none""#, &[r#"8:9: "level" means nothing with compression = "none" -> remove it"#]),
     (JOB, r#"access = "ssh""#, &[r#"8:10: "access" cannot be "ssh" -> write "auto" or "docker" or "host""#]),
     (JOB, r#"access = "docker""#, &[r#"8:10: [prometheus.main] is no container, so Docker cannot read its data -> remove "access", or give the target its "container""#]),
-    (JOB, "level = 10", &[r#"8:9: "level" must be a whole number from 1 to 9"#]),
+    (JOB, "level = 10", &[r#"8:9: the "level" of gzip must be a whole number from 1 to 9"#]),
+    (JOB, r#"level = "best""#, &[r#"8:9: the "level" of gzip must be a whole number from 1 to 9, not a string"#]),
     (JOB, "retries = 3", &[r#"8:11: "retries" must be a table, not an integer"#]),
     (JOB, r#"retries = { max = -1, backof = "1s" }"#, &[r#"8:19: "max" must be a whole number from 0 to 100"#, r#"8:23: unknown key "backof" -> did you mean "backoff"?"#]),
     (JOB, "enabled = 1", &[r#"8:11: "enabled" must be true or false, not an integer"#]),
@@ -208,8 +293,9 @@ fn the_smallest_file_has_the_documented_defaults() {
     assert_eq!((job.name.as_str(), job.kind.kind_name(), job.enabled), ("a", "prometheus-snapshot", true));
     assert_eq!((job.timeout, job.retries.max), (Duration::from_hours(1), 2));
     assert_eq!((job.retries.backoff, &job.schedule), (Duration::from_secs(30), &None));
-    let JobKind::PrometheusSnapshot(snapshot) = &job.kind;
-    assert_eq!((snapshot.skip_head, snapshot.access, snapshot.level), (false, Access::Auto, 6));
+    let snapshot = job.kind.snapshot().unwrap();
+    assert_eq!((snapshot.skip_head, snapshot.access), (false, Access::Auto));
+    assert_eq!((snapshot.layout, snapshot.compression), (DEFAULT_LAYOUT, Codec::Gzip.into()));
     assert_eq!(snapshot.verify_within, Duration::from_hours(720));
     assert_eq!(snapshot.idle_timeout, Duration::from_mins(5));
     assert_eq!(snapshot.keep.rules().last.map(u32::from), Some(7));
@@ -249,10 +335,11 @@ enabled = false
 timeout = "90s"
 retries = { backoff = "1s" }
 keep = { last = 1, hourly = 2, daily = 3, weekly = 4, monthly = 5, yearly = 6, within = "14d" }
-layout = "archive"
+layout = "blocks"
 skip_head = true
 access = "host"
-level = 9
+compression = "zstd"
+level = 19
 verify_within = "1w"
 idle_timeout = "30s"
 "#;
@@ -277,12 +364,14 @@ idle_timeout = "30s"
     assert_eq!(job.schedule.as_ref().unwrap().zone().iana_name(), Some("America/New_York"));
     assert_eq!((job.enabled, job.timeout), (false, Duration::from_secs(90)));
     assert_eq!((job.retries.max, job.retries.backoff), (0, Duration::from_secs(1)));
-    let JobKind::PrometheusSnapshot(snapshot) = &job.kind;
+    let snapshot = job.kind.snapshot().unwrap();
     let rules = snapshot.keep.rules();
     let counts = [rules.last, rules.hourly, rules.daily, rules.weekly, rules.monthly, rules.yearly];
     assert_eq!(counts.map(|count| count.map_or(0, u32::from)), [1, 2, 3, 4, 5, 6]);
     assert_eq!(rules.within, Some(Duration::from_hours(336)));
-    assert_eq!((snapshot.skip_head, snapshot.access, snapshot.level), (true, Access::Host, 9));
+    assert_eq!((snapshot.skip_head, snapshot.access), (true, Access::Host));
+    let zstd = Compression { codec: Codec::Zstd, level: 19 };
+    assert_eq!((snapshot.layout, snapshot.compression), (SnapshotLayout::Blocks, zstd));
     assert_eq!(snapshot.verify_within, Duration::from_hours(168));
     assert_eq!(snapshot.idle_timeout, Duration::from_secs(30));
 }
@@ -359,6 +448,15 @@ fn a_file_that_cannot_be_read_is_named_with_what_to_do() {
 }
 
 #[test]
+fn a_command_is_run_again_only_where_its_job_says_so() {
+    let retries = |keys: &str| {
+        let text = format!("command = [\"true\"]\n{keys}\n[defaults]\nretries = {{ max = 5 }}");
+        good(COMMAND, &text).jobs[0].retries.max
+    };
+    assert_eq!((retries(""), retries("retries = { backoff = \"1s\" }")), (0, 5));
+}
+
+#[test]
 fn the_shipped_file_is_right_and_lacks_only_its_secret() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs.toml");
     let config = Config::load(&path, &no_env, TimeZone::UTC).unwrap_or_else(|errors| panic!("{errors}"));
@@ -381,6 +479,8 @@ fn every_commented_option_of_the_shipped_file_is_one() {
         let Some(option) = line.strip_prefix("# ").filter(|option| is_option(option)) else { continue };
         let key = option.split(' ').next().unwrap();
         let extra = match key {
+            // That of a command is a user of the host.
+            "user" if option.contains("nobody") => "",
             "user" => "\npassword = { env = \"X\" }",
             "password" => "\nuser = \"x\"",
             "cert_file" => "\nkey_file = \"/k\"",
@@ -391,7 +491,9 @@ fn every_commented_option_of_the_shipped_file_is_one() {
         let mut with: Vec<&str> = lines.clone();
         with[at] = &line;
         if key == "service" {
-            with.retain(|line| *line != "container = \"prometheus\"");
+            // What stands nearest belongs to the same target.
+            let before = with[..at].iter().rposition(|line| line.starts_with("container = "));
+            with[before.unwrap()] = "";
         }
         assert_eq!(problems(&with.join("\n")), Vec::<String>::new(), "{option}");
         tried += 1;

@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Config;
-use super::job::{JobKind, Placed};
+use super::job::Placed;
 use super::problem::Problem;
 use super::read::Report;
 use super::values::Place;
@@ -33,9 +33,9 @@ pub(super) fn same_minute(report: &Report<'_>, jobs: &[Placed]) {
 
 /// A minute in which both run, within a year.
 fn meets(first: &Placed, second: &Placed) -> Option<Timestamp> {
-    let JobKind::PrometheusSnapshot(one) = &first.job.kind;
-    let JobKind::PrometheusSnapshot(other) = &second.job.kind;
-    let apart = one.prometheus != other.prometheus || !first.job.enabled || !second.job.enabled;
+    let one = first.job.kind.prometheus();
+    let apart = one.is_none() || one != second.job.kind.prometheus();
+    let apart = apart || !first.job.enabled || !second.job.enabled;
     if apart { None } else { same_minute_of(first.job.schedule.as_ref()?, second.job.schedule.as_ref()?) }
 }
 

@@ -10,7 +10,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt as _;
 
 use super::error::{DockerError, name_missing};
-use super::{Docker, REQUEST_LIMIT};
+use super::{Docker, Download, REQUEST_LIMIT};
 
 /// How long a container has to stay stopped before it is believed.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -37,6 +37,20 @@ pub enum ContainerState {
     Removing,
     /// The engine tried to remove it and could not.
     Dead,
+}
+
+impl std::fmt::Display for ContainerState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Created => f.write_str("was never started"),
+            Self::Running => f.write_str("runs"),
+            Self::Paused => f.write_str("is paused"),
+            Self::Restarting => f.write_str("keeps ending and being started again"),
+            Self::Exited { code } => write!(f, "has ended, with exit code {code}"),
+            Self::Removing => f.write_str("is being removed"),
+            Self::Dead => f.write_str("is dead: the engine could not remove it"),
+        }
+    }
 }
 
 impl ContainerState {
@@ -83,6 +97,8 @@ pub struct ContainerInfo {
     pub image: String,
     /// What it is doing.
     pub state: ContainerState,
+    /// How it is by its own health check: `starting`, `healthy` or `unhealthy`; nothing where it has none.
+    pub health: Option<String>,
     /// What it runs: entrypoint and arguments.
     pub command: Vec<String>,
     /// Where it runs that.
@@ -208,6 +224,12 @@ impl Container {
         self.docker.stat(&self.reference, &self.reference, path).await
     }
 
+    /// The path as a tar stream whose entries start with the path's last component, whether it runs or not. The
+    /// container is locked until the stream ends: only for what is small.
+    pub async fn download(&self, path: &str, idle: Duration) -> Result<Download, DockerError> {
+        self.docker.download(&self.reference, &self.reference, path, idle).await
+    }
+
     /// The last lines it wrote; none where its logs cannot be read.
     pub async fn last_words(&self, lines: usize) -> Vec<String> {
         let options =
@@ -282,12 +304,15 @@ fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
     let config = raw.config.unwrap_or_default();
     let policy = raw.host_config.and_then(|host| host.restart_policy).and_then(|policy| policy.name);
     let policy = policy.map(|name| name.to_string()).filter(|name| !name.is_empty());
+    let state = raw.state.unwrap_or_default();
+    let health = state.health.as_ref().and_then(|health| health.status).map(|status| status.to_string());
     ContainerInfo {
         id: raw.id.unwrap_or_default(),
         name: raw.name.unwrap_or_default().trim_start_matches('/').to_owned(),
         image_id: raw.image.unwrap_or_default(),
         image: config.image.unwrap_or_default(),
-        state: state_of(&raw.state.unwrap_or_default()),
+        state: state_of(&state),
+        health: health.filter(|health| !matches!(health.as_str(), "" | "none")),
         command: raw.path.into_iter().chain(raw.args.unwrap_or_default()).collect(),
         working_dir: config.working_dir.filter(|dir| !dir.is_empty()).unwrap_or_else(|| "/".to_owned()),
         user: config.user.unwrap_or_default(),

@@ -93,6 +93,27 @@ impl Docker {
     }
 }
 
+impl Docker {
+    /// The path in the container `id` as a tar stream; errors speak of `name`.
+    pub(super) async fn download(
+        &self,
+        id: &str,
+        name: &str,
+        path: &str,
+        idle: Duration,
+    ) -> Result<Download, DockerError> {
+        let docker = self.clone();
+        docker.stat(id, name, path).await?;
+        let action = format!("read {path:?} of container {name:?}");
+        let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
+        let client = docker.client.clone().with_timeout(NO_LIMIT);
+        let stream = client.download_from_container(id, Some(options));
+        let doing = action.clone();
+        let stream = stream.map(move |item| item.map_err(|raw| docker.translate(&doing, raw)));
+        Download::start(stream, action, idle).await
+    }
+}
+
 /// Adds what all containers of ours have in common.
 fn furnish(target: &ContainerInfo, body: ContainerCreateBody) -> ContainerCreateBody {
     let text = |text: &str| Some(text.to_owned());
@@ -128,15 +149,7 @@ impl Helper {
     /// The path as a tar stream whose entries start with the path's last component. It ends in an error when
     /// the engine sends nothing for `idle`; whether the tar is complete is for its reader to check.
     pub async fn download(&self, path: &str, idle: Duration) -> Result<Download, DockerError> {
-        let docker = self.made.docker.clone();
-        docker.stat(self.made.id(), &self.target, path).await?;
-        let action = format!("read {path:?} of container {:?}", self.target);
-        let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
-        let client = docker.client.clone().with_timeout(NO_LIMIT);
-        let stream = client.download_from_container(self.made.id(), Some(options));
-        let doing = action.clone();
-        let stream = stream.map(move |item| item.map_err(|raw| docker.translate(&doing, raw)));
-        Download::start(stream, action, idle).await
+        self.made.docker.download(self.made.id(), &self.target, path, idle).await
     }
 
     /// Like [`Helper::download`], for a reader that outlives this place: the helper goes with it.

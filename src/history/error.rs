@@ -82,6 +82,11 @@ impl HistoryError {
             if matches!(source.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked)))
     }
 
+    /// The file is of no use to this program, and everything else may be in order.
+    pub const fn is_of_the_file(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Newer { .. })
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -96,6 +101,11 @@ impl HistoryError {
             )),
             Self::UnknownRun { .. } => Some("`watchkeeper history` lists the runs".into()),
             Self::AmbiguousRun { .. } => Some("give more of its characters".into()),
+            Self::Sqlite { source, .. }
+                if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) =>
+            {
+                Some("its disk is full: free some space, or move `state_dir`".into())
+            }
             Self::Sqlite { .. } | Self::SlotTaken { .. } => None,
         }
     }

@@ -7,6 +7,7 @@
 
 mod error;
 mod reply;
+mod status;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,34 +17,20 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-pub use error::ClientError;
+pub use error::{Broken, ClientError};
 pub use reply::{BuildInfo, Metrics, RuntimeInfo, Sample};
+pub use status::{Rule, Target};
 
-use crate::config::values::{Endpoint, Secret};
+use crate::config::values::Endpoint;
+pub use crate::http::Credentials;
+use crate::http::{self, LARGEST_REPLY, SetupError, excerpt, looks_like_html};
 use reply::{Answer, SnapshotName};
-
-/// How long a server may take to accept a connection.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long an ordinary request may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
 /// A query over restored blocks may have to read them from the disk first.
 const QUERY_LIMIT: Duration = Duration::from_secs(130);
-
-/// No reply that is asked for here comes near this many bytes.
-const LARGEST_REPLY: usize = 64 << 20;
-
-/// Who a request says it is, with the secret at hand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credentials {
-    /// Nobody.
-    None,
-    /// User and password.
-    Basic(String, Secret),
-    /// A bearer token.
-    Token(Secret),
-}
 
 /// A Prometheus server's HTTP API.
 #[derive(Debug, Clone)]
@@ -81,31 +68,7 @@ impl<'a> Request<'a> {
 impl PrometheusClient {
     /// Prepares to talk to a server; nothing is sent yet.
     pub fn new(endpoint: &Endpoint, credentials: Credentials) -> Result<Self, ClientError> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("watchkeeper/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_LIMIT)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .tls_danger_accept_invalid_certs(endpoint.insecure);
-        if let Some(path) = &endpoint.ca_file {
-            let pem =
-                std::fs::read(path).map_err(|source| ClientError::File { path: path.clone(), source })?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .map_err(|source| ClientError::Certificate { path: path.clone(), source })?;
-            builder = builder.tls_certs_merge(certificates);
-        }
-        if let Some(own) = &endpoint.client_certificate {
-            let mut pem = std::fs::read(&own.cert_file)
-                .map_err(|source| ClientError::File { path: own.cert_file.clone(), source })?;
-            let key = std::fs::read(&own.key_file)
-                .map_err(|source| ClientError::File { path: own.key_file.clone(), source })?;
-            pem.push(b'\n');
-            pem.extend(key);
-            let identity = reqwest::Identity::from_pem(&pem)
-                .map_err(|source| ClientError::Certificate { path: own.cert_file.clone(), source })?;
-            builder = builder.identity(identity);
-        }
-        let http = builder.build().map_err(|source| ClientError::Build { source })?;
+        let http = http::connector(endpoint)?.build().map_err(|source| SetupError::Build { source })?;
         Ok(Self { http, base: endpoint.url.clone(), credentials })
     }
 
@@ -217,7 +180,7 @@ impl PrometheusClient {
             Ok(Err(source)) => Err(ClientError::Unreachable {
                 action: request.action,
                 url: self.shown(),
-                source: reqwest::Error::without_url(source),
+                source: Broken::of(&source),
             }),
             Err(_) => {
                 Err(ClientError::TimedOut { action: request.action, url: self.shown(), limit: request.limit })
@@ -226,21 +189,9 @@ impl PrometheusClient {
     }
 
     fn prepare(&self, request: &Request<'_>) -> RequestBuilder {
-        let builder = self.http.request(request.method.clone(), self.at(request.path));
+        let builder = self.http.request(request.method.clone(), http::below(&self.base, request.path));
         let builder = if request.form.is_empty() { builder } else { builder.form(request.form) };
-        match &self.credentials {
-            Credentials::None => builder,
-            Credentials::Basic(user, password) => builder.basic_auth(user, Some(password.expose())),
-            Credentials::Token(token) => builder.bearer_auth(token.expose()),
-        }
-    }
-
-    /// The URL of a path below the base, whose own path is a prefix whether or not it ends in a slash.
-    fn at(&self, path: &str) -> Url {
-        let mut url = self.base.clone();
-        let joined = format!("{}/{path}", url.path().trim_end_matches('/'));
-        url.set_path(&joined);
-        url
+        http::authorized(builder, &self.credentials)
     }
 
     /// The server explained in its own words why not.
@@ -275,53 +226,5 @@ impl PrometheusClient {
 
     fn is_anonymous(&self) -> bool {
         self.credentials == Credentials::None
-    }
-}
-
-fn looks_like_html(body: &[u8]) -> bool {
-    let start = String::from_utf8_lossy(&body[..body.len().min(256)]).trim_start().to_ascii_lowercase();
-    start.starts_with("<!doctype") || start.starts_with("<html")
-}
-
-/// The first line of a reply, short enough for a message.
-fn excerpt(body: &[u8]) -> String {
-    if looks_like_html(body) {
-        return "an HTML page".to_owned();
-    }
-    let text = String::from_utf8_lossy(body);
-    let line: String = text.lines().next().unwrap_or_default().chars().take(200).collect();
-    if line.trim().is_empty() { "no text".to_owned() } else { line }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::values::Auth;
-
-    fn client(url: &str) -> PrometheusClient {
-        let endpoint = Endpoint {
-            url: url.parse().unwrap(),
-            auth: Auth::None,
-            ca_file: None,
-            client_certificate: None,
-            insecure: false,
-        };
-        PrometheusClient::new(&endpoint, Credentials::None).unwrap()
-    }
-
-    #[test]
-    fn a_path_in_the_base_url_is_a_prefix_with_or_without_a_slash() {
-        for base in ["http://h:1/prom", "http://h:1/prom/"] {
-            assert_eq!(client(base).at("api/v1/query").as_str(), "http://h:1/prom/api/v1/query");
-        }
-        assert_eq!(client("http://h:1").at("-/ready").as_str(), "http://h:1/-/ready");
-    }
-
-    #[test]
-    fn an_excerpt_is_one_short_line_and_never_a_page() {
-        assert_eq!(excerpt(b"  <!DOCTYPE html><html>..."), "an HTML page");
-        assert_eq!(excerpt(b"404 page not found\n"), "404 page not found");
-        assert_eq!(excerpt(b" \n"), "no text");
-        assert_eq!(excerpt(&[b'x'; 4000]).len(), 200);
     }
 }

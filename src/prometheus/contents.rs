@@ -1,5 +1,7 @@
 //! What a Prometheus backup holds: the `contents` of its manifest.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::block::BlockReport;
@@ -19,6 +21,9 @@ pub struct SnapshotContents {
     pub samples: u64,
     /// Every block, oldest first.
     pub blocks: Vec<BlockReport>,
+    /// The blocks that the store did not have before, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new: Vec<String>,
 }
 
 impl SnapshotContents {
@@ -35,7 +40,16 @@ impl SnapshotContents {
             max_time: metas().map(|m| m.max_time).max().unwrap_or_default(),
             samples: good.map(|m| m.stats.num_samples).sum(),
             blocks,
+            new: Vec::new(),
         }
+    }
+
+    /// The same, with the blocks that the store did not have before.
+    #[must_use]
+    pub fn with_new(mut self, mut new: Vec<String>) -> Self {
+        new.sort();
+        self.new = new;
+        self
     }
 
     /// The damaged blocks.
@@ -44,13 +58,24 @@ impl SnapshotContents {
     }
 }
 
-/// The time that a manifest's contents cover, for a person; nothing where they are not a Prometheus's.
-pub fn covered(contents: &serde_json::Value, zone: &jiff::tz::TimeZone) -> Option<String> {
-    let at = |key: &str| jiff::Timestamp::from_millisecond(contents.get(key)?.as_i64()?).ok();
-    let (from, to) = (at("min_time")?, at("max_time")?);
-    let shown =
-        |at: jiff::Timestamp| at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
-    Some(format!("{} to {}", shown(from), shown(to)))
+/// The time that the contents of a manifest cover, and nothing else of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Covered {
+    /// First instant covered, Unix milliseconds, inclusive.
+    pub min_time: i64,
+    /// End of the time covered, Unix milliseconds, exclusive.
+    pub max_time: i64,
+}
+
+impl Covered {
+    /// As a person reads it.
+    pub fn text(&self, zone: &TimeZone) -> String {
+        let shown = |millis| {
+            let at = Timestamp::from_millisecond(millis).unwrap_or_default();
+            at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
+        };
+        format!("{} to {}", shown(self.min_time), shown(self.max_time))
+    }
 }
 
 /// Drops the probes of blocks that share time with another one: Prometheus merges what such blocks hold, so

@@ -17,9 +17,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use super::folder_op::{self, FolderOp, FolderReply};
+use super::folder_op::survey::SurveyedBlock;
+use super::folder_op::{self, FolderOp, FolderReply, Told};
 use crate::config::values::{Access, PrometheusTarget};
-use crate::docker::{Docker, DockerError};
+use crate::docker::{Docker, DockerError, Download, Helper};
 pub use error::FolderError;
 
 /// What is known about where the data lie, beside the configuration.
@@ -67,10 +68,15 @@ pub enum Reach<'a> {
 
 /// Is told how many more bytes an operation has read.
 pub type OnBytes = Arc<dyn Fn(u64) + Send + Sync>;
+/// Is told what an operation reads and finds.
+type Tell = Arc<dyn Fn(Told) + Send + Sync>;
 
+/// A line of our own binary in a container.
 #[derive(Deserialize)]
-struct Progress {
-    progress: u64,
+#[serde(untagged)]
+enum Line {
+    Told(Told),
+    Reply(FolderReply),
 }
 
 impl DataFolder {
@@ -125,13 +131,40 @@ impl DataFolder {
         on_bytes: OnBytes,
         cancel: &CancellationToken,
     ) -> Result<FolderReply, FolderError> {
+        let tell = move |told| match told {
+            Told::Bytes(bytes) => on_bytes(bytes),
+            Told::Block(_) => {}
+        };
+        self.run_telling(op, Arc::new(tell), cancel).await
+    }
+
+    /// Surveys a snapshot: `found` is given each of its blocks, one after the other. It must not block.
+    pub async fn survey(
+        &self,
+        snapshot: &str,
+        found: impl Fn(SurveyedBlock) + Send + Sync + 'static,
+        cancel: &CancellationToken,
+    ) -> Result<FolderReply, FolderError> {
+        let tell = move |told| match told {
+            Told::Block(block) => found(*block),
+            Told::Bytes(_) => {}
+        };
+        self.run_telling(&FolderOp::Survey { name: snapshot.to_owned() }, Arc::new(tell), cancel).await
+    }
+
+    async fn run_telling(
+        &self,
+        op: &FolderOp,
+        tell: Tell,
+        cancel: &CancellationToken,
+    ) -> Result<FolderReply, FolderError> {
         match &self.place {
             FolderPlace::Host { path } | FolderPlace::Container { direct: Some(path), .. } => {
-                perform_here(path.clone(), op.clone(), on_bytes, cancel.clone()).await
+                perform_here(path.clone(), op.clone(), tell, cancel.clone()).await
             }
             FolderPlace::Container { docker, name, path, .. } => {
                 let args = arguments(path, op)?;
-                self.perform_there(docker, name, &args, &on_bytes, cancel).await
+                self.perform_there(docker, name, &args, &tell, cancel).await
             }
         }
     }
@@ -145,6 +178,14 @@ impl DataFolder {
         let path = below(path, relative)?;
         let download = docker.helper(name).await?.into_download(&path, self.idle).await?;
         Ok(Box::new(download))
+    }
+
+    /// Reads several subfolders through Docker, one after the other, by one helper.
+    pub async fn reader(&self) -> Result<FolderReader, FolderError> {
+        let FolderPlace::Container { docker, name, path, direct: None } = &self.place else {
+            return Err(FolderError::NotThroughDocker { folder: self.to_string() });
+        };
+        Ok(FolderReader { helper: docker.helper(name).await?, path: path.clone(), idle: self.idle })
     }
 
     /// Unpacks a tar stream into a subfolder that exists. What a failure leaves there is incomplete, and owners
@@ -178,23 +219,40 @@ impl DataFolder {
         docker: &Docker,
         name: &str,
         args: &[String],
-        on_bytes: &OnBytes,
+        tell: &Tell,
         cancel: &CancellationToken,
     ) -> Result<FolderReply, FolderError> {
-        let (mut last, mut seen) = (String::new(), 0);
-        let mut on_line = |line: &str| match serde_json::from_str::<Progress>(line) {
-            Ok(Progress { progress }) => {
-                on_bytes(progress.saturating_sub(seen));
-                seen = seen.max(progress);
-            }
-            Err(_) => line.clone_into(&mut last),
+        let (mut reply, mut other) = (None, String::new());
+        let mut on_line = |line: &str| match serde_json::from_str(line) {
+            Ok(Line::Told(told)) => tell(told),
+            Ok(Line::Reply(given)) => reply = Some(given),
+            Err(_) => line.clone_into(&mut other),
         };
         let run = docker.run_self(name, args, &mut on_line, self.idle, cancel).await?;
-        serde_json::from_str(&last).map_err(|_| FolderError::NoReply {
+        reply.ok_or_else(|| FolderError::NoReply {
             folder: self.to_string(),
             exit_code: run.exit_code,
-            said: if run.stderr_tail.is_empty() { last } else { run.stderr_tail },
+            said: if run.stderr_tail.is_empty() { other } else { run.stderr_tail },
         })
+    }
+}
+
+/// Reads subfolders of a data folder through Docker.
+pub struct FolderReader {
+    helper: Helper,
+    path: String,
+    idle: Duration,
+}
+
+impl FolderReader {
+    /// Like [`DataFolder::read`]. The stream must not outlive this.
+    pub async fn read(&self, relative: &str) -> Result<Download, FolderError> {
+        Ok(self.helper.download(&below(&self.path, relative)?, self.idle).await?)
+    }
+
+    /// Removes the helper.
+    pub async fn close(self) -> Result<(), FolderError> {
+        Ok(self.helper.close().await?)
     }
 }
 
@@ -216,11 +274,11 @@ fn arguments(path: &str, op: &FolderOp) -> Result<Vec<String>, FolderError> {
 async fn perform_here(
     path: PathBuf,
     op: FolderOp,
-    on_bytes: OnBytes,
+    tell: Tell,
     cancel: CancellationToken,
 ) -> Result<FolderReply, FolderError> {
     let folder = path.display().to_string();
-    let work = move || folder_op::perform(&path, &op, &mut |count| on_bytes(count), &cancel);
+    let work = move || folder_op::perform(&path, &op, &mut |told| tell(told), &cancel);
     tokio::task::spawn_blocking(work).await.map_err(|source| FolderError::Panicked { folder, source })
 }
 

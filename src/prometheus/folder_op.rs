@@ -19,6 +19,7 @@ mod random;
 mod restore;
 mod serve;
 mod shim;
+pub mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ use super::block::{BlockMeta, BlockReport};
 use crate::store::Owner;
 use error::FolderOpError;
 pub use serve::serve;
+use survey::SurveyedBlock;
 
 /// One operation on a data folder. Each can be repeated: a second time finds nothing left to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +44,12 @@ pub enum FolderOp {
     Inspect,
     /// Removes `snapshots/<name>`, and the then empty `snapshots` never. Replies [`FolderReply::Folder`].
     RemoveSnapshot {
+        /// The snapshot's name; anything that is not one plain path component is refused.
+        name: String,
+    },
+    /// Tells of every block of `snapshots/<name>` what can be known without reading its data, as [`Told::Block`].
+    /// Replies [`FolderReply::Done`].
+    Survey {
         /// The snapshot's name; anything that is not one plain path component is refused.
         name: String,
     },
@@ -182,6 +190,8 @@ pub enum FolderReply {
         /// One report for each staged block.
         blocks: Vec<BlockReport>,
     },
+    /// It was done, and there is nothing to say beside what was told.
+    Done,
     /// It was not done.
     Failed(FolderFailure),
 }
@@ -196,11 +206,21 @@ pub struct FolderFailure {
     pub hint: Option<String>,
 }
 
-/// Performs an operation on the data folder `root`. `on_bytes` is told what was read, piece by piece.
+/// What is told while an operation is performed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Told {
+    /// How many more bytes were read.
+    Bytes(u64),
+    /// One block of a survey.
+    Block(Box<SurveyedBlock>),
+}
+
+/// Performs an operation on the data folder `root`. `tell` is told what was read and found, piece by piece.
 pub fn perform(
     root: &Path,
     op: &FolderOp,
-    on_bytes: &mut dyn FnMut(u64),
+    tell: &mut dyn FnMut(Told),
     cancel: &CancellationToken,
 ) -> FolderReply {
     let state = |state| FolderReply::Restore(state);
@@ -209,9 +229,12 @@ pub fn perform(
         FolderOp::RemoveSnapshot { name } => {
             inspect::remove_snapshot(root, name).and_then(|()| inspect::folder(root)).map(FolderReply::Folder)
         }
+        FolderOp::Survey { name } => survey::snapshot(root, name, tell, cancel).map(|()| FolderReply::Done),
         FolderOp::Prepare { note } => restore::prepare(root, note).map(state),
-        FolderOp::CheckStaged { restore } => restore::check_staged(root, *restore, on_bytes, cancel)
-            .map(|blocks| FolderReply::Staged { blocks }),
+        FolderOp::CheckStaged { restore } => {
+            restore::check_staged(root, *restore, &mut |bytes| tell(Told::Bytes(bytes)), cancel)
+                .map(|blocks| FolderReply::Staged { blocks })
+        }
         FolderOp::Swap { restore } => restore::swap(root, *restore).map(state),
         FolderOp::Accept { restore } => restore::accept(root, *restore).map(state),
         FolderOp::Undo { restore } => restore::undo(root, *restore).map(state),

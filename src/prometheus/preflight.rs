@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::{Metrics, PrometheusClient};
 use super::folder::DataFolder;
 use super::folder_op::{FolderOp, FolderReply, FolderState};
+use crate::words::{count, size};
 
 /// The head's chunk segment is allocated in full, however little goes into it.
 const HEAD_SEGMENT: u64 = 512 << 20;
@@ -98,9 +99,9 @@ pub async fn folder(folder: &DataFolder, skip_head: bool) -> Vec<Finding> {
     match folder.run(&FolderOp::Inspect, &CancellationToken::new()).await {
         Ok(FolderReply::Folder(state)) => {
             let mut findings = vec![Finding::ok(format!(
-                "its data folder is {} with {} blocks",
+                "its data folder is {} with {}",
                 folder.product_path(),
-                state.blocks.len()
+                count(state.blocks.len(), "block")
             ))];
             findings.extend(judge(&state, skip_head));
             findings
@@ -128,7 +129,7 @@ fn judge(state: &FolderState, skip_head: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     if state.free_bytes < HEAD_SEGMENT && !skip_head {
         findings.push(Finding::problem(
-            format!("only {} MiB are free on its data volume", state.free_bytes >> 20),
+            format!("only {} are free on its data volume", size(state.free_bytes)),
             Some(
                 "free at least 512 MiB: a snapshot of the head needs them, however small the head is; skip_head = \
                  true does without, and leaves the last hours out"
@@ -136,7 +137,7 @@ fn judge(state: &FolderState, skip_head: bool) -> Vec<Finding> {
             ),
         ));
     } else {
-        findings.push(Finding::ok(format!("{} MiB are free on its data volume", state.free_bytes >> 20)));
+        findings.push(Finding::ok(format!("{} are free on its data volume", size(state.free_bytes))));
     }
     let foreign = names(state, |block| block.foreign_owner);
     if !foreign.is_empty() {
@@ -158,11 +159,11 @@ fn judge(state: &FolderState, skip_head: bool) -> Vec<Finding> {
     if !state.snapshots.is_empty() {
         findings.push(Finding::warning(
             format!(
-                "{} snapshots lie in its data folder: {}",
-                state.snapshots.len(),
+                "{} in its data folder: {}",
+                count(state.snapshots.len(), "snapshot"),
                 state.snapshots.join(", ")
             ),
-            "nothing ever removes them, and they pin disk space; remove those that nobody needs",
+            "Prometheus never removes one, and each pins disk space; remove those that nobody needs",
         ));
     }
     if let Some(restore) = state.unfinished() {

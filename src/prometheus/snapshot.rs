@@ -7,37 +7,53 @@
 
 mod archive;
 mod error;
+mod files;
 mod ledger;
+mod shelf;
+mod sort;
+mod stored;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use ulid::Ulid;
 
 pub use error::SnapshotError;
 pub use ledger::{Entry, Ledger, LedgerError, Settlement};
 
+use super::block::BlockReport;
 use super::client::{BuildInfo, ClientError, Metrics, PrometheusClient, RuntimeInfo};
 use super::contents::SnapshotContents;
+use super::coverage::sources;
 use super::folder::DataFolder;
+use super::folder_op::survey::SurveyedBlock;
 use super::folder_op::{FolderOp, FolderReply, FolderState};
-use crate::config::values::PrometheusTarget;
+use crate::config::values::{Compression, PrometheusTarget, SnapshotLayout};
 use crate::jobs::RunContext;
 use crate::progress::Progress;
-use crate::store::{Backup, Draft, JobStore, Pending, Source};
+use crate::store::{Backup, Draft, JobStore, Layout, Pending, SharedIndex, Source, StoredFile};
 use crate::words;
-use archive::{Archived, Archiver};
+use archive::Archiver;
+use files::SnapshotFiles;
+use shelf::{ArchiveShelf, BlockShelf};
+use sort::{Sorted, sort};
 
 /// The metric that counts samples that a snapshot of the head leaves out.
 const OUT_OF_ORDER: &str = "prometheus_tsdb_head_out_of_order_samples_appended_total";
+
+/// How long a run that was told to stop waits for the answer to its request: most come at once.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// How a snapshot is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Leave the head out: the samples of the last two to three hours.
     pub skip_head: bool,
-    /// The gzip level, 1 to 9.
-    pub level: u32,
+    /// How it is compressed.
+    pub compression: Compression,
+    /// How the backup lies in the store.
+    pub layout: SnapshotLayout,
     /// How long the server may take to answer, and a stream may stand still.
     pub idle_limit: Duration,
 }
@@ -64,6 +80,18 @@ pub struct Taken {
     pub backup: Backup,
     /// What it holds.
     pub contents: SnapshotContents,
+    /// The level 1 blocks whose samples the backup before it held.
+    pub stored_before: BTreeSet<Ulid>,
+}
+
+/// What came of bringing the blocks into the store.
+#[derive(Default)]
+struct Stored {
+    blocks: Vec<BlockReport>,
+    /// The files that hold them beside the backup's own.
+    shared: Vec<StoredFile>,
+    /// The blocks that the store did not have.
+    new: Vec<String>,
 }
 
 /// What the server tells about itself.
@@ -77,24 +105,39 @@ impl Snapshotter<'_> {
     pub async fn take(&self, context: &RunContext) -> Result<Taken, SnapshotError> {
         let ledger = Ledger::of(&context.state_dir, &self.target.name);
         let step = context.progress.step("look at the server", None);
-        let server = self.look(&context.progress).await?;
+        let looked = context.cancel.run_until_cancelled(self.look(&context.progress)).await;
+        let server = looked.unwrap_or(Err(SnapshotError::Cancelled))?;
         let before = self.inspect(context).await?;
         if let Some(restore) = before.unfinished() {
             return Err(SnapshotError::RestoreUnfinished { note: restore.note.source.clone() });
         }
-        step.finish(format!("Prometheus {}, {} blocks", server.build.version, before.blocks.len()));
+        step.finish(format!(
+            "Prometheus {}, {}",
+            server.build.version,
+            words::count(before.blocks.len(), "block")
+        ));
         let before = self.settle_earlier(context, &ledger, before).await?;
 
+        let stored_before = self.sources_of_newest()?;
         let pending = self.store.begin(context.run, context.now)?;
         let name = self.ask(context, &ledger, &before).await?;
-        let archived = self.archive(context, &pending, &name, &before).await;
+        let bytes = before.blocks.iter().map(|block| block.bytes).sum();
+        let stored = self.store(context, pending, &name, bytes).await;
         let after = self.remove(context, &ledger, &name).await;
-        let archived = archived?;
-        let contents = SnapshotContents::new(&name, self.options.skip_head, archived.blocks.clone());
+        let (pending, stored) = stored?;
+        let Stored { blocks, shared, new } = stored;
+        let contents = SnapshotContents::new(&name, self.options.skip_head, blocks).with_new(new);
         self.warn_about(&context.progress, &contents, &before, after.as_ref());
-        let backup =
-            self.publish(context, pending, &archived, &contents, self.source(&server, &before)).await?;
-        Ok(Taken { backup, contents })
+        let source = self.source(&server, &before);
+        let backup = self.publish(context, pending, shared, &contents, source).await?;
+        Ok(Taken { backup, contents, stored_before })
+    }
+
+    /// The level 1 blocks whose samples the newest backup holds; none where there is no backup.
+    fn sources_of_newest(&self) -> Result<BTreeSet<Ulid>, SnapshotError> {
+        // What cannot be read costs only that a merged block is not recognised as such.
+        let newest = self.store.newest()?.and_then(|backup| backup.contents::<SnapshotContents>().ok());
+        Ok(newest.map_or_else(BTreeSet::new, |contents| sources(&contents.blocks).collect()))
     }
 
     /// Asks the server what it is, and whether it can take snapshots at all, before anything is begun.
@@ -161,11 +204,22 @@ impl Snapshotter<'_> {
         let mut entry = Entry { run: context.run, asked: Timestamp::now(), before: set(before), name: None };
         ledger.note(&entry)?;
         let step = context.progress.step("take the snapshot", None);
+        let mut request = Box::pin(self.client.snapshot(self.options.skip_head, self.options.idle_limit));
         let asked = tokio::select! {
-            asked = self.client.snapshot(self.options.skip_head, self.options.idle_limit) => asked,
-            () = context.cancel.cancelled() => return Err(SnapshotError::Cancelled),
+            asked = &mut request => asked,
+            // The server goes on with it whoever listens: what comes of it is removed here, or by the next run.
+            () = context.cancel.cancelled() => match tokio::time::timeout(ANSWER_LIMIT, request).await {
+                Ok(asked) => asked,
+                Err(_) => return Err(SnapshotError::Cancelled),
+            },
         };
         match asked {
+            Ok(name) if context.cancel.is_cancelled() => {
+                entry.name = Some(name.clone());
+                ledger.note(&entry)?;
+                self.remove(context, ledger, &name).await;
+                Err(SnapshotError::Cancelled)
+            }
             Ok(name) => {
                 entry.name = Some(name.clone());
                 ledger.note(&entry)?;
@@ -195,37 +249,124 @@ impl Snapshotter<'_> {
         }
     }
 
-    /// Streams the snapshot into the pending backup and checks every block on the way.
-    async fn archive(
+    /// Brings the snapshot into the pending backup and checks every block on the way.
+    async fn store(
         &self,
         context: &RunContext,
-        pending: &Pending,
+        pending: Pending,
         name: &str,
-        before: &FolderState,
-    ) -> Result<Archived, SnapshotError> {
-        let total = before.blocks.iter().map(|block| block.bytes).sum::<u64>().max(1);
-        let step = context.progress.step("read and check the blocks", Some(total));
-        let writer = pending.archive(self.options.level)?;
-        let (spool, cancel) = (pending.dir().to_path_buf(), context.cancel.clone());
-        let relative = format!("snapshots/{name}");
-        let archived = if let Some(root) = self.folder.direct_path() {
-            let snapshot = root.join(&relative);
-            blocking(move || {
-                let archived = Archiver::new(writer, &spool, &step, &cancel).take_folder(&snapshot)?;
-                step.finish(described(&archived));
-                Ok(archived)
-            })
-            .await
-        } else {
-            let stream = self.folder.read(&relative).await?;
-            blocking(move || {
-                let archived = Archiver::new(writer, &spool, &step, &cancel).take_tar(stream)?;
-                step.finish(described(&archived));
-                Ok(archived)
-            })
-            .await
+        bytes: u64,
+    ) -> Result<(Pending, Stored), SnapshotError> {
+        let stored = match self.options.layout {
+            SnapshotLayout::Archive => self.store_archive(context, pending, name, bytes).await,
+            SnapshotLayout::Blocks => self.store_blocks(context, pending, name).await,
         };
-        if context.cancel.is_cancelled() { Err(SnapshotError::Cancelled) } else { archived }
+        if context.cancel.is_cancelled() { Err(SnapshotError::Cancelled) } else { stored }
+    }
+
+    async fn store_archive(
+        &self,
+        context: &RunContext,
+        pending: Pending,
+        name: &str,
+        bytes: u64,
+    ) -> Result<(Pending, Stored), SnapshotError> {
+        let step = context.progress.step("read and check the blocks", Some(bytes.max(1)));
+        let writer = pending.archive(self.options.compression)?;
+        let files = SnapshotFiles::open(self.folder, name).await?;
+        let cancel = context.cancel.clone();
+        let (files, stored) = blocking(move || {
+            let mut archive = ArchiveShelf::new(writer);
+            files.take_all(&mut Archiver::new(&mut archive, pending.dir(), &step, &cancel))?;
+            let blocks = archive.finish()?;
+            step.finish(described(blocks.iter()));
+            Ok((files, (pending, Stored { blocks, ..Stored::default() })))
+        })
+        .await?;
+        files.close().await?;
+        Ok(stored)
+    }
+
+    async fn store_blocks(
+        &self,
+        context: &RunContext,
+        mut pending: Pending,
+        name: &str,
+    ) -> Result<(Pending, Stored), SnapshotError> {
+        pending.rely_on_shared()?;
+        let step = context.progress.step("compare the blocks with the store", None);
+        let index = self.store.shared()?;
+        let writer = pending.archive(self.options.compression)?;
+        let (sender, surveyed) = std::sync::mpsc::channel();
+        let sorting = tokio::task::spawn_blocking(move || {
+            let sorted = sort(&surveyed, &index, writer);
+            (index, sorted)
+        });
+        let found = move |block| drop(sender.send(block));
+        let reply = self.folder.survey(name, found, &context.cancel).await;
+        let (index, sorted) =
+            sorting.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        match reply? {
+            FolderReply::Done => {}
+            FolderReply::Failed(failure) => return Err(SnapshotError::Folder { failure }),
+            other => return Err(SnapshotError::Reply { reply: format!("{other:?}") }),
+        }
+        let Sorted { known, new } = sorted?;
+        step.finish(format!("{} there already, {} new", known.len(), new.len()));
+        let (pending, added) = if new.is_empty() {
+            (pending, Vec::new())
+        } else {
+            self.add(context, pending, name, index, new, known.is_empty()).await?
+        };
+        let new = added.iter().map(|(report, _)| report.name.clone()).collect();
+        let (blocks, shared) = known.into_iter().chain(added).unzip();
+        Ok((pending, Stored { blocks, shared, new }))
+    }
+
+    /// Stores the blocks that the store does not have, each as soon as it is complete.
+    async fn add(
+        &self,
+        context: &RunContext,
+        pending: Pending,
+        name: &str,
+        index: SharedIndex,
+        new: BTreeMap<String, SurveyedBlock>,
+        all: bool,
+    ) -> Result<(Pending, Vec<(BlockReport, StoredFile)>), SnapshotError> {
+        let total = new.values().map(SurveyedBlock::bytes).sum();
+        let step = context.progress.step("read and check the new blocks", Some(total));
+        let files = SnapshotFiles::open(self.folder, name).await?;
+        let (cancel, progress, compression) =
+            (context.cancel.clone(), context.progress.clone(), self.options.compression);
+        let names: Vec<String> = new.keys().cloned().collect();
+        let (files, pending, stored) = blocking(move || {
+            let mut store = BlockShelf {
+                pending: &pending,
+                index: &index,
+                surveyed: new,
+                compression,
+                progress: &progress,
+                cancel: &cancel,
+                stored: Vec::new(),
+                open: None,
+            };
+            let mut archiver = Archiver::new(&mut store, pending.dir(), &step, &cancel);
+            if all {
+                files.take_all(&mut archiver)?;
+            } else {
+                names.iter().try_for_each(|block| files.take_block(&mut archiver, block))?;
+            }
+            let stored = store.stored;
+            let missing = names.iter().find(|name| !stored.iter().any(|(report, _)| report.name == **name));
+            if let Some(block) = missing {
+                return Err(SnapshotError::Vanished { block: block.clone() });
+            }
+            step.finish(described(stored.iter().map(|(report, _)| report)));
+            Ok((files, pending, stored))
+        })
+        .await?;
+        files.close().await?;
+        Ok((pending, stored))
     }
 
     /// Removes our snapshot from the server and sees that it is gone. What does not work now the next run does.
@@ -320,19 +461,25 @@ impl Snapshotter<'_> {
         &self,
         context: &RunContext,
         pending: Pending,
-        archived: &Archived,
+        shared: Vec<StoredFile>,
         contents: &SnapshotContents,
         source: Source,
     ) -> Result<Backup, SnapshotError> {
-        let step = context.progress.step("read the archive back and publish it", Some(archived.file.size));
+        let step = context.progress.step("read the archive back and publish it", pending.size());
         let draft = Draft {
             kind: "prometheus-snapshot".to_owned(),
             created: context.now,
             tool: concat!("watchkeeper ", env!("CARGO_PKG_VERSION")).to_owned(),
             source,
-            content_bytes: archived.bytes,
+            content_bytes: contents.blocks.iter().map(|block| block.bytes).sum(),
             damaged: contents.damaged().next().is_some(),
-            contents: serde_json::to_value(contents).map_err(|source| SnapshotError::Describe { source })?,
+            contents: serde_json::value::to_raw_value(contents)
+                .map_err(|source| SnapshotError::Describe { source })?,
+            layout: match self.options.layout {
+                SnapshotLayout::Archive => Layout::Archive,
+                SnapshotLayout::Blocks => Layout::Blocks,
+            },
+            shared,
         };
         let cancel = context.cancel.clone();
         blocking(move || {
@@ -344,10 +491,14 @@ impl Snapshotter<'_> {
     }
 }
 
-fn described(archived: &Archived) -> String {
-    let damaged = archived.blocks.iter().filter(|block| !block.is_good()).count();
-    let all = archived.blocks.len();
-    if damaged == 0 { format!("{all} blocks, all good") } else { format!("{all} blocks, {damaged} damaged") }
+fn described<'a>(blocks: impl Iterator<Item = &'a BlockReport>) -> String {
+    let (mut all, mut damaged) = (0, 0);
+    for block in blocks {
+        all += 1;
+        damaged += usize::from(!block.is_good());
+    }
+    let blocks = words::count(all, "block");
+    if damaged == 0 { format!("{blocks}, all good") } else { format!("{blocks}, {damaged} damaged") }
 }
 
 fn warn_about_out_of_order(progress: &Progress, metrics: &Metrics, skip_head: bool) {

@@ -67,7 +67,8 @@ where
     match (by_itself(result), told) {
         (Ended::Failed(failure), None) => Ended::Stopped(failure),
         (Ended::Failed(failure), Some(limit)) => {
-            Ended::Failed(Failure { data_not_back: failure.data_not_back, ..at_limit(limit) })
+            let Failure { data_not_back, output, .. } = failure;
+            Ended::Failed(Failure { data_not_back, output, ..at_limit(limit) })
         }
         (ended, _) => ended,
     }
@@ -85,6 +86,7 @@ fn by_itself(result: Result<Result<JobOutput, Failure>, JoinError>) -> Ended {
             hint: Some("this is a bug of watchkeeper; please report it with the log of this run".into()),
             transient: false,
             data_not_back: false,
+            output: None,
         }),
     }
 }
@@ -118,7 +120,7 @@ fn at_limit(limit: Limit) -> Failure {
             "raise `idle_timeout` if that was too short",
         ),
     };
-    Failure { reason, hint: Some(hint.into()), transient: true, data_not_back: false }
+    Failure { hint: Some(hint.into()), transient: true, ..Failure::new(reason) }
 }
 
 fn cut_off(told: Option<Limit>, grace: Duration) -> Ended {

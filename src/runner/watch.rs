@@ -47,6 +47,10 @@ impl Sink for Watch {
         self.inner.step_finished(step);
     }
 
+    fn waits(&self, text: &str) {
+        self.inner.waits(text);
+    }
+
     fn warned(&self, text: &str) {
         self.activity.notify_one();
         self.span.in_scope(|| tracing::warn!(target: TARGET, "{text}"));

@@ -1,24 +1,31 @@
-//! Archives: gzipped tars that plain `tar -xzf` opens, and a tar reader that trusts nobody.
+//! Archives: compressed tars that plain `tar` opens, and a tar reader that trusts nobody.
 //!
 //! A stream that ends is not a stream that is complete: Docker ends an archive *cleanly* where a file shrank under
 //! it. So every entry's full size and the two zero blocks at the end are required of every source.
 
+mod crew;
+mod decode;
+mod encode;
 mod error;
+mod frame;
 mod header;
+mod member;
+mod parallel;
 mod paths;
 mod pax;
+mod piece;
 mod read;
 #[cfg(test)]
 mod tests;
 mod write;
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
 use tokio_util::sync::CancellationToken;
 
+pub use decode::is_archive;
 pub use error::ArchiveError;
 pub use read::{Visitor, read_tar};
 pub use write::ArchiveWriter;
@@ -54,7 +61,7 @@ pub struct Entry {
     pub mtime: u64,
 }
 
-/// Opens a `.tar.gz` of one or many gzip members and shows every entry to `visit`. All of the file is read and
+/// Opens an archive of any codec, in one or many pieces, and shows every entry to `visit`. All of the file is read and
 /// checked, to its last byte.
 pub fn open_archive(
     path: &Path,
@@ -62,13 +69,13 @@ pub fn open_archive(
     visit: &mut Visitor<'_>,
 ) -> Result<(), ArchiveError> {
     let file = File::open(path).map_err(|source| ArchiveError::Read { source })?;
-    read_gzip(Watched::new(file, cancel, &|_| {}), visit)
+    read_compressed(Watched::new(file, cancel, &|_| {}), visit)
 }
 
-/// Reads a gzipped tar to the last byte of `reader`.
-pub(super) fn read_gzip(reader: impl Read, visit: &mut Visitor<'_>) -> Result<(), ArchiveError> {
-    // MultiGzDecoder: a plain GzDecoder stops after the first member and calls that the end.
-    read_tar(MultiGzDecoder::new(BufReader::with_capacity(1 << 17, reader)), visit)
+/// Reads a tar, compressed or not, to the last byte of `reader`.
+fn read_compressed(reader: impl Read, visit: &mut Visitor<'_>) -> Result<(), ArchiveError> {
+    let decoder = decode::open(reader).map_err(|source| ArchiveError::from_source(source, 0))?;
+    read_tar(decoder, visit)
 }
 
 /// A reader that tells how much passed, and that ends with [`ArchiveError::Cancelled`] once the token is cancelled.

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use sha2::{Digest as _, Sha256};
 
 /// Lowercase hexadecimal SHA-256 of some bytes.
-pub(super) fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
@@ -20,19 +20,20 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 /// A reader or writer that hashes and counts what passes.
-pub(super) struct Hashing<T> {
+pub struct Hashing<T> {
     inner: T,
     hash: Sha256,
     bytes: u64,
 }
 
 impl<T> Hashing<T> {
-    pub(super) fn new(inner: T) -> Self {
+    /// Begins with nothing hashed.
+    pub fn new(inner: T) -> Self {
         Self { inner, hash: Sha256::new(), bytes: 0 }
     }
 
     /// What is behind, the number of bytes that passed, and their hash.
-    pub(super) fn finish(self) -> (T, u64, String) {
+    pub fn finish(self) -> (T, u64, String) {
         (self.inner, self.bytes, hex(&self.hash.finalize()))
     }
 

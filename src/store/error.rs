@@ -95,7 +95,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// There is no such backup.
-    #[error("There is no backup {what} in {}", path.display())]
+    #[error("There is no {} in {}", called(what), path.display())]
     NotFound {
         /// What was looked for.
         what: String,
@@ -124,6 +124,14 @@ pub enum StoreError {
         /// What was asked for.
         spec: String,
     },
+    /// Nothing can be written where it was asked for.
+    #[error("Cannot write {}: {problem}", path.display())]
+    Target {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        problem: &'static str,
+    },
     /// The run was told to stop.
     #[error("Cancelled")]
     Cancelled,
@@ -148,12 +156,15 @@ impl StoreError {
         match self {
             Self::Pinned { id, .. } => Some(format!("unpin {id} first")),
             Self::NewerFormat { .. } => Some("use the watchkeeper that made it, or a newer one".to_owned()),
-            Self::Unusable { .. } => {
-                Some("create the folder and give it to the user who runs this".to_owned())
-            }
+            Self::Unusable { .. } => Some(
+                "create it, or set backup_dir to a folder that the user who runs this may write to"
+                    .to_owned(),
+            ),
             Self::Broken { .. } | Self::Manifest { .. } => {
                 Some("restore another backup, or bring this one's files back from a copy".to_owned())
             }
+            Self::NotFound { .. } => Some("`watchkeeper backups` lists what there is".to_owned()),
+            Self::Target { .. } => Some("choose another name, such as backup.tar.gz".to_owned()),
             Self::ReadBack { .. } => Some("check the disk and the memory of this machine".to_owned()),
             _ => None,
         }
@@ -173,6 +184,11 @@ impl StoreError {
     }
 }
 
+/// `latest` stands for a good one.
+fn called(what: &str) -> String {
+    if what == "latest" { "good backup".to_owned() } else { format!("backup {what}") }
+}
+
 fn passing(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, ResourceBusy, StaleNetworkFileHandle, TimedOut};
     matches!(error.kind(), Interrupted | ResourceBusy | StaleNetworkFileHandle | TimedOut)
@@ -182,7 +198,7 @@ fn disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-fn io_hint(error: &io::Error) -> Option<String> {
+pub(super) fn io_hint(error: &io::Error) -> Option<String> {
     if disk_full(error) {
         return Some("the disk is full: free some space, keep fewer backups, or move backup_dir".to_owned());
     }
@@ -190,6 +206,7 @@ fn io_hint(error: &io::Error) -> Option<String> {
         io::ErrorKind::PermissionDenied => {
             Some("run it as root, or as the user who owns the backup folder".to_owned())
         }
+        io::ErrorKind::NotFound => Some("is backup_dir in jobs.toml right?".to_owned()),
         io::ErrorKind::ReadOnlyFilesystem => Some("the file system is mounted read-only".to_owned()),
         _ => None,
     }

@@ -1,15 +1,18 @@
 //! What backups there are. Nothing that looks like one is dropped silently: what cannot be used is listed as
 //! broken, with the problem.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::error::{At as _, StoreError};
-use super::{BackupId, BackupState, JobStore, Manifest, StoredFile};
+use super::shared::{self, Checks};
+use super::{BackupId, BackupState, JobStore, Manifest, StoredFile, Verified};
+use crate::config::values::Codec;
 
 /// All backups of a job.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -31,6 +34,32 @@ pub struct Backup {
     pub state: BackupState,
     /// The folder that it lies in.
     pub folder: PathBuf,
+    /// Where its manifest is.
+    pub(super) path: PathBuf,
+    /// When the files were read back that it shares with others.
+    pub(super) shared: Arc<Checks>,
+}
+
+/// The files that were looked at, with their sizes: many backups name the same ones.
+#[derive(Default)]
+struct Sizes(HashMap<PathBuf, Option<Size>>);
+
+/// What backups of one job have in common.
+struct Seen {
+    shared: Arc<Checks>,
+    sizes: Sizes,
+}
+
+impl Seen {
+    fn new(job: &JobStore) -> Self {
+        Self { shared: Arc::new(job.shared_checks()), sizes: Sizes::default() }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Size {
+    File(u64),
+    NoFile,
 }
 
 /// Something that should be a backup.
@@ -46,8 +75,10 @@ impl Backup {
     /// A backup outside of a store: a manifest with its files beside it. It has no state.
     pub fn outside(manifest: &Path) -> Result<Self, StoreError> {
         let folder = super::owner::parent(manifest).to_owned();
-        let backup = Self { manifest: Manifest::read(manifest)?, state: BackupState::default(), folder };
-        match backup.missing()? {
+        let (manifest_read, state) = (Manifest::read(manifest)?, BackupState::default());
+        let path = manifest.to_owned();
+        let backup = Self { manifest: manifest_read, state, folder, path, shared: Arc::default() };
+        match backup.missing(&mut Sizes::default())? {
             None => Ok(backup),
             Some(problem) => Err(StoreError::Broken { path: manifest.to_owned(), problem }),
         }
@@ -56,6 +87,11 @@ impl Backup {
     /// Nothing was damaged at the source, and no file is known to be bad.
     pub fn is_good(&self) -> bool {
         !self.manifest.damaged && self.problems().next().is_none()
+    }
+
+    /// What is inside, as its kind describes it; read from its manifest.
+    pub fn contents<T: serde::de::DeserializeOwned>(&self) -> Result<T, StoreError> {
+        Manifest::read_contents(&self.path)
     }
 
     /// Its ID.
@@ -75,37 +111,51 @@ impl Backup {
 
     /// The files that were bad when they were last read, and how.
     pub fn problems(&self) -> impl Iterator<Item = (&StoredFile, &str)> {
-        self.manifest
-            .files
-            .iter()
-            .filter_map(|file| Some((file, self.state.verified.get(&file.name)?.problem.as_deref()?)))
+        let files = self.manifest.files.iter();
+        files.filter_map(|file| Some((file, self.check_of(file)?.problem.as_deref()?)))
+    }
+
+    /// When one of its files was last read back, and what came of it.
+    pub fn check_of(&self, file: &StoredFile) -> Option<&Verified> {
+        let checks = if shared::is_shared(&file.name) { &*self.shared } else { &self.state.verified };
+        checks.get(&file.name)
     }
 
     /// When all of it was last read back: that of the file for which this is longest ago. `None` if one never was.
     pub fn verified(&self) -> Option<Timestamp> {
-        let when = |file: &StoredFile| self.state.verified.get(&file.name).map(|verified| verified.when);
+        let when = |file: &StoredFile| self.check_of(file).map(|verified| verified.when);
         self.manifest.files.iter().map(when).min().flatten()
     }
 
     /// The first file that is not there as the manifest says.
-    fn missing(&self) -> Result<Option<String>, StoreError> {
+    fn missing(&self, sizes: &mut Sizes) -> Result<Option<String>, StoreError> {
         for file in &self.manifest.files {
-            let path = self.path_of(file);
-            let size = match fs::symlink_metadata(&path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    return Ok(Some(format!("its file {} is missing", file.name)));
+            let problem = match sizes.of(self.path_of(file))? {
+                None => "is missing".to_owned(),
+                Some(Size::NoFile) => "is no regular file".to_owned(),
+                Some(Size::File(is)) if is != file.size => {
+                    format!("has {is} bytes instead of {}", file.size)
                 }
-                found => found.at("look at", &path)?,
+                Some(Size::File(_)) => continue,
             };
-            if !size.is_file() {
-                return Ok(Some(format!("its file {} is no regular file", file.name)));
-            }
-            if size.len() != file.size {
-                let (is, should) = (size.len(), file.size);
-                return Ok(Some(format!("its file {} has {is} bytes instead of {should}", file.name)));
-            }
+            return Ok(Some(format!("its file {} {problem}", file.name)));
         }
         Ok(None)
+    }
+}
+
+impl Sizes {
+    fn of(&mut self, path: PathBuf) -> Result<Option<Size>, StoreError> {
+        if let Some(size) = self.0.get(&path) {
+            return Ok(*size);
+        }
+        let size = match fs::symlink_metadata(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            found => Some(found.at("look at", &path)?),
+        };
+        let size = size.map(|meta| if meta.is_file() { Size::File(meta.len()) } else { Size::NoFile });
+        self.0.insert(path, size);
+        Ok(size)
     }
 }
 
@@ -122,9 +172,10 @@ impl JobStore {
     pub fn list(&self) -> Result<Listing, StoreError> {
         let names = self.names()?;
         let mut listing = Listing::default();
+        let mut seen = Seen::new(self);
         for name in &names {
             if let Some(id) = manifest_id(name) {
-                self.list_one(&id, &mut listing)?;
+                self.list_one(&id, &mut seen, &mut listing)?;
             }
         }
         self.list_orphans(&names, &mut listing);
@@ -132,12 +183,19 @@ impl JobStore {
         Ok(listing)
     }
 
+    /// The newest backup that can be used. No other one is looked at.
+    pub fn newest(&self) -> Result<Option<Backup>, StoreError> {
+        let mut ids: Vec<BackupId> = self.names()?.iter().filter_map(|name| manifest_id(name)).collect();
+        ids.sort();
+        Ok(ids.iter().rev().find_map(|id| self.get(id).ok()))
+    }
+
     /// The backup with this ID.
     pub fn get(&self, id: &BackupId) -> Result<Backup, StoreError> {
         let mut listing = Listing::default();
         let path = self.manifest_path(id);
         if path.exists() {
-            self.list_one(id, &mut listing)?;
+            self.list_one(id, &mut Seen::new(self), &mut listing)?;
         }
         match (listing.backups.pop(), listing.broken.pop()) {
             (Some(backup), _) => Ok(backup),
@@ -146,14 +204,15 @@ impl JobStore {
         }
     }
 
-    fn list_one(&self, id: &BackupId, listing: &mut Listing) -> Result<(), StoreError> {
+    fn list_one(&self, id: &BackupId, seen: &mut Seen, listing: &mut Listing) -> Result<(), StoreError> {
         let path = self.manifest_path(id);
         let broken = match Manifest::read(&path) {
             Ok(manifest) if manifest.id != *id => format!("it is the manifest of {}", manifest.id),
             Ok(manifest) => {
                 let (state, warning) = self.read_state(id);
-                let backup = Backup { manifest, state, folder: self.folder.clone() };
-                match backup.missing()? {
+                let (folder, shared) = (self.folder.clone(), Arc::clone(&seen.shared));
+                let backup = Backup { manifest, state, folder, path: path.clone(), shared };
+                match backup.missing(&mut seen.sizes)? {
                     None => {
                         listing.backups.push(backup);
                         listing.warnings.extend(warning);
@@ -192,6 +251,25 @@ impl JobStore {
 }
 
 impl Listing {
+    /// For each backup the bytes of the files that no other one names: what deleting it alone would free.
+    pub fn alone(&self) -> BTreeMap<BackupId, u64> {
+        let mut named: HashMap<&str, u32> = HashMap::new();
+        for file in self.backups.iter().flat_map(|backup| &backup.manifest.files) {
+            *named.entry(file.name.as_str()).or_default() += 1;
+        }
+        let alone = |backup: &Backup| {
+            let files = backup.manifest.files.iter();
+            files.filter(|file| named[file.name.as_str()] == 1).map(|file| file.size).sum()
+        };
+        self.backups.iter().map(|backup| (backup.id().clone(), alone(backup))).collect()
+    }
+
+    /// Bytes of all files that the backups name, each counted once.
+    pub fn stored_bytes(&self) -> u64 {
+        let files = self.backups.iter().flat_map(|backup| &backup.manifest.files);
+        files.map(|file| (file.name.as_str(), file.size)).collect::<HashMap<_, _>>().values().sum()
+    }
+
     /// The newest backup that is good.
     pub fn newest_good(&self) -> Option<&Backup> {
         self.backups.iter().rev().find(|backup| backup.is_good())
@@ -208,9 +286,9 @@ pub(super) fn manifest_id(name: &str) -> Option<BackupId> {
     name.strip_suffix(".json")?.parse().ok()
 }
 
-/// The ID of the backup whose archive has this name: `snapshot_<ID>.tar.gz`.
+/// The ID of the backup whose archive has this name: `snapshot_<ID>.tar.gz`, or with another codec's ending.
 pub(super) fn archive_id(name: &str) -> Option<BackupId> {
-    let (prefix, id) = name.strip_suffix(".tar.gz")?.split_once('_')?;
+    let (prefix, id) = Codec::split_name(name)?.0.split_once('_')?;
     let ours = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_lowercase());
     id.parse().ok().filter(|_| ours)
 }
@@ -282,12 +360,8 @@ mod tests {
     fn only_good_backups_are_the_newest_good_one() {
         let (_dir, job) = testing::job();
         let made = [0, 10, 20].map(|s| testing::backup(&job, s));
-        let bad = crate::store::Verified {
-            when: testing::now(),
-            how: crate::store::How::Hash,
-            problem: Some("x".into()),
-        };
-        job.note_verified(made[2].id(), &made[2].manifest.files[0].name, bad).unwrap();
+        let bad = Verified { when: testing::now(), how: crate::store::How::Hash, problem: Some("x".into()) };
+        job.note_verified(made[2].id(), [(made[2].manifest.files[0].name.clone(), bad)].into()).unwrap();
         let listing = job.list().unwrap();
         assert_eq!(listing.newest_good().unwrap().id(), made[1].id());
         let at = |seconds| listing.at_or_before(testing::at(seconds)).map(Backup::id);

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Component, Path};
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
@@ -46,8 +47,18 @@ pub struct Manifest {
     pub content_bytes: u64,
     /// Some of the data were damaged at the source. Such a backup is kept, but is not a good one.
     pub damaged: bool,
-    /// What is inside, as its kind describes it.
-    pub contents: serde_json::Value,
+}
+
+/// What is inside a backup, as its kind describes it: the last field of a manifest before its seal. It can be long, so
+/// it is read only by who asks for it, and written as it is.
+pub type Contents = Box<serde_json::value::RawValue>;
+
+/// All of a manifest.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    manifest: &'a Manifest,
+    contents: &'a Contents,
 }
 
 impl Manifest {
@@ -71,8 +82,22 @@ impl Manifest {
     }
 
     /// The bytes of the manifest's file.
-    pub(super) fn sealed(&self) -> serde_json::Result<Vec<u8>> {
-        sealed::seal(self, SEAL)
+    pub(super) fn sealed(&self, contents: &Contents) -> serde_json::Result<Vec<u8>> {
+        sealed::seal(&Whole { manifest: self, contents }, SEAL)
+    }
+
+    /// Reads what the manifest at `path` says about what is inside.
+    pub(super) fn read_contents<T: DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
+        #[derive(Deserialize)]
+        struct Only<T> {
+            contents: T,
+        }
+        let bytes = fs::read(path).at("read", path)?;
+        let bad = |problem: String| StoreError::Manifest { path: path.to_owned(), problem };
+        sealed::check(&bytes, SEAL).map_err(|e| bad(e.to_string()))?;
+        let only: Only<T> = serde_json::from_slice(&bytes)
+            .map_err(|e| bad(format!("it does not describe what is expected of its kind: {e}")))?;
+        Ok(only.contents)
     }
 
     /// The sum of the sizes of its files.
@@ -115,8 +140,10 @@ fn format_of(bytes: &[u8]) -> Option<u64> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
-    /// One tar.gz that plain `tar -xzf` opens.
+    /// One archive, which plain `tar -xzf` opens where it is gzip.
     Archive,
+    /// An archive of what may change, and one for each block, which other backups share.
+    Blocks,
 }
 
 /// Where the data of a backup came from. Never holds a secret.
@@ -174,7 +201,7 @@ mod tests {
     #[test]
     fn what_was_sealed_is_read_again_and_its_last_field_is_its_hash() {
         let manifest = testing::manifest("20261123T020000Z");
-        let bytes = manifest.sealed().unwrap();
+        let bytes = testing::sealed(&manifest);
         assert_eq!(parse(&bytes).unwrap(), manifest);
         let text = String::from_utf8(bytes).unwrap();
         let last = text.lines().rev().nth(1).unwrap();
@@ -183,7 +210,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_detected() {
-        let bytes = testing::manifest("20261123T020000Z").sealed().unwrap();
+        let bytes = testing::sealed(&testing::manifest("20261123T020000Z"));
         for i in 0..bytes.len() * 8 {
             let mut bad = bytes.clone();
             bad[i / 8] ^= 1 << (i % 8);
@@ -204,7 +231,7 @@ mod tests {
         {
             let mut manifest = testing::manifest("20261123T020000Z");
             name.clone_into(&mut manifest.files[0].name);
-            assert!(parse(&manifest.sealed().unwrap()).is_err(), "{name:?}");
+            assert!(parse(&testing::sealed(&manifest)).is_err(), "{name:?}");
         }
     }
 }

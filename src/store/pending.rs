@@ -10,17 +10,18 @@ use ulid::Ulid;
 
 use super::archive::ArchiveWriter;
 use super::error::{At as _, StoreError};
-use super::lock::Held;
+use super::lock::{Held, SharedLock};
 use super::{JobStore, StoredFile, owner};
+use crate::config::values::Compression;
 
 /// How names of folders begin in which backups are made.
 pub(super) const PREFIX: &str = ".partial-";
 /// The archive, before it has its name.
-const ARCHIVE: &str = "archive.tar.gz";
+const ARCHIVE: &str = "archive";
 /// Held while the run lives.
 pub(super) const LOCK: &str = ".lock";
 /// How long a prune is waited for.
-const BRIEF: Duration = Duration::from_mins(1);
+pub(super) const BRIEF: Duration = Duration::from_mins(1);
 
 /// A backup that is being made, in a folder of its own. Dropping it removes that folder.
 pub struct Pending {
@@ -29,6 +30,8 @@ pub struct Pending {
     pub(super) now: Timestamp,
     dir: PathBuf,
     finished: super::archive::Finished,
+    /// Held while it names files of earlier backups.
+    pub(super) relies: Option<SharedLock>,
     lock: Option<Held>,
 }
 
@@ -54,7 +57,7 @@ impl JobStore {
         let lock = File::create_new(&path).at("create", &path)?;
         owner::settle_file(&lock, &path, owner::FILE_MODE).at("create", &path)?;
         let lock = Some(Held::fresh(lock).at("lock", &path)?);
-        Ok(Pending { job: self.clone(), run, now, dir, finished: Arc::default(), lock })
+        Ok(Pending { job: self.clone(), run, now, dir, finished: Arc::default(), relies: None, lock })
     }
 }
 
@@ -64,16 +67,23 @@ impl Pending {
         &self.dir
     }
 
-    /// Begins the one archive of the backup, compressed at `level` 1 to 9.
-    pub fn archive(&self, level: u32) -> Result<ArchiveWriter, StoreError> {
-        let path = self.archive_path();
+    /// Begins the one archive of the backup.
+    pub fn archive(&self, compression: Compression) -> Result<ArchiveWriter, StoreError> {
+        let path = self.dir.join(format!("{ARCHIVE}{}", compression.codec.suffix()));
         let file = File::create_new(&path).at("create", &path)?;
         owner::settle_file(&file, &path, owner::FILE_MODE).at("create", &path)?;
-        Ok(ArchiveWriter::new(file, &path, level, Arc::clone(&self.finished)))
+        ArchiveWriter::new(file, &path, compression, Arc::clone(&self.finished))
+            .map_err(|source| StoreError::Archive { path, source })
     }
 
-    pub(super) fn archive_path(&self) -> PathBuf {
-        self.dir.join(ARCHIVE)
+    /// The size of its archive in bytes, once that is finished.
+    pub fn size(&self) -> Option<u64> {
+        self.finished().ok().map(|archive| archive.size)
+    }
+
+    /// Where the finished archive lies until it is published.
+    pub(super) fn archive_path(&self) -> Result<PathBuf, StoreError> {
+        Ok(self.dir.join(self.finished()?.name))
     }
 
     /// The archive as its writer finished it.
@@ -114,7 +124,7 @@ mod tests {
     fn a_dropped_backup_leaves_nothing() {
         let (_dir, job) = testing::job();
         let pending = job.begin(Ulid::from_parts(1, 1), testing::now()).unwrap();
-        let mut archive = pending.archive(1).unwrap();
+        let mut archive = pending.archive(Compression::default()).unwrap();
         archive.file("a", 0o644, 0, 3, &mut &b"abc"[..]).unwrap();
         assert_eq!(names(&job).len(), 2);
         drop(pending);
@@ -125,7 +135,7 @@ mod tests {
     fn what_is_not_finished_is_not_published() {
         let (_dir, job) = testing::job();
         let pending = job.begin(Ulid::from_parts(1, 1), testing::now()).unwrap();
-        drop(pending.archive(1).unwrap());
+        drop(pending.archive(Compression::default()).unwrap());
         let published = testing::publish(pending, 0);
         assert!(matches!(published, Err(StoreError::Unready { .. })));
         assert_eq!(names(&job), [".lock"]);

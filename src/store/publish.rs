@@ -3,23 +3,23 @@
 //! Before the first rename the intent is noted in the folder of the run. So a crash between the renames leaves
 //! nothing that could not be told from somebody's lost manifest.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::archive::{self, Watched};
-use super::digest::Hashing;
 use super::error::{At as _, StoreError};
 use super::list::any_id;
-use super::manifest::FORMAT;
+use super::manifest::{Contents, FORMAT};
 use super::pending::Pending;
 use super::{Backup, BackupId, BackupState, How, JobStore, Layout, Manifest, Source, StoredFile, Verified};
-use super::{atomic, owner};
+use super::{atomic, owner, shared, verify};
+use crate::config::values::Codec;
 use crate::progress::StepGuard;
 
 /// The intent, in the folder of the run.
@@ -43,7 +43,11 @@ pub struct Draft {
     /// Some of the data were damaged at the source.
     pub damaged: bool,
     /// What is inside.
-    pub contents: serde_json::Value,
+    pub contents: Contents,
+    /// How it is laid out.
+    pub layout: Layout,
+    /// The files of this and other backups that it consists of beside its own.
+    pub shared: Vec<StoredFile>,
 }
 
 /// Which names a publication is about to create.
@@ -53,7 +57,13 @@ struct Intent {
     archive: String,
 }
 
-type Step = fn(&Pending, &Manifest) -> Result<(), StoreError>;
+/// A manifest that is about to be written.
+struct Publication {
+    manifest: Manifest,
+    contents: Contents,
+}
+
+type Step = fn(&Pending, &Publication) -> Result<(), StoreError>;
 
 /// The steps, in order; a crash may come between any two. The last one makes the backup exist.
 const STEPS: [Step; 4] =
@@ -68,44 +78,31 @@ impl Pending {
         cancel: &CancellationToken,
     ) -> Result<Backup, StoreError> {
         let archive = self.finished()?;
-        self.read_back(&archive, step, cancel)?;
+        // Each piece was unpacked again before it was written: the same bytes are the same data.
+        verify::read_back(&self.archive_path()?, &archive, step, cancel)?;
         let _unpruned = self.job.lock_shared(PATIENCE)?;
+        self.note_new_shared(&draft.shared)?;
         let _names = self.job.lock_names()?;
-        let manifest = self.manifest(draft, archive)?;
+        let publication = self.publication(draft, archive)?;
+        self.must_be_whole(&publication.manifest)?;
         for step in STEPS {
-            step(&self, &manifest)?;
+            step(&self, &publication)?;
         }
-        let state = self.state(&manifest);
-        Ok(Backup { manifest, state, folder: self.job.folder.clone() })
+        let manifest = publication.manifest;
+        let (state, path) = (self.state(&manifest), self.job.manifest_path(&manifest.id));
+        let shared = Arc::new(self.job.shared_checks());
+        Ok(Backup { manifest, state, folder: self.job.folder.clone(), path, shared })
     }
 
-    /// Reads every byte, unpacks every byte, and compares the hash with that of what was written.
-    fn read_back(
-        &self,
-        written: &StoredFile,
-        step: &StepGuard,
-        cancel: &CancellationToken,
-    ) -> Result<(), StoreError> {
-        let path = self.archive_path();
-        let passed = |bytes| step.add(bytes);
-        let file = File::open(&path).at("open", &path)?;
-        let mut reader = Hashing::new(Watched::new(file, cancel, &passed));
-        archive::read_gzip(&mut reader, &mut |_, _| Ok(())).map_err(|e| broken_archive(&path, e))?;
-        // Nothing is left, or the archive would not have been read to its end.
-        let rest = reader.read(&mut [0]).at("read", &path)?;
-        let (_, size, sha256) = reader.finish();
-        if rest == 0 && size == written.size && sha256 == written.sha256 {
-            return Ok(());
-        }
-        Err(StoreError::ReadBack { path, written: written.sha256.clone(), read: sha256 })
-    }
-
-    fn manifest(&self, draft: Draft, archive: StoredFile) -> Result<Manifest, StoreError> {
+    fn publication(&self, draft: Draft, archive: StoredFile) -> Result<Publication, StoreError> {
         // Every name that holds an ID counts, also of what is broken: nothing is ever written over.
         let newest = self.job.names()?.iter().filter_map(|name| any_id(name)).max();
         let id = BackupId::after(newest.as_ref(), self.now);
-        let name = format!("{}_{id}.tar.gz", archive_prefix(&draft.kind));
-        Ok(Manifest {
+        let codec = Codec::of_name(&archive.name).unwrap_or_default();
+        let name = format!("{}_{id}{}", archive_prefix(&draft.kind, draft.layout), codec.suffix());
+        let mut files = vec![StoredFile { name, ..archive }];
+        files.extend(draft.shared);
+        let manifest = Manifest {
             format: FORMAT,
             id,
             job: self.job.job.clone(),
@@ -113,41 +110,67 @@ impl Pending {
             run: self.run,
             created: draft.created,
             tool: draft.tool,
-            layout: Layout::Archive,
+            layout: draft.layout,
             source: draft.source,
-            files: vec![StoredFile { name, ..archive }],
+            files,
             content_bytes: draft.content_bytes,
             damaged: draft.damaged,
-            contents: draft.contents,
-        })
+        };
+        Ok(Publication { manifest, contents: draft.contents })
     }
 
-    fn note_intent(&self, manifest: &Manifest) -> Result<(), StoreError> {
+    /// What it shares with others is there: nobody may have removed any of it since it was looked up.
+    fn must_be_whole(&self, manifest: &Manifest) -> Result<(), StoreError> {
+        for file in manifest.files.iter().filter(|file| shared::is_shared(&file.name)) {
+            let path = self.job.folder.join(&file.name);
+            let size = fs::symlink_metadata(&path).at("look at", &path)?.len();
+            if size != file.size {
+                let problem = format!("it has {size} bytes instead of {}", file.size);
+                return Err(StoreError::Broken { path, problem });
+            }
+        }
+        Ok(())
+    }
+
+    /// The shared files of which nobody has noted yet that they were read: this run has, when it stored them.
+    fn note_new_shared(&self, files: &[StoredFile]) -> Result<(), StoreError> {
+        let known = self.job.shared_checks();
+        let verified = Verified { when: self.now, how: How::Published, problem: None };
+        let new = files.iter().map(|file| &file.name).filter(|name| !known.contains_key(*name));
+        self.job.note_shared(&new.map(|name| (name.clone(), verified.clone())).collect())
+    }
+
+    fn note_intent(&self, publication: &Publication) -> Result<(), StoreError> {
         let path = self.dir().join(INTENT);
-        let intent = Intent { id: manifest.id.clone(), archive: manifest.files[0].name.clone() };
+        let intent = Intent {
+            id: publication.manifest.id.clone(),
+            archive: publication.manifest.files[0].name.clone(),
+        };
         let bytes = serde_json::to_vec(&intent).map_err(io::Error::from).at("write", &path)?;
         atomic::replace(&path, &bytes, owner::FILE_MODE).at("write", &path)?;
         atomic::sync_folder(&self.job.folder).at("sync", &self.job.folder)
     }
 
-    fn place_archive(&self, manifest: &Manifest) -> Result<(), StoreError> {
-        let to = self.job.folder.join(&manifest.files[0].name);
-        atomic::rename_new(&self.archive_path(), &to).at("publish", &to)
+    fn place_archive(&self, publication: &Publication) -> Result<(), StoreError> {
+        let to = self.job.folder.join(&publication.manifest.files[0].name);
+        atomic::rename_new(&self.archive_path()?, &to).at("publish", &to)
     }
 
-    fn place_state(&self, manifest: &Manifest) -> Result<(), StoreError> {
-        self.job.write_state(&manifest.id, &self.state(manifest))
+    fn place_state(&self, publication: &Publication) -> Result<(), StoreError> {
+        self.job.write_state(&publication.manifest.id, &self.state(&publication.manifest))
     }
 
-    fn place_manifest(&self, manifest: &Manifest) -> Result<(), StoreError> {
+    fn place_manifest(&self, publication: &Publication) -> Result<(), StoreError> {
+        let Publication { manifest, contents } = publication;
         let path = self.job.manifest_path(&manifest.id);
-        let bytes = manifest.sealed().map_err(io::Error::from).at("write", &path)?;
+        let bytes = manifest.sealed(contents).map_err(io::Error::from).at("write", &path)?;
         atomic::create(&path, &bytes, owner::FILE_MODE).at("publish", &path)
     }
 
     fn state(&self, manifest: &Manifest) -> BackupState {
         let verified = Verified { when: self.now, how: How::Published, problem: None };
-        let verified = manifest.files.iter().map(|f| (f.name.clone(), verified.clone())).collect();
+        let own = manifest.files.iter().filter(|file| !shared::is_shared(&file.name));
+        let verified = own.map(|f| (f.name.clone(), verified.clone())).collect();
         BackupState { verified, ..BackupState::default() }
     }
 }
@@ -173,19 +196,14 @@ impl JobStore {
     }
 }
 
-/// `prometheus-snapshot` is in `snapshot_….tar.gz`; other kinds are in files of their first word.
-fn archive_prefix(kind: &str) -> &str {
+/// `prometheus-snapshot` is in `snapshot_….tar.gz`; other kinds are in files of their first word. What is only a part
+/// of the backup must not be taken for all of it: `meta_….tar.gz`.
+fn archive_prefix(kind: &str, layout: Layout) -> &str {
     match kind.split('-').next().unwrap_or_default() {
+        _ if layout == Layout::Blocks => "meta",
         "prometheus" => "snapshot",
         first if !first.is_empty() && first.bytes().all(|b| b.is_ascii_lowercase()) => first,
         _ => "backup",
-    }
-}
-
-fn broken_archive(path: &Path, source: archive::ArchiveError) -> StoreError {
-    match source {
-        archive::ArchiveError::Cancelled => StoreError::Cancelled,
-        source => StoreError::Archive { path: path.to_owned(), source },
     }
 }
 
@@ -194,6 +212,7 @@ mod tests {
     use super::*;
     use crate::progress::Progress;
     use crate::store::testing;
+    use std::fs::File;
     use std::os::unix::fs::FileExt as _;
     use ulid::Ulid;
 
@@ -221,9 +240,9 @@ mod tests {
             let (_dir, job) = testing::job();
             let old = testing::backup(&job, 0);
             let pending = testing::written(&job, 1);
-            let manifest = pending.manifest(testing::draft(1), pending.finished().unwrap()).unwrap();
+            let publication = pending.publication(testing::draft(1), pending.finished().unwrap()).unwrap();
             for step in STEPS.iter().take(done) {
-                step(&pending, &manifest).unwrap();
+                step(&pending, &publication).unwrap();
             }
             pending.crash();
             let published = usize::from(done == STEPS.len());
@@ -242,9 +261,9 @@ mod tests {
         for done in 0..STEPS.len() {
             let (_dir, job) = testing::job();
             let pending = testing::written(&job, 1);
-            let manifest = pending.manifest(testing::draft(1), pending.finished().unwrap()).unwrap();
+            let publication = pending.publication(testing::draft(1), pending.finished().unwrap()).unwrap();
             for step in STEPS.iter().take(done) {
-                step(&pending, &manifest).unwrap();
+                step(&pending, &publication).unwrap();
             }
             drop(pending);
             assert_eq!(job.names().unwrap(), [".lock"], "{done} steps");
@@ -257,7 +276,7 @@ mod tests {
         let size = testing::written(&job, 0).finished().unwrap().size;
         for at in (0..size).step_by(97) {
             let pending = testing::written(&job, 0);
-            let path = pending.archive_path();
+            let path = pending.archive_path().unwrap();
             let byte = fs::read(&path).unwrap()[usize::try_from(at).unwrap()];
             File::options().write(true).open(&path).unwrap().write_at(&[byte ^ 4], at).unwrap();
             assert!(testing::publish(pending, 0).is_err(), "byte {at}");
@@ -294,7 +313,8 @@ mod tests {
 
     #[test]
     fn archives_are_named_after_their_kind() {
-        let names = ["prometheus-snapshot", "grafana-export", "sqlite-backup", "../x"].map(archive_prefix);
+        let names = ["prometheus-snapshot", "grafana-export", "sqlite-backup", "../x"]
+            .map(|kind| archive_prefix(kind, Layout::Archive));
         assert_eq!(names, ["snapshot", "grafana", "sqlite", "backup"]);
     }
 

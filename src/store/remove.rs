@@ -9,7 +9,7 @@ use std::fs;
 
 use super::error::{At as _, StoreError};
 use super::list::{archive_id, manifest_id};
-use super::{BackupId, ExclusiveLock, JobStore, Manifest, atomic};
+use super::{BackupId, ExclusiveLock, JobStore, Manifest, atomic, shared};
 
 /// What a removal took away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,10 +23,10 @@ pub struct Removed {
 }
 
 /// What the manifests that are there claim.
-struct Claims {
-    files: BTreeSet<String>,
+pub(super) struct Claims {
+    pub(super) files: BTreeSet<String>,
     /// Some manifest cannot be read: what it claims is not known.
-    unknown: bool,
+    pub(super) unknown: bool,
 }
 
 impl JobStore {
@@ -37,9 +37,16 @@ impl JobStore {
             self.may_be_removed(id)?;
         }
         let mut removed = Removed::default();
+        if ids.is_empty() {
+            return Ok(removed);
+        }
         for id in ids {
             self.bury(id)?;
-            let (files, bytes) = self.complete_removal(id)?;
+        }
+        // Looked up once: with what many backups share, this is the long part.
+        let claims = self.claims()?;
+        for id in ids {
+            let (files, bytes) = self.complete_removal(id, &claims)?;
             removed.backups.push(id.clone());
             removed.files += files;
             removed.bytes += bytes;
@@ -68,21 +75,31 @@ impl JobStore {
     }
 
     /// Removes what is left of a backup whose manifest is gone. Can be done again after a crash at any point.
-    pub(super) fn complete_removal(&self, id: &BackupId) -> Result<(usize, u64), StoreError> {
+    pub(super) fn complete_removal(
+        &self,
+        id: &BackupId,
+        claims: &Claims,
+    ) -> Result<(usize, u64), StoreError> {
         let tombstone = self.tombstone_path(id);
         let mut files = self.archives_of(id)?;
         if let Ok(manifest) = Manifest::read(&tombstone) {
             files.extend(manifest.files.into_iter().map(|file| file.name));
         }
-        let claims = self.claims()?;
         let (mut count, mut bytes) = (0, 0);
-        for file in files.iter().filter(|file| !self.is_claimed(file, &claims)) {
-            let path = self.folder.join(file);
-            let size = fs::symlink_metadata(&path).map_or(0, |meta| meta.len());
-            if atomic::remove_if_there(&path).at("remove", &path)? {
+        let mut gone = Vec::new();
+        for file in files.iter().filter(|file| !self.is_claimed(file, claims)) {
+            if shared::is_shared(file) {
+                gone.push(file);
+            }
+            if let Some(size) = self.remove_shared(file)? {
                 count += 1;
                 bytes += size;
             }
+        }
+        if !gone.is_empty() {
+            let folder = self.folder.join(shared::FOLDER);
+            atomic::sync_folder(&folder).at("sync", &folder)?;
+            self.change_shared_state(|checks| checks.retain(|name, _| !gone.contains(&name)))?;
         }
         let _names = self.lock_names()?;
         if !self.manifest_path(id).exists() {
@@ -100,7 +117,7 @@ impl JobStore {
         Ok(self.names()?.into_iter().filter(|name| archive_id(name).as_ref() == Some(id)).collect())
     }
 
-    fn claims(&self) -> Result<Claims, StoreError> {
+    pub(super) fn claims(&self) -> Result<Claims, StoreError> {
         let mut claims = Claims { files: BTreeSet::new(), unknown: false };
         for id in self.names()?.iter().filter_map(|name| manifest_id(name)) {
             match Manifest::read(&self.manifest_path(&id)) {
@@ -180,7 +197,7 @@ mod tests {
         let (one, two) = (testing::backup(&job, 0), testing::backup(&job, 1));
         let mut shares = two.manifest.clone();
         shares.files.push(one.manifest.files[0].clone());
-        atomic::replace(&job.manifest_path(two.id()), &shares.sealed().unwrap(), 0o640).unwrap();
+        atomic::replace(&job.manifest_path(two.id()), &testing::sealed(&shares), 0o640).unwrap();
         let removed = job.remove(&lock(&job), &[one.id().clone()]).unwrap();
         assert_eq!((removed.files, job.list().unwrap().backups.len()), (0, 1));
         assert_eq!(job.list().unwrap().broken, []);

@@ -26,11 +26,14 @@ pub(super) enum SealError {
 
 /// The value as pretty JSON with its checksum as the last field. `value` must be a struct or map with a field.
 pub(super) fn seal(value: &impl Serialize, field: &'static str) -> serde_json::Result<Vec<u8>> {
-    let json = serde_json::to_string_pretty(value)?;
-    let open = json.strip_suffix("\n}").unwrap_or(&json);
-    let body = format!("{open},\n");
-    let hash = digest::sha256(body.as_bytes());
-    Ok(format!("{body}  \"{field}\": \"{hash}\"\n}}\n").into_bytes())
+    let mut text = serde_json::to_vec_pretty(value)?;
+    if text.ends_with(b"\n}") {
+        text.truncate(text.len() - 2);
+    }
+    text.extend_from_slice(b",\n");
+    let hash = digest::sha256(&text);
+    text.extend_from_slice(format!("  \"{field}\": \"{hash}\"\n}}\n").as_bytes());
+    Ok(text)
 }
 
 /// Checks the checksum. The text is what [`seal`] wrote, byte for byte, when this is `Ok`.

@@ -64,11 +64,12 @@ impl JobStore {
         self.change_state(id, |state| state.accepted = true)
     }
 
-    /// Notes that a file of a backup was read back, and what came of it.
-    pub fn note_verified(&self, id: &BackupId, file: &str, verified: Verified) -> Result<(), StoreError> {
-        self.change_state(id, |state| {
-            state.verified.insert(file.to_owned(), verified);
-        })
+    /// Notes that files of a backup were read back, and what came of it.
+    pub fn note_verified(&self, id: &BackupId, files: BTreeMap<String, Verified>) -> Result<(), StoreError> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.change_state(id, |state| state.verified.extend(files))
     }
 
     /// The state of a backup, and what is wrong with its file. A state that is lost is the default one.
@@ -157,7 +158,7 @@ mod tests {
         std::thread::scope(|scope| {
             for n in 0..8 {
                 let (job, id, verified) = (&job, &id, verified.clone());
-                scope.spawn(move || job.note_verified(id, &format!("file-{n}"), verified).unwrap());
+                scope.spawn(move || job.note_verified(id, [(format!("file-{n}"), verified)].into()).unwrap());
             }
         });
         assert_eq!(job.read_state(&id).0.verified.len(), 9);

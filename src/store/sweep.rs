@@ -25,7 +25,7 @@ impl JobStore {
             let gone = if name.starts_with(pending::PREFIX) {
                 self.sweep_partial(&path)?
             } else if let Some(id) = name.strip_prefix(".removed-").and_then(manifest_id) {
-                self.complete_removal(&id)?;
+                self.complete_removal(&id, &self.claims()?)?;
                 true
             } else {
                 // Whoever writes such a file holds the lock of the names.

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+use super::manifest::Contents;
 use super::{Backup, Draft, JobStore, Layout, Manifest, Pending, Source, Store, StoreError, StoredFile};
 use crate::progress::Progress;
 
@@ -36,7 +37,9 @@ pub(super) fn draft(seconds: i64) -> Draft {
         source: Source { target: "main".into(), url: "http://localhost:9090/".into(), ..Source::default() },
         content_bytes: 3,
         damaged: false,
-        contents: serde_json::json!({ "what": ["a", { "deep": 1 }] }),
+        contents: contents(),
+        layout: Layout::Archive,
+        shared: Vec::new(),
     }
 }
 
@@ -47,7 +50,7 @@ pub(super) fn written(job: &JobStore, seconds: i64) -> Pending {
 /// A backup with a small archive, ready to be published.
 pub(super) fn written_by(job: &JobStore, run: Ulid, seconds: i64) -> Pending {
     let pending = job.begin(run, at(seconds)).unwrap();
-    let mut archive = pending.archive(6).unwrap();
+    let mut archive = pending.archive(crate::config::values::Compression::default()).unwrap();
     let content: Vec<u8> = (0_u32..3000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     archive.file("block/meta.json", 0o644, 1, 3, &mut &b"abc"[..]).unwrap();
     archive.file("block/index", 0o644, 1, content.len() as u64, &mut &content[..]).unwrap();
@@ -65,6 +68,15 @@ pub(super) fn backup(job: &JobStore, seconds: i64) -> Backup {
     publish(written(job, seconds), seconds).unwrap()
 }
 
+pub(super) fn contents() -> Contents {
+    serde_json::value::to_raw_value(&serde_json::json!({ "what": ["a", { "deep": 1 }] })).unwrap()
+}
+
+/// The bytes of a manifest's file.
+pub(super) fn sealed(manifest: &Manifest) -> Vec<u8> {
+    manifest.sealed(&contents()).unwrap()
+}
+
 pub(super) fn manifest(id: &str) -> Manifest {
     let draft = draft(0);
     Manifest {
@@ -80,6 +92,5 @@ pub(super) fn manifest(id: &str) -> Manifest {
         files: vec![StoredFile { name: format!("snapshot_{id}.tar.gz"), size: 1, sha256: "0".repeat(64) }],
         content_bytes: 1,
         damaged: false,
-        contents: draft.contents,
     }
 }

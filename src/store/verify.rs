@@ -1,5 +1,6 @@
 //! Reading stored files back. A file is as good as its last reading, and every file gets one in time.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::archive::Watched;
 use super::digest::Hashing;
 use super::error::{At as _, StoreError};
+use super::shared::is_shared;
 use super::{Backup, BackupId, How, JobStore, StoredFile, Verified};
 use crate::progress::StepGuard;
 
@@ -61,6 +63,87 @@ impl Backup {
     }
 }
 
+/// Reads files of a job's backups back, each file once, however many backups share it, and notes what came of it.
+pub struct Verifier<'a> {
+    job: &'a JobStore,
+    now: Timestamp,
+    /// What was wrong with the shared files that were read so far.
+    shared: BTreeMap<String, Option<String>>,
+}
+
+impl<'a> Verifier<'a> {
+    /// Reads at `now`.
+    pub fn new(job: &'a JobStore, now: Timestamp) -> Self {
+        Self { job, now, shared: BTreeMap::new() }
+    }
+
+    /// Reads all files of a backup that were not read yet.
+    pub fn backup(
+        &mut self,
+        backup: &Backup,
+        step: &StepGuard,
+        cancel: &CancellationToken,
+    ) -> Result<VerifyReport, StoreError> {
+        let files: Vec<&StoredFile> = backup.manifest.files.iter().collect();
+        self.files(backup, &files, step, cancel)
+    }
+
+    /// Reads some files of a backup.
+    pub fn files(
+        &mut self,
+        backup: &Backup,
+        files: &[&StoredFile],
+        step: &StepGuard,
+        cancel: &CancellationToken,
+    ) -> Result<VerifyReport, StoreError> {
+        let mut report = VerifyReport { files: Vec::new(), unrecorded: None };
+        let mut notes = Notes::default();
+        let mut read = || -> Result<(), StoreError> {
+            for file in files {
+                let known = self.shared.get(&file.name).filter(|_| is_shared(&file.name));
+                let problem = match known {
+                    Some(problem) => problem.clone(),
+                    None => backup.check_file(file, step, cancel)?,
+                };
+                if known.is_none() {
+                    notes.add(
+                        &file.name,
+                        Verified { when: self.now, how: How::Hash, problem: problem.clone() },
+                    );
+                }
+                if is_shared(&file.name) {
+                    self.shared.insert(file.name.clone(), problem.clone());
+                }
+                report.files.push(CheckedFile { file: (*file).clone(), problem });
+            }
+            Ok(())
+        };
+        let outcome = read();
+        // What was read before it was told to stop was read.
+        report.unrecorded = notes.write(self.job, backup.id()).err().map(|e| e.to_string());
+        outcome.map(|()| report)
+    }
+}
+
+/// What came of reading, to be noted at once: a state has a line for each file, and is written whole.
+#[derive(Default)]
+struct Notes {
+    own: BTreeMap<String, Verified>,
+    shared: BTreeMap<String, Verified>,
+}
+
+impl Notes {
+    fn add(&mut self, name: &str, verified: Verified) {
+        let notes = if is_shared(name) { &mut self.shared } else { &mut self.own };
+        notes.insert(name.to_owned(), verified);
+    }
+
+    fn write(self, job: &JobStore, id: &BackupId) -> Result<(), StoreError> {
+        job.note_shared(&self.shared)?;
+        job.note_verified(id, self.own)
+    }
+}
+
 impl JobStore {
     /// Reads all files of a backup, compares their hashes and notes what came of it.
     pub fn verify(
@@ -70,15 +153,7 @@ impl JobStore {
         step: &StepGuard,
         cancel: &CancellationToken,
     ) -> Result<VerifyReport, StoreError> {
-        let mut report = VerifyReport { files: Vec::new(), unrecorded: None };
-        for file in &backup.manifest.files {
-            let problem = backup.check_file(file, step, cancel)?;
-            let verified = Verified { when: now, how: How::Hash, problem: problem.clone() };
-            let noted = self.note_verified(backup.id(), &file.name, verified);
-            report.unrecorded = report.unrecorded.or(noted.err().map(|e| e.to_string()));
-            report.files.push(CheckedFile { file: file.clone(), problem });
-        }
-        Ok(report)
+        Verifier::new(self, now).backup(backup, step, cancel)
     }
 
     /// The files that were not read back for longer than `within`, the longest unread first.
@@ -91,7 +166,8 @@ impl JobStore {
     }
 
     /// The share of one run of a job that runs about `every` so often: reading it each time, no file stays unread for
-    /// `within`, and no run has to read everything. The longest unread first.
+    /// `within`, and no run has to read everything. What was read less than `every` ago is not read again, and counts:
+    /// a job that runs more often reads no more. The longest unread first.
     pub fn verification_share(
         &self,
         within: Duration,
@@ -107,17 +183,27 @@ impl JobStore {
         every: Duration,
         now: Timestamp,
     ) -> Result<Vec<(BackupId, StoredFile)>, StoreError> {
+        let (mut total, mut recent) = (0, 0);
         let mut files = Vec::new();
-        for backup in self.list()?.backups {
+        let mut shared = BTreeSet::new();
+        // From the newest: a file that several share is read for the one that will stay longest.
+        for backup in self.list()?.backups.iter().rev() {
             for file in &backup.manifest.files {
-                let last = backup.state.verified.get(&file.name).map(|verified| verified.when);
+                if is_shared(&file.name) && !shared.insert(file.name.clone()) {
+                    continue;
+                }
                 // Read in the future: the clock was wrong then or is now, so that says nothing.
-                files.push((last.filter(|last| *last <= now), backup.id().clone(), file.clone()));
+                let last = backup.check_of(file).filter(|verified| verified.when <= now);
+                total += file.size;
+                if last.is_some_and(|last| is_recent(last.when, every, now)) {
+                    recent += if last.is_some_and(|last| last.how == How::Published) { 0 } else { file.size };
+                    continue;
+                }
+                files.push((last.map(|last| last.when), backup.id().clone(), file.clone()));
             }
         }
         files.sort_by(|a, b| (a.0, &a.1, &a.2.name).cmp(&(b.0, &b.1, &b.2.name)));
-        let total: u64 = files.iter().map(|(_, _, file)| file.size).sum();
-        let share = share_of(total, within, every);
+        let share = share_of(total, within, every).saturating_sub(recent);
         let mut taken = 0;
         let due = files.into_iter().take_while(|(last, _, file)| {
             let late = last.is_none_or(|last| is_late(last, within, every, now));
@@ -127,6 +213,11 @@ impl JobStore {
         });
         Ok(due.map(|(_, id, file)| (id, file)).collect())
     }
+}
+
+/// It was read since the run before this one.
+fn is_recent(last: Timestamp, every: Duration, now: Timestamp) -> bool {
+    now.duration_since(last) < SignedDuration::try_from(every).unwrap_or(SignedDuration::MAX)
 }
 
 /// It would be unread for longer than `within` before the next run.
@@ -143,13 +234,30 @@ fn share_of(total: u64, within: Duration, every: Duration) -> u64 {
     u64::try_from(product.div_ceil(within.as_millis().max(1))).unwrap_or(u64::MAX)
 }
 
+/// Reads what was written, from the disk, and compares its hash.
+pub(super) fn read_back(
+    path: &Path,
+    written: &StoredFile,
+    step: &StepGuard,
+    cancel: &CancellationToken,
+) -> Result<(), StoreError> {
+    let (size, read) = match hash(path, step, cancel) {
+        Err(_) if cancel.is_cancelled() => return Err(StoreError::Cancelled),
+        hashed => hashed.at("read", path)?,
+    };
+    if size == written.size && read == written.sha256 {
+        return Ok(());
+    }
+    Err(StoreError::ReadBack { path: path.to_owned(), written: written.sha256.clone(), read })
+}
+
 fn hash(path: &Path, step: &StepGuard, cancel: &CancellationToken) -> io::Result<(u64, String)> {
     let file = File::open(path)?;
     // So that the disk is read and not our memory of it. It is only advice.
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
     let passed = |bytes| step.add(bytes);
     let mut reader = Hashing::new(Watched::new(file, cancel, &passed));
-    let mut buffer = vec![0; 1 << 17];
+    let mut buffer = vec![0; 1 << 20];
     while reader.read(&mut buffer)? > 0 {}
     let (_, size, sha256) = reader.finish();
     Ok((size, sha256))

@@ -157,6 +157,7 @@ fn an_archive_opens_with_tar_and_a_plain_prometheus_gives_the_same_answers(
     prometheus: &Prometheus,
     watchkeeper: &Watchkeeper,
 ) {
+    watchkeeper.change_keys(prometheus, "layout = \"archive\"\n");
     let past = Past::until_now();
     let before = prometheus.digest(past);
     let id = watchkeeper.back_up();
@@ -246,7 +247,9 @@ fn check_online_finds_nothing_to_complain_about_a_healthy_server() {
 fn every_command_that_reads_the_store_gives_one_json_document() {
     tell(Prometheus::host(Builder::default()), |_, watchkeeper| {
         watchkeeper.back_up();
-        for command in [&["backups"][..], &["history"], &["status"], &["next"], &["verify", "--deep"]] {
+        for command in
+            [&["backups"][..], &["history"], &["status"], &["next"], &["explain", JOB], &["verify", "--deep"]]
+        {
             let output = watchkeeper.run_json(command).expect(0);
             assert!(!output.json().is_null(), "{command:?}");
         }

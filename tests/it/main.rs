@@ -8,12 +8,23 @@
     reason = "a test that cannot go on fails where it stands, says what it skipped, and writes no backups"
 )]
 
+mod bad_input;
 mod bench_data;
 mod block;
+mod command;
+mod command_line;
+mod daemon;
+mod deployment;
 mod docker;
 mod end_to_end;
+mod files;
 mod harness;
+mod killed;
 mod layers;
+mod layouts;
 mod restore;
 mod restore_source;
+mod sqlite;
+mod stale_sessions;
 mod support;
+mod ways;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
-use watchkeeper::config::values::{Auth, Endpoint, Place, PrometheusTarget, ServiceControl};
+use watchkeeper::config::values::{Access, Auth, Endpoint, Place, PrometheusTarget, ServiceControl};
 use watchkeeper::jobs::RunContext;
 use watchkeeper::progress::Progress;
 use watchkeeper::prometheus::client::{Credentials, PrometheusClient};
@@ -55,7 +55,8 @@ impl Scene {
         let target = PrometheusTarget { name: "main".parse().unwrap(), endpoint, place };
         let client = client(&self.prometheus);
         let command = "watchkeeper restore prom".to_owned();
-        let opening = Opening { target: &target, client, docker: None, known: None, command };
+        let access = Access::Auto;
+        let opening = Opening { target: &target, client, docker: None, access, known: None, command };
         let mut opened = opening.open().await.unwrap();
         opened.site.limits.reload = Duration::ZERO;
         opened

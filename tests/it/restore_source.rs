@@ -8,12 +8,13 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+use watchkeeper::config::values::Compression;
 use watchkeeper::progress::Progress;
 use watchkeeper::prometheus::block::check_dir;
 use watchkeeper::prometheus::contents::SnapshotContents;
 use watchkeeper::prometheus::restore::into::into;
 use watchkeeper::prometheus::restore::{Reading, RestoreError, RestoreSource, SourceError};
-use watchkeeper::store::{Backup, Draft, Source, Store};
+use watchkeeper::store::{Backup, Draft, Layout, Source, Store};
 
 const START: i64 = 1_700_006_400;
 
@@ -173,7 +174,7 @@ fn backup(root: &Path) -> Backup {
     let job = store.job(&"prom".parse().unwrap());
     let now: jiff::Timestamp = "2026-11-23T02:00:00Z".parse().unwrap();
     let pending = job.begin(ulid::Ulid::from_parts(1, 1), now).unwrap();
-    let mut writer = pending.archive(1).unwrap();
+    let mut writer = pending.archive(Compression::default()).unwrap();
     let mut reports = Vec::new();
     let cancel = CancellationToken::new();
     for name in names() {
@@ -193,7 +194,9 @@ fn backup(root: &Path) -> Backup {
         source: Source { target: "main".into(), ..Source::default() },
         content_bytes: 1,
         damaged: false,
-        contents: serde_json::to_value(contents).unwrap(),
+        contents: serde_json::value::to_raw_value(&contents).unwrap(),
+        layout: Layout::Archive,
+        shared: Vec::new(),
     };
     let step = Progress::silent().step("publish", None);
     pending.publish(draft, &step, &cancel).unwrap()

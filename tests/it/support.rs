@@ -6,7 +6,10 @@
 
 #![allow(dead_code, reason = "a tool box: not every tool is in use at all times")]
 
+pub(crate) mod alertmanager;
+pub(crate) mod application;
 pub(crate) mod blocks;
+pub(crate) mod database;
 pub(crate) mod docker;
 pub(crate) mod exporter;
 pub(crate) mod http;

@@ -13,6 +13,7 @@ use crate::config::JobKind;
 use crate::config::values::{JobName, Name, PrometheusTarget};
 use crate::prometheus::restore::{Reading, RestoreError, RestoreSource};
 use crate::store::{Backup, BackupId, JobStore, SharedLock, Source, Store, resolve};
+use crate::words;
 
 /// How long to wait for somebody who publishes or prunes.
 const LOCK_LIMIT: Duration = Duration::from_secs(30);
@@ -26,13 +27,56 @@ pub(super) struct Chosen {
     pub(super) reading: Option<SharedLock>,
 }
 
-/// The backup that `what`, `backup` and `at` mean.
+/// A backup of any kind.
+pub(super) struct Found {
+    pub(super) backup: Backup,
+    /// The job whose backup it is.
+    pub(super) job: JobName,
+    /// Nobody removes the backup while this lives.
+    pub(super) reading: Option<SharedLock>,
+}
+
+/// The kind of what is to be restored: of the manifest, else of the job, else of its backup. Nothing where that cannot be
+/// told; what is wrong is told by who looks closer.
+pub(super) fn kind(session: &Session, args: &super::Args) -> Option<String> {
+    if let Some(path) = &args.from {
+        return crate::store::Manifest::read(path).ok().map(|manifest| manifest.kind);
+    }
+    let what = args.what.as_deref()?;
+    let name = what.split('/').next().unwrap_or(what);
+    if let Some(job) = session.config.job(name) {
+        return Some(job.kind.kind_name().to_owned());
+    }
+    let found = backup(session, args.what.as_deref(), args.backup.as_deref(), args.at.as_deref());
+    found.ok().map(|found| found.backup.manifest.kind)
+}
+
+/// The backup of Prometheus that `what`, `backup` and `at` mean.
 pub(super) fn choose(
     session: &Session,
     what: Option<&str>,
     backup: Option<&str>,
     at: Option<&str>,
 ) -> Result<Chosen, CliError> {
+    let Found { backup, job, reading } = self::backup(session, what, backup, at)?;
+    let source = RestoreSource::of_backup(&backup);
+    let source = source.map_err(|error| super::failed(&RestoreError::Source(error)))?;
+    Ok(Chosen { source, job: Some(job), reading })
+}
+
+/// The backup whose manifest lies at `path`, in a store or not.
+pub(super) fn outside(path: &Path) -> Result<Found, CliError> {
+    let backup = Backup::outside(path)?;
+    Ok(Found { job: backup.manifest.job.clone(), backup, reading: None })
+}
+
+/// The backup that `what`, `backup` and `at` mean.
+pub(super) fn backup(
+    session: &Session,
+    what: Option<&str>,
+    backup: Option<&str>,
+    at: Option<&str>,
+) -> Result<Found, CliError> {
     let store = session.store()?;
     let Some(what) = what else {
         return Err(CliError::usage("Which backup?", Some("name a job, a backup, or --from PATH".into())));
@@ -53,12 +97,15 @@ pub(super) fn choose(
             found(&store, what)?
         }
         // Says what the jobs are.
-        (None, _) => return Err(session.job(what).err().unwrap_or_else(|| no_backup(what, None))),
+        (None, _) => {
+            return Err(session
+                .job(what)
+                .err()
+                .unwrap_or_else(|| no_backup(&format!("There is no job {what}"), None)));
+        }
     };
-    let reading = job.lock_shared(LOCK_LIMIT)?;
-    let source = RestoreSource::of_backup(&found);
-    let source = source.map_err(|error| super::failed(&RestoreError::Source(error)))?;
-    Ok(Chosen { source, job: Some(job.job().clone()), reading: Some(reading) })
+    let reading = Some(job.lock_shared(LOCK_LIMIT)?);
+    Ok(Found { backup: found, job: job.job().clone(), reading })
 }
 
 fn found(store: &Store, spec: &str) -> Result<(JobStore, Backup), CliError> {
@@ -77,17 +124,30 @@ fn newest(session: &Session, job: &JobStore, at: Option<&str>) -> Result<Backup,
         Some(at) => listing.at_or_before(at),
         None => listing.newest_good(),
     };
-    // A good one is taken where there is one. Somebody may still name another.
-    let last = listing.backups.last().map(|backup| format!("{}/{}", job.job(), backup.id()));
-    found.cloned().ok_or_else(|| no_backup(job.job().as_str(), last))
+    found.cloned().ok_or_else(|| {
+        let named = |backup: &Backup| {
+            let made = words::time(backup.manifest.created, session.zone());
+            format!("{}/{}, made {made}", job.job(), backup.id())
+        };
+        let oldest = listing.backups.iter().find(|backup| backup.is_good()).map(named);
+        let hint = match (oldest, listing.backups.last().map(named)) {
+            (Some(oldest), _) => format!("the oldest good one is {oldest}"),
+            // Somebody may still name one that is not good.
+            (None, Some(last)) => {
+                format!("one that is not good can be restored by its name; the newest is {last}")
+            }
+            (None, None) => {
+                let folder = session.config.backup_dir.join(job.job().as_str());
+                format!("there is none at all in {}: is backup_dir right?", folder.display())
+            }
+        };
+        let age = if at.is_some() { " that was made at that time or before" } else { "" };
+        no_backup(&format!("There is no good backup of {}{age}", job.job()), Some(hint))
+    })
 }
 
-fn no_backup(job: &str, last: Option<String>) -> CliError {
-    CliError {
-        code: ExitCode::Failed,
-        message: format!("There is no good backup of {job} that fits"),
-        hint: last.map(|last| format!("one that is not good, or not of that time, can be named: {last}")),
-    }
+fn no_backup(message: &str, hint: Option<String>) -> CliError {
+    CliError { code: ExitCode::Failed, message: message.to_owned(), hint }
 }
 
 /// A time with an offset, or in the configured zone.
@@ -121,9 +181,7 @@ pub(super) fn whose<'a>(
 ) -> Result<(&'a PrometheusTarget, JobName), CliError> {
     let config = &session.config;
     let configured = job.and_then(|name| config.jobs.iter().find(|job| job.name == *name));
-    let of_job = configured.map(|job| match &job.kind {
-        JobKind::PrometheusSnapshot(snapshot) => snapshot.prometheus.as_str(),
-    });
+    let of_job = configured.and_then(|job| job.kind.prometheus()).map(Name::as_str);
     let wanted = named.or(of_job).or(origin.filter(|origin| !origin.is_empty()));
     let known: Vec<&str> = config.prometheus.keys().map(Name::as_str).collect();
     let hint = if known.is_empty() {
@@ -138,9 +196,7 @@ pub(super) fn whose<'a>(
     let target = target.ok_or_else(|| {
         CliError::usage(format!("There is no [prometheus.{wanted}] in {}", config.path.display()), Some(hint))
     })?;
-    let on_it = |kind: &JobKind| match kind {
-        JobKind::PrometheusSnapshot(snapshot) => snapshot.prometheus == target.name,
-    };
+    let on_it = |kind: &JobKind| kind.prometheus() == Some(&target.name);
     let of_target = || config.jobs.iter().find(|job| on_it(&job.kind)).map(|job| job.name.clone());
     // Target names are job names as far as their letters go.
     let job = job.cloned().or_else(of_target).unwrap_or_else(|| target.name.clone());

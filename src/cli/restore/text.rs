@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use crate::prometheus::restore::Fate;
 use crate::prometheus::restore::into::Unpacked;
 use crate::prometheus::restore::plan::{Destination, Live, RestorePlan};
-use crate::words::{size, time};
+use crate::words::{count, grouped, size, time};
 
 /// The plan. `all` also lists every block.
 pub(super) fn plan(plan: &RestorePlan, zone: &TimeZone, all: bool) -> String {
@@ -17,7 +17,8 @@ pub(super) fn plan(plan: &RestorePlan, zone: &TimeZone, all: bool) -> String {
     let made = plan.created.map(|at| format!(", made {}", time(at, zone))).unwrap_or_default();
     let _ = writeln!(out, "Restore {}{made}", plan.source);
     field(&mut out, "to", &destination(&plan.destination));
-    let blocks = format!("{} blocks, {} samples, {}", plan.blocks.len(), plan.samples, size(plan.bytes));
+    let (blocks, samples) = (count(plan.blocks.len(), "block"), grouped(plan.samples));
+    let blocks = format!("{blocks}, {samples} samples, {}", size(plan.bytes));
     field(&mut out, "brings", &blocks);
     field(&mut out, "covers", &covered(plan.time, zone));
     field(&mut out, "sets aside", &live(&plan.live, zone));
@@ -34,15 +35,20 @@ pub(super) fn plan(plan: &RestorePlan, zone: &TimeZone, all: bool) -> String {
     if all {
         for block in &plan.blocks {
             let covers = covered((block.min_time, block.max_time), zone);
-            let what =
-                format!("{covers}, {} samples, {}{}", block.samples, size(block.bytes), fate(block.fate));
+            let what = format!(
+                "{covers}, {} samples, {}{}",
+                grouped(block.samples),
+                size(block.bytes),
+                fate(block.fate)
+            );
             field(&mut out, &block.name, &what);
         }
     }
     for warning in &plan.warnings {
         let _ = writeln!(out, "warning: {warning}");
     }
-    for refusal in &plan.refusals {
+    // Where it is to be done, the refusal is the error that ends it.
+    for refusal in plan.refusals.iter().filter(|_| all) {
         let _ = writeln!(out, "cannot be done: {refusal}");
         if let Some(hint) = refusal.hint() {
             let _ = writeln!(out, "hint: {hint}");
@@ -60,14 +66,14 @@ fn destination(to: &Destination) -> String {
         Some(container) => format!("{} in container {container}", to.data_path),
         None => to.data_path.clone(),
     };
-    format!("Prometheus {} ({}), {place}", to.target, to.url)
+    format!("Prometheus {} ({}), {place}", to.target, to.url.trim_end_matches('/'))
 }
 
 fn live(live: &Live, zone: &TimeZone) -> String {
     if live.blocks == 0 && live.head_bytes == 0 {
         return "nothing: the data folder is empty".to_owned();
     }
-    let mut text = format!("{} blocks, {}", live.blocks, size(live.bytes));
+    let mut text = format!("{}, {}", count(live.blocks, "block"), size(live.bytes));
     if live.head_bytes > 0 {
         let _ = write!(text, ", and {} of its head", size(live.head_bytes));
     }
@@ -99,7 +105,7 @@ fn fate(fate: Fate) -> &'static str {
 pub(super) fn unpacked(title: &str, folder: &Path, unpacked: &Unpacked) -> String {
     let folder = folder.display();
     let mut out =
-        format!("{title}: {} blocks, {} in {folder}\n", unpacked.blocks.len(), size(unpacked.bytes));
+        format!("{title}: {}, {} in {folder}\n", count(unpacked.blocks.len(), "block"), size(unpacked.bytes));
     for block in unpacked.blocks.iter().filter(|block| !block.is_good()) {
         for damage in &block.damage {
             let _ = writeln!(out, "damaged: {}: {damage}", block.name);

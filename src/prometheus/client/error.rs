@@ -1,34 +1,13 @@
 //! What can go wrong between this program and a Prometheus server, and what to do about each.
 
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// A request did not bring what was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// A certificate or key file could not be read.
-    #[error("Cannot read {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What went wrong.
-        source: io::Error,
-    },
-    /// A certificate or key file does not hold one.
-    #[error("{} holds no PEM certificate and key that can be used", path.display())]
-    Certificate {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: reqwest::Error,
-    },
-    /// The HTTP client could not be made.
-    #[error("Cannot set up the HTTP client")]
-    Build {
-        /// What went wrong.
-        source: reqwest::Error,
-    },
+    /// The client cannot be made.
+    #[error(transparent)]
+    Setup(#[from] crate::http::SetupError),
     /// The server was not reached, or the connection broke.
     #[error("Cannot reach Prometheus at {url} to {action}")]
     Unreachable {
@@ -37,7 +16,7 @@ pub enum ClientError {
         /// The server's base URL.
         url: String,
         /// What went wrong.
-        source: reqwest::Error,
+        source: Broken,
     },
     /// No answer in time.
     #[error("Prometheus at {url} did not answer within {} s when asked to {action}", limit.as_secs())]
@@ -109,6 +88,26 @@ pub enum ClientError {
     },
 }
 
+/// How a connection broke: the innermost cause, which is the one that tells a person something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{cause}")]
+pub struct Broken {
+    cause: String,
+    /// There never was a connection.
+    before_sending: bool,
+}
+
+impl Broken {
+    pub(super) fn of(error: &reqwest::Error) -> Self {
+        let before_sending = error.is_connect();
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        Self { cause: cause.to_string(), before_sending }
+    }
+}
+
 impl ClientError {
     /// The same request may work a little later.
     pub fn is_transient(&self) -> bool {
@@ -121,10 +120,7 @@ impl ClientError {
 
     /// The server may have done what it was asked, although the answer did not arrive.
     pub fn is_undecided(&self) -> bool {
-        !matches!(
-            self,
-            Self::File { .. } | Self::Certificate { .. } | Self::Build { .. } | Self::AdminApiOff { .. }
-        )
+        !matches!(self, Self::Setup(_) | Self::AdminApiOff { .. })
     }
 
     /// What to do about it.
@@ -135,13 +131,25 @@ impl ClientError {
                 "add user and password, or token, to this Prometheus in jobs.toml".into()
             }
             Self::Unauthorized { .. } => "check user and password, or token, in jobs.toml".into(),
-            Self::Unreachable { source, .. } if source.is_connect() => {
+            Self::Unreachable { source, .. } if source.before_sending => {
                 "is Prometheus running, and is its url in jobs.toml right?".into()
+            }
+            Self::TimedOut { .. } => {
+                "is Prometheus overloaded, or its container paused? `watchkeeper check --online` looks at both".into()
+            }
+            Self::NotReady { .. } => "wait until it has read its WAL; its log tells how far it is".into(),
+            Self::Status { status: 502 | 504, .. } => {
+                "a proxy before Prometheus cannot reach it: is Prometheus running?".into()
+            }
+            Self::Status { status: 300..=399, .. } => {
+                "its url in jobs.toml leads to a log-in page, or lacks Prometheus's path prefix or https: it must \
+                 be the base of Prometheus's API itself"
+                    .into()
             }
             Self::NotPrometheus { .. } => {
                 "is its url in jobs.toml that of Prometheus itself, and not of a proxy or login page before it?".into()
             }
-            Self::Status { status: 404 | 405 | 300..=399, .. } => {
+            Self::Status { status: 404 | 405, .. } => {
                 "its url in jobs.toml must be the base of Prometheus's API, with the path prefix where it has one"
                     .into()
             }

@@ -198,6 +198,7 @@ mod tests {
             image_id: String::new(),
             image: String::new(),
             state: ContainerState::Running,
+            health: None,
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             working_dir: "/prometheus".to_owned(),
             user: String::new(),

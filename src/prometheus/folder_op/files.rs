@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use ulid::Ulid;
 
@@ -26,6 +26,15 @@ pub(super) fn is_data(name: &str) -> bool {
     is_block(name)
         || is_head(name)
         || name.split_once('.').is_some_and(|(block, tmp)| is_block(block) && tmp.starts_with("tmp"))
+}
+
+/// The name of a snapshot, where it is one plain name: as a path it leads nowhere else.
+pub(super) fn plain(name: &str) -> Result<&str, FolderOpError> {
+    let mut parts = Path::new(name).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(part)), None) if part == name => Ok(name),
+        _ => Err(FolderOpError::refused(format!("{name:?} is not the name of a snapshot"), "")),
+    }
 }
 
 /// The names in a folder, sorted; none where it is not there.

@@ -1,7 +1,7 @@
 //! What a data folder holds, and the removal of one snapshot.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Component, Path};
+use std::path::Path;
 
 use super::error::{At as _, FolderOpError};
 use super::{FolderBlock, FolderState, files, guard, journal, shim};
@@ -71,13 +71,8 @@ fn block(path: &Path, name: String, owner: u32) -> Result<Option<FolderBlock>, F
 
 /// Removes one snapshot, if it is there.
 pub(super) fn remove_snapshot(root: &Path, name: &str) -> Result<(), FolderOpError> {
-    let mut parts = Path::new(name).components();
-    let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
-    if !plain {
-        return Err(FolderOpError::refused(format!("{name:?} is not the name of a snapshot"), ""));
-    }
     let snapshots = root.join("snapshots");
-    let path = snapshots.join(name);
+    let path = snapshots.join(files::plain(name)?);
     match files::look(&path)? {
         None => Ok(()),
         Some(metadata) if metadata.is_dir() => {

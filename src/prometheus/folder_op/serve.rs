@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{FolderFailure, FolderOp, FolderReply, perform};
+use super::{FolderFailure, FolderOp, FolderReply, Told, perform};
 
 /// How often a sign of life is given.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Performs the operation that is given as JSON. `{"progress":BYTES}` lines come while bytes are read, and the reply
-/// in the last line.
+/// Performs the operation that is given as JSON. Lines of [`Told`] come meanwhile, with the bytes since the line
+/// before, and the reply in the last line.
 pub fn serve(root: &Path, op: &str, out: &mut dyn Write) -> io::Result<()> {
     let reply = match serde_json::from_str::<FolderOp>(op) {
         Err(e) => FolderReply::Failed(FolderFailure {
@@ -21,19 +21,31 @@ pub fn serve(root: &Path, op: &str, out: &mut dyn Write) -> io::Result<()> {
             hint: None,
         }),
         Ok(op) => {
-            let (mut bytes, mut told) = (0, Instant::now());
-            let mut tell = |more: u64| {
-                bytes += more;
-                if told.elapsed() >= EVERY {
-                    told = Instant::now();
-                    // Whoever no longer listens will not hear the reply either.
-                    let _ = writeln!(out, "{{\"progress\":{bytes}}}").and_then(|()| out.flush());
-                }
+            let (mut bytes, mut since) = (0, Instant::now());
+            let mut tell = |told: Told| {
+                let told = match told {
+                    Told::Bytes(more) => {
+                        bytes += more;
+                        if since.elapsed() < EVERY {
+                            return;
+                        }
+                        since = Instant::now();
+                        Told::Bytes(std::mem::take(&mut bytes))
+                    }
+                    block @ Told::Block(_) => block,
+                };
+                // Whoever no longer listens will not hear the reply either.
+                let _ = line(out, &told);
             };
             perform(root, &op, &mut tell, &CancellationToken::new())
         }
     };
-    serde_json::to_writer(&mut *out, &reply)?;
-    writeln!(out)?;
+    line(out, &reply)
+}
+
+fn line(out: &mut dyn Write, value: &impl serde::Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    out.write_all(&line)?;
     out.flush()
 }

@@ -18,7 +18,7 @@ use crate::jobs::RunContext;
 use crate::progress::Progress;
 use crate::prometheus::block::BlockReport;
 use crate::prometheus::folder_op::{FolderOp, RestoreNote, RestoreState, staging};
-use crate::words::chain;
+use crate::words::{chain, count};
 
 /// What a restore brought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ async fn staged(
         return Err(RestoreError::Staged { problems });
     }
     if let Some(step) = Arc::into_inner(step) {
-        step.finish(format!("{} blocks, all as the backup has them", found.len()));
+        step.finish(format!("{}, all as the backup has them", count(found.len(), "block")));
     }
     if cancel.is_cancelled() {
         return Err(RestoreError::Cancelled);
@@ -112,7 +112,7 @@ async fn put(
     }
     put?;
     if let Some(step) = Arc::into_inner(step) {
-        step.finish(format!("{} blocks", plan.blocks.len()));
+        step.finish(count(plan.blocks.len(), "block"));
     }
     Ok(())
 }
@@ -184,7 +184,8 @@ pub(super) async fn proven(
 ) -> Result<Restored, RestoreError> {
     let step = context.progress.step("prove the restore", None);
     let proof = prove(site, expected, &step, &context.cancel).await?;
-    step.finish(proof.verified.join("; "));
+    // What was proven is told at length by the report.
+    drop(step);
     let accept = FolderOp::Accept { restore };
     let state = site.restore("note that it was proven", &accept, &CancellationToken::new()).await?;
     Ok(Restored { state, proof })

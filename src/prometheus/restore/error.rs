@@ -27,7 +27,7 @@ pub enum SourceError {
         source: io::Error,
     },
     /// It is nothing that can be restored.
-    #[error("{} is neither a manifest, nor a .tar.gz, nor a folder with blocks", path.display())]
+    #[error("{} is neither a manifest, nor an archive, nor a folder with blocks", path.display())]
     Unknown {
         /// What.
         path: PathBuf,
@@ -51,20 +51,6 @@ pub enum SourceError {
         title: String,
         /// Its kind.
         kind: String,
-    },
-    /// The manifest's contents are not those of a snapshot.
-    #[error("The manifest of {title} does not describe a Prometheus snapshot")]
-    Contents {
-        /// The backup.
-        title: String,
-        /// What is wrong.
-        source: serde_json::Error,
-    },
-    /// The backup does not consist of one archive.
-    #[error("The backup {title} does not consist of one .tar.gz")]
-    Layout {
-        /// The backup.
-        title: String,
     },
     /// A stored file is not the one that was stored.
     #[error("{} is damaged: {problem}", path.display())]
@@ -288,6 +274,13 @@ impl RestoreError {
             Self::CutEarly { .. } => Some(
                 "drop what it had staged with `watchkeeper restore JOB --undo`, then restore again".into(),
             ),
+            Self::NoRestore { action: "undo" } => {
+                Some("one that was taken back, or whose old data were discarded, cannot be undone".into())
+            }
+            Self::NoRestore { action: "resume" } => Some("no restore of it is unfinished".into()),
+            Self::NoRestore { .. } => {
+                Some("nothing was restored there, or what was set aside is removed already".into())
+            }
             Self::Into { .. } => Some("give a folder that is empty or does not exist yet".into()),
             _ => None,
         }

@@ -8,6 +8,7 @@ use super::error::{RestoreError, SourceError};
 use super::source::{Reading, RestoreSource};
 use super::stage;
 use crate::prometheus::block::{BlockReport, check_dir};
+use crate::words::count;
 
 /// What was unpacked.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +28,7 @@ pub fn into(source: &RestoreSource, folder: &Path, reading: &Reading) -> Result<
     let names: BTreeSet<String> = source.blocks.iter().map(|b| b.name.clone()).collect();
     let step = progress.step("unpack the blocks", Some(bytes));
     stage::unpack(source, &names, folder, &step, cancel)?;
-    step.finish(format!("{} blocks", names.len()));
+    step.finish(count(names.len(), "block"));
     let step = progress.step("check the unpacked blocks", Some(bytes));
     let mut blocks = Vec::new();
     for name in &names {
@@ -42,7 +43,7 @@ pub fn into(source: &RestoreSource, folder: &Path, reading: &Reading) -> Result<
     if !problems.is_empty() {
         return Err(RestoreError::Staged { problems });
     }
-    step.finish(format!("{} blocks, all as the backup has them", blocks.len()));
+    step.finish(format!("{}, all as the backup has them", count(blocks.len(), "block")));
     Ok(Unpacked { blocks, bytes })
 }
 

@@ -7,7 +7,7 @@ use super::error::RestoreError;
 use super::plan::{Destination, RestorePlan, plan};
 use super::site::{Limits, Site};
 use super::source::RestoreSource;
-use crate::config::values::{Place, PrometheusTarget};
+use crate::config::values::{Access, Place, PrometheusTarget};
 use crate::docker::Docker;
 use crate::prometheus::client::PrometheusClient;
 use crate::prometheus::folder::{Clues, DataFolder};
@@ -21,6 +21,8 @@ pub struct Opening<'a> {
     pub client: PrometheusClient,
     /// The engine, where the target runs in a container.
     pub docker: Option<&'a Docker>,
+    /// How the data folder may be reached.
+    pub access: Access,
     /// The data folder as a backup's manifest has it.
     pub known: Option<&'a str>,
     /// The command whose `--undo` and `--resume` concern this Prometheus: `watchkeeper restore JOB`.
@@ -38,13 +40,15 @@ pub struct Opened {
 impl Opening<'_> {
     /// Asks everything that can be asked. That Prometheus does not answer is no error.
     pub async fn open(self) -> Result<Opened, RestoreError> {
-        let flags = self.client.flags().await.ok();
-        let runtime = self.client.runtime_info().await.ok();
-        let version = self.client.build_info().await.ok().map(|build| build.version);
+        let client = &self.client;
+        let (flags, runtime, build) =
+            tokio::join!(client.flags(), client.runtime_info(), client.build_info());
+        let (flags, runtime, version) = (flags.ok(), runtime.ok(), build.ok().map(|build| build.version));
         let clues = Clues {
             flags: flags.as_ref(),
             cwd: runtime.as_ref().map(|runtime| runtime.cwd.as_str()),
             known: self.known,
+            access: self.access,
             ..Clues::default()
         };
         let folder = DataFolder::locate(self.target, &clues, self.docker).await;

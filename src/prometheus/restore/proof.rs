@@ -20,6 +20,7 @@ use crate::progress::StepGuard;
 use crate::prometheus::block::{BlockMeta, Probe};
 use crate::prometheus::client::{ClientError, Metrics, Sample};
 use crate::prometheus::folder_op::{FolderBlock, FolderState};
+use crate::words;
 
 /// Between two looks at something that changes by itself.
 const LOOK: Duration = Duration::from_millis(500);
@@ -196,7 +197,7 @@ async fn blocks(
                 continue;
             }
             Err(error) => {
-                proof.unverified.push(format!("how many blocks are loaded: {}", crate::words::chain(&error)));
+                proof.unverified.push(format!("how many blocks are loaded: {}", words::chain(&error)));
                 return Ok(());
             }
         };
@@ -242,9 +243,10 @@ fn lowest_in(metrics: &Metrics) -> Option<i64> {
 fn note_blocks(metrics: &Metrics, staying: usize, expected: &Expected, proof: &mut Proof) {
     match metrics.value("prometheus_tsdb_blocks_loaded") {
         Some(loaded) => {
-            proof
-                .verified
-                .push(format!("{staying} restored blocks are in place, {loaded} blocks are loaded"));
+            #[expect(clippy::cast_precision_loss, reason = "no folder holds 2^52 blocks")]
+            let merged = if loaded < staying as f64 { ", merged" } else { "" };
+            let blocks = words::count(staying, "restored block");
+            proof.verified.push(format!("{blocks} in place{merged}: Prometheus has loaded {loaded}"));
         }
         None => proof.unverified.push("how many blocks are loaded: it does not say".to_owned()),
     }
@@ -271,7 +273,7 @@ async fn probes(
             Err(error) => failures.push(format!(
                 "block {block}: {} cannot be queried: {}",
                 shown(&probe.labels),
-                crate::words::chain(&error)
+                words::chain(&error)
             )),
         }
         asked += 1;
@@ -289,12 +291,16 @@ async fn probes(
     if asked > 0 {
         let blocks = expected.staying().filter(|b| !b.probes.is_empty()).count();
         proof.verified.push(format!(
-            "{asked} series of {blocks} blocks answer with the {samples} samples that they had"
+            "{asked} series of {} answer with the {} samples that they had",
+            words::count(blocks, "block"),
+            words::grouped(samples)
         ));
     }
     let silent = expected.staying().filter(|b| b.probes.is_empty()).count();
     if silent > 0 {
-        proof.unverified.push(format!("sample counts of {silent} blocks for which there is no probe"));
+        proof
+            .unverified
+            .push(format!("sample counts of {} for which there is no probe", words::count(silent, "block")));
     }
     Ok(())
 }

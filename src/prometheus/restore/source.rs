@@ -7,7 +7,6 @@
 mod scan;
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -15,11 +14,12 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::error::SourceError;
+use crate::config::values::Codec;
 use crate::progress::Progress;
 use crate::prometheus::block::{BlockMeta, BlockReport};
 use crate::prometheus::contents::SnapshotContents;
-use crate::store::archive::{ArchiveError, EntryKind, open_archive};
-use crate::store::{Backup, Source, StoreError};
+use crate::store::archive::{ArchiveError, EntryKind, is_archive, open_archive};
+use crate::store::{Backup, Source, StoreError, StoredFile, shared_key};
 
 /// Something that can be restored.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,8 +39,10 @@ pub struct RestoreSource {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Data {
-    /// Blocks below `root` (empty, or without a slash at its end) in a `.tar.gz`.
-    Archive { path: PathBuf, root: String, backup: Option<Box<Backup>> },
+    /// A backup: one archive, or one for the small files of all blocks and one for each block.
+    Backup(Box<Backup>),
+    /// Blocks below `root` (empty, or without a slash at its end) in an archive that is no backup of ours.
+    Archive { path: PathBuf, root: String },
     /// Block folders directly in a folder.
     Folder(PathBuf),
 }
@@ -80,12 +82,8 @@ impl RestoreSource {
         if manifest.kind != super::KIND {
             return Err(SourceError::OtherKind { title, kind: manifest.kind.clone() });
         }
-        let contents: SnapshotContents = serde_json::from_value(manifest.contents.clone())
-            .map_err(|source| SourceError::Contents { title: title.clone(), source })?;
-        let mut files = manifest.files.iter().filter(|file| file.name.ends_with(".tar.gz"));
-        let (Some(file), None) = (files.next(), files.next()) else {
-            return Err(SourceError::Layout { title });
-        };
+        let contents = backup.contents::<SnapshotContents>();
+        let contents = contents.map_err(|source| SourceError::Manifest { source: Box::new(source) })?;
         let mut notes = Vec::new();
         if contents.skip_head {
             notes.push(
@@ -95,8 +93,7 @@ impl RestoreSource {
         for (file, problem) in backup.problems() {
             notes.push(format!("{} was bad when it was last read: {problem}", file.name));
         }
-        let path = backup.path_of(file);
-        let data = Data::Archive { path, root: String::new(), backup: Some(Box::new(backup.clone())) };
+        let data = Data::Backup(Box::new(backup.clone()));
         let (created, origin) = (Some(manifest.created), manifest.source.clone());
         Ok(Self { title, created, origin, blocks: contents.blocks, notes, data })
     }
@@ -120,7 +117,7 @@ impl RestoreSource {
         if path.extension().is_some_and(|extension| extension == "json") {
             return Self::of_backup(&backup(path)?);
         }
-        if !is_gzip(path).map_err(opened)? {
+        if !is_archive(path).map_err(opened)? {
             return Err(SourceError::Unknown { path: path.to_path_buf() });
         }
         match manifest_of(path).filter(|manifest| manifest.is_file()) {
@@ -154,7 +151,7 @@ impl RestoreSource {
     /// Reads the stored files back and compares their hashes, where a manifest tells those. What has no manifest was
     /// read through just now.
     pub fn verify(&self, progress: &Progress, cancel: &CancellationToken) -> Result<(), SourceError> {
-        let Data::Archive { backup: Some(backup), .. } = &self.data else { return Ok(()) };
+        let Data::Backup(backup) = &self.data else { return Ok(()) };
         let step = progress.step("verify the backup", Some(backup.size()));
         for file in &backup.manifest.files {
             match backup.check_file(file, &step, cancel) {
@@ -166,7 +163,8 @@ impl RestoreSource {
                 Err(source) => return Err(SourceError::Manifest { source: Box::new(source) }),
             }
         }
-        step.finish("its hash is the one in its manifest");
+        let files = backup.manifest.files.len();
+        step.finish(format!("{files} files, each with the SHA-256 of its manifest"));
         Ok(())
     }
 
@@ -178,19 +176,15 @@ impl RestoreSource {
         take: &mut TakeFile<'_>,
     ) -> Result<(), SourceError> {
         match &self.data {
-            Data::Archive { path, root, .. } => {
-                let shown = open_archive(path, cancel, &mut |entry, content| {
-                    let Some((above, file)) = split(&entry.path) else { return Ok(()) };
-                    let is_ours = entry.kind == EntryKind::File && above == root.as_str();
-                    if !is_ours || !wanted.contains(file.0) || !is_block_file(file.1) {
-                        return Ok(());
-                    }
-                    let (block, path) = (file.0.to_owned(), file.1.to_owned());
-                    let file = BlockFile { block, path, size: entry.size, mtime: entry.mtime };
-                    take(&file, content).map_err(|source| ArchiveError::visit(&entry.path, source))
-                });
-                shown.map_err(|source| SourceError::archive(path, source, cancel))
+            Data::Backup(backup) => {
+                let is_wanted =
+                    |file: &&StoredFile| shared_key(&file.name).is_none_or(|block| wanted.contains(block));
+                for file in backup.manifest.files.iter().filter(is_wanted) {
+                    each_file_in(&backup.path_of(file), "", wanted, cancel, take)?;
+                }
+                Ok(())
             }
+            Data::Archive { path, root } => each_file_in(path, root, wanted, cancel, take),
             Data::Folder(folder) => {
                 for block in wanted {
                     scan::each_file_of_block(folder, block, cancel, take)?;
@@ -199,6 +193,27 @@ impl RestoreSource {
             }
         }
     }
+}
+
+/// Hands every file of the `wanted` blocks below `root` in an archive to `take`.
+fn each_file_in(
+    path: &Path,
+    root: &str,
+    wanted: &BTreeSet<String>,
+    cancel: &CancellationToken,
+    take: &mut TakeFile<'_>,
+) -> Result<(), SourceError> {
+    let shown = open_archive(path, cancel, &mut |entry, content| {
+        let Some((above, file)) = split(&entry.path) else { return Ok(()) };
+        let is_ours = entry.kind == EntryKind::File && above == root;
+        if !is_ours || !wanted.contains(file.0) || !is_block_file(file.1) {
+            return Ok(());
+        }
+        let (block, path) = (file.0.to_owned(), file.1.to_owned());
+        let file = BlockFile { block, path, size: entry.size, mtime: entry.mtime };
+        take(&file, content).map_err(|source| ArchiveError::visit(&entry.path, source))
+    });
+    shown.map_err(|source| SourceError::archive(path, source, cancel))
 }
 
 /// The newest good backup whose manifest lies directly in `folder`; what is broken is said, not used.
@@ -233,15 +248,9 @@ fn newest_in(folder: &Path) -> Result<Option<(Backup, Option<String>)>, SourceEr
 
 /// Where the manifest of `snapshot_<ID>.tar.gz` would be.
 fn manifest_of(archive: &Path) -> Option<PathBuf> {
-    let name = archive.file_name()?.to_str()?.strip_suffix(".tar.gz")?;
+    let (name, _) = Codec::split_name(archive.file_name()?.to_str()?)?;
     let id: crate::store::BackupId = name.split_once('_')?.1.parse().ok()?;
     Some(archive.with_file_name(format!("{id}.json")))
-}
-
-fn is_gzip(path: &Path) -> io::Result<bool> {
-    let mut magic = Vec::new();
-    File::open(path)?.take(2).read_to_end(&mut magic)?;
-    Ok(magic == [0x1f, 0x8b])
 }
 
 /// Splits a path at the first folder that is named like a block: what is above, the block, and the path in it.

@@ -176,7 +176,7 @@ fn list(blocks: &[String]) -> String {
 }
 
 pub(super) fn count(blocks: &[String]) -> String {
-    if blocks.len() == 1 { "1 block".into() } else { format!("{} blocks", blocks.len()) }
+    crate::words::count(blocks.len(), "block")
 }
 
 fn are(blocks: &[String]) -> &'static str {

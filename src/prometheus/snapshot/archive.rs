@@ -1,8 +1,9 @@
-//! From the snapshot's files to an archive, with every block checked on the way: one pass, no copy of the data.
+//! From the snapshot's files to the store, with every block checked on the way: one pass, no copy of the data.
 //!
 //! What cannot be read does not stop the rest. Its place in the archive is filled with zeros, so that the
 //! archive stays whole, and its block is recorded as damaged.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -12,28 +13,19 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::SnapshotError;
+use super::shelf::{Item, Shelf};
 use crate::progress::StepGuard;
-use crate::prometheus::block::{BlockCheck, BlockReport, Damage, FileCheck};
-use crate::store::StoredFile;
-use crate::store::archive::{self, ArchiveError, ArchiveWriter, Entry, EntryKind};
+use crate::prometheus::block::{BlockCheck, Damage, FileCheck};
+use crate::store::archive::{self, ArchiveError, Entry, EntryKind};
 
-/// What came of archiving a snapshot.
-pub(super) struct Archived {
-    pub(super) file: StoredFile,
-    pub(super) blocks: Vec<BlockReport>,
-    /// Bytes of all files, before compression.
-    pub(super) bytes: u64,
-}
-
-/// Takes the files of a snapshot, block after block, into an archive.
+/// Takes the files of a snapshot, block after block, checks them, and puts them on a shelf.
 pub(super) struct Archiver<'a> {
-    writer: ArchiveWriter,
+    shelf: &'a mut dyn Shelf,
     spool: &'a Path,
     step: &'a StepGuard,
     cancel: &'a CancellationToken,
     current: Option<Current>,
-    blocks: Vec<BlockReport>,
-    bytes: u64,
+    begun: BTreeSet<String>,
 }
 
 /// The block whose files are coming in.
@@ -43,43 +35,33 @@ struct Current {
     unread: Vec<Damage>,
 }
 
-/// A file of a block, as its source describes it.
-struct Item<'p> {
-    block: &'p str,
-    /// Inside the block: `chunks/000001`.
-    file: &'p str,
-    mode: u32,
-    mtime: u64,
-    size: u64,
-}
-
 impl<'a> Archiver<'a> {
     pub(super) fn new(
-        writer: ArchiveWriter,
+        shelf: &'a mut dyn Shelf,
         spool: &'a Path,
         step: &'a StepGuard,
         cancel: &'a CancellationToken,
     ) -> Self {
-        Self { writer, spool, step, cancel, current: None, blocks: Vec::new(), bytes: 0 }
+        Self { shelf, spool, step, cancel, current: None, begun: BTreeSet::new() }
     }
 
-    /// Archives a snapshot folder that is readable here.
-    pub(super) fn take_folder(mut self, snapshot: &Path) -> Result<Archived, SnapshotError> {
+    /// Takes all blocks, or one, of a snapshot folder that is readable here.
+    pub(super) fn take_folder(&mut self, snapshot: &Path, only: Option<&str>) -> Result<(), SnapshotError> {
         for block in sorted_entries(snapshot)? {
-            if !is_block(&block) {
+            if !is_block(&block) || only.is_some_and(|only| only != block) {
                 continue;
             }
             self.folder(&block)?;
             self.walk(snapshot, &block, Path::new(""))?;
         }
-        self.finish()
+        self.end_block()
     }
 
-    /// Archives a tar stream of the snapshot folder, as Docker sends it: every path begins with the folder's name.
-    pub(super) fn take_tar(mut self, stream: impl Read) -> Result<Archived, SnapshotError> {
+    /// Takes the blocks in a tar stream, as Docker sends it. `above` is how many folders are above them.
+    pub(super) fn take_tar(&mut self, stream: impl Read, above: usize) -> Result<(), SnapshotError> {
         let mut failed = None;
         let read = archive::read_tar(stream, &mut |entry, content| {
-            self.entry(entry, content).map_err(|error| {
+            self.entry(entry, above, content).map_err(|error| {
                 let told = ArchiveError::visit(&entry.path, error.to_string());
                 failed = Some(error);
                 told
@@ -88,12 +70,12 @@ impl<'a> Archiver<'a> {
         match (read, failed) {
             (_, Some(error)) => Err(error),
             (Err(source), None) => Err(SnapshotError::Stream { source }),
-            (Ok(()), None) => self.finish(),
+            (Ok(()), None) => self.end_block(),
         }
     }
 
-    fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), SnapshotError> {
-        let mut parts = entry.path.splitn(3, '/').skip(1);
+    fn entry(&mut self, entry: &Entry, above: usize, content: &mut dyn Read) -> Result<(), SnapshotError> {
+        let mut parts = entry.path.splitn(above + 2, '/').skip(above);
         let (Some(block), file) = (parts.next().filter(|b| is_block(b)), parts.next()) else {
             return Ok(());
         };
@@ -103,7 +85,7 @@ impl<'a> Archiver<'a> {
                 let item = Item { block, file, mode: entry.mode, mtime: entry.mtime, size: entry.size };
                 self.file(&item, content)
             }
-            (EntryKind::Folder, Some(file)) => self.subfolder(block, file),
+            (EntryKind::Folder, Some(file)) => self.shelf.folder(block, file),
             (EntryKind::File, None) => Ok(()),
         }
     }
@@ -116,7 +98,7 @@ impl<'a> Archiver<'a> {
             let file = relative.to_string_lossy().into_owned();
             let metadata = path.symlink_metadata().map_err(|source| SnapshotError::read(&path, source))?;
             if metadata.is_dir() {
-                self.subfolder(block, &file)?;
+                self.shelf.folder(block, &file)?;
                 self.walk(snapshot, block, &relative)?;
             } else if metadata.is_file() {
                 let mtime = u64::try_from(metadata.mtime()).unwrap_or(0);
@@ -139,17 +121,13 @@ impl<'a> Archiver<'a> {
     /// Begins a block.
     fn folder(&mut self, name: &str) -> Result<(), SnapshotError> {
         self.end_block()?;
-        if self.blocks.iter().any(|b| b.name == name) {
+        if !self.begun.insert(name.to_owned()) {
             return Err(SnapshotError::Scattered { block: name.to_owned() });
         }
-        self.writer.folder(name, 0o755)?;
+        self.shelf.begin(name)?;
         let check = BlockCheck::new(name, self.spool);
         self.current = Some(Current { name: name.to_owned(), check, unread: Vec::new() });
         Ok(())
-    }
-
-    fn subfolder(&mut self, block: &str, inside: &str) -> Result<(), SnapshotError> {
-        Ok(self.writer.folder(&format!("{block}/{inside}"), 0o755)?)
     }
 
     fn file(&mut self, item: &Item<'_>, content: &mut dyn Read) -> Result<(), SnapshotError> {
@@ -159,14 +137,11 @@ impl<'a> Archiver<'a> {
         let Some(current) = &mut self.current else { return Ok(()) };
         let check = current.check.begin_file(item.file, item.size);
         let mut content = Checked { content, check, step: self.step, cancel: self.cancel };
-        let path = format!("{}/{}", item.block, item.file);
-        let written = self.writer.file(&path, item.mode & 0o777, item.mtime, item.size, &mut content);
+        let written = self.shelf.file(item, &mut content);
         if self.cancel.is_cancelled() {
             return Err(SnapshotError::Cancelled);
         }
-        written?;
-        self.bytes += item.size;
-        Ok(())
+        written
     }
 
     fn end_block(&mut self) -> Result<(), SnapshotError> {
@@ -175,16 +150,7 @@ impl<'a> Archiver<'a> {
         let mut report =
             current.check.finish().map_err(|source| SnapshotError::Spool { path: spool, source })?;
         report.damage.splice(0..0, current.unread);
-        self.blocks.push(report);
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Archived, SnapshotError> {
-        self.end_block()?;
-        if self.blocks.is_empty() {
-            return Err(SnapshotError::Empty);
-        }
-        Ok(Archived { file: self.writer.finish()?, blocks: self.blocks, bytes: self.bytes })
+        self.shelf.end(report)
     }
 }
 

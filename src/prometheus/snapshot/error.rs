@@ -58,6 +58,12 @@ pub enum SnapshotError {
         /// The block.
         block: String,
     },
+    /// A block of the snapshot did not come.
+    #[error("Block {block} of the snapshot could not be read: it did not come")]
+    Vanished {
+        /// The block.
+        block: String,
+    },
     /// The snapshot holds no block.
     #[error("The snapshot holds no block: Prometheus has no data to back up yet")]
     Empty,
@@ -90,7 +96,7 @@ pub enum SnapshotError {
         source: serde_json::Error,
     },
     /// The run was told to stop.
-    #[error("The backup was stopped before it was complete; nothing of it was kept")]
+    #[error("The backup was stopped before it was complete: there is none of this run")]
     Cancelled,
 }
 
@@ -116,11 +122,12 @@ impl SnapshotError {
             Self::Client(error) => error.hint(),
             Self::Access(error) => error.hint(),
             Self::Store(error) => error.hint(),
+            Self::Archive(error) => error.hint(),
             Self::Folder { failure } => failure.hint.clone(),
             Self::RestoreUnfinished { .. } => Some(
                 "finish it with `watchkeeper restore JOB --resume`, or take it back with `--undo`".into(),
             ),
-            Self::Empty => Some("wait until it has scraped something".into()),
+            Self::Empty => Some("wait until it has scraped something; with skip_head, until its first block is cut some three hours after its start".into()),
             _ => None,
         }
     }

@@ -101,6 +101,11 @@ impl ArchiveError {
         }
     }
 
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        self.io().and_then(crate::store::error::io_hint)
+    }
+
     pub(super) fn refused(path: &str, problem: &'static str) -> Self {
         Self::Refused { path: path.to_owned(), problem }
     }

@@ -1,5 +1,7 @@
 //! Archives as a whole: what we write, what `tar` makes of it, and what we make of what others write.
 
+mod codecs;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,19 +14,21 @@ use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::config::values::Codec;
 use crate::store::atomic;
 
 /// Path, and content of a file or nothing for a folder.
 type Item = (String, Option<Vec<u8>>);
 
-fn writer(path: &Path) -> (ArchiveWriter, Finished) {
+fn writer(path: &Path, codec: Codec) -> (ArchiveWriter, Finished) {
     let finished = Finished::default();
-    let writer = ArchiveWriter::new(File::create_new(path).unwrap(), path, 6, Arc::clone(&finished));
+    let file = File::create_new(path).unwrap();
+    let writer = ArchiveWriter::new(file, path, codec.into(), Arc::clone(&finished)).unwrap();
     (writer, finished)
 }
 
-fn write(path: &Path, items: &[Item]) -> crate::store::StoredFile {
-    let (mut archive, _) = writer(path);
+fn write_as(path: &Path, codec: Codec, items: &[Item]) -> crate::store::StoredFile {
+    let (mut archive, _) = writer(path, codec);
     for (name, content) in items {
         match content {
             Some(bytes) => {
@@ -34,6 +38,10 @@ fn write(path: &Path, items: &[Item]) -> crate::store::StoredFile {
         }
     }
     archive.finish().unwrap()
+}
+
+fn write(path: &Path, items: &[Item]) -> crate::store::StoredFile {
+    write_as(path, Codec::Gzip, items)
 }
 
 fn items() -> Vec<Item> {
@@ -141,7 +149,7 @@ fn we_read_what_gnu_tar_writes_in_each_of_its_formats() {
 fn a_file_that_is_shorter_or_longer_than_announced_spoils_the_archive() {
     for (content, relation) in [(&b"abc"[..], "fewer bytes"), (b"abcdef", "more bytes")] {
         let dir = tempfile::tempdir().unwrap();
-        let (mut archive, finished) = writer(&dir.path().join("x.tar.gz"));
+        let (mut archive, finished) = writer(&dir.path().join("x.tar.gz"), Codec::Gzip);
         let error = archive.file("f", 0o644, 0, 5, &mut &content[..]).unwrap_err();
         assert!(error.to_string().contains(relation), "{error}");
         assert!(matches!(archive.folder("g", 0o755), Err(ArchiveError::Poisoned)));
@@ -153,7 +161,7 @@ fn a_file_that_is_shorter_or_longer_than_announced_spoils_the_archive() {
 #[test]
 fn what_cannot_be_read_again_is_not_written() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut archive, _) = writer(&dir.path().join("x.tar.gz"));
+    let (mut archive, _) = writer(&dir.path().join("x.tar.gz"), Codec::Gzip);
     archive.file("a", 0o644, 0, 0, &mut io::empty()).unwrap();
     for bad in ["a", "a/b", "../x", "/x", "", "x/"] {
         assert!(archive.file(bad, 0o644, 0, 0, &mut io::empty()).is_err(), "{bad:?}");

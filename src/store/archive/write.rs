@@ -1,24 +1,21 @@
-//! Writes an archive: deterministic headers, sizes that are held to, and a hash taken on the way.
+//! Writes an archive: deterministic headers, and sizes that are held to.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use tar::{EntryType, Header};
 
+use super::encode::Encoder;
 use super::error::{self, ArchiveError};
 use super::paths::{self, Seen};
 use super::{BLOCK, EntryKind};
-use crate::store::digest::Hashing;
+use crate::config::values::Compression;
 use crate::store::manifest::StoredFile;
 
 /// Where a finished archive is told.
 pub(in crate::store) type Finished = Arc<Mutex<Option<StoredFile>>>;
-
-type Encoder = GzEncoder<Hashing<BufWriter<File>>>;
 
 /// An archive that is being written. It exists when [`ArchiveWriter::finish`] said so.
 ///
@@ -29,21 +26,18 @@ pub struct ArchiveWriter {
     seen: Seen,
     /// An error came while bytes were under way: what is behind them can no longer be found.
     poisoned: bool,
-    scratch: Vec<u8>,
     finished: Finished,
 }
 
 impl ArchiveWriter {
-    pub(in crate::store) fn new(file: File, path: &Path, level: u32, finished: Finished) -> Self {
-        let sink = Hashing::new(BufWriter::with_capacity(1 << 17, file));
-        Self {
-            encoder: GzEncoder::new(sink, Compression::new(level.clamp(1, 9))),
-            path: path.to_owned(),
-            seen: Seen::default(),
-            poisoned: false,
-            scratch: vec![0; 1 << 17],
-            finished,
-        }
+    pub(in crate::store) fn new(
+        file: File,
+        path: &Path,
+        compression: Compression,
+        finished: Finished,
+    ) -> Result<Self, ArchiveError> {
+        let encoder = Encoder::new(file, compression).map_err(|source| ArchiveError::Write { source })?;
+        Ok(Self { encoder, path: path.to_owned(), seen: Seen::default(), poisoned: false, finished })
     }
 
     /// Adds a folder. Folders of files need not be added.
@@ -74,8 +68,7 @@ impl ArchiveWriter {
         }
         let written = |source| ArchiveError::Write { source };
         self.encoder.write_all(&[0; 2 * BLOCK]).map_err(written)?;
-        let (buffer, size, sha256) = self.encoder.finish().map_err(written)?.finish();
-        let file = buffer.into_inner().map_err(|e| written(e.into_error()))?;
+        let (file, size, sha256) = self.encoder.finish().map_err(written)?;
         file.sync_all().map_err(written)?;
         // So that reading it back reads the disk and not our own memory. It is only advice.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
@@ -102,11 +95,13 @@ impl ArchiveWriter {
 
     fn copy(&mut self, path: &str, size: u64, reader: &mut dyn Read) -> Result<(), ArchiveError> {
         let wrong = |relation| ArchiveError::Size { path: path.to_owned(), size, relation };
+        let written = |source| ArchiveError::Write { source };
         let mut left = size;
         loop {
+            let space = self.encoder.space().map_err(written)?;
             // One byte more than is left, to see whether the reader has more.
-            let most = usize::try_from(left.saturating_add(1)).unwrap_or(usize::MAX).min(self.scratch.len());
-            let n = match reader.read(&mut self.scratch[..most]) {
+            let most = usize::try_from(left.saturating_add(1)).unwrap_or(usize::MAX).min(space.len());
+            let n = match reader.read(&mut space[..most]) {
                 Ok(0) => break,
                 Ok(n) => n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
@@ -114,12 +109,12 @@ impl ArchiveWriter {
                 Err(source) => return Err(ArchiveError::Input { path: path.to_owned(), source }),
             };
             left = left.checked_sub(n as u64).ok_or_else(|| wrong("more bytes"))?;
-            self.encoder.write_all(&self.scratch[..n]).map_err(|source| ArchiveError::Write { source })?;
+            self.encoder.advance(n);
         }
         if left > 0 {
             return Err(wrong("fewer bytes"));
         }
-        self.encoder.write_all(padding(size)).map_err(|source| ArchiveError::Write { source })
+        self.encoder.write_all(padding(size)).map_err(written)
     }
 }
 

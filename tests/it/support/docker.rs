@@ -97,6 +97,31 @@ impl Image {
         image
     }
 
+    /// Another one, with busybox as its shell and these programs of this host.
+    pub(crate) fn of_programs(programs: &[&str]) -> Self {
+        let scratch = scratch::folder("image");
+        let (root, tar) = (scratch.path().join("root"), scratch.path().join("image.tar"));
+        for folder in ["bin", "lib", "lib64", "tmp", "app"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        for program in programs {
+            add_program(&root, program);
+        }
+        add_busybox(&root);
+        run(Command::new("tar")
+            .args(["--owner=0", "--group=0", "-cf"])
+            .arg(&tar)
+            .arg("-C")
+            .arg(&root)
+            .arg("."));
+        let name = unique("image");
+        run(Command::new("docker")
+            .args(["import", "-c", &format!("LABEL {}", label())])
+            .arg(&tar)
+            .arg(&name));
+        Self { name }
+    }
+
     fn make(shell: Shell) -> Self {
         let scratch = scratch::folder("image");
         let (root, tar) = (scratch.path().join("root"), scratch.path().join("image.tar"));
@@ -135,22 +160,31 @@ fn fill_root(root: &Path, shell: Shell) {
         fs::create_dir_all(root.join(folder)).unwrap();
     }
     for program in ["prometheus", "promtool"] {
-        let path = run(Command::new("which").arg(program));
-        for library in libraries(&path) {
-            let place = root.join(library.trim_start_matches('/'));
-            fs::create_dir_all(place.parent().unwrap()).unwrap();
-            fs::copy(&library, place).unwrap();
-        }
-        fs::copy(path, root.join("bin").join(program)).unwrap();
+        add_program(root, program);
     }
     fs::write(root.join("etc/passwd"), "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n").unwrap();
     fs::write(root.join("etc/group"), "root:x:0:\nnobody:x:65534:\n").unwrap();
     if shell == Shell::Busybox {
-        fs::copy(run(Command::new("which").arg("busybox")), root.join("bin/busybox")).unwrap();
-        for applet in APPLETS {
-            symlink("busybox", root.join("bin").join(applet)).unwrap();
-        }
+        add_busybox(root);
     }
+}
+
+fn add_busybox(root: &Path) {
+    fs::copy(run(Command::new("which").arg("busybox")), root.join("bin/busybox")).unwrap();
+    for applet in APPLETS {
+        symlink("busybox", root.join("bin").join(applet)).unwrap();
+    }
+}
+
+/// A program of this host, with the libraries it needs.
+fn add_program(root: &Path, program: &str) {
+    let path = run(Command::new("which").arg(program));
+    for library in libraries(&path) {
+        let place = root.join(library.trim_start_matches('/'));
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::copy(&library, place).unwrap();
+    }
+    fs::copy(path, root.join("bin").join(program)).unwrap();
 }
 
 /// The shared libraries of a program; none where it is static.
@@ -167,9 +201,15 @@ pub(crate) struct Volume {
 }
 
 impl Volume {
-    pub(crate) fn create() -> Self {
+    /// A small one is a file system of 100 MiB in memory.
+    pub(crate) fn create(small: bool) -> Self {
         let name = unique("volume");
-        docker(["volume", "create", "--label", &label(), &name]);
+        let label = label();
+        let mut arguments = vec!["volume", "create", "--label", &label];
+        if small {
+            arguments.extend(["-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=100m,uid=65534"]);
+        }
+        docker(arguments.into_iter().chain([name.as_str()]));
         Self { name }
     }
 

@@ -27,13 +27,14 @@ pub(crate) struct Builder {
     blocks: bool,
     shell: Shell,
     bind: bool,
+    small: bool,
     flags: Vec<&'static str>,
 }
 
 impl Default for Builder {
     fn default() -> Self {
         let flags = vec![ADMIN_API, KEEP_BLOCKS, "--storage.tsdb.retention.time=10y"];
-        Self { blocks: true, shell: Shell::Busybox, bind: false, flags }
+        Self { blocks: true, shell: Shell::Busybox, bind: false, small: false, flags }
     }
 }
 
@@ -56,6 +57,11 @@ impl Builder {
     /// With its data in a folder of this host instead of a volume.
     pub(crate) fn bind_mounted(self) -> Self {
         Self { bind: true, ..self }
+    }
+
+    /// With its data on a volume of 100 MiB, which is empty again after every stop.
+    pub(crate) fn on_a_small_volume(self) -> Self {
+        Self { small: true, ..self }
     }
 
     /// With Prometheus merging its blocks, which it may do seconds after its start. Otherwise it keeps them as
@@ -130,7 +136,7 @@ impl Prometheus {
     /// A container; `None` where there is no engine.
     pub(crate) fn container(builder: Builder) -> Option<Self> {
         (Self::programs_are_here() && docker::available()).then(|| {
-            let volume = (!builder.bind).then(Volume::create);
+            let volume = (!builder.bind).then(|| Volume::create(builder.small));
             let (container, image) = (Container::named("prometheus"), Image::get(builder.shell));
             let this = Self::new(Place::Container { container, volume, image }, builder);
             this.write_config(9090, "host.docker.internal");
@@ -308,6 +314,31 @@ impl Prometheus {
         wait_until("Prometheus is ready", READY, || self.is_ready());
     }
 
+    /// Scrapes something more on a port that nobody listens on, instead of the exporter.
+    pub(crate) fn lose_a_target(&self) {
+        let text = fs::read_to_string(self.path("prometheus.yml")).unwrap();
+        let live = format!(":{}", self.exporter.port());
+        fs::write(self.path("prometheus.yml"), text.replace(&live, &format!(":{}", scratch::free_port())))
+            .unwrap();
+        self.stop();
+        self.start();
+        wait_until("one target is down", READY, || {
+            http::get(self.port, "/api/v1/targets")
+                .is_some_and(|(_, body)| body.contains("\"health\":\"down\""))
+        });
+    }
+
+    /// Loads rules, by a restart. Of a host process only.
+    pub(crate) fn load_rules(&self, rules: &str) {
+        fs::write(self.path("rules.yml"), rules).unwrap();
+        let text = fs::read_to_string(self.path("prometheus.yml")).unwrap();
+        let with_rules = format!("rule_files: [ '{}' ]\n{text}", self.path("rules.yml").display());
+        fs::write(self.path("prometheus.yml"), with_rules).unwrap();
+        self.stop();
+        self.start();
+        self.wait_ready();
+    }
+
     /// Waits until the head holds some samples of both targets.
     pub(crate) fn wait_scraped(&self) {
         let expression = "min(count_over_time(up[10m]))";
@@ -339,11 +370,28 @@ impl Prometheus {
         serde_json::from_str::<Value>(&body).unwrap()["data"].clone()
     }
 
-    /// Asks for a snapshot, as somebody else would, and gives its name.
+    /// Asks for a snapshot without the head, as somebody else would, and gives its name.
     pub(crate) fn foreign_snapshot(&self) -> String {
-        let (status, body) = http::post(self.port, "/api/v1/admin/tsdb/snapshot?skip_head=true").unwrap();
+        self.snapshot("?skip_head=true")
+    }
+
+    /// Asks for a snapshot of all, as somebody else would, and gives its name.
+    pub(crate) fn snapshot_with_head(&self) -> String {
+        self.snapshot("")
+    }
+
+    fn snapshot(&self, query: &str) -> String {
+        let (status, body) = http::post(self.port, &format!("/api/v1/admin/tsdb/snapshot{query}")).unwrap();
         assert_eq!(status, 200, "{body}");
         serde_json::from_str::<Value>(&body).unwrap()["data"]["name"].as_str().unwrap().to_owned()
+    }
+
+    /// Deletes every series of this metric.
+    pub(crate) fn delete_series(&self, metric: &str) {
+        let form = http::form(&[("match[]", metric)]);
+        let (status, body) =
+            http::post(self.port, &format!("/api/v1/admin/tsdb/delete_series?{form}")).unwrap();
+        assert_eq!(status, 204, "{body}");
     }
 
     /// The names in its `snapshots` folder.
@@ -414,6 +462,11 @@ impl Prometheus {
             Place::Host => None,
             Place::Container { container, .. } => Some(&container.name),
         }
+    }
+
+    /// The program that starts and stops a host process: `control start`, `stop`, `status`.
+    pub(crate) fn control_program(&self) -> PathBuf {
+        self.path("control")
     }
 
     pub(crate) fn url(&self) -> String {

@@ -50,23 +50,49 @@ pub(crate) struct Watchkeeper {
 impl Watchkeeper {
     /// With one snapshot job for this server that keeps the last 5.
     pub(crate) fn for_prometheus(prometheus: &Prometheus) -> Self {
-        Self::with_config(&format!(
+        Self::with_keys(prometheus, "")
+    }
+
+    /// The same, with more keys of the job.
+    pub(crate) fn with_keys(prometheus: &Prometheus, keys: &str) -> Self {
+        let this = Self::with_config("");
+        this.change_keys(prometheus, keys);
+        this
+    }
+
+    /// Gives the snapshot job other keys beside those that it must have.
+    pub(crate) fn change_keys(&self, prometheus: &Prometheus, keys: &str) {
+        self.configure(&format!(
             "{}\n[[job]]\nname = \"{JOB}\"\nkind = \"prometheus-snapshot\"\nprometheus = \"main\"\n\
-             keep = {{ last = 5 }}\n",
+             keep = {{ last = 5 }}\n{keys}",
             prometheus.target()
-        ))
+        ));
     }
 
     /// With these lines after those that name the folders.
     pub(crate) fn with_config(text: &str) -> Self {
         let this = Self { folder: scratch::folder("watchkeeper") };
-        let (state, backups) = (this.path("state"), this.path("backups"));
-        fs::create_dir(&state).unwrap();
-        fs::create_dir(&backups).unwrap();
+        fs::create_dir(this.path("state")).unwrap();
+        fs::create_dir(this.path("backups")).unwrap();
+        this.configure(text);
+        this
+    }
+
+    fn configure(&self, text: &str) {
+        let (state, backups) = (self.path("state"), self.path("backups"));
         let folders =
             format!("state_dir = \"{}\"\nbackup_dir = \"{}\"\n", state.display(), backups.display());
-        fs::write(this.path("jobs.toml"), folders + text).unwrap();
-        this
+        fs::write(self.path("jobs.toml"), folders + text).unwrap();
+    }
+
+    /// Where programs are found before those that are installed; a folder to be made.
+    pub(crate) fn programs(&self) -> PathBuf {
+        self.path("bin")
+    }
+
+    /// Its own state.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path("state")
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -75,7 +101,12 @@ impl Watchkeeper {
 
     /// Runs it to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        let mut child = self.spawn(arguments);
+        self.wait(self.spawn(arguments), arguments)
+    }
+
+    /// Waits for the end of what [`Watchkeeper::spawn`] has started.
+    #[expect(clippy::unused_self, reason = "its folder must live as long")]
+    pub(crate) fn wait(&self, mut child: Child, arguments: &[&str]) -> Output {
         let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
         let status = wait(&mut child, arguments);
         let text = |thread: std::thread::JoinHandle<String>| thread.join().unwrap();
@@ -89,7 +120,10 @@ impl Watchkeeper {
 
     /// Starts it and lets it run.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        // What a test puts there comes before what is installed.
+        let path = std::env::var("PATH").unwrap_or_default();
         Command::new(env!("CARGO_BIN_EXE_watchkeeper"))
+            .env("PATH", format!("{}:{path}", self.programs().display()))
             .arg("--config")
             .arg(self.path("jobs.toml"))
             .args(arguments)
@@ -129,6 +163,11 @@ impl Watchkeeper {
     /// The folder of the job's backups.
     pub(crate) fn store(&self) -> PathBuf {
         self.path("backups").join(JOB)
+    }
+
+    /// The folder of another job's backups.
+    pub(crate) fn store_of(&self, job: &str) -> PathBuf {
+        self.path("backups").join(job)
     }
 
     /// The archive of a backup.

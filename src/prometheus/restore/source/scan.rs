@@ -53,8 +53,8 @@ pub(super) fn archive(path: &Path, reading: &Reading) -> Result<RestoreSource, S
     let spooled = |source| SourceError::Spool { path: reading.spool.clone(), source };
     close(open.take(), &mut groups).map_err(spooled)?;
     let (root, blocks, notes) = choose(path, groups)?;
-    step.finish(format!("{} blocks", blocks.len()));
-    let data = Data::Archive { path: path.to_path_buf(), root, backup: None };
+    step.finish(crate::words::count(blocks.len(), "block"));
+    let data = Data::Archive { path: path.to_path_buf(), root };
     Ok(source(path, blocks, notes, data))
 }
 
@@ -88,7 +88,7 @@ pub(super) fn folder(path: &Path, reading: &Reading) -> Result<RestoreSource, So
         }
     }
     let (root, blocks, notes) = choose(path, groups)?;
-    step.finish(format!("{} blocks", blocks.len()));
+    step.finish(crate::words::count(blocks.len(), "block"));
     let data = Data::Folder(path.join(root));
     Ok(source(path, blocks, notes, data))
 }

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Makes the output that README.md shows, by doing what it says: README's own jobs.toml, a real Prometheus with hours
+# of data in the container `prometheus`, and each command that stands in a marker, from the first to the last.
+#
+#   <!-- output: COMMAND -->      what is between them is made anew
+#   <!-- /output -->
+#   <!-- then: the data is lost -->
+#
+# In a mount namespace of its own, so that the folders have the names they have for a user and whatever lies there on
+# this host is not seen. Needs root for that, port 9090, and an engine without anything called `prometheus`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+folders=(/etc/watchkeeper /var/lib/watchkeeper /var/backups/watchkeeper)
+
+# The namespace needs somewhere to mount: folders that are not there are made, and removed again.
+outside() {
+  have cargo || die "No cargo: install Rust from your distribution or https://rustup.rs"
+  cargo build --release --locked
+  engine=$(mktemp -d "${TMPDIR:-/tmp}/watchkeeper-readme.XXXXXX") made=()
+  trap leave EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  CI=true scripts/setup.sh "$engine"
+  local folder
+  for folder in "${folders[@]}"; do
+    [ -d "$folder" ] || { $SUDO mkdir "$folder" && made+=("$folder"); }
+  done
+  PATH="$(realpath "${CARGO_TARGET_DIR:-target}/release"):$PATH"
+  $SUDO unshare --mount --propagation private env "PATH=$PATH" scripts/readme.sh inside >"$engine/README.md"
+  cat "$engine/README.md" >README.md
+}
+leave() {
+  local code=$?
+  trap - EXIT INT TERM
+  [ "${#made[@]}" = 0 ] || $SUDO rmdir "${made[@]}"
+  stop_engine "$engine"
+  rm -rf "$engine"
+  exit "$code"
+}
+
+inside() {
+  name=prometheus port=9090 shops=200
+  for kind in container volume image; do
+    ! docker "$kind" inspect "$name" >/dev/null 2>&1 || die "There is a Docker $kind called $name already."
+  done
+  ! (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || die "Somebody listens on port $port already."
+  . scripts/scene.sh
+  end_with_tidying
+  for place in "${folders[@]}"; do mount -t tmpfs -o mode=755 watchkeeper "$place"; done
+  sed -n '/^```toml$/,/^```$/{/^```/!p}' README.md >/etc/watchkeeper/jobs.toml
+  make_blocks
+  start_container
+  wait_until_it_serves
+  # Not from here: a jobs.toml of the current folder would come first.
+  readme=$PWD/README.md
+  cd /
+  retell
+}
+
+# README.md with every output made anew.
+retell() {
+  local line command old=
+  while IFS= read -r line <&3; do
+    if [ "$line" = '<!-- /output -->' ]; then old=; fi
+    [ -n "$old" ] || printf '%s\n' "$line"
+    case $line in
+    '<!-- output: '*' -->')
+      command=${line#<!-- output: }
+      show_output "${command% -->}"
+      old=yes
+      ;;
+    '<!-- then: the data is lost -->')
+      lose_the_data >&2
+      wait_for 60 ready || die "Prometheus does not get ready"
+      ;;
+    '<!-- then: '*) die "README.md: nobody knows how: $line" ;;
+    esac
+  done 3<"$readme"
+  [ -z "$old" ] || die "README.md: an output has no end"
+}
+
+# As a terminal would show it; a warning (exit code 3) is no end.
+show_output() {
+  local code=0 said
+  said=$(bash -c "$1" 2>&1 </dev/null) || code=$?
+  say "\$ $1: exit code $code"
+  [ "$code" = 0 ] || [ "$code" = 3 ] || die "$said"
+  printf '```console\n$ %s\n%s\n```\n' "$1" "$said"
+}
+
+case ${1:-} in
+inside) inside ;;
+'') outside ;;
+*) die "usage: scripts/readme.sh" ;;
+esac

@@ -1,0 +1,142 @@
+# A real Prometheus with hours of data, and how it loses them: what the scripts that tell its story share. Sourced
+# after lib.sh, by a script that has set $name: that of the container, its volume and its image.
+#
+# Everything else is in $folder. tidy removes all of it; end_with_tidying sees to that on every way out.
+
+folder=$(mktemp -d "${TMPDIR:-/tmp}/$name.XXXXXX")
+where=
+tidy() {
+  if [ "$where" = container ]; then
+    docker rm -f -v "$name" >/dev/null 2>&1 || true
+    docker volume rm -f "$name" >/dev/null 2>&1 || true
+    docker rmi -f "$name" >/dev/null 2>&1 || true
+  elif [ -x "$folder/prometheus" ]; then
+    "$folder/prometheus" kill || true
+  fi
+  stop_engine "$folder"
+  rm -rf "$folder" || $SUDO rm -rf "$folder"
+}
+finish() {
+  local code=$?
+  trap - EXIT INT TERM
+  tidy
+  exit "$code"
+}
+end_with_tidying() {
+  trap finish EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+}
+
+# The commands that a story shows, as a person would type them.
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'; else bold= dim= plain=; fi
+typed() { printf '%s$ %s%s\n' "$dim" "$*" "$plain"; }
+# Prints a command and runs it.
+show() {
+  typed "$@"
+  "$@"
+}
+# The same, where a warning (exit code 3) is no end.
+show_warning() { show "$@" || [ $? = 3 ]; }
+
+free_port() {
+  local port
+  for port in $(seq $((20000 + $$ % 10000)) 32000); do
+    (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port" && return; }
+  done
+}
+
+window=7200
+windows=9
+shops=${shops:-5}
+# Two free windows before now: no block touches the live head.
+end=$((($(date +%s) / window - 1) * window))
+start=$((end - windows * window))
+
+# One call for each window: promtool reads its whole input again for every block that it writes.
+make_blocks() {
+  local at
+  for ((at = start; at < end; at += window)); do
+    awk -v from="$at" -v to="$((at + window))" -v shops="$shops" 'BEGIN {
+      print "# TYPE shop_orders counter"
+      for (shop = 1; shop <= shops; shop++) for (t = from; t < to; t += 15)
+        printf "shop_orders_total{shop=\"%d\"} %d %d\n", shop, (t - 1.7e9) / (9 + shop), t
+      print "# TYPE shop_temperature_celsius gauge"
+      for (shop = 1; shop <= shops; shop++) for (t = from; t < to; t += 15)
+        printf "shop_temperature_celsius{shop=\"%d\"} %.2f %d\n", shop, 18 + shop + 4 * sin(t / 9000), t
+      print "# EOF"
+    }' >"$folder/window.om"
+    promtool tsdb create-blocks-from --quiet openmetrics "$folder/window.om" "$folder/blocks" >/dev/null
+  done
+}
+
+scrape_config() {
+  printf 'global: { scrape_interval: 1s }\nscrape_configs:\n'
+  printf -- "- { job_name: prometheus, static_configs: [ { targets: ['127.0.0.1:%s'] } ] }\n" "$1"
+}
+
+# Both set $target: how jobs.toml names it beside its url.
+start_container() {
+  where=container
+  make_image "$name" watchkeeper.scene="$$"
+  docker volume create "$name" >/dev/null
+  docker create --name "$name" --restart unless-stopped -p "127.0.0.1:$port:9090" -v "$name:/prometheus" "$name" \
+    --config.file=/etc/prometheus/prometheus.yml --storage.tsdb.path=/prometheus \
+    --storage.tsdb.retention.time=1y --web.enable-admin-api >/dev/null
+  scrape_config 9090 >"$folder/prometheus.yml"
+  tar --owner=0 --group=0 -C "$folder" -c prometheus.yml | docker cp - "$name:/etc/prometheus" >/dev/null
+  tar --owner=65534 --group=65534 -C "$folder/blocks" -c . | docker cp - "$name:/prometheus" >/dev/null
+  docker start "$name" >/dev/null
+  target="container = \"$name\""
+}
+
+start_process() {
+  where=process
+  mkdir "$folder/data"
+  mv "$folder"/blocks/* "$folder/data/"
+  scrape_config "$port" >"$folder/prometheus.yml"
+  cat >"$folder/prometheus" <<SCRIPT
+#!/bin/sh
+set -eu
+cd "$folder"
+pid=\$(cat pid 2>/dev/null || echo none)
+alive() { [ -e /proc/\$pid/stat ] && ! grep -q ') Z ' /proc/\$pid/stat; }
+gone() { while alive; do sleep 0.05; done; rm -f pid; }
+case \$1 in
+start) alive && exit 0
+  setsid prometheus --config.file=prometheus.yml --storage.tsdb.path="$folder/data" --web.enable-admin-api \\
+    --web.listen-address=127.0.0.1:$port --storage.tsdb.retention.time=1y >>log 2>&1 </dev/null &
+  echo \$! >pid ;;
+stop) if alive; then kill -TERM \$pid; fi; gone ;;
+kill) if alive; then kill -KILL \$pid; fi; gone ;;
+esac
+SCRIPT
+  chmod +x "$folder/prometheus"
+  "$folder/prometheus" start
+  target="data_dir = \"$folder/data\"
+service = { stop = [\"$folder/prometheus\", \"stop\"], start = [\"$folder/prometheus\", \"start\"] }"
+}
+
+lose_the_data() {
+  if [ "$where" = container ]; then
+    typed docker stop "$name"
+    docker stop "$name" >/dev/null
+    typed "docker run --rm --user 0 --volumes-from $name --entrypoint /bin/sh $name -c 'rm -rf /prometheus/*'"
+    docker run --rm --user 0 --volumes-from "$name" --entrypoint /bin/sh "$name" -c 'rm -rf /prometheus/*'
+    typed docker start "$name"
+    docker start "$name" >/dev/null
+  else
+    show "$folder/prometheus" stop
+    typed "rm -rf $folder/data/*"
+    rm -rf "${folder:?}/data/"*
+    show "$folder/prometheus" start
+  fi
+}
+
+ready() { curl -fs -o /dev/null "http://127.0.0.1:$port/-/ready"; }
+value() { curl -fsG "http://127.0.0.1:$port/api/v1/query" --data-urlencode "query=$1" | jq -r '.data.result[0].value[1] // 0'; }
+scraped() { [ "$(value 'count_over_time(up[10m])')" -ge 8 ]; }
+wait_until_it_serves() {
+  wait_for 60 ready || die "Prometheus does not get ready"
+  wait_for 60 scraped || die "Prometheus does not scrape"
+}

@@ -1,0 +1,100 @@
+//! The job `command`.
+
+use super::Shared;
+use crate::command::{Command, End, Place, RUN_VARIABLE, run as run_program};
+use crate::config::{CommandConfig, JobConfig, Program};
+use crate::jobs::{JobOutput, RunContext};
+use crate::prometheus::preflight::Finding;
+use crate::runner::Failure;
+
+/// The variable that names the job to the program.
+const JOB_VARIABLE: &str = "WATCHKEEPER_JOB";
+
+pub(super) async fn run(
+    shared: &Shared,
+    job: &JobConfig,
+    config: &CommandConfig,
+    context: RunContext,
+) -> Result<JobOutput, Failure> {
+    let mut env = config.env.clone();
+    env.insert(RUN_VARIABLE.to_owned(), context.run.to_string());
+    env.insert(JOB_VARIABLE.to_owned(), job.name.to_string());
+    let command = Command {
+        argv: config.program.argv(),
+        env,
+        directory: config.directory.clone(),
+        user: config.user.clone(),
+    };
+    let place = match &config.container {
+        None => Place::Host,
+        Some(name) => {
+            let docker = shared.docker().await;
+            let docker = docker.map_err(|error| Failure::of(&error, error.hint(), error.is_transient()))?;
+            Place::Container { docker, name }
+        }
+    };
+    let step = context.progress.step(&shown(&config.program), None);
+    let mut say = |line: &str| tracing::info!("{line}");
+    let ran = run_program(&command, &place, &context.cancel, &mut say).await;
+    let ran = ran.map_err(|error| Failure::of(&error, error.hint(), error.is_transient()))?;
+    let ended = words(ran.end);
+    step.finish(ended.clone());
+    if ran.left_running {
+        context.progress.warn("something that it has started still runs; what it says is not kept");
+    }
+    let output = JobOutput { summary: ended.clone(), printed: ran.printed, ..JobOutput::default() };
+    let code = match ran.end {
+        End::Code(0) => return Ok(output),
+        End::Code(code) => u8::try_from(code).ok(),
+        _ => None,
+    };
+    if code.is_some_and(|code| config.warning_codes.contains(&code)) {
+        context.progress.warn(format!("{}: {ended}", shown(&config.program)));
+        return Ok(output);
+    }
+    Err(Failure {
+        hint: hint(ran.end),
+        // Whether the same works a little later only the program knows: it is tried again.
+        transient: matches!(ran.end, End::Code(_) | End::Signal(_)),
+        output: Some(Box::new(output)),
+        ..Failure::new(format!("{}: {ended}", shown(&config.program)))
+    })
+}
+
+fn words(end: End) -> String {
+    match end {
+        End::Code(code) => format!("it ended with {code}"),
+        End::Signal(signal) => format!("it was ended by signal {signal}"),
+        End::Stopped => "it was stopped, with all it had started".to_owned(),
+        End::Lost => "it was told to stop, but may still run".to_owned(),
+    }
+}
+
+fn hint(end: End) -> Option<String> {
+    let hint = match end {
+        End::Code(126) => "126: it was found, but cannot be run",
+        End::Code(127) => "127: there is no such program",
+        End::Code(_) => "a code that is no failure belongs in \"warning_codes\"",
+        End::Lost => {
+            "look for it in the container: only on the engine's machine, as root, can it be ended from here"
+        }
+        End::Signal(_) | End::Stopped => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// What a run would do.
+pub(super) fn preview(config: &CommandConfig) -> Vec<Finding> {
+    let place = config.container.as_ref().map_or_else(String::new, |name| format!(" in container {name}"));
+    let user = config.user.as_ref().map_or_else(String::new, |user| format!(" as {user}"));
+    vec![Finding::ok(format!("would run{place}{user}: {}", shown(&config.program)))]
+}
+
+/// A program in one short line.
+fn shown(program: &Program) -> String {
+    let text = match program {
+        Program::Argv(argv) => argv.join(" "),
+        Program::Shell(text) => text.lines().next().unwrap_or_default().to_owned(),
+    };
+    if text.chars().count() <= 60 { text } else { text.chars().take(59).chain(['…']).collect() }
+}

@@ -1,0 +1,158 @@
+//! The job `files-backup`, and the restore of its backups.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use jiff::tz::TimeZone;
+
+use super::{App, Shared, blocking};
+use crate::config::values::{JobName, Retries};
+use crate::config::{FilesConfig, JobConfig};
+use crate::files::backup::{FilesSource, back_up};
+use crate::files::places::Places;
+use crate::files::restore::{FilesBackup, FilesPlan, apply, undo};
+use crate::files::{FilesContents, FilesError};
+use crate::history::{Cause, RunReport};
+use crate::jobs::{JobOutput, RunContext};
+use crate::progress::Sink;
+use crate::runner::{Failure, Lock, Task};
+use crate::store::JobStore;
+use crate::upkeep::{self, Policy};
+use crate::words;
+
+/// The kind of a restore's run.
+const RESTORE_KIND: &str = "files-restore";
+/// How the name ends of the folder of what was there before restores.
+const BEFORE_RESTORE: &str = "-before-restore";
+
+/// What its backups are kept by.
+pub(super) fn policy(config: &FilesConfig, zone: &TimeZone) -> Policy {
+    Policy { keep: config.keep.clone(), zone: zone.clone(), verify_within: config.verify_within }
+}
+
+pub(super) async fn run(
+    shared: &Shared,
+    job: &JobConfig,
+    config: &FilesConfig,
+    context: RunContext,
+) -> Result<JobOutput, Failure> {
+    let store = shared.store.job(&job.name);
+    let policy = policy(config, &shared.config.timezone);
+    let reread = {
+        let (store, policy, context) = (store.clone(), policy.clone(), context.clone());
+        let work =
+            move || upkeep::before_backup(&store, &policy, context.now, &context.progress, &context.cancel);
+        blocking(work).await
+    };
+    let docker = match &config.container {
+        Some(_) => Some(
+            shared.docker().await.map_err(|error| Failure::of(&error, error.hint(), error.is_transient()))?,
+        ),
+        None => None,
+    };
+    let source = FilesSource {
+        paths: config.paths.clone(),
+        exclude: globs(&config.exclude),
+        container: config.container.clone(),
+    };
+    let made = back_up(&source, docker, &store, config.compression, None, &context).await;
+    let (backup, contents) = made.map_err(|error| of(&error))?;
+    let kept = store.clone();
+    blocking(move || upkeep::after_backup(&kept, &policy, context.now, &context.progress)).await;
+    let (files, bytes) = contents.files();
+    let others = contents.entries.len() - files;
+    let mut verified = vec!["every byte that was stored was read back and matches its SHA-256".to_owned()];
+    verified.extend(reread);
+    Ok(JobOutput {
+        summary: format!(
+            "{}, {others} folders and links, {}",
+            words::count(files, "file"),
+            words::size(bytes)
+        ),
+        backup: Some(backup.id().clone()),
+        bytes: Some(backup.size()),
+        verified,
+        ..JobOutput::default()
+    })
+}
+
+/// The configuration has checked that each is a pattern.
+fn globs(patterns: &[String]) -> GlobSet {
+    let mut set = GlobSetBuilder::new();
+    for glob in patterns.iter().filter_map(|pattern| Glob::new(pattern).ok()) {
+        set.add(glob);
+    }
+    set.build().unwrap_or_else(|_| GlobSet::empty())
+}
+
+/// What to do with files.
+pub enum FilesAction {
+    /// Restore this as planned.
+    Apply(Box<(FilesBackup, FilesPlan)>),
+    /// Take the newest restore back.
+    Undo,
+}
+
+impl App {
+    /// Where the paths of a backup lie on this host: those of a container in its mounts.
+    pub async fn places_of(&self, contents: &FilesContents) -> Result<Places, FilesError> {
+        let Some(name) = &contents.container else { return Ok(Places::Host) };
+        let container = self.shared.docker().await?.container(name).await?;
+        Ok(Places::of(container.info()))
+    }
+
+    /// Does it, as a run of `job`, and returns its record.
+    pub async fn run_files(&self, job: &JobName, action: FilesAction, sink: Arc<dyn Sink>) -> RunReport {
+        let retries = Retries { max: 0, backoff: Duration::ZERO };
+        let locks = vec![Lock::Job(job.clone())];
+        let task = Task { job: job.clone(), kind: RESTORE_KIND.to_owned(), locks, limit: None, retries };
+        let kept = self.shared.store.job(&before_restore(job));
+        // There is one attempt: it takes the action.
+        let action = Mutex::new(Some(action));
+        let work = move |context: RunContext| {
+            let action = action.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let kept = kept.clone();
+            async move { perform(action, &kept, &context).await.map_err(|error| of(&error)) }
+        };
+        self.runner.run(&task, Cause::Manual, sink, work).await
+    }
+}
+
+/// The folder of what was there before restores. Not the job's own: what is there is a part of a backup, and neither
+/// the newest one of the job nor a reason to let an older one go.
+fn before_restore(job: &JobName) -> JobName {
+    let short: String = job.as_str().chars().take(63 - BEFORE_RESTORE.len()).collect();
+    format!("{short}{BEFORE_RESTORE}").parse().unwrap_or_else(|_| job.clone())
+}
+
+async fn perform(
+    action: Option<FilesAction>,
+    kept: &JobStore,
+    context: &RunContext,
+) -> Result<JobOutput, FilesError> {
+    let (done, facts, applied) = match action {
+        Some(FilesAction::Apply(planned)) => {
+            let (source, plan) = *planned;
+            let title = source.title();
+            let applied = apply(source, plan, kept, context).await?;
+            let fact = format!("what was there before is the backup {}/{}", kept.job(), applied.before);
+            (format!("restored from {title}"), vec![fact], applied)
+        }
+        Some(FilesAction::Undo) | None => {
+            ("as they were before the restore".to_owned(), Vec::new(), undo(kept, context).await?)
+        }
+    };
+    Ok(JobOutput {
+        summary: format!("{} files, folders and links {done}", applied.written),
+        facts,
+        verified: vec![
+            "each file was compared with the SHA-256 of its manifest before it got its name".to_owned(),
+        ],
+        ..JobOutput::default()
+    })
+}
+
+fn of(error: &FilesError) -> Failure {
+    Failure::of(error, error.hint(), error.is_transient())
+}

@@ -1,0 +1,181 @@
+//! The restore of a database as a run: with locks, a record, and an outcome.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::sqlite_job::{lock, of};
+use super::targets::credentials;
+use super::{App, TargetError};
+use crate::config::values::{JobName, Retries, ServiceControl};
+use crate::config::{ApplicationTarget, DatabaseRef};
+use crate::history::{Cause, RunReport};
+use crate::http::HttpClient;
+use crate::jobs::{JobOutput, RunContext};
+use crate::progress::Sink;
+use crate::runner::{Failure, Lock, Task};
+use crate::service::Service;
+use crate::sqlite::SqliteError;
+use crate::sqlite::restore::{
+    Health, Notes, RestorePlan, Restored, Site, SqliteBackup, apply, discard_old, undo,
+};
+use crate::sqlite::stale_sessions::{self, Access};
+use crate::words;
+
+/// The kind of a restore's run.
+const RESTORE_KIND: &str = "sqlite-restore";
+
+/// What to do with a database.
+#[derive(Clone)]
+pub enum SqliteAction {
+    /// Restore this as planned.
+    Apply(Arc<(SqliteBackup, RestorePlan)>),
+    /// Take the newest restore back.
+    Undo,
+    /// Open the sessions again that this undo file tells of.
+    OpenSessions(PathBuf),
+    /// Remove what restores have set aside.
+    DiscardOld,
+}
+
+impl App {
+    /// Where a database is restored to, and what uses it.
+    pub async fn sqlite_site(&self, job: &JobName, database: &DatabaseRef) -> Result<Site, SqliteOpenError> {
+        let found = self.shared.database(database).await?;
+        let notes = Notes::of(&self.shared.config.state_dir, job);
+        let Some(application) = self.shared.application(database) else {
+            return Ok(Site::new(found, None, None, notes));
+        };
+        let service = self.service_of(application).await?;
+        let secret = credentials(&application.endpoint.auth, &self.shared.environment);
+        let secret = secret.map_err(TargetError::from)?;
+        let client = HttpClient::new(&application.endpoint, secret).map_err(SqliteOpenError::Http)?;
+        let health = Health { client, path: application.health.clone() };
+        Ok(Site::new(found, Some(service), Some(health), notes))
+    }
+
+    async fn service_of(&self, application: &ApplicationTarget) -> Result<Service, SqliteError> {
+        let url = application.endpoint.url.clone();
+        if let Some(name) = &application.container {
+            let docker = self.shared.docker().await?.clone();
+            return Ok(Service::Container { docker, name: name.clone() });
+        }
+        Ok(match &application.service {
+            Some(ServiceControl::Unit(name)) => Service::Unit { name: name.clone() },
+            Some(ServiceControl::Commands { stop, start }) => {
+                Service::Commands { stop: stop.clone(), start: start.clone(), url }
+            }
+            None => Service::None { target: application.name.to_string(), url },
+        })
+    }
+
+    /// Does it, as a run of `job`, and returns its record.
+    pub async fn run_sqlite(
+        &self,
+        job: &JobName,
+        database: &DatabaseRef,
+        site: Arc<Site>,
+        action: SqliteAction,
+        sink: Arc<dyn Sink>,
+    ) -> RunReport {
+        let retries = Retries { max: 0, backoff: Duration::ZERO };
+        let locks = std::iter::once(Lock::Job(job.clone())).chain(lock(database)).collect();
+        let task = Task { job: job.clone(), kind: RESTORE_KIND.to_owned(), locks, limit: None, retries };
+        let work = move |context: RunContext| {
+            let (site, action) = (Arc::clone(&site), action.clone());
+            async move { perform(&site, action, &context).await.map_err(|error| failure(&error)) }
+        };
+        self.runner.run(&task, Cause::Manual, sink, work).await
+    }
+}
+
+async fn perform(site: &Site, action: SqliteAction, context: &RunContext) -> Result<JobOutput, SqliteError> {
+    match action {
+        SqliteAction::Apply(planned) => {
+            let (source, plan) = &*planned;
+            apply(site, source, plan, context).await.map(|restored| output(source, &restored))
+        }
+        SqliteAction::Undo => {
+            let undone = undo(site, context).await?;
+            let displaced =
+                undone.displaced.map(|path| format!("what was live until now is {}", path.display()));
+            Ok(JobOutput {
+                summary: format!("the database of before the restore of {} is live again", undone.source),
+                facts: displaced.into_iter().collect(),
+                verified: undone.well.into_iter().collect(),
+                ..JobOutput::default()
+            })
+        }
+        SqliteAction::OpenSessions(file) => {
+            let step = context.progress.step("open the sessions again", None);
+            let access = Access::open(&site.database, context.run, &context.cancel).await?;
+            let (opened, left) = stale_sessions::undo(&access, &file).await?;
+            step.finish(words::count(opened, "session"));
+            if left > 0 {
+                context
+                    .progress
+                    .warn(format!("{left} had changed since they were closed, and were left as they are"));
+            }
+            let summary = format!("{} that had been closed are open again", words::count(opened, "session"));
+            Ok(JobOutput { summary, ..JobOutput::default() })
+        }
+        SqliteAction::DiscardOld => {
+            let bytes = discard_old(site).await?;
+            let summary = format!("removed {} that restores had set aside", words::size(bytes));
+            Ok(JobOutput { summary, ..JobOutput::default() })
+        }
+    }
+}
+
+fn output(source: &SqliteBackup, restored: &Restored) -> JobOutput {
+    let contents = &source.contents;
+    let tables = words::count(contents.tables.len(), "table");
+    let mut verified = vec![format!(
+        "the restored database has {tables} and {} rows, as its manifest says",
+        contents.rows()
+    )];
+    verified.extend(restored.well.clone());
+    let unverified = match (&restored.well, restored.started) {
+        (Some(_), _) => Vec::new(),
+        (None, true) => vec!["that the application works with it: it has no url to ask".to_owned()],
+        (None, false) => {
+            vec!["that an application works with it: nothing says what to start and to ask".to_owned()]
+        }
+    };
+    JobOutput {
+        summary: format!("{} of {} is live again", words::size(contents.bytes), source.title()),
+        facts: restored.aside.iter().map(|path| format!("the old database is {}", path.display())).collect(),
+        verified,
+        unverified,
+        ..JobOutput::default()
+    }
+}
+
+fn failure(error: &SqliteError) -> Failure {
+    Failure { data_not_back: error.data_not_back(), ..of(error) }
+}
+
+/// A database that is to be restored cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum SqliteOpenError {
+    /// Its application cannot be talked to as it is configured.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// Its client cannot be made.
+    #[error(transparent)]
+    Http(crate::http::SetupError),
+    /// It cannot be found.
+    #[error(transparent)]
+    Sqlite(#[from] SqliteError),
+}
+
+impl SqliteOpenError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Target(error) => error.hint(),
+            Self::Http(_) => None,
+            Self::Sqlite(error) => error.hint(),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The job `close-stale-sessions`: look, back up, close.
+
+use jiff::Timestamp;
+use ulid::Ulid;
+
+use super::Shared;
+use super::sqlite_job::{keep, of};
+use crate::config::{JobConfig, StaleConfig};
+use crate::jobs::{JobOutput, RunContext};
+use crate::prometheus::preflight::Finding;
+use crate::runner::Failure;
+use crate::sqlite::SqliteError;
+use crate::sqlite::restore::Notes;
+use crate::sqlite::stale_sessions::{Access, Doubtful, Stale, Survey, close, survey};
+use crate::words;
+
+pub(super) async fn run(
+    shared: &Shared,
+    job: &JobConfig,
+    config: &StaleConfig,
+    context: RunContext,
+) -> Result<JobOutput, Failure> {
+    let database = shared.database(&config.backup.database).await.map_err(|error| of(&error))?;
+    let step = context.progress.step("look for stale sessions", None);
+    let access = Access::open(&database, context.run, &context.cancel).await.map_err(|error| of(&error))?;
+    let found = survey(&access, &config.sessions, context.now).await.map_err(|error| of(&error))?;
+    step.finish(summed(&found));
+    for doubtful in &found.doubtful {
+        context.progress.warn(told(doubtful));
+    }
+    if found.stale.is_empty() {
+        return Ok(JobOutput { summary: summed(&found), ..JobOutput::default() });
+    }
+    // Before the backup: what is not closed needs none.
+    let most = usize::try_from(config.sessions.max_rows).unwrap_or(usize::MAX);
+    if found.stale.len() > most {
+        return Err(of(&SqliteError::TooManyStale { found: found.stale.len(), most }));
+    }
+    let kept = keep(shared, job, &config.backup, &database, &context).await?;
+    let step = context.progress.step("close them", None);
+    let notes = Notes::of(&shared.config.state_dir, &job.name);
+    let backup = format!("{}/{}", job.name, kept.backup.id());
+    let closed = close(&access, &config.sessions, &found, &notes, context.run, &backup).await;
+    let closed = closed.map_err(|error| of(&error))?;
+    step.finish(words::count(closed.sessions.len(), "session"));
+    if closed.left > 0 {
+        context.progress.warn(format!("{} had changed meanwhile, and were left alone", closed.left));
+    }
+    let mut facts: Vec<String> =
+        closed.sessions.iter().map(|stale| format!("closed {}", named(stale))).collect();
+    facts.push(format!("`watchkeeper restore {} --undo` opens them again", job.name));
+    Ok(JobOutput {
+        summary: format!(
+            "{} closed, with the end {}",
+            words::count(closed.sessions.len(), "stale session"),
+            found.end
+        ),
+        backup: Some(kept.backup.id().clone()),
+        bytes: Some(kept.backup.size()),
+        facts,
+        verified: kept.reread,
+        ..JobOutput::default()
+    })
+}
+
+/// What a run would do.
+pub(super) async fn preview(shared: &Shared, config: &StaleConfig, now: Timestamp) -> Vec<Finding> {
+    let looked = async {
+        let database = shared.database(&config.backup.database).await?;
+        let cancel = tokio_util::sync::CancellationToken::new();
+        let mark = Ulid::from_parts(now.as_millisecond().unsigned_abs(), 0);
+        let access = Access::open(&database, mark, &cancel).await?;
+        survey(&access, &config.sessions, now).await
+    };
+    let found: Survey = match looked.await {
+        Ok(found) => found,
+        Err(error) => return vec![Finding::problem(words::chain(&error), error.hint())],
+    };
+    let mut findings = vec![Finding::ok(summed(&found))];
+    findings.extend(found.stale.iter().map(|stale| Finding::ok(format!("would close {}", named(stale)))));
+    let hint = "look at it by hand: it is left open";
+    findings.extend(found.doubtful.iter().map(|doubtful| Finding::warning(told(doubtful), hint)));
+    let most = usize::try_from(config.sessions.max_rows).unwrap_or(usize::MAX);
+    if found.stale.len() > most {
+        let error = SqliteError::TooManyStale { found: found.stale.len(), most };
+        findings.push(Finding::problem(error.to_string(), error.hint()));
+    }
+    findings
+}
+
+fn summed(found: &Survey) -> String {
+    let stale = words::count(found.stale.len(), "stale session");
+    format!(
+        "{stale}, {} open for less, {} left open because their age is in doubt",
+        found.open,
+        found.doubtful.len()
+    )
+}
+
+fn named(stale: &Stale) -> String {
+    let Stale { session, hours, .. } = stale;
+    format!("{} ({}): open for {hours} h, since {}", session.id, session.label, session.start)
+}
+
+fn told(doubtful: &Doubtful) -> String {
+    let Doubtful { session, problem } = doubtful;
+    format!("session {} ({}) is left open: {problem}", session.id, session.label)
+}

@@ -1,0 +1,123 @@
+//! `restore` of named files: shows what differs, asks, writes that, and can take it back.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::choose::{self, Found};
+use super::{Args, nothing_done, reading};
+use crate::app::FilesAction;
+use crate::cli::bar;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::output::CliError;
+use crate::cli::run_now::signals;
+use crate::cli::session::{Session, block_on};
+use crate::config::values::JobName;
+use crate::files::FilesError;
+use crate::files::restore::{Change, FilesBackup, FilesPlan};
+
+/// Restores, or tells what that would do.
+pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
+    if args.after.resume || args.after.discard_old {
+        let hint = "run the restore again: it writes only what still differs".to_owned();
+        return Err(CliError::usage(
+            "A restore of files is never half done: nothing is set aside",
+            Some(hint),
+        ));
+    }
+    if args.after.undo {
+        let job = choose::job_called(session, args.what.as_deref())?;
+        let Some(job) = job else { return Err(CliError::usage("Which job?", None)) };
+        return undo(session, args, &job);
+    }
+    let found = match &args.from {
+        Some(path) => choose::outside(path)?,
+        None => choose::backup(session, args.what.as_deref(), args.backup.as_deref(), args.at.as_deref())?,
+    };
+    let Found { backup, job, reading: _reading } = found;
+    let mut source = FilesBackup::of(backup).map_err(|error| failed(&error))?;
+    let cancel = CancellationToken::new();
+    let spool = reading(session, &cancel).spool;
+    if let Some(folder) = &args.into {
+        let written = source.unpack(folder, &cancel).map_err(|error| failed(&error))?;
+        let title = source.title();
+        session.out.result(&json!({ "source": title, "into": folder, "written": written }), || {
+            format!("{title}: {written} files, folders and links in {}\n", folder.display())
+        });
+        return Ok(ExitCode::Ok);
+    }
+    if source.contents.container.is_some() {
+        let places = block_on(async {
+            let app = session.app(cancel.clone())?;
+            let places = app.places_of(&source.contents).await.map_err(|error| failed(&error));
+            app.close().await;
+            places
+        });
+        source.places = places?;
+    }
+    let plan = source.plan(&spool, &cancel).map_err(|error| failed(&error))?;
+    let nothing_to_do = plan.changes.is_empty() && plan.refusals.is_empty();
+    if args.dry_run || nothing_to_do {
+        session.out.result(&json!({ "plan": plan }), || text(&plan));
+        return Ok(if plan.refusals.is_empty() { ExitCode::Ok } else { ExitCode::Failed });
+    }
+    session.out.say(text(&plan).trim_end());
+    if let Some(refusal) = plan.refusals.first() {
+        return Err(failed(&FilesError::InTheWay { what: refusal.clone() }));
+    }
+    if !args.yes && !session.out.ask("Restore this?") {
+        return Ok(nothing_done(session));
+    }
+    let mounted = plan.changes.iter().any(|change| source.places.is_mount(&change.entry.path));
+    let code = perform(session, &job, FilesAction::Apply(Box::new((source, plan))))?;
+    if mounted && code == ExitCode::Ok {
+        session
+            .out
+            .say("A file that is mounted by itself is seen by its container only after a restart of that.");
+    }
+    Ok(code)
+}
+
+fn undo(session: &Session, args: &Args, job: &JobName) -> Result<ExitCode, CliError> {
+    let question = format!("Bring back the files of before the newest restore of {job}?");
+    if !args.yes && !session.out.ask(&question) {
+        return Ok(nothing_done(session));
+    }
+    perform(session, job, FilesAction::Undo)
+}
+
+fn perform(session: &Session, job: &JobName, action: FilesAction) -> Result<ExitCode, CliError> {
+    block_on(async {
+        let shutdown = signals()?;
+        let app = session.app(shutdown.cancel.clone())?;
+        let report = app.run_files(job, action, bar::sink(session)).await;
+        app.close().await;
+        session.out.result(&json!({ "runs": [report] }), || session.report(&report));
+        Ok(ExitCode::of(&report))
+    })
+}
+
+fn text(plan: &FilesPlan) -> String {
+    let mut out = format!("Restore {}\n", plan.source);
+    for change in &plan.changes {
+        let Change { entry, how, diff } = change;
+        let _ = writeln!(out, "  {:17}  {}", how.verb(), entry.path);
+        for line in diff.iter().flat_map(|diff| diff.lines()) {
+            let _ = writeln!(out, "      {line}");
+        }
+    }
+    for refusal in &plan.refusals {
+        let _ = writeln!(out, "  in the way         {refusal}");
+    }
+    let same = plan.same;
+    let _ = match plan.changes.len() {
+        0 => writeln!(out, "  Nothing to do: all {same} files, folders and links are as the backup has them"),
+        _ => writeln!(out, "  as it is           {same} files, folders and links"),
+    };
+    out
+}
+
+fn failed(error: &FilesError) -> CliError {
+    CliError::of(ExitCode::Failed, error, error.hint())
+}

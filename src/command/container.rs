@@ -1,0 +1,80 @@
+//! A program in a container.
+
+use std::path::Path;
+
+use rustix::process::Signal;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::tail::Tail;
+use super::{Command, CommandError, End, RUN_VARIABLE, Ran, TERM_GRACE, TICK, marked};
+use crate::docker::{Docker, Exec, ExecCommand};
+
+pub(super) async fn run(
+    command: &Command,
+    docker: &Docker,
+    name: &str,
+    cancel: &CancellationToken,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<Ran, CommandError> {
+    let exec = ExecCommand {
+        argv: command.argv.clone(),
+        env: command.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        user: command.user.clone(),
+        directory: command.directory.as_deref().map(Path::display).map(|path| path.to_string()),
+    };
+    let mut exec = docker.exec(name, &exec).await?;
+    let mut tail = Tail::default();
+    let is_over = tokio::select! {
+        read = read_all(&mut exec, &mut tail, say) => {
+            read?;
+            true
+        }
+        () = cancel.cancelled() => false,
+    };
+    let (end, left_running) = if is_over {
+        let code = exec.exit_code().await?;
+        (code.map_or(End::Lost, End::Code), false)
+    } else {
+        (stop(command, &mut exec, &mut tail, say).await?, false)
+    };
+    Ok(Ran { end, printed: tail.finish(say), left_running })
+}
+
+async fn read_all(
+    exec: &mut Exec,
+    tail: &mut Tail,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<(), CommandError> {
+    while let Some(piece) = exec.next().await? {
+        tail.take(&piece, say);
+    }
+    Ok(())
+}
+
+/// Asks it to end, then kills it. Where it is not found, because the engine or our rights are elsewhere, it is lost.
+async fn stop(
+    command: &Command,
+    exec: &mut Exec,
+    tail: &mut Tail,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<End, CommandError> {
+    let Some(run) = command.env.get(RUN_VARIABLE) else { return Ok(End::Lost) };
+    let mark = format!("{RUN_VARIABLE}={run}");
+    if marked::signal(&mark, Signal::TERM) == 0 {
+        return Ok(End::Lost);
+    }
+    // What it says at its end is heard too.
+    let heard = tokio::time::timeout(TERM_GRACE, read_all(exec, tail, say)).await;
+    if let Ok(read) = heard {
+        read?;
+    }
+    let deadline = Instant::now() + TERM_GRACE;
+    while marked::signal(&mark, Signal::KILL) > 0 {
+        if Instant::now() > deadline {
+            return Ok(End::Lost);
+        }
+        tokio::time::sleep(TICK).await;
+    }
+    Ok(End::Stopped)
+}

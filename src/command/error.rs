@@ -1,0 +1,71 @@
+//! What can go wrong before a program runs.
+
+use std::io;
+
+use crate::docker::DockerError;
+
+/// A program could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// It could not be started.
+    #[error("Cannot run {program}")]
+    NotRun {
+        /// The program.
+        program: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no such folder to run it in.
+    #[error("Cannot run {program} in {directory}: there is no such folder")]
+    NoDirectory {
+        /// The program.
+        program: String,
+        /// The folder.
+        directory: String,
+    },
+    /// There is no such user.
+    #[error("There is no user {user:?} on this host")]
+    NoUser {
+        /// As it was given.
+        user: String,
+    },
+    /// The users of this host cannot be looked up.
+    #[error("Cannot look up the user {user:?}")]
+    Users {
+        /// As it was given.
+        user: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Docker could not run it.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
+}
+
+impl CommandError {
+    /// The same may work a little later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Docker(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotRun { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => {
+                    Some("give its whole path; a pipe or a $VARIABLE needs shell = true".into())
+                }
+                io::ErrorKind::PermissionDenied => {
+                    Some("is it executable, for this user? only root can run it as another \"user\"".into())
+                }
+                _ => None,
+            },
+            Self::NoUser { .. } => Some("`getent passwd` lists the users".into()),
+            Self::Docker(error) => error.hint(),
+            Self::NoDirectory { .. } | Self::Users { .. } => None,
+        }
+    }
+}

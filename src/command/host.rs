@@ -1,0 +1,251 @@
+//! A program on this host, in a process group of its own.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+use tokio::process::Child;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::tail::Tail;
+use super::user::{self, User};
+use super::{Command, CommandError, End, LINGER, Ran, TERM_GRACE, TICK};
+
+pub(super) async fn run(
+    command: &Command,
+    cancel: &CancellationToken,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<Ran, CommandError> {
+    let program = command.argv.first().cloned().unwrap_or_default();
+    let user = match &command.user {
+        Some(user) => Some(user::find(user).await?),
+        None => None,
+    };
+    let started = spawn(command, user.as_ref()).map_err(|source| not_run(command, source))?;
+    started.follow(cancel, say).await.map_err(|source| CommandError::NotRun { program, source })
+}
+
+/// The system says of a missing folder what it says of a missing program.
+fn not_run(command: &Command, source: io::Error) -> CommandError {
+    let program = command.argv.first().cloned().unwrap_or_default();
+    match &command.directory {
+        Some(directory) if source.kind() == io::ErrorKind::NotFound && !directory.is_dir() => {
+            CommandError::NoDirectory { program, directory: directory.display().to_string() }
+        }
+        _ => CommandError::NotRun { program, source },
+    }
+}
+
+/// One pipe for both streams, so that what was said first comes first.
+fn spawn(command: &Command, user: Option<&User>) -> io::Result<Started> {
+    let (program, arguments) = command.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let (reader, writer) = io::pipe()?;
+    let mut prepared = tokio::process::Command::new(program);
+    prepared.args(arguments).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+    if let Some(directory) = &command.directory {
+        prepared.current_dir(directory);
+    }
+    if let Some(user) = user {
+        prepared.uid(user.uid).gid(user.gid);
+        if let Some((name, home)) = &user.names {
+            prepared.env("USER", name).env("LOGNAME", name).env("HOME", home);
+        }
+    }
+    let child = prepared.envs(&command.env).spawn()?;
+    // The group has the number of its first process, which stays taken until that is waited for.
+    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let output = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
+    Ok(Started { child, output, group: Group(group) })
+}
+
+struct Started {
+    child: Child,
+    output: pipe::Receiver,
+    group: Group,
+}
+
+/// The processes that a program has started. Whatever ends the wait for them ends them, unless they were let go.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            // Nobody may be left.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.0.is_none_or(|group| test_kill_process_group(group).is_err())
+    }
+
+    fn let_go(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+impl Started {
+    async fn follow(
+        mut self,
+        cancel: &CancellationToken,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> io::Result<Ran> {
+        let (mut tail, mut open, mut status) = (Tail::default(), true, None::<ExitStatus>);
+        let (mut piece, mut told) = (vec![0; 8192], false);
+        // Until it was told to stop: the end of the patience with its output. After: when it is killed.
+        let mut until = None;
+        while open || status.is_none() || (told && !self.group.is_gone()) {
+            tokio::select! {
+                read = self.output.read(&mut piece), if open => match read {
+                    Ok(0) | Err(_) => open = false,
+                    Ok(length) => tail.take(&piece[..length], say),
+                },
+                ended = self.child.wait(), if status.is_none() => {
+                    status = Some(ended?);
+                    until = until.or(Some(Instant::now() + LINGER));
+                }
+                () = cancel.cancelled(), if !told => {
+                    told = true;
+                    self.group.signal(Signal::TERM);
+                    until = Some(Instant::now() + TERM_GRACE);
+                }
+                () = reached(until), if told => {
+                    self.group.signal(Signal::KILL);
+                    until = Some(Instant::now() + TICK);
+                }
+                () = reached(until), if !told && status.is_some() => break,
+                () = tokio::time::sleep(TICK), if told => {
+                    // Who left the group may hold the pipe for ever.
+                    open = open && !(status.is_some() && self.group.is_gone());
+                }
+            }
+        }
+        let left_running = !told && !self.group.is_gone();
+        self.group.let_go();
+        let end = match status {
+            _ if told => End::Stopped,
+            Some(status) => {
+                status.signal().map_or(End::Code(i64::from(status.code().unwrap_or(-1))), End::Signal)
+            }
+            None => End::Lost,
+        };
+        Ok(Ran { end, printed: tail.finish(say), left_running })
+    }
+}
+
+async fn reached(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn shell(text: &str) -> Command {
+        let argv = ["/bin/sh", "-c", text].map(str::to_owned).to_vec();
+        Command {
+            argv,
+            env: [("A".to_owned(), "b c".to_owned())].into(),
+            directory: Some("/usr".into()),
+            user: None,
+        }
+    }
+
+    async fn run_it(command: &Command, stop_after: Duration) -> Result<Ran, CommandError> {
+        let cancel = CancellationToken::new();
+        let stop = cancel.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(stop_after).await;
+            stop.cancel();
+        });
+        run(command, &cancel, &mut |_| {}).await
+    }
+
+    fn is_alive(pid: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    }
+
+    const LONG: Duration = Duration::from_mins(1);
+
+    #[tokio::test]
+    async fn both_streams_are_kept_in_their_order_with_the_code_the_folder_and_the_variable() {
+        let ran = run_it(&shell("pwd; echo \"$A\" >&2; echo end; exit 3"), LONG).await.unwrap();
+        assert_eq!(ran.printed, ["/usr", "b c", "end"]);
+        assert_eq!((ran.end, ran.left_running), (End::Code(3), false));
+        let ran = run_it(&shell("kill -9 $$"), LONG).await.unwrap();
+        assert_eq!(ran.end, End::Signal(9));
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_the_whole_group_also_what_ignores_the_first_signal() {
+        let text = "trap '' TERM; sleep 600 & (trap '' TERM; sleep 601) & echo $! ; wait; wait";
+        let since = Instant::now();
+        let ran = run_it(&shell(text), Duration::from_millis(300)).await.unwrap();
+        assert_eq!(ran.end, End::Stopped);
+        assert!(since.elapsed() >= TERM_GRACE, "it was killed at once");
+        assert!(!is_alive(&ran.printed[0]), "{ran:?}");
+    }
+
+    #[tokio::test]
+    async fn what_ends_at_the_first_signal_is_not_waited_for() {
+        let since = Instant::now();
+        let text = "trap 'echo bye; exit 0' TERM; echo $$; while :; do sleep 0.05; done";
+        let ran = run_it(&shell(text), Duration::from_millis(300)).await.unwrap();
+        assert!(since.elapsed() < TERM_GRACE / 2);
+        assert_eq!((ran.end, ran.printed.last().map(String::as_str)), (End::Stopped, Some("bye")));
+    }
+
+    #[tokio::test]
+    async fn what_runs_on_in_the_background_is_told_and_not_waited_for() {
+        let since = Instant::now();
+        let ran = run_it(&shell("sleep 30 & echo $!"), LONG).await.unwrap();
+        assert!(since.elapsed() < Duration::from_secs(20));
+        assert!(ran.left_running && is_alive(&ran.printed[0]));
+        assert_eq!(ran.end, End::Code(0));
+        let _ = std::process::Command::new("kill").arg(&ran.printed[0]).status();
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_is_dropped_leaves_nothing_behind() {
+        let mut pid = String::new();
+        let command = shell("echo $$; sleep 600");
+        let cancel = CancellationToken::new();
+        let mut say = |line: &str| pid = line.to_owned();
+        let dropped =
+            tokio::time::timeout(Duration::from_millis(500), run(&command, &cancel, &mut say)).await;
+        assert!(dropped.is_err());
+        let since = Instant::now();
+        while is_alive(&pid) {
+            assert!(since.elapsed() < LONG, "{pid} lives on");
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_or_a_folder_that_is_not_there_is_told_apart() {
+        let mut command = shell("true");
+        command.directory = Some("/not/there".into());
+        assert!(matches!(run_it(&command, LONG).await, Err(CommandError::NoDirectory { .. })));
+        command.directory = None;
+        command.argv = vec!["/not/there".into()];
+        let error = run_it(&command, LONG).await.unwrap_err();
+        assert!(matches!(error, CommandError::NotRun { .. }) && error.hint().unwrap().contains("whole path"));
+    }
+}

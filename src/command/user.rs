@@ -1,0 +1,77 @@
+//! Who a user is, by name or by number.
+
+use std::io;
+
+use super::CommandError;
+
+/// The file of the users of this host.
+const FILE: &str = "/etc/passwd";
+
+/// A user as the kernel and a program know them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct User {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    /// Name and home, where they are known.
+    pub(super) names: Option<(String, String)>,
+}
+
+/// Finds a user: `name`, `uid` or `uid:gid`.
+pub(super) async fn find(text: &str) -> Result<User, CommandError> {
+    if let Some((uid, gid)) = text.split_once(':')
+        && let (Ok(uid), Ok(gid)) = (uid.parse(), gid.parse())
+    {
+        return Ok(User { uid, gid, names: None });
+    }
+    let failed = |source| CommandError::Users { user: text.to_owned(), source };
+    let file = tokio::task::spawn_blocking(|| std::fs::read_to_string(FILE)).await;
+    let file = file.map_err(io::Error::other).and_then(|read| read).map_err(failed)?;
+    if let Some(user) = file.lines().find_map(|line| parse(line, text)) {
+        return Ok(user);
+    }
+    // LDAP and the like.
+    if let Some(user) = ask_system(text).await.map_err(failed)? {
+        return Ok(user);
+    }
+    match text.parse() {
+        // A number need not be anybody's.
+        Ok(uid) => Ok(User { uid, gid: uid, names: None }),
+        Err(_) => Err(CommandError::NoUser { user: text.to_owned() }),
+    }
+}
+
+async fn ask_system(text: &str) -> io::Result<Option<User>> {
+    let output =
+        tokio::process::Command::new("getent").args(["passwd", "--", text]).kill_on_drop(true).output().await;
+    match output {
+        Ok(output) => Ok(String::from_utf8_lossy(&output.stdout).lines().find_map(|line| parse(line, text))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// `name:x:uid:gid:comment:home:shell`
+fn parse(line: &str, wanted: &str) -> Option<User> {
+    let fields: Vec<&str> = line.split(':').collect();
+    let (name, uid, gid, home) = (*fields.first()?, *fields.get(2)?, *fields.get(3)?, *fields.get(5)?);
+    if name != wanted && uid != wanted {
+        return None;
+    }
+    let names = Some((name.to_owned(), home.to_owned()));
+    Some(User { uid: uid.parse().ok()?, gid: gid.parse().ok()?, names })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn users_are_found_by_name_and_number_and_nobody_else_is() {
+        let root = find("root").await.unwrap();
+        assert_eq!((root.uid, root.gid, root.names.unwrap().0.as_str()), (0, 0, "root"));
+        assert_eq!(find("0").await.unwrap().uid, 0);
+        assert_eq!(find("4711:4712").await.unwrap(), User { uid: 4711, gid: 4712, names: None });
+        assert_eq!(find("4294000").await.unwrap(), User { uid: 4_294_000, gid: 4_294_000, names: None });
+        assert!(matches!(find("nobody-of-this-name").await, Err(CommandError::NoUser { .. })));
+    }
+}

@@ -1,0 +1,48 @@
+//! A job has a good backup that is not too old.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Terms, Verdict, Wrong};
+use crate::store::{Backup, JobStore};
+use crate::words;
+
+/// Looks into the store.
+#[derive(Debug, Clone)]
+pub struct BackupCheck {
+    /// The backups of the job.
+    pub store: JobStore,
+    /// The job.
+    pub job: String,
+    /// Not older than this.
+    pub max_age: Duration,
+}
+
+impl BackupCheck {
+    pub(super) async fn look(&self, terms: Terms) -> Verdict {
+        let store = self.store.clone();
+        let listed = tokio::task::spawn_blocking(move || store.list()).await;
+        let listed = listed.map_err(|error| Wrong::new(format!("cannot list the backups: {error}")))?;
+        let listing = listed.map_err(|error| Wrong::of(&error, error.hint()))?;
+        let newest = listing.backups.iter().rev().find(|backup| backup.is_good());
+        let bad = listing.backups.len() + listing.broken.len();
+        let Some(newest) = newest else {
+            let text =
+                if bad > 0 { format!("none of {bad} backups is good") } else { "there is no backup".into() };
+            return Err(Wrong::new(text).hint(format!("`watchkeeper run-now {}` makes one", self.job)));
+        };
+        judge(newest, self.max_age, terms.now, &self.job)
+    }
+}
+
+fn judge(newest: &Backup, max_age: Duration, now: Timestamp, job: &str) -> Verdict {
+    // One of the future is of a clock that was wrong; it is not old.
+    let age = Duration::try_from(now.duration_since(newest.manifest.created)).unwrap_or_default();
+    let text = format!("the newest good backup, {job}/{}, is {} old", newest.id(), words::duration(age));
+    if age <= max_age {
+        return Ok(text);
+    }
+    let wrong = Wrong::new(format!("{text}, more than {}", words::duration(max_age)));
+    Err(wrong.hint(format!("`watchkeeper explain {job}` tells why there is no newer one")))
+}

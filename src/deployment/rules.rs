@@ -1,0 +1,57 @@
+//! The rules of a Prometheus are loaded, and none of them fails.
+
+use super::{Verdict, Wrong, named};
+use crate::prometheus::client::{PrometheusClient, Rule};
+use crate::words;
+
+/// Reads the list of rules.
+#[derive(Debug, Clone)]
+pub struct RulesCheck {
+    /// The server.
+    pub client: PrometheusClient,
+    /// So many at the least.
+    pub at_least: usize,
+}
+
+impl RulesCheck {
+    pub(super) async fn look(&self) -> Verdict {
+        let rules = self.client.rules().await;
+        judge(&rules.map_err(|error| Wrong::of(&error, error.hint()))?, self.at_least)
+    }
+}
+
+fn judge(rules: &[Rule], at_least: usize) -> Verdict {
+    let count = words::count(rules.len(), "rule");
+    if rules.len() < at_least {
+        let text = format!("{count} loaded, but there should be {at_least} at the least");
+        return Err(Wrong::new(text)
+            .hint("rule_files in prometheus.yml; a pattern that matches nothing is no error there"));
+    }
+    let failing = rules.iter().filter(|rule| rule.health == "err");
+    let failing: Vec<String> = failing.map(|rule| format!("{}: {}", rule.name, rule.last_error)).collect();
+    if !failing.is_empty() {
+        return Err(Wrong::new(format!("{} of {count} failing: {}", failing.len(), named(failing))));
+    }
+    match rules.iter().filter(|rule| rule.health != "ok").count() {
+        0 => Ok(format!("{count} loaded, all healthy")),
+        new => Ok(format!("{count} loaded, {new} not evaluated yet")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(health: &str) -> Rule {
+        Rule { name: format!("Is{health}"), health: health.into(), last_error: "many-to-many".into() }
+    }
+
+    #[test]
+    fn an_empty_list_is_wrong_and_a_failing_rule_is_named() {
+        assert!(judge(&[], 1).unwrap_err().text.starts_with("0 rules loaded"));
+        assert_eq!(judge(&[rule("ok")], 1).unwrap(), "1 rule loaded, all healthy");
+        assert_eq!(judge(&[rule("ok"), rule("unknown")], 1).unwrap(), "2 rules loaded, 1 not evaluated yet");
+        let wrong = judge(&[rule("ok"), rule("err")], 1).unwrap_err();
+        assert_eq!(wrong.text, "1 of 2 rules failing: Iserr: many-to-many");
+    }
+}

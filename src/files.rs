@@ -1,0 +1,102 @@
+//! Named files and folders: configuration, so that a fresh host can be rebuilt. How they are backed up and how they
+//! come back.
+//!
+//! The archive of a backup holds the regular files and folders, as any `tar` unpacks them; owners, modes, times and
+//! symbolic links are in the manifest, so that nothing has to be trusted that an archive says about them.
+
+pub mod backup;
+mod container;
+mod error;
+mod host;
+pub mod places;
+pub mod restore;
+mod spool;
+
+use serde::{Deserialize, Serialize};
+
+pub use error::FilesError;
+
+/// The kind of the backups made here.
+pub const KIND: &str = "files-backup";
+
+/// What a `files-backup` holds: the `contents` of its manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesContents {
+    /// The container that the paths are in; this host where there is none.
+    pub container: Option<String>,
+    /// The files and folders that were asked for.
+    pub roots: Vec<String>,
+    /// Everything that is in the backup, sorted by path; folders before what is in them.
+    pub entries: Vec<FileEntry>,
+    /// What could not be backed up as it is, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+    /// The restore before which this backup was made, so that it can be taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before_restore: Option<BeforeRestore>,
+}
+
+/// What a backup is for that was made before a restore: to take it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeforeRestore {
+    /// The backup that was restored then: `JOB/ID`.
+    pub of: String,
+    /// What was not there, and what the restore was about to create: in the order in which it is removed.
+    pub created: Vec<FileEntry>,
+}
+
+/// One file, folder or link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Absolute path. In the archive it stands without the first `/`.
+    pub path: String,
+    /// What it is.
+    #[serde(flatten)]
+    pub what: What,
+    /// Owner's user ID.
+    pub uid: u32,
+    /// Owner's group ID.
+    pub gid: u32,
+    /// Permission bits, with setuid, setgid and sticky.
+    pub mode: u32,
+    /// Modification time, Unix seconds.
+    pub mtime: i64,
+}
+
+/// What something is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum What {
+    /// A regular file.
+    File {
+        /// Its size in bytes.
+        size: u64,
+        /// SHA-256 of its content.
+        sha256: String,
+    },
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Link {
+        /// Where it leads, as it is written.
+        target: String,
+    },
+}
+
+impl FileEntry {
+    /// Its path in an archive.
+    pub fn archive_path(&self) -> &str {
+        self.path.trim_start_matches('/')
+    }
+}
+
+impl FilesContents {
+    /// How many regular files there are, and their bytes.
+    pub fn files(&self) -> (usize, u64) {
+        let sizes = self.entries.iter().filter_map(|entry| match entry.what {
+            What::File { size, .. } => Some(size),
+            What::Folder | What::Link { .. } => None,
+        });
+        sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size))
+    }
+}

@@ -1,0 +1,111 @@
+//! What can go wrong with named files.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::docker::DockerError;
+use crate::store::{ArchiveError, StoreError};
+
+/// Files could not be backed up or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// The store could not take or give it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The archive could not be written.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The engine did not give or take them.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
+    /// The stream out of the container is not a whole archive.
+    #[error("Cannot read {path} out of the container {container}")]
+    Stream {
+        /// The container.
+        container: String,
+        /// What was asked for.
+        path: String,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// Nothing of what was named is there.
+    #[error("Nothing to back up: {problems}")]
+    Nothing {
+        /// Why, for each.
+        problems: String,
+    },
+    /// The contents could not be written as JSON.
+    #[error("Cannot describe the backup")]
+    Describe {
+        /// What went wrong.
+        source: serde_json::Error,
+    },
+    /// A file or folder could not be put in place.
+    #[error("Could not {doing} {}", path.display())]
+    Place {
+        /// A verb.
+        doing: &'static str,
+        /// What.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What is in the archive is not what the manifest says.
+    #[error("{path} in the backup is not the file that its manifest describes")]
+    Differs {
+        /// The file.
+        path: String,
+    },
+    /// It is a backup of something else.
+    #[error("{title} is a {kind} backup, not one of files")]
+    OtherKind {
+        /// The backup.
+        title: String,
+        /// Its kind.
+        kind: String,
+    },
+    /// Something stands where something else has to be.
+    #[error("{what}")]
+    InTheWay {
+        /// What, and where.
+        what: String,
+    },
+    /// There is no restore to take back.
+    #[error("There is no restore of {job} to take back")]
+    NothingToUndo {
+        /// The job.
+        job: String,
+    },
+    /// The run was told to stop.
+    #[error("It was stopped before it was complete")]
+    Cancelled,
+}
+
+impl FilesError {
+    /// The same may work a little later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_transient(),
+            Self::Docker(error) => error.is_transient(),
+            Self::Stream { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.hint(),
+            Self::Docker(error) => error.hint(),
+            Self::InTheWay { .. } => Some("move it away, then try again".to_owned()),
+            Self::Nothing { .. } => Some("look at the \"paths\" of the job".to_owned()),
+            Self::Place { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("run it as root, or as the owner of the files".to_owned())
+            }
+            Self::Place { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                Some("the file system is mounted read-only".to_owned())
+            }
+            _ => None,
+        }
+    }
+}

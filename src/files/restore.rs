@@ -1,0 +1,234 @@
+//! The restore of named files: compare first, write only what differs, and keep what was there as a backup of its own,
+//! so that the restore can be taken back.
+//!
+//! Nothing is written before everything of the backup was verified. Each file gets its name by one rename, so that a
+//! reader, and a crash at any point, finds all of the old or all of the new. What is there and not in the backup is
+//! left alone.
+
+mod apply;
+mod diff;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::places::Places;
+use super::spool::Spooled;
+use super::{FileEntry, FilesContents, FilesError, KIND, What};
+use crate::store::archive::{ArchiveError, EntryKind, open_archive};
+use crate::store::{Backup, StoreError};
+
+pub use apply::{Applied, apply, undo};
+
+/// A text longer than this is compared, but not shown.
+const LONGEST_SHOWN: u64 = 256 << 10;
+
+/// What a restore would do, with reasons.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FilesPlan {
+    /// The backup: `JOB/ID`.
+    pub source: String,
+    /// What differs, in the order in which it is written: folders before what is in them.
+    pub changes: Vec<Change>,
+    /// How many files, folders and links are as the backup has them.
+    pub same: usize,
+    /// What stands in the way, one line each: nothing is written then.
+    pub refusals: Vec<String>,
+}
+
+/// Something that differs from the backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// As the backup has it.
+    pub entry: FileEntry,
+    /// How what is there differs.
+    pub how: How,
+    /// From what is there to what the backup has, line by line, where both are text.
+    pub diff: Option<String>,
+}
+
+/// How something differs from the backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// Nothing is there.
+    Missing,
+    /// Its content, or where it leads.
+    Content,
+    /// Its owner or mode only.
+    Attributes,
+}
+
+impl How {
+    /// What is done about it.
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Missing => "create",
+            Self::Content => "change",
+            Self::Attributes => "owner or mode of",
+        }
+    }
+}
+
+/// What of a backup the plan was made from.
+pub struct FilesBackup {
+    /// The backup.
+    pub backup: Backup,
+    /// What it holds.
+    pub contents: FilesContents,
+    /// Where its paths lie.
+    pub places: Places,
+}
+
+impl FilesBackup {
+    fn real(&self, entry: &FileEntry) -> PathBuf {
+        // What has no place was refused by the plan.
+        self.places.real(&entry.path).unwrap_or_else(|| entry.path.clone().into())
+    }
+
+    /// Takes a backup that is one of files.
+    pub fn of(backup: Backup) -> Result<Self, FilesError> {
+        if backup.manifest.kind != KIND {
+            let title = format!("{}/{}", backup.manifest.job, backup.id());
+            return Err(FilesError::OtherKind { title, kind: backup.manifest.kind.clone() });
+        }
+        let contents = backup.contents()?;
+        Ok(Self { backup, contents, places: Places::Host })
+    }
+
+    /// What it is called.
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.backup.manifest.job, self.backup.id())
+    }
+
+    /// Unpacks it into an empty folder, as if that were the root. Owners are those of whoever does it.
+    pub fn unpack(&self, into: &Path, cancel: &CancellationToken) -> Result<usize, FilesError> {
+        apply::unpack(self, into, cancel)
+    }
+
+    /// Compares it with what is on this host. Writes nothing.
+    pub fn plan(&self, spool: &Path, cancel: &CancellationToken) -> Result<FilesPlan, FilesError> {
+        let mut plan = FilesPlan { source: self.title(), changes: Vec::new(), same: 0, refusals: Vec::new() };
+        let mut wanted = Vec::new();
+        for entry in &self.contents.entries {
+            if cancel.is_cancelled() {
+                return Err(FilesError::Cancelled);
+            }
+            let Some(real) = self.places.real(&entry.path) else {
+                plan.refusals.push(format!(
+                    "{} lies in the container's own layer: unpack the backup with --into, and use `docker cp`",
+                    entry.path
+                ));
+                continue;
+            };
+            match compare(entry, &real, spool, cancel)? {
+                Compared::Same => plan.same += 1,
+                Compared::Differs(how) => {
+                    wanted.push(entry.path.clone());
+                    plan.changes.push(Change { entry: entry.clone(), how, diff: None });
+                }
+                Compared::InTheWay(what) => plan.refusals.push(format!("{} is {what}", entry.path)),
+            }
+        }
+        self.add_diffs(&mut plan, cancel)?;
+        Ok(plan)
+    }
+
+    fn add_diffs(&self, plan: &mut FilesPlan, cancel: &CancellationToken) -> Result<(), FilesError> {
+        let shown = |change: &&mut Change| match change.entry.what {
+            What::File { size, .. } => change.how == How::Content && size <= LONGEST_SHOWN,
+            What::Folder | What::Link { .. } => false,
+        };
+        let mut changes: BTreeMap<String, &mut Change> = plan
+            .changes
+            .iter_mut()
+            .filter(shown)
+            .map(|change| (change.entry.archive_path().to_owned(), change))
+            .collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.each_file(cancel, &mut |path, content| {
+            if let Some(change) = changes.get_mut(path) {
+                let mut new = Vec::new();
+                content.read_to_end(&mut new)?;
+                change.diff = diff::unified(&self.real(&change.entry), &change.entry.path, &new);
+            }
+            Ok(())
+        })
+    }
+
+    /// Hands every regular file of the archive to `take`, by its path in there.
+    fn each_file(&self, cancel: &CancellationToken, take: &mut TakeFile<'_>) -> Result<(), FilesError> {
+        for file in &self.backup.manifest.files {
+            let path = self.backup.path_of(file);
+            let read = open_archive(&path, cancel, &mut |entry, content| {
+                if entry.kind == EntryKind::Folder {
+                    return Ok(());
+                }
+                take(&entry.path, content).map_err(|error| ArchiveError::visit(&entry.path, error))
+            });
+            read.map_err(|source| match source {
+                ArchiveError::Cancelled => FilesError::Cancelled,
+                source => StoreError::Archive { path, source }.into(),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes one file of the archive.
+type TakeFile<'a> = dyn FnMut(&str, &mut dyn io::Read) -> io::Result<()> + 'a;
+
+enum Compared {
+    Same,
+    Differs(How),
+    InTheWay(&'static str),
+}
+
+/// How what is there differs from an entry. Times do not count.
+fn compare(
+    entry: &FileEntry,
+    path: &Path,
+    spool: &Path,
+    cancel: &CancellationToken,
+) -> Result<Compared, FilesError> {
+    let failed = |source| FilesError::Place { doing: "look at", path: path.to_owned(), source };
+    let there = match fs::symlink_metadata(path) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Compared::Differs(How::Missing));
+        }
+        there => there.map_err(failed)?,
+    };
+    let kind = there.file_type();
+    let same = match &entry.what {
+        What::Folder if kind.is_dir() => true,
+        What::Folder => return Ok(Compared::InTheWay("no folder, and one has to be there")),
+        What::Link { target } if kind.is_symlink() => {
+            fs::read_link(path).map_err(failed)?.to_str() == Some(target.as_str())
+        }
+        What::File { size, sha256 } if kind.is_file() => {
+            there.len() == *size && {
+                let mut file = File::open(path).map_err(failed)?;
+                Spooled::read(&mut file, spool, cancel).map_err(failed)?.sha256 == *sha256
+            }
+        }
+        _ if kind.is_dir() => return Ok(Compared::InTheWay("a folder, and a file or link has to be there")),
+        _ => false,
+    };
+    if !same {
+        return Ok(Compared::Differs(How::Content));
+    }
+    let is_link = matches!(entry.what, What::Link { .. });
+    let owned = (there.uid(), there.gid()) == (entry.uid, entry.gid);
+    let as_is = owned && (is_link || there.mode() & 0o7777 == entry.mode);
+    Ok(if as_is { Compared::Same } else { Compared::Differs(How::Attributes) })
+}
+
+#[cfg(test)]
+mod tests;

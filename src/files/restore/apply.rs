@@ -1,0 +1,263 @@
+//! Carries a plan out, and takes it back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use globset::GlobSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Change, FilesBackup, FilesPlan, How};
+use crate::config::values::Compression;
+use crate::files::backup::{FilesSource, back_up, blocking};
+use crate::files::{BeforeRestore, FileEntry, FilesContents, FilesError, What};
+use crate::jobs::RunContext;
+use crate::store::atomic::{TEMP_PREFIX, sync_folder};
+use crate::store::{BackupId, JobStore, StoreError};
+use crate::words;
+
+/// So many restores can be taken back, one after the other.
+const KEPT: usize = 5;
+/// How long readers of what is kept are waited for.
+const LOCK_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a restore has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// How many files, folders and links were written.
+    pub written: usize,
+    /// The backup of what was there before, by which the restore can be taken back.
+    pub before: BackupId,
+}
+
+/// Restores as planned. What is there is backed up into `kept` first.
+pub async fn apply(
+    source: FilesBackup,
+    plan: FilesPlan,
+    kept: &JobStore,
+    context: &RunContext,
+) -> Result<Applied, FilesError> {
+    let (backup, step) =
+        (source.backup.clone(), context.progress.step("verify the backup", Some(source.backup.size())));
+    let cancel = context.cancel.clone();
+    blocking(move || {
+        for file in &backup.manifest.files {
+            if let Some(problem) = backup.check_file(file, &step, &cancel)? {
+                return Err(StoreError::Broken { path: backup.path_of(file), problem }.into());
+            }
+        }
+        step.finish("its hash is the one in its manifest");
+        Ok(())
+    })
+    .await?;
+    let before = keep_what_is_there(&source, &plan, kept, context).await?;
+    let step = context.progress.step("write what differs", None);
+    let cancel = context.cancel.clone();
+    let written = blocking(move || {
+        let written = write_all(&source, &plan.changes, &cancel)?;
+        step.finish(words::count(written, "change"));
+        Ok(written)
+    })
+    .await?;
+    Ok(Applied { written, before })
+}
+
+/// Takes the newest restore back: what was there before is written again from `kept`, and what the restore created
+/// goes, unless somebody has changed it since.
+pub async fn undo(kept: &JobStore, context: &RunContext) -> Result<Applied, FilesError> {
+    let nothing = || FilesError::NothingToUndo { job: context.job.to_string() };
+    let source = FilesBackup::of(kept.list()?.newest_good().cloned().ok_or_else(nothing)?)?;
+    let before = source.backup.id().clone();
+    let spool = context.state_dir.clone();
+    let cancel = context.cancel.clone();
+    let step = context.progress.step("write what was there before", None);
+    let written = blocking(move || {
+        let plan = source.plan(&spool, &cancel)?;
+        if let Some(refusal) = plan.refusals.first() {
+            return Err(FilesError::InTheWay { what: refusal.clone() });
+        }
+        let mut written = write_all(&source, &plan.changes, &cancel)?;
+        written += remove_created(&source.contents)?;
+        step.finish(words::count(written, "change"));
+        Ok(written)
+    })
+    .await?;
+    // It is as it was: there is nothing left to take back.
+    kept.remove(&kept.lock_exclusive(LOCK_LIMIT)?, std::slice::from_ref(&before))?;
+    Ok(Applied { written, before })
+}
+
+async fn keep_what_is_there(
+    source: &FilesBackup,
+    plan: &FilesPlan,
+    kept: &JobStore,
+    context: &RunContext,
+) -> Result<BackupId, FilesError> {
+    let there = plan.changes.iter().filter(|change| change.how != How::Missing);
+    let paths = there.map(|change| source.real(&change.entry).display().to_string()).collect();
+    let what = FilesSource { paths, exclude: GlobSet::empty(), container: None };
+    let created = plan.changes.iter().rev().filter(|change| change.how == How::Missing);
+    // Kept by where they lie here: a container may be another one by then.
+    let here = |change: &Change| FileEntry {
+        path: source.real(&change.entry).display().to_string(),
+        ..change.entry.clone()
+    };
+    let created = created.map(here).collect();
+    let before = Some(BeforeRestore { of: plan.source.clone(), created });
+    let (backup, _) = back_up(&what, None, kept, Compression::default(), before, context).await?;
+    let older: Vec<BackupId> = kept.list()?.backups.iter().rev().skip(KEPT).map(|b| b.id().clone()).collect();
+    kept.remove(&kept.lock_exclusive(LOCK_LIMIT)?, &older)?;
+    Ok(backup.id().clone())
+}
+
+/// Writes every change; regular files are compared with their hash before they get their name.
+fn write_all(
+    source: &FilesBackup,
+    changes: &[Change],
+    cancel: &CancellationToken,
+) -> Result<usize, FilesError> {
+    let mut files: BTreeMap<&str, &FileEntry> = BTreeMap::new();
+    let mut folders = BTreeSet::new();
+    for Change { entry, how, .. } in changes {
+        match (&entry.what, how) {
+            (What::Folder, How::Missing) => make_folder(&source.real(entry), entry)?,
+            (What::Link { target }, How::Missing | How::Content) => {
+                make_link(&source.real(entry), entry, target)?;
+            }
+            (What::File { .. }, How::Missing | How::Content) => {
+                files.insert(entry.archive_path(), entry);
+            }
+            (_, How::Attributes | How::Content) => own(&source.real(entry), entry)?,
+        }
+        folders.extend(source.real(entry).parent().map(Path::to_path_buf));
+    }
+    let mut failed = None;
+    let mut left: BTreeSet<&str> = files.keys().copied().collect();
+    source.each_file(cancel, &mut |path, content| {
+        let Some(entry) = files.get(path) else { return Ok(()) };
+        left.remove(path);
+        if failed.is_none() {
+            failed = write_file(&source.real(entry), entry, content).err();
+        }
+        Ok(())
+    })?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if let Some(path) = left.first() {
+        return Err(FilesError::Differs { path: (*path).to_owned() });
+    }
+    for folder in folders {
+        sync_folder(&folder).map_err(place("sync", &folder))?;
+    }
+    Ok(changes.len())
+}
+
+/// Unpacks a backup below an empty folder.
+pub(super) fn unpack(
+    source: &FilesBackup,
+    into: &Path,
+    cancel: &CancellationToken,
+) -> Result<usize, FilesError> {
+    fs::create_dir_all(into).map_err(place("create the folder", into))?;
+    if into.read_dir().map_err(place("list", into))?.next().is_some() {
+        let source = io::ErrorKind::DirectoryNotEmpty.into();
+        return Err(FilesError::Place { doing: "unpack into", path: into.to_owned(), source });
+    }
+    let below = |entry: &FileEntry| into.join(entry.archive_path());
+    for entry in &source.contents.entries {
+        let path = below(entry);
+        let folder = if entry.what == What::Folder { path.as_path() } else { path.parent().unwrap_or(into) };
+        fs::create_dir_all(folder).map_err(place("create the folder", folder))?;
+        if let What::Link { target } = &entry.what {
+            symlink(target, &path).map_err(place("create the link", &path))?;
+        }
+    }
+    source.each_file(cancel, &mut |inside, content| {
+        io::copy(content, &mut File::create_new(into.join(inside))?).map(drop)
+    })?;
+    Ok(source.contents.entries.len())
+}
+
+fn write_file(path: &Path, entry: &FileEntry, content: &mut dyn io::Read) -> Result<(), FilesError> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder).map_err(place("create the folder", folder))?;
+    let mut temp =
+        tempfile::NamedTempFile::with_prefix_in(TEMP_PREFIX, folder).map_err(place("write into", folder))?;
+    let mut hashed = crate::store::digest::Hashing::new(content);
+    io::copy(&mut hashed, &mut temp).map_err(place("write", path))?;
+    let (_, size, sha256) = hashed.finish();
+    if (What::File { size, sha256 }) != entry.what {
+        return Err(FilesError::Differs { path: entry.path.clone() });
+    }
+    temp.flush().map_err(place("write", path))?;
+    own(temp.path(), entry)?;
+    let mtime = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(entry.mtime).unwrap_or_default());
+    temp.as_file().set_modified(mtime).map_err(place("set the time of", path))?;
+    temp.as_file().sync_all().map_err(place("sync", path))?;
+    temp.persist(path).map(drop).map_err(|error| place("put in place", path)(error.error))
+}
+
+fn make_folder(path: &Path, entry: &FileEntry) -> Result<(), FilesError> {
+    fs::create_dir_all(path).map_err(place("create the folder", path))?;
+    own(path, entry)
+}
+
+fn make_link(path: &Path, entry: &FileEntry, target: &str) -> Result<(), FilesError> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder).map_err(place("create the folder", folder))?;
+    // Made beside and renamed: there is always a link, the old or the new.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside: PathBuf = folder.join(format!("{TEMP_PREFIX}{name}"));
+    let _ = fs::remove_file(&beside);
+    symlink(target, &beside).map_err(place("create the link", path))?;
+    lchown(&beside, Some(entry.uid), Some(entry.gid)).map_err(place("give to its owner", path))?;
+    fs::rename(&beside, path).map_err(place("put in place", path))
+}
+
+/// Owner and mode as the backup has them. Only root can give files away: for others the owner is their own already, or
+/// this fails.
+fn own(path: &Path, entry: &FileEntry) -> Result<(), FilesError> {
+    lchown(path, Some(entry.uid), Some(entry.gid)).map_err(place("give to its owner", path))?;
+    if matches!(entry.what, What::Link { .. }) {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(entry.mode)).map_err(place("set the mode of", path))
+}
+
+/// Removes what the restore created. What was changed since stays, and so does a folder that is not empty.
+fn remove_created(before: &FilesContents) -> Result<usize, FilesError> {
+    let created = before.before_restore.iter().flat_map(|before| &before.created);
+    let mut removed = 0;
+    for entry in created {
+        removed += usize::from(remove_if_same(entry)?);
+    }
+    Ok(removed)
+}
+
+fn remove_if_same(entry: &FileEntry) -> Result<bool, FilesError> {
+    let path = Path::new(&entry.path);
+    let same = match &entry.what {
+        What::Folder => return Ok(fs::remove_dir(path).is_ok()),
+        What::Link { target } => fs::read_link(path).is_ok_and(|there| there.to_str() == Some(target)),
+        What::File { sha256, .. } => File::open(path).and_then(hash).is_ok_and(|hash| hash == *sha256),
+    };
+    if same {
+        fs::remove_file(path).map_err(place("remove", path))?;
+    }
+    Ok(same)
+}
+
+fn hash(file: File) -> io::Result<String> {
+    let mut hashed = crate::store::digest::Hashing::new(file);
+    io::copy(&mut hashed, &mut io::sink())?;
+    Ok(hashed.finish().2)
+}
+
+fn place(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> FilesError + use<> {
+    let path = path.to_owned();
+    move |source| FilesError::Place { doing, path: path.clone(), source }
+}

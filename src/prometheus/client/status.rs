@@ -1,0 +1,66 @@
+//! What a server says of its scrape targets and rules.
+
+use serde::Deserialize;
+
+use super::{ClientError, PrometheusClient, Request};
+
+/// A scrape target.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// What is scraped.
+    pub scrape_url: String,
+    /// The scrape job.
+    #[serde(default)]
+    pub scrape_pool: String,
+    /// `up`, `down`, or `unknown` before the first scrape.
+    pub health: String,
+    /// Why it is down; empty where it is not.
+    #[serde(default)]
+    pub last_error: String,
+}
+
+/// A recording or alerting rule.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rule {
+    /// Its name.
+    pub name: String,
+    /// `ok`, `err`, or `unknown` before it was first evaluated.
+    #[serde(default)]
+    pub health: String,
+    /// Why it could not be evaluated.
+    #[serde(default)]
+    pub last_error: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Targets {
+    active_targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Groups {
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    #[serde(default)]
+    rules: Vec<Rule>,
+}
+
+impl PrometheusClient {
+    /// What it scrapes. Empty for some seconds after its start, whatever is configured.
+    pub async fn targets(&self) -> Result<Vec<Target>, ClientError> {
+        let targets: Targets = self.api(&Request::get("read its targets", "api/v1/targets")).await?;
+        Ok(targets.active_targets)
+    }
+
+    /// Its rules of all groups.
+    pub async fn rules(&self) -> Result<Vec<Rule>, ClientError> {
+        let groups: Groups = self.api(&Request::get("read its rules", "api/v1/rules")).await?;
+        Ok(groups.groups.into_iter().flat_map(|group| group.rules).collect())
+    }
+}

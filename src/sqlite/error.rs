@@ -1,0 +1,368 @@
+//! What can go wrong with a SQLite database.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::ErrorCode;
+
+use crate::command::CommandError;
+use crate::docker::DockerError;
+use crate::service::ServiceError;
+use crate::state_dir::StateDirError;
+use crate::store::{ArchiveError, StoreError};
+
+/// A database could not be used, backed up or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum SqliteError {
+    /// The store could not take or give it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The archive could not be written.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The engine did not help.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
+    /// A program in the container could not be run.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// What uses the database could not be stopped or started.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// There is no such file.
+    #[error("There is no database {}", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// There is no such file in the container.
+    #[error("There is no database {path} in container {container}")]
+    MissingInside {
+        /// The container.
+        container: String,
+        /// Where it should be.
+        path: String,
+    },
+    /// It is something else.
+    #[error("{} is not a SQLite database: {problem}", path.display())]
+    NotSqlite {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        problem: &'static str,
+    },
+    /// Its pages contradict each other.
+    #[error("The database {} is corrupt", path.display())]
+    Corrupt {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// Somebody else holds it.
+    #[error("The database {} is locked: somebody has held it for {waited} s", path.display())]
+    Locked {
+        /// The database.
+        path: PathBuf,
+        /// How long it was waited for, in seconds.
+        waited: u64,
+    },
+    /// SQLite could not do it.
+    #[error("Could not {doing} {}", path.display())]
+    Sql {
+        /// A verb.
+        doing: &'static str,
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// The file system refused.
+    #[error("Could not {doing} {}", path.display())]
+    File {
+        /// A verb.
+        doing: &'static str,
+        /// What.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The database is in the container alone, and what could read it there is not there.
+    #[error("The database {path} cannot be reached in container {container}: {problem}")]
+    OutOfReach {
+        /// The container.
+        container: String,
+        /// The database.
+        path: String,
+        /// What was tried.
+        problem: String,
+    },
+    /// A program in the container failed.
+    #[error("{program} in container {container} failed: {said}")]
+    Inside {
+        /// `sqlite3`, `python3`
+        program: &'static str,
+        /// The container.
+        container: String,
+        /// The end of what it said.
+        said: String,
+    },
+    /// The database changed while it was read in a way that only bears no writer.
+    #[error("{} was written to while it was read without a lock", path.display())]
+    Changed {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The contents could not be written as JSON.
+    #[error("Cannot describe the backup")]
+    Describe {
+        /// What went wrong.
+        source: serde_json::Error,
+    },
+    /// What the program notes for itself could not be written.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// A note cannot be read.
+    #[error("The note {} cannot be read", path.display())]
+    BadNote {
+        /// The note.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// It is a backup of something else.
+    #[error("{title} is a {kind} backup, not one of a database")]
+    OtherKind {
+        /// The backup.
+        title: String,
+        /// Its kind.
+        kind: String,
+    },
+    /// What was unpacked is not what the manifest says.
+    #[error("The database in {title} is not the one that its manifest describes")]
+    Differs {
+        /// The backup.
+        title: String,
+    },
+    /// It can be read in its container, but nothing can be put there.
+    #[error(
+        "The database {path} is in container {container} alone, in no volume and no mounted folder that can be reached here: it cannot be replaced there"
+    )]
+    NoPlace {
+        /// The container.
+        container: String,
+        /// The path in there.
+        path: String,
+    },
+    /// Somebody would go on writing to the old file.
+    #[error("The database {} is still open in {by}", path.display())]
+    Held {
+        /// The database.
+        path: PathBuf,
+        /// Who.
+        by: String,
+    },
+    /// The application does not work with what it got.
+    #[error("The application is not well {} s after its start: {url}: {seen}{}", limit.as_secs(), last_words(words))]
+    NotWell {
+        /// What it was asked for.
+        url: String,
+        /// How long it was waited for.
+        limit: Duration,
+        /// What it said last.
+        seen: String,
+        /// The last lines of its log.
+        words: Vec<String>,
+    },
+    /// A restore did not work, and what was there before is back.
+    #[error("The restore was taken back, the old database is in its place: {}", crate::words::chain(&**why))]
+    TakenBack {
+        /// Why.
+        why: Box<SqliteError>,
+    },
+    /// A restore did not work, and could not be taken back.
+    #[error("The restore failed ({}), and the old database is NOT back: {}; it is {}", crate::words::chain(&**why), crate::words::chain(&**back), aside.display())]
+    NotBack {
+        /// Why it did not work.
+        why: Box<SqliteError>,
+        /// Why it was not taken back.
+        back: Box<SqliteError>,
+        /// Where the old database is.
+        aside: PathBuf,
+    },
+    /// The table is not there.
+    #[error("There is no table {table:?} in the database")]
+    NoTable {
+        /// The table.
+        table: String,
+        /// Those that are.
+        known: String,
+    },
+    /// The column is not there.
+    #[error("There is no column {column:?} in the table {table:?}")]
+    NoColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Those that are.
+        known: String,
+    },
+    /// Its rows have no numbers of SQLite's own.
+    #[error(
+        "The table {table:?} is WITHOUT ROWID, or has a column of that name: its rows cannot be named safely"
+    )]
+    NoRowid {
+        /// The table.
+        table: String,
+    },
+    /// A row came out in another shape than it was asked for.
+    #[error("A session cannot be read: {row}")]
+    BadRow {
+        /// How it begins.
+        row: String,
+    },
+    /// There are more open sessions than anybody has.
+    #[error("More than {most} sessions are open: they are not looked at")]
+    TooMany {
+        /// How many were found.
+        found: usize,
+        /// How many are looked at.
+        most: usize,
+    },
+    /// There are more stale sessions than may be closed.
+    #[error("{found} sessions are stale, and max_rows allows {most}: none was closed")]
+    TooManyStale {
+        /// How many were found.
+        found: usize,
+        /// How many may be closed.
+        most: usize,
+    },
+    /// More rows were changed than were meant.
+    #[error("More rows of {} than were meant would have changed: all was rolled back", path.display())]
+    Guard {
+        /// The database.
+        path: PathBuf,
+    },
+    /// There is no restore to take back.
+    #[error("There is nothing of {job} to take back")]
+    NothingToUndo {
+        /// The job.
+        job: String,
+    },
+    /// The run was told to stop.
+    #[error("It was stopped before it was complete")]
+    Cancelled,
+}
+
+impl SqliteError {
+    /// An error of SQLite about a database.
+    pub(super) fn of(path: &Path, doing: &'static str, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => {
+                Self::NotSqlite { path, problem: "it has no SQLite header, or is encrypted" }
+            }
+            Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt { path, source },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                Self::Locked { path, waited: super::open::PATIENCE.as_secs() }
+            }
+            _ => Self::Sql { doing, path, source },
+        }
+    }
+
+    /// The same may work a little later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_transient(),
+            Self::Docker(error) => error.is_transient(),
+            Self::Command(error) => error.is_transient(),
+            Self::Service(error) => error.is_transient(),
+            Self::Locked { .. } | Self::Changed { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// A restore failed and what was there before is not back.
+    pub fn data_not_back(&self) -> bool {
+        matches!(self, Self::NotBack { .. })
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Store(error) => return error.hint(),
+            Self::Archive(error) => return error.hint(),
+            Self::Docker(error) => return error.hint(),
+            Self::Command(error) => return error.hint(),
+            Self::Service(error) => return error.hint(),
+            Self::Missing { .. } | Self::MissingInside { .. } => {
+                "is \"database\" in jobs.toml right? an unfinished restore is taken back by `watchkeeper restore JOB --undo`"
+            }
+            Self::NotSqlite { .. } => "is \"database\" in jobs.toml right?",
+            Self::Corrupt { .. } => {
+                "`watchkeeper restore JOB` brings the newest good backup back; `sqlite3 FILE .recover` saves what can be read"
+            }
+            Self::Locked { .. } => {
+                "look for who holds it: `fuser -v FILE`; it is tried again where the job has retries"
+            }
+            Self::Sql { source, .. } if source.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                "the disk is full: free some space"
+            }
+            Self::Sql { source, .. }
+                if matches!(
+                    source.sqlite_error_code(),
+                    Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly)
+                ) =>
+            {
+                "run it as root, or as the user who owns the database and its folder"
+            }
+            Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "run it as root, or as the user who owns the database and its folder"
+            }
+            Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                "the disk is full: free some space"
+            }
+            Self::OutOfReach { .. } => {
+                "keep the database in a volume or a mounted folder, or have sqlite3 or python3 in the image"
+            }
+            Self::StateDir(error) => return error.hint(),
+            Self::NoTable { known, .. } => return Some(format!("\"table\" can be: {known}")),
+            Self::NoColumn { known, .. } => return Some(format!("its columns are: {known}")),
+            Self::TooManyStale { .. } => {
+                "look at them with --dry-run; raise max_rows where they are to be closed"
+            }
+            Self::TakenBack { why } => return why.hint(),
+            Self::NotBack { .. } => {
+                "end what has the database open, then run `watchkeeper restore JOB --undo`"
+            }
+            Self::Held { .. } => {
+                "stop it first; an application in jobs.toml is stopped by its \"container\" or \"service\""
+            }
+            Self::NoPlace { .. } => {
+                "keep it in a volume; until then: `watchkeeper restore JOB --into DIR`, then `docker cp` it in"
+            }
+            Self::NotWell { .. } => "look at its log; is \"health\" of the application in jobs.toml right?",
+            Self::Changed { .. } => {
+                "let it be read by a user who may write to its folder, as SQLite needs for locks"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+fn last_words(words: &[String]) -> String {
+    if words.is_empty() { String::new() } else { format!("; its log ends: {}", words.join(" / ")) }
+}
+
+/// The error is the database's own.
+pub(super) fn is_corrupt(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+pub(super) fn file(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> SqliteError + use<> {
+    let path = path.to_owned();
+    move |source| SqliteError::File { doing, path: path.clone(), source }
+}

@@ -1,0 +1,258 @@
+//! A database that only what runs in its container can reach: it is asked by the container's own sqlite3 or python3.
+//!
+//! Both are given SQL as an argument, not through a shell, and say one line for each row.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+
+use super::SqliteError;
+use super::error::file;
+use crate::command::{Command, End, Place, RUN_VARIABLE, Ran, run};
+use crate::docker::{Docker, DockerError};
+use crate::store::archive::{ArchiveError, EntryKind, read_tar};
+
+/// The first column of every row of every statement, one line each.
+const PYTHON_SQL: &str = "\
+import sqlite3, sys
+db = sqlite3.connect('file:' + __import__('urllib.parse').parse.quote(sys.argv[1]) + '?mode=rw', uri=True, timeout=10, isolation_level=None)
+for statement in sys.argv[2:]:
+    for row in db.execute(statement):
+        print(row[0])
+db.close()
+";
+/// One moment of the database, in one step.
+const PYTHON_BACKUP: &str = "\
+import sqlite3, sys
+db = sqlite3.connect('file:' + __import__('urllib.parse').parse.quote(sys.argv[1]) + '?mode=rw', uri=True, timeout=10)
+copy = sqlite3.connect(sys.argv[2])
+db.backup(copy, pages=-1)
+copy.close()
+db.close()
+";
+const PYTHON_REMOVE: &str = "import os, sys\nos.path.exists(sys.argv[1]) and os.remove(sys.argv[1])\n";
+/// How long nothing may move while the copy comes out.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// A program that knows SQLite, in a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Program {
+    Sqlite3,
+    Python3,
+}
+
+impl Program {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite3 => "sqlite3",
+            Self::Python3 => "python3",
+        }
+    }
+}
+
+/// A database in a running container.
+#[derive(Debug, Clone)]
+pub(super) struct Inside {
+    docker: Docker,
+    container: String,
+    path: String,
+    program: Program,
+    run: Ulid,
+    cancel: CancellationToken,
+}
+
+impl Inside {
+    /// Finds what can reach the database in there.
+    pub(super) async fn open(
+        docker: &Docker,
+        container: &str,
+        path: &str,
+        run: Ulid,
+        cancel: &CancellationToken,
+    ) -> Result<Self, SqliteError> {
+        let state = docker.container(container).await?.state().await?;
+        let out_of_reach = |problem: String| SqliteError::OutOfReach {
+            container: container.to_owned(),
+            path: path.to_owned(),
+            problem,
+        };
+        if state != crate::docker::ContainerState::Running {
+            let mount = "it is in no volume and no mounted folder that can be read here";
+            return Err(out_of_reach(format!("{mount}, and the container does not run ({state})")));
+        }
+        match docker.container(container).await?.stat(path).await {
+            Ok(stat) if !stat.is_folder => {}
+            Ok(_) => {
+                let path = path.into();
+                return Err(SqliteError::NotSqlite { path, problem: "it is no regular file" });
+            }
+            Err(DockerError::NoPath { .. }) => {
+                return Err(SqliteError::MissingInside {
+                    container: container.to_owned(),
+                    path: path.to_owned(),
+                });
+            }
+            Err(other) => return Err(other.into()),
+        }
+        let (docker, container, path, cancel) =
+            (docker.clone(), container.to_owned(), path.to_owned(), cancel.clone());
+        let mut inside = Self { docker, container, path, program: Program::Sqlite3, run, cancel };
+        for (program, test) in [(Program::Sqlite3, "-version"), (Program::Python3, "-c")] {
+            inside.program = program;
+            let mut argv = vec![program.name().to_owned(), test.to_owned()];
+            if program == Program::Python3 {
+                argv.push("import sqlite3, urllib.parse".to_owned());
+            }
+            if inside.exec(argv, &mut |_| ()).await?.is_some_and(|ran| ran.end == End::Code(0)) {
+                return Ok(inside);
+            }
+        }
+        Err(out_of_reach(
+            "it is in no volume and no mounted folder that can be read here, and the image has neither sqlite3 nor python3"
+                .to_owned(),
+        ))
+    }
+
+    /// How the copy is made, for the manifest.
+    pub(super) fn method(&self) -> String {
+        format!("{} in container {}", self.program.name(), self.container)
+    }
+
+    /// Runs statements and gives the first column of every row.
+    pub(super) async fn lines(&self, statements: &[String]) -> Result<Vec<String>, SqliteError> {
+        let path = self.path.clone();
+        let mut argv = match self.program {
+            Program::Sqlite3 => {
+                ["sqlite3", "-batch", "-bail", "-noheader", "-list", "-cmd", ".timeout 10000"]
+                    .map(str::to_owned)
+                    .to_vec()
+            }
+            Program::Python3 => vec!["python3".to_owned(), "-c".to_owned(), PYTHON_SQL.to_owned()],
+        };
+        argv.push(path);
+        match self.program {
+            Program::Sqlite3 => argv.push(statements.join(";\n")),
+            Program::Python3 => argv.extend(statements.iter().cloned()),
+        }
+        let mut lines = Vec::new();
+        self.must(argv, &mut |line| lines.push(line.to_owned())).await?;
+        Ok(lines)
+    }
+
+    /// Copies the database to the new file `to` of this host: one moment of it. The copy is made in there and then
+    /// brought out.
+    pub(super) async fn copy(&self, to: &Path) -> Result<(), SqliteError> {
+        let folder = Path::new(&self.path).parent().and_then(Path::to_str).unwrap_or("/");
+        let name = format!(".watchkeeper-{}.db", self.run);
+        let beside = format!("{}/{name}", folder.trim_end_matches('/'));
+        let argv = match self.program {
+            Program::Sqlite3 => vec![
+                "sqlite3".to_owned(),
+                "-batch".to_owned(),
+                "-bail".to_owned(),
+                "-cmd".to_owned(),
+                ".timeout 10000".to_owned(),
+                self.path.clone(),
+                // Its name is ours: there is nothing in the folder's that this kind of quotes could not hold but one.
+                format!(".backup \"{}\"", beside.replace('\\', "\\\\").replace('"', "\\\"")),
+            ],
+            Program::Python3 => {
+                vec![
+                    "python3".to_owned(),
+                    "-c".to_owned(),
+                    PYTHON_BACKUP.to_owned(),
+                    self.path.clone(),
+                    beside.clone(),
+                ]
+            }
+        };
+        let copied = match self.must(argv, &mut |_| ()).await {
+            Ok(()) => self.bring_out(&beside, to).await,
+            Err(error) => Err(error),
+        };
+        let removed = self.remove(&beside).await;
+        copied.and(removed)
+    }
+
+    async fn bring_out(&self, beside: &str, to: &Path) -> Result<(), SqliteError> {
+        let container = self.docker.container(&self.container).await?;
+        let stream = container.download(beside, IDLE).await?;
+        let to = to.to_owned();
+        let work = move || {
+            let mut found = false;
+            let read = read_tar(stream, &mut |entry, content| {
+                if entry.kind != EntryKind::File || found {
+                    return Ok(());
+                }
+                found = true;
+                let written =
+                    std::fs::File::create_new(&to).and_then(|mut file| io::copy(content, &mut file));
+                written.map(drop).map_err(|error| ArchiveError::visit(&entry.path, error))
+            });
+            read?;
+            if found { Ok(()) } else { Err(file("read", &to)(io::ErrorKind::NotFound.into())) }
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+
+    /// Removes the copy in there, also when the run was told to stop.
+    async fn remove(&self, path: &str) -> Result<(), SqliteError> {
+        let unstoppable = Self { cancel: CancellationToken::new(), ..self.clone() };
+        let rm = ["rm", "-f", path].map(str::to_owned).to_vec();
+        if unstoppable.exec(rm, &mut |_| ()).await?.is_some_and(|ran| ran.end == End::Code(0)) {
+            return Ok(());
+        }
+        let python = ["python3", "-c", PYTHON_REMOVE, path].map(str::to_owned).to_vec();
+        unstoppable.must(python, &mut |_| ()).await
+    }
+
+    async fn must(&self, argv: Vec<String>, say: &mut (dyn FnMut(&str) + Send)) -> Result<(), SqliteError> {
+        let ran = self.exec(argv, say).await?;
+        match &ran {
+            Some(ran) if ran.end == End::Code(0) => Ok(()),
+            _ if self.cancel.is_cancelled() => Err(SqliteError::Cancelled),
+            _ => {
+                let said = ran.map(|ran| ran.printed).unwrap_or_default();
+                let last =
+                    said.iter().rev().find(|line| !line.trim().is_empty()).cloned().unwrap_or_default();
+                Err(self.judge(last))
+            }
+        }
+    }
+
+    /// What a program says of a database, as SQLite here would say it.
+    fn judge(&self, said: String) -> SqliteError {
+        let path = || format!("{}:{}", self.container, self.path).into();
+        if said.contains("not a database") {
+            return SqliteError::NotSqlite {
+                path: path(),
+                problem: "it has no SQLite header, or is encrypted",
+            };
+        }
+        if said.contains("is locked") || said.contains("(5)") {
+            return SqliteError::Locked { path: path(), waited: super::open::PATIENCE.as_secs() };
+        }
+        SqliteError::Inside { program: self.program.name(), container: self.container.clone(), said }
+    }
+
+    /// Nothing where there is no such program.
+    async fn exec(
+        &self,
+        argv: Vec<String>,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Option<Ran>, SqliteError> {
+        let env = [(RUN_VARIABLE.to_owned(), self.run.to_string())].into();
+        let command = Command { argv, env, directory: None, user: None };
+        let place = Place::Container { docker: &self.docker, name: &self.container };
+        match run(&command, &place, &self.cancel, say).await {
+            Ok(ran) if matches!(ran.end, End::Code(126 | 127)) => Ok(None),
+            Ok(ran) => Ok(Some(ran)),
+            Err(error) if error.to_string().contains("executable file not found") => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

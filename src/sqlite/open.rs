@@ -1,0 +1,139 @@
+//! Opening a database without changing what is in it.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::SqliteError;
+use super::error::file;
+
+/// How long a lock of somebody else is waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How every database begins.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+/// The files beside a database that belong to it.
+pub(super) const SIDES: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// The file of a database that has `suffix` behind its name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A name as SQL has it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The first bytes of a file; fewer where it is shorter.
+pub(super) fn header(path: &Path) -> Result<Vec<u8>, SqliteError> {
+    let mut header = Vec::new();
+    let opened = match File::open(path) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Err(SqliteError::Missing { path: path.to_owned() });
+        }
+        opened => opened.map_err(file("open", path))?,
+    };
+    if !opened.metadata().map_err(file("look at", path))?.is_file() {
+        return Err(SqliteError::NotSqlite { path: path.to_owned(), problem: "it is no regular file" });
+    }
+    opened.take(100).read_to_end(&mut header).map_err(file("read", path))?;
+    Ok(header)
+}
+
+/// Whether the file is one of SQLite, before SQLite is asked: that takes an empty file for an empty database.
+pub(super) fn must_be_sqlite(path: &Path) -> Result<(), SqliteError> {
+    let header = header(path)?;
+    let problem = if header.is_empty() {
+        "it is empty"
+    } else if header.starts_with(MAGIC) {
+        return Ok(());
+    } else {
+        "it has no SQLite header, or is encrypted"
+    };
+    Err(SqliteError::NotSqlite { path: path.to_owned(), problem })
+}
+
+/// A database that others may use.
+pub(super) struct Live {
+    pub(super) connection: Connection,
+    /// It was opened without any lock: what it was then has to be what it is at the end.
+    unlocked: Option<fs::Metadata>,
+    path: PathBuf,
+}
+
+impl Live {
+    /// Opens it to read. Nothing is written to it, but SQLite may make the files beside it that it needs for its locks.
+    pub(super) fn open(path: &Path) -> Result<Self, SqliteError> {
+        must_be_sqlite(path)?;
+        let failed = |source| SqliteError::of(path, "open", source);
+        match read(path, "?mode=ro") {
+            Ok(connection) => Ok(Self { connection, unlocked: None, path: path.to_owned() }),
+            // Its locks need files that this user may not make. Where there is no log, there is nobody who writes:
+            // SQLite can read it without any.
+            Err(error) if is_refused(&error) && !has_log(path) => {
+                let before = fs::metadata(path).map_err(file("look at", path))?;
+                let connection = read(path, "?immutable=1").map_err(failed)?;
+                Ok(Self { connection, unlocked: Some(before), path: path.to_owned() })
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// What was read is whole: where there was no lock, nobody wrote meanwhile.
+    pub(super) fn finish(self) -> Result<(), SqliteError> {
+        let Some(before) = self.unlocked else { return Ok(()) };
+        let after = fs::metadata(&self.path).map_err(file("look at", &self.path))?;
+        let same = before.modified().ok() == after.modified().ok() && before.len() == after.len();
+        if same && !has_log(&self.path) { Ok(()) } else { Err(SqliteError::Changed { path: self.path }) }
+    }
+}
+
+/// Opens a database that nobody uses, such as a copy: no file is made beside it.
+pub(super) fn at_rest(path: &Path) -> Result<Connection, SqliteError> {
+    must_be_sqlite(path)?;
+    read(path, "?immutable=1").map_err(|source| SqliteError::of(path, "open", source))
+}
+
+fn has_log(path: &Path) -> bool {
+    ["-wal", "-journal"].iter().any(|side| fs::metadata(beside(path, side)).is_ok_and(|meta| meta.len() > 0))
+}
+
+fn is_refused(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
+    )
+}
+
+fn read(path: &Path, how: &str) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(format!("file:{}{how}", escaped(path)), flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    // Opening does not read: this does.
+    connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+/// A path in a URI.
+fn escaped(path: &Path) -> String {
+    use std::fmt::Write as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut text = String::new();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => {
+                text.push(char::from(*byte));
+            }
+            byte => {
+                let _ = write!(text, "%{byte:02X}");
+            }
+        }
+    }
+    text
+}

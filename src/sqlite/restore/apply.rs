@@ -1,0 +1,182 @@
+//! Carries a restore out, and takes it back where it does not work.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use super::note::Note;
+use super::{RestorePlan, Site, SqliteBackup, holders, swap};
+use crate::jobs::RunContext;
+use crate::sqlite::SqliteError;
+use crate::sqlite::backup::blocking;
+use crate::sqlite::error::file;
+use crate::sqlite::open::beside;
+use crate::store::{Owner, StoreError};
+use crate::words;
+
+/// A restore that has worked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// Where the old database is; nothing where there was none.
+    pub aside: Option<PathBuf>,
+    /// What was seen of the application; nothing where it could not be asked.
+    pub well: Option<String>,
+    /// Whether what uses the database was started.
+    pub started: bool,
+}
+
+/// Restores as planned.
+pub async fn apply(
+    site: &Site,
+    source: &SqliteBackup,
+    plan: &RestorePlan,
+    context: &RunContext,
+) -> Result<Restored, SqliteError> {
+    let path = site.path()?;
+    let note = note(source, &path, context);
+    site.notes.write(&note)?;
+    if let Err(error) = stage(source, &note, context).await {
+        swap::remove(&note.stage).and_then(|()| site.notes.remove(&note))?;
+        return Err(error);
+    }
+    let result = exchange(site, &note, context).await;
+    match result {
+        Ok(well) => {
+            site.notes.write(&Note { done: true, ..note.clone() })?;
+            let started = site.service.as_ref().is_some_and(crate::service::Service::is_controlled);
+            Ok(Restored { aside: note.had_old.then(|| note.aside.clone()), well, started })
+        }
+        Err(error) => Err(take_back(site, &note, plan, error, context).await),
+    }
+}
+
+fn note(source: &SqliteBackup, path: &Path, context: &RunContext) -> Note {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    Note {
+        run: context.run,
+        began: context.now,
+        source: source.title(),
+        path: path.to_owned(),
+        stage: folder.join(format!(".watchkeeper-{}.db", context.run)),
+        aside: beside(path, &format!(".before-{}", context.run)),
+        had_old: swap::exists(path),
+        done: false,
+    }
+}
+
+/// Verifies the backup, writes the new database beside the old one, and proves it there.
+async fn stage(source: &SqliteBackup, note: &Note, context: &RunContext) -> Result<(), SqliteError> {
+    let step = context.progress.step("verify the backup", Some(source.backup.size()));
+    let (owned, cancel) = (source.clone(), context.cancel.clone());
+    blocking(move || {
+        for stored in &owned.backup.manifest.files {
+            if let Some(problem) = owned.backup.check_file(stored, &step, &cancel)? {
+                return Err(StoreError::Broken { path: owned.backup.path_of(stored), problem }.into());
+            }
+        }
+        step.finish("its hash is the one in its manifest");
+        Ok(())
+    })
+    .await?;
+    let step = context.progress.step("write the new database beside the old", None);
+    let (owned, note, cancel) = (source.clone(), note.clone(), context.cancel.clone());
+    blocking(move || {
+        owned.write(&note.stage, &cancel)?;
+        owned.prove(&note.stage)?;
+        own(&note, owned.backup.manifest.source.owner)?;
+        step.add(owned.contents.bytes);
+        step.finish(format!(
+            "{}, {} rows, as the manifest says",
+            words::count(owned.contents.tables.len(), "table"),
+            owned.contents.rows()
+        ));
+        Ok(())
+    })
+    .await
+}
+
+/// Owner and mode of the old database, else those that the backup tells of, else the owner of the folder.
+fn own(note: &Note, told: Option<Owner>) -> Result<(), SqliteError> {
+    let of = |path: &Path, mode: Option<u32>| {
+        let meta = fs::metadata(path).map_err(file("look at", path))?;
+        Ok::<_, SqliteError>(Owner {
+            uid: meta.uid(),
+            gid: meta.gid(),
+            mode: mode.unwrap_or(meta.mode() & 0o7777),
+        })
+    };
+    let owner = match told {
+        _ if note.had_old => of(&note.path, None)?,
+        Some(told) => told,
+        None => of(note.path.parent().unwrap_or(Path::new("/")), Some(0o640))?,
+    };
+    let is = fs::metadata(&note.stage).map_err(file("look at", &note.stage))?;
+    if (is.uid(), is.gid()) != (owner.uid, owner.gid) {
+        chown(&note.stage, Some(owner.uid), Some(owner.gid))
+            .map_err(file("give to its owner", &note.stage))?;
+    }
+    fs::set_permissions(&note.stage, Permissions::from_mode(owner.mode))
+        .map_err(file("set the mode of", &note.stage))
+}
+
+async fn exchange(site: &Site, note: &Note, context: &RunContext) -> Result<Option<String>, SqliteError> {
+    if context.cancel.is_cancelled() {
+        return Err(SqliteError::Cancelled);
+    }
+    site.stop(&context.progress).await?;
+    must_be_free(&note.path).await?;
+    let step = context.progress.step("put the new database in place", None);
+    let swapped = note.clone();
+    blocking(move || swap::forward(&swapped)).await?;
+    drop(step);
+    site.start(&context.progress).await
+}
+
+/// A process that has the old file open would go on writing to it, and nobody would see that again.
+pub(super) async fn must_be_free(path: &Path) -> Result<(), SqliteError> {
+    let path = path.to_owned();
+    blocking(move || {
+        let by = holders::holders(&path);
+        if by.is_empty() { Ok(()) } else { Err(SqliteError::Held { path, by: by.join(", ") }) }
+    })
+    .await
+}
+
+/// Brings the old database back, and the application to what it was doing.
+async fn take_back(
+    site: &Site,
+    note: &Note,
+    plan: &RestorePlan,
+    error: SqliteError,
+    context: &RunContext,
+) -> SqliteError {
+    let why = Box::new(error);
+    let back = async {
+        site.stop(&context.progress).await?;
+        let step = context.progress.step("take it back", None);
+        let displaced = beside(&note.path, &format!(".failed-{}", context.run));
+        let taken = note.clone();
+        blocking(move || {
+            let swapped = swap::exists(&taken.aside) || !taken.had_old;
+            if swapped && let Some(by) = holders::holders(&taken.path).first() {
+                return Err(SqliteError::Held { path: taken.path, by: by.clone() });
+            }
+            swap::back(&taken, &displaced)?;
+            // It is in the backup, which is still there.
+            swap::remove(&displaced)
+        })
+        .await?;
+        site.notes.remove(note)?;
+        step.finish("the old database is in its place");
+        Ok::<_, SqliteError>(())
+    };
+    if let Err(back) = back.await {
+        return SqliteError::NotBack { why, back: Box::new(back), aside: note.aside.clone() };
+    }
+    if plan.runs
+        && let Err(error) = site.start(&context.progress).await
+    {
+        context.progress.warn(format!("the old database is back, but: {}", words::chain(&error)));
+    }
+    SqliteError::TakenBack { why }
+}

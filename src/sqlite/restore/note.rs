@@ -1,0 +1,117 @@
+//! What restores have done, so that it can be taken back: a file each, written before anything is moved.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use crate::config::values::JobName;
+use crate::sqlite::SqliteError;
+use crate::sqlite::error::file;
+use crate::state_dir;
+use crate::store::{atomic, owner};
+
+/// How the name of a note ends.
+const SUFFIX: &str = ".restore.json";
+/// The folder of them all.
+const FOLDER: &str = "undo";
+
+/// One restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::sqlite) struct Note {
+    /// The run.
+    pub(super) run: Ulid,
+    /// When.
+    pub(super) began: Timestamp,
+    /// What was restored: `JOB/ID`.
+    pub(super) source: String,
+    /// The database.
+    pub(super) path: PathBuf,
+    /// The new one, until it is in place.
+    pub(super) stage: PathBuf,
+    /// Where the old one is set aside.
+    pub(super) aside: PathBuf,
+    /// There was an old one.
+    pub(super) had_old: bool,
+    /// It was proven, and is complete.
+    pub(super) done: bool,
+}
+
+/// The notes of a job.
+#[derive(Debug, Clone)]
+pub struct Notes {
+    folder: PathBuf,
+}
+
+impl Notes {
+    /// Where the notes of a job are.
+    pub fn of(state_dir: &Path, job: &JobName) -> Self {
+        Self { folder: state_dir.join(FOLDER).join(job) }
+    }
+
+    /// Where they are.
+    pub(in crate::sqlite) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Makes the folder.
+    pub(in crate::sqlite) fn make(&self) -> Result<(), SqliteError> {
+        let made = self.folder.parent().map_or(Ok(()), |parent| state_dir::folder(parent, true));
+        made.and_then(|()| state_dir::folder(&self.folder, true)).map_err(SqliteError::from)
+    }
+
+    pub(super) fn write(&self, note: &Note) -> Result<(), SqliteError> {
+        self.make()?;
+        let path = self.path(note.run);
+        let bytes = serde_json::to_vec_pretty(note).map_err(|source| SqliteError::Describe { source })?;
+        atomic::replace(&path, &bytes, owner::FILE_MODE).map_err(file("write", &path))
+    }
+
+    pub(super) fn remove(&self, note: &Note) -> Result<(), SqliteError> {
+        let path = self.path(note.run);
+        atomic::remove_if_there(&path).map(drop).map_err(file("remove", &path))
+    }
+
+    /// All of them, oldest first.
+    pub(super) fn list(&self) -> Result<Vec<Note>, SqliteError> {
+        let mut notes = Vec::new();
+        for path in self.files(SUFFIX)? {
+            let bytes = fs::read(&path).map_err(file("read", &path))?;
+            let note = serde_json::from_slice(&bytes);
+            notes.push(note.map_err(|source| SqliteError::BadNote { path, source })?);
+        }
+        Ok(notes)
+    }
+
+    /// The files whose names end so, oldest first: each begins with the ULID of its run.
+    pub(in crate::sqlite) fn files(&self, suffix: &str) -> Result<Vec<PathBuf>, SqliteError> {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(file("list", &self.folder))?,
+        };
+        let mut found: Vec<PathBuf> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.ends_with(suffix)))
+            .collect();
+        found.sort();
+        Ok(found)
+    }
+
+    /// A restore that was begun and never ended, of this database.
+    pub fn unfinished(&self, path: &Path) -> Result<bool, SqliteError> {
+        Ok(self.list()?.iter().any(|note| !note.done && note.path == path))
+    }
+
+    /// The run of the newest restore.
+    pub fn newest(&self) -> Result<Option<Ulid>, SqliteError> {
+        Ok(self.list()?.last().map(|note| note.run))
+    }
+
+    fn path(&self, run: Ulid) -> PathBuf {
+        self.folder.join(format!("{run}{SUFFIX}"))
+    }
+}

@@ -1,0 +1,133 @@
+//! What a restore would do, before it does it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Site, SqliteBackup};
+use crate::service::ServiceState;
+use crate::sqlite::SqliteError;
+use crate::sqlite::backup::blocking;
+use crate::sqlite::contents::tables;
+use crate::sqlite::error::file;
+use crate::sqlite::open::{Live, SIDES, beside};
+
+/// Room that is left beside the new database.
+const SPARE: u64 = 16 << 20;
+
+/// What a restore would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RestorePlan {
+    /// The backup: `JOB/ID`.
+    pub source: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The database, as its application sees it.
+    pub to: String,
+    /// Its file on this host.
+    pub path: PathBuf,
+    /// What is stopped and started, where there is something.
+    pub service: Option<String>,
+    /// Whether it runs now.
+    pub runs: bool,
+    /// Bytes of the new database.
+    pub bytes: u64,
+    /// Bytes of the old one with the files beside it; nothing where there is none.
+    pub old_bytes: Option<u64>,
+    /// Bytes that are free there.
+    pub free: u64,
+    /// Every table that is in either.
+    pub tables: Vec<TableChange>,
+    /// What is doubtful.
+    pub warnings: Vec<String>,
+    /// Why it cannot be done.
+    pub refusals: Vec<String>,
+}
+
+/// The rows of a table, now and after the restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableChange {
+    /// Its name.
+    pub name: String,
+    /// Rows now; nothing where it is not there or cannot be read.
+    pub now: Option<u64>,
+    /// Rows in the backup; nothing where it is not there.
+    pub then: Option<u64>,
+}
+
+/// Looks at what is there. Nothing is changed.
+pub async fn plan(site: &Site, source: &SqliteBackup) -> Result<RestorePlan, SqliteError> {
+    let path = site.path()?;
+    let folder = path.parent().unwrap_or(&path).to_owned();
+    let room = rustix::fs::statvfs(&folder).map_err(|error| file("look at", &folder)(error.into()))?;
+    let (bytes, free) = (source.contents.bytes, room.f_bavail.saturating_mul(room.f_frsize));
+    let mut plan = RestorePlan {
+        source: source.title(),
+        created: source.backup.manifest.created,
+        to: site.database.to_string(),
+        service: site.service.as_ref().map(ToString::to_string),
+        runs: matches!(site.state().await, Some(ServiceState::Running | ServiceState::Restarting)),
+        bytes,
+        old_bytes: old_bytes(&path),
+        free,
+        tables: Vec::new(),
+        warnings: Vec::new(),
+        refusals: Vec::new(),
+        path,
+    };
+    compare(&mut plan, source).await?;
+    if !source.contents.damage.is_empty() {
+        plan.warnings.push(format!("the backup was damaged at its source: {}", source.contents.damage[0]));
+    }
+    if bytes + SPARE > free {
+        plan.refusals.push(format!(
+            "{} are needed beside the database, and {} are free",
+            crate::words::size(bytes + SPARE),
+            crate::words::size(free)
+        ));
+    }
+    if site.notes.unfinished(&plan.path)? {
+        plan.refusals.push("an earlier restore is unfinished: take it back with --undo".to_owned());
+    }
+    if site.service.as_ref().is_some_and(|service| !service.is_controlled()) && plan.runs {
+        plan.refusals.push("the application runs, and nothing says how it is stopped: stop it, or give it its \"container\" or \"service\"".to_owned());
+    }
+    Ok(plan)
+}
+
+fn old_bytes(path: &std::path::Path) -> Option<u64> {
+    let size = |path: PathBuf| fs::metadata(path).map(|meta| meta.len()).ok();
+    let main = size(path.to_owned())?;
+    Some(main + SIDES.iter().filter_map(|side| size(beside(path, side))).sum::<u64>())
+}
+
+async fn compare(plan: &mut RestorePlan, source: &SqliteBackup) -> Result<(), SqliteError> {
+    let path = plan.path.clone();
+    let read = blocking(move || {
+        let live = Live::open(&path)?;
+        tables(&live.connection).map_err(|source| SqliteError::of(&path, "read the tables of", source))
+    });
+    let now = match read.await {
+        Ok(now) => now,
+        Err(SqliteError::Missing { .. }) => Vec::new(),
+        Err(error) => {
+            let why = crate::words::chain(&error);
+            plan.warnings.push(format!("what is there now cannot be read, and is set aside as it is: {why}"));
+            Vec::new()
+        }
+    };
+    let then = &source.contents.tables;
+    let rows = |of: &[crate::sqlite::TableRows], name: &str| {
+        of.iter().find(|table| table.name == *name).map(|table| table.rows.unwrap_or_default())
+    };
+    let mut names: Vec<&String> = now.iter().chain(then).map(|table| &table.name).collect();
+    names.sort();
+    names.dedup();
+    plan.tables = names
+        .into_iter()
+        .map(|name| TableChange { name: name.clone(), now: rows(&now, name), then: rows(then, name) })
+        .collect();
+    Ok(())
+}

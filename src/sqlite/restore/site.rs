@@ -1,0 +1,112 @@
+//! The application whose database is restored: how it is stopped and started, and how it tells that it is well.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Notes;
+use crate::http::HttpClient;
+use crate::progress::Progress;
+use crate::service::{Service, ServiceState};
+use crate::sqlite::SqliteError;
+use crate::sqlite::place::{Database, Place};
+
+/// How long an application may take to stop, and to start.
+const SERVICE: Duration = Duration::from_mins(1);
+/// How long it may take to be well after its start.
+const WELL: Duration = Duration::from_mins(1);
+/// How long one answer may take, and how often it is asked.
+const ANSWER: Duration = Duration::from_secs(5);
+const TICK: Duration = Duration::from_millis(300);
+
+/// How an application tells that it is well.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// Its server.
+    pub client: HttpClient,
+    /// What to ask it for.
+    pub path: String,
+}
+
+/// Where a database is restored to.
+pub struct Site {
+    /// The database.
+    pub database: Database,
+    /// What uses it, where somebody is known to.
+    pub service: Option<Service>,
+    /// How that tells that it is well.
+    pub health: Option<Health>,
+    /// What restores have done here.
+    pub notes: Notes,
+    /// How long the application may take to be well.
+    pub patience: Duration,
+}
+
+impl Site {
+    /// With the usual limits.
+    pub fn new(database: Database, service: Option<Service>, health: Option<Health>, notes: Notes) -> Self {
+        Self { database, service, health, notes, patience: WELL }
+    }
+
+    /// The undo file of the newest closing of sessions, where nothing was restored since.
+    pub fn closed_sessions(&self) -> Result<Option<PathBuf>, SqliteError> {
+        let (closed, restored) = (crate::sqlite::stale_sessions::newest(&self.notes)?, self.notes.newest()?);
+        Ok(closed.filter(|(run, _)| restored.is_none_or(|restored| restored < *run)).map(|(_, path)| path))
+    }
+
+    /// The database's file on this host.
+    pub(super) fn path(&self) -> Result<PathBuf, SqliteError> {
+        match &self.database.place {
+            Place::Host { path } => Ok(path.clone()),
+            Place::Inside { container, path, .. } => {
+                Err(SqliteError::NoPlace { container: container.clone(), path: path.clone() })
+            }
+        }
+    }
+
+    /// What the application is doing; nothing where there is none.
+    pub(super) async fn state(&self) -> Option<ServiceState> {
+        self.service.as_ref()?.state().await.ok()
+    }
+
+    pub(super) async fn stop(&self, progress: &Progress) -> Result<(), SqliteError> {
+        let Some(service) = &self.service else { return Ok(()) };
+        let step = progress.step("stop the application", None);
+        service.stop(SERVICE).await?;
+        step.finish(service.to_string());
+        Ok(())
+    }
+
+    /// Starts the application where that is known how, and waits until it is well. Says what was seen.
+    pub(super) async fn start(&self, progress: &Progress) -> Result<Option<String>, SqliteError> {
+        let Some(service) = self.service.as_ref().filter(|service| service.is_controlled()) else {
+            return Ok(None);
+        };
+        let step = progress.step("start the application", None);
+        service.start(SERVICE).await?;
+        drop(step);
+        let Some(health) = &self.health else { return Ok(None) };
+        let step = progress.step("wait until the application is well", None);
+        let deadline = Instant::now() + self.patience;
+        let url = health.client.url(&health.path);
+        loop {
+            let seen = match health.client.get(&health.path, ANSWER).await {
+                Ok(reply) if (200..300).contains(&reply.status) => {
+                    let well = format!("{url} answers with {}", reply.status);
+                    step.finish(well.clone());
+                    return Ok(Some(well));
+                }
+                Ok(reply) => {
+                    format!("it answers with {}: {}", reply.status, crate::http::excerpt(&reply.body))
+                }
+                Err(error) => crate::words::chain(&error),
+            };
+            if Instant::now() > deadline {
+                let words = service.last_words(5).await;
+                return Err(SqliteError::NotWell { url, limit: self.patience, seen, words });
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Sessions that an application has begun and nobody has ended: found, listed, and closed.
+//!
+//! What is not surely older than the limit is left open and reported: SQLite itself takes `12:30`, `2025`, `now` and
+//! 31 February for times, and closing a session that runs is worse than leaving one open. Nothing is written before
+//! the undo file, which tells of every row what it was, is on disk; each row is found again by what was read of it,
+//! so that one that has changed meanwhile is left alone.
+
+mod access;
+mod close;
+mod form;
+mod start;
+mod survey;
+mod undo_file;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+pub use access::Access;
+pub use close::{Closed, close, undo};
+pub use survey::{Survey, survey};
+pub use undo_file::newest;
+
+/// How the name of an undo file ends.
+const SUFFIX: &str = ".sessions.jsonl";
+
+/// A session that is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// SQLite's own number of the row.
+    pub rowid: i64,
+    /// What it is called by.
+    pub id: String,
+    /// What it is about.
+    pub label: String,
+    /// When it began, as the table has it, as an SQL literal.
+    pub start: String,
+}
+
+/// A session that is stale.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stale {
+    /// The session.
+    #[serde(flatten)]
+    pub session: Session,
+    /// When it began.
+    pub began: Timestamp,
+    /// How long it has been open, in hours with one digit behind the point.
+    pub hours: String,
+}
+
+/// A session that is open and whose age cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Doubtful {
+    /// The session.
+    #[serde(flatten)]
+    pub session: Session,
+    /// What is wrong with its start.
+    pub problem: String,
+}
+
+/// `12.5`
+fn hours(open: SignedDuration) -> String {
+    let tenths = open.as_secs() / 360;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}

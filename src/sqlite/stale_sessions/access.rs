@@ -1,0 +1,113 @@
+//! One way to ask a database, wherever it is: statements in, the first column of every row out.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+
+use crate::sqlite::SqliteError;
+use crate::sqlite::backup::blocking;
+use crate::sqlite::inside::Inside;
+use crate::sqlite::open::{Live, PATIENCE, must_be_sqlite};
+use crate::sqlite::place::{Database, Place};
+
+/// A way to a database.
+#[derive(Debug, Clone)]
+pub struct Access(Way);
+
+#[derive(Debug, Clone)]
+enum Way {
+    Host(PathBuf),
+    Inside(Inside),
+}
+
+impl Access {
+    /// Finds the way.
+    pub async fn open(
+        database: &Database,
+        run: Ulid,
+        cancel: &CancellationToken,
+    ) -> Result<Self, SqliteError> {
+        Ok(Self(match &database.place {
+            Place::Host { path } => Way::Host(path.clone()),
+            Place::Inside { docker, container, path } => {
+                Way::Inside(Inside::open(docker, container, path, run, cancel).await?)
+            }
+        }))
+    }
+
+    /// Runs statements that only read.
+    pub(super) async fn read(&self, statements: &[String]) -> Result<Vec<String>, SqliteError> {
+        let (path, statements) = match &self.0 {
+            Way::Inside(inside) => return inside.lines(statements).await,
+            Way::Host(path) => (path.clone(), statements.to_vec()),
+        };
+        blocking(move || {
+            let live = Live::open(&path)?;
+            let lines = all(&live.connection, &statements, &path)?;
+            live.finish()?;
+            Ok(lines)
+        })
+        .await
+    }
+
+    /// Runs statements in one transaction that takes its lock at once. The guard, a condition, is asked before it ends:
+    /// where it does not hold, all is rolled back.
+    pub(super) async fn write(&self, statements: &[String], guard: &str) -> Result<Vec<String>, SqliteError> {
+        let path = match &self.0 {
+            Way::Inside(inside) => {
+                // A division by nothing is NULL in SQLite; a number that is out of range is an error that ends all.
+                let guard =
+                    format!("SELECT CASE WHEN {guard} THEN 'ok' ELSE abs(-9223372036854775807 - 1) END");
+                let begin = std::iter::once("BEGIN IMMEDIATE".to_owned());
+                let end = [guard, "COMMIT".to_owned()];
+                let script: Vec<String> = begin.chain(statements.iter().cloned()).chain(end).collect();
+                return inside.lines(&script).await;
+            }
+            Way::Host(path) => path.clone(),
+        };
+        let (statements, guard) = (statements.to_vec(), guard.to_owned());
+        blocking(move || {
+            let failed = |source| SqliteError::of(&path, "write to", source);
+            must_be_sqlite(&path)?;
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let mut connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
+            connection.busy_timeout(PATIENCE).map_err(failed)?;
+            let behaviour = rusqlite::TransactionBehavior::Immediate;
+            // Rolled back when it is dropped.
+            let transaction = connection.transaction_with_behavior(behaviour).map_err(failed)?;
+            let mut lines = all(&transaction, &statements, &path)?;
+            let holds = transaction.query_row(&format!("SELECT {guard}"), [], |row| row.get(0));
+            if !holds.map_err(failed)? {
+                return Err(SqliteError::Guard { path });
+            }
+            transaction.commit().map_err(failed)?;
+            lines.push("ok".to_owned());
+            Ok(lines)
+        })
+        .await
+    }
+}
+
+fn all(connection: &Connection, statements: &[String], path: &Path) -> Result<Vec<String>, SqliteError> {
+    let mut lines = Vec::new();
+    let mut one = |statement: &str| -> rusqlite::Result<()> {
+        let mut prepared = connection.prepare(statement)?;
+        let mut rows = prepared.query([])?;
+        while let Some(row) = rows.next()? {
+            lines.push(match row.get_ref(0)? {
+                ValueRef::Null => String::new(),
+                ValueRef::Integer(number) => number.to_string(),
+                ValueRef::Real(number) => number.to_string(),
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            });
+        }
+        Ok(())
+    };
+    for statement in statements {
+        one(statement).map_err(|source| SqliteError::of(path, "ask the database", source))?;
+    }
+    Ok(lines)
+}

@@ -1,0 +1,217 @@
+//! What people get wrong, and what breaks under the program: every message says what to do, and nothing is left
+//! behind on the server, on the Docker engine or in the store.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::docker::docker;
+use crate::support::prometheus::{Builder, Prometheus};
+use crate::support::watchkeeper::{JOB, Output, Watchkeeper};
+use crate::support::{run, wait_until};
+
+/// Fails unless the command ended so and said all of this.
+#[track_caller]
+fn expect(output: Output, code: i32, words: &[&str]) {
+    let output = output.expect(code);
+    let said = format!("{}{}", output.stdout, output.stderr);
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in:\n{said}");
+    }
+}
+
+/// A configuration of which no server has to answer.
+fn at_port(port: u16, keys: &str) -> Watchkeeper {
+    Watchkeeper::with_config(&format!(
+        "[prometheus.main]\nurl = \"http://127.0.0.1:{port}\"\ndata_dir = \"/nowhere\"\n{keys}\
+         [[job]]\nname = \"{JOB}\"\nkind = \"prometheus-snapshot\"\nprometheus = \"main\"\n\
+         keep = {{ last = 5 }}\nretries = {{ max = 0 }}\n"
+    ))
+}
+
+#[test]
+fn a_slip_of_the_pen_is_told_with_what_is_right() {
+    let watchkeeper = at_port(9, "");
+    let jobs = ["run-now", "backups", "verify", "history", "next", "explain", "prune"];
+    for command in jobs {
+        expect(watchkeeper.run(&[command, "prometheus-snap"]), 2, &["no job", "did you mean"]);
+    }
+    expect(watchkeeper.run(&["restore", "nope", "--yes"]), 2, &["no job", "the jobs are", JOB]);
+    for command in ["pin", "unpin", "accept"] {
+        expect(watchkeeper.run(&[command, "latest"]), 2, &["no good backup", "`watchkeeper backups`"]);
+        let spec = format!("{JOB}/20200101T000000Z");
+        expect(watchkeeper.run(&[command, &spec]), 2, &["20200101T000000Z", "`watchkeeper backups`"]);
+        expect(watchkeeper.run(&[command, "a/b/c"]), 2, &["names no backup", "JOB/ID"]);
+    }
+    expect(watchkeeper.run(&["show", "nope"]), 2, &["nope"]);
+    expect(watchkeeper.run(&["restore", JOB, "--yes"]), 1, &["no good backup", "is backup_dir right?"]);
+    expect(watchkeeper.run(&["verify"]), 0, &["no backups to verify"]);
+    for after in ["--undo", "--discard-old"] {
+        let output = watchkeeper.run(&["restore", JOB, after]);
+        assert!(!output.stderr.contains("--dry-run"), "{after} knows no --dry-run: {output:?}");
+        expect(output, 2, &["say --yes"]);
+    }
+}
+
+#[test]
+fn all_errors_of_a_configuration_are_told_at_once() {
+    let watchkeeper = Watchkeeper::with_config(
+        "timezone = \"Europe/Berlon\"\nbackup_dri = \"/x\"\n[prometheus.main]\nurl = \"htp:/localhost\"\n\
+         [[job]]\nname = \"b\"\nkind = \"prometheus-snapshot\"\nprometheus = \"mian\"\n\
+         schedule = \"0 0 31 2 *\"\nkeep = {}\n",
+    );
+    let words =
+        ["\"Europe/Berlin\"", "\"backup_dir\"", "http or https", "\"main\"", "never matches", "is empty"];
+    for command in [&["check"][..], &["run-now", "b"], &["run"]] {
+        expect(watchkeeper.run(command), 78, &words);
+    }
+}
+
+#[test]
+fn what_answers_in_place_of_prometheus_is_told_from_it() {
+    let answers = [
+        ("200 OK\r\nContent-Type: text/html", "<html>Log in</html>", "proxy or login page"),
+        ("302 Found\r\nLocation: https://sso.example/login", "", "log-in page"),
+        ("401 Unauthorized", "no", "check user and password, or token"),
+        ("502 Bad Gateway\r\nContent-Type: text/html", "<html>Bad Gateway</html>", "is Prometheus running?"),
+        ("404 Not Found", "404 page not found", "path prefix"),
+    ];
+    for (head, body, hint) in answers {
+        let watchkeeper = at_port(canned(head, body), "token = { plain = \"s3cret\" }\n");
+        let output = watchkeeper.run(&["run-now", JOB]);
+        assert!(!format!("{output:?}").contains("s3cret"), "{output:?}");
+        expect(output, 1, &[hint]);
+        assert!(watchkeeper.leftovers().is_empty(), "{:?}", watchkeeper.leftovers());
+        expect(watchkeeper.run(&["check", "--online"]), 1, &[hint]);
+    }
+}
+
+/// A port at which every request gets this answer.
+fn canned(head: &'static str, body: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    port
+}
+
+#[test]
+fn a_container_that_does_not_run_or_is_not_there_is_named_with_what_to_do() {
+    let Some(prometheus) = Prometheus::container(Builder::default().without_blocks()) else { return };
+    let watchkeeper = Watchkeeper::with_keys(&prometheus, "retries = { max = 0 }\n");
+    let name = prometheus.container_name().unwrap();
+    docker(["rename", name, &format!("{name}-elsewhere")]);
+    for command in [&["run-now", JOB][..], &["check", "--online"]] {
+        expect(watchkeeper.run(command), 1, &[name, "docker ps -a"]);
+    }
+    docker(["rename", &format!("{name}-elsewhere"), name]);
+
+    prometheus.stop();
+    for command in [&["run-now", JOB][..], &["check", "--online"]] {
+        let start = format!("docker start {name}");
+        expect(watchkeeper.run(command), 1, &["has ended, with exit code 0", &start]);
+    }
+    prometheus.start();
+    prometheus.wait_ready();
+    docker(["pause", name]);
+    let unpause = format!("docker unpause {name}");
+    expect(watchkeeper.run(&["run-now", JOB]), 1, &["is paused", &unpause]);
+    docker(["unpause", name]);
+    assert!(watchkeeper.leftovers().is_empty(), "{:?}", watchkeeper.leftovers());
+    assert_eq!(prometheus.containers_on_its_data(), [name]);
+}
+
+#[test]
+fn a_full_data_volume_is_told_and_no_partial_snapshot_is_left() {
+    let builder = Builder::default().without_blocks().on_a_small_volume();
+    let Some(prometheus) = Prometheus::container(builder) else { return };
+    let watchkeeper = Watchkeeper::with_keys(&prometheus, "retries = { max = 0 }\n");
+    expect(watchkeeper.run(&["run-now", JOB]), 1, &["no space left on device", "free at least 512 MiB"]);
+    expect(watchkeeper.run(&["check", "--online"]), 1, &["only ", "free at least 512 MiB"]);
+    assert!(prometheus.snapshots().is_empty(), "{:?}", prometheus.snapshots());
+    assert!(watchkeeper.leftovers().is_empty(), "{:?}", watchkeeper.leftovers());
+}
+
+/// Folders that cannot be written are made in a mount namespace of its own, which ends with the command.
+fn with_mount(watchkeeper: &Watchkeeper, options: &str, folder: &str, then: &str) -> Output {
+    let folder = watchkeeper.folder().join(folder).display().to_string();
+    let script = format!("mount -t tmpfs -o {options} tmpfs {folder}\n{then}");
+    let program = format!(
+        "{} --config {}",
+        env!("CARGO_BIN_EXE_watchkeeper"),
+        watchkeeper.folder().join("jobs.toml").display()
+    );
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-ec", &script])
+        .env("WATCHKEEPER", program)
+        .env("FOLDER", folder)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Output { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[test]
+fn folders_that_are_full_or_read_only_are_told_and_no_snapshot_is_left() {
+    let Some(prometheus) = Prometheus::host(Builder::default()) else { return };
+    let watchkeeper = Watchkeeper::with_keys(&prometheus, "retries = { max = 0 }\n");
+    let run_now = format!("$WATCHKEEPER run-now {JOB}");
+
+    let full = "code=0; $WATCHKEEPER run-now prometheus-snapshot || code=$?; find $FOLDER -name '.partial*' -printf \
+                'LEFT: %p\\n' -o -name '.tmp*' -printf 'LEFT: %p\\n'; exit $code";
+    let output = with_mount(&watchkeeper, "size=100k", "backups", full);
+    assert!(!output.stdout.contains("LEFT:"), "left: {output:?}");
+    expect(output, 1, &["the disk is full", "move backup_dir"]);
+    expect(with_mount(&watchkeeper, "ro", "backups", &run_now), 1, &["read-only", "backup_dir"]);
+    expect(with_mount(&watchkeeper, "ro", "state", &run_now), 1, &["read-only", "state_dir"]);
+    let full = format!("dd if=/dev/zero of=$FOLDER/fill bs=1k count=64 2>/dev/null || true; {run_now}");
+    expect(with_mount(&watchkeeper, "size=32k", "state", &full), 1, &["disk is full", "state_dir"]);
+    assert!(prometheus.snapshots().is_empty(), "{:?}", prometheus.snapshots());
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_removes_its_snapshot_and_is_noted_as_interrupted() {
+    let Some(prometheus) = Prometheus::host(Builder::default()) else { return };
+    for signal in ["TERM", "INT"] {
+        let watchkeeper = Watchkeeper::for_prometheus(&prometheus);
+        let snapshots = prometheus.data_dir().join("snapshots");
+        let taken = || snapshots.read_dir().is_ok_and(|mut names| names.next().is_some());
+        let stopped = (0..20).any(|_| {
+            let mut child = watchkeeper.spawn(&["run-now", JOB]);
+            while !taken() && child.try_wait().unwrap().is_none() {}
+            let _ = Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).output();
+            let code = child.wait().unwrap().code();
+            let _ = std::fs::remove_dir_all(watchkeeper.store().join("blocks"));
+            code == Some(130)
+        });
+        assert!(stopped, "{signal} never came in time");
+        assert!(prometheus.snapshots().is_empty(), "{:?}", prometheus.snapshots());
+        let partial = watchkeeper.leftovers();
+        assert!(!partial.iter().any(|path| path.starts_with(".partial")), "{partial:?}");
+        let history = watchkeeper.run_json(&["history", "-n", "1"]).expect(0).json();
+        assert_eq!(history["runs"][0]["outcome"], "interrupted", "{history}");
+    }
+}
+
+#[test]
+fn a_second_daemon_is_refused_and_the_first_ends_when_it_is_told_to() {
+    let watchkeeper = at_port(9, "");
+    let mut daemon = watchkeeper.spawn(&["run"]);
+    let lock = watchkeeper.folder().join("state/locks/daemon.lock");
+    wait_until("the daemon runs", Duration::from_secs(20), || {
+        std::fs::read_to_string(&lock).is_ok_and(|holder| holder.contains(&daemon.id().to_string()))
+    });
+    let pid = format!("pid {}", daemon.id());
+    expect(watchkeeper.run(&["run"]), 75, &["A daemon already runs", &pid, "state_dir"]);
+    run(Command::new("kill").args(["-TERM", &daemon.id().to_string()]));
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+}
