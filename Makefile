@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help build test demo bench readme fmt clippy doc sweep
+.PHONY: help build test demo readme bench bench-parts scale fmt clippy doc sweep
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -19,6 +19,12 @@ readme: ## make the output in README.md anew, by running what it says
 
 bench: ## measure against the runbook's script, restic, borg, pigz and zstd; writes docs/BENCHMARKS.md
 	@scripts/bench.sh
+
+bench-parts: ## measure the parts: archive writer, block check, retention, schedules, history
+	cargo bench --locked --benches
+
+scale: ## measure many blocks and large ones, for docs/SCALE.md
+	@scripts/scale.sh
 
 fmt: ## format the code
 	cargo fmt

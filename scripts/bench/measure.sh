@@ -12,9 +12,13 @@ engine_cpu() {
 }
 # CPU seconds that this machine was busy with anything, which includes Prometheus and helper containers.
 machine_cpu() { awk '$1 == "cpu" { print ($2 + $3 + $4 + $7 + $8) / 100 }' /proc/stat; }
-bytes_of() { du -sb "$1" 2>/dev/null | cut -f1 || echo 0; }
+# Of files, each of which counts once however many names it has.
+bytes_of() { { find "$1" -type f -printf '%i %s\n' 2>/dev/null || true; } | sort -u | awk '{ sum += $2 } END { printf "%.0f\n", sum }'; }
 # Microseconds.
 now() { echo "${EPOCHREALTIME/./}"; }
+
+# after_run: a command that is run after each run, and finds what was printed in $folder/output.
+after_run=
 
 # measure SCENARIO SUBJECT RUNS FOLDER PREPARE COMMAND…: runs PREPARE (not measured) and COMMAND so many times, and
 # notes for each run: seconds, CPU seconds of it and its children, of the engine, of the machine, peak RSS in KiB of
@@ -42,6 +46,7 @@ measure() {
       -v rss="$rss" -v grown=$(($(bytes_of "$grows") - bytes)) \
       'BEGIN { print scenario, subject, micros / 1e6, u + s, e1 - e0, m1 - m0, rss, grown }' >>"$results"
     printf ' %s' "$(tail -n 1 "$results" | cut -f3)" >&2
+    ${after_run:-:}
   done
   printf '\n' >&2
 }
