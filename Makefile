@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 build: ## the program, in target/release/watchkeeper
 	cargo build --release --locked
@@ -17,14 +17,14 @@ demo: ## a real Prometheus and an application lose their data and get them back;
 readme: ## make the output in README.md anew, by running what it says
 	@scripts/readme.sh
 
-bench: ## measure against the runbook's script, restic, borg, pigz and zstd; writes docs/BENCHMARKS.md
-	@scripts/bench.sh
+bench: ## measure against the runbook's script, restic, borg, pigz and zstd; writes docs/BENCHMARKS.md (ARGS=--quick: to try it)
+	@scripts/bench.sh $(ARGS)
 
 bench-parts: ## measure the parts: archive writer, block check, retention, schedules, history
 	cargo bench --locked --benches
 
 scale: ## measure many blocks and large ones, for docs/SCALE.md
-	@scripts/scale.sh
+	@scripts/scale.sh $(ARGS)
 
 fmt: ## format the code
 	cargo fmt

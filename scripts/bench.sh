@@ -223,7 +223,7 @@ part_restore() {
   after_run=note_ready
   for subject in "${ours[@]}"; do
     # A minute each: how the files are compressed and reached matters little beside it.
-    [[ $subject == "archive zstd"* || $subject == blocks*host ]] && continue
+    [[ $subject == *zstd* || $subject == blocks*host ]] && continue
     runs=$slow_runs us "restore the server" "$subject" no_old_data --json restore bench --yes
   done
   after_run=
@@ -251,6 +251,6 @@ find_ours
 mkdir "$folder/stable"
 start_server
 for part in full again restore check block live; do
-  if wanted $part; then part_$part; fi
+  if wanted $part; then pause; part_$part; fi
 done
 report | tee "$report"

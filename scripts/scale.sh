@@ -184,6 +184,6 @@ port=$(free_port)
 url=http://127.0.0.1:$port
 data=$folder/data store=$folder/store
 choose
-for p in $points; do point "$p"; done
+for p in $points; do pause; point "$p"; done
 measured | put "measured points"
 amplification | put "write amplification"

@@ -12,6 +12,8 @@ mod error;
 mod record;
 mod rows;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -105,8 +107,10 @@ impl History {
 
     /// The newest runs, without their steps and log lines.
     pub fn recent(&self, filter: &Filter) -> Result<Vec<RunReport>, HistoryError> {
+        // `?1 IS NULL OR job = ?1` would hide the job from the index, and read all runs for one that ran rarely.
+        let of_job = if filter.job.is_some() { "job = ?1" } else { "?1 IS NULL" };
         let sql = format!(
-            "SELECT {} FROM run WHERE (?1 IS NULL OR job = ?1) AND (NOT ?2 OR outcome IN ('failed', 'interrupted')) \
+            "SELECT {} FROM run WHERE {of_job} AND (NOT ?2 OR outcome IN ('failed', 'interrupted')) \
              ORDER BY started DESC, id DESC LIMIT ?3",
             rows::COLUMNS
         );
@@ -116,25 +120,36 @@ impl History {
 
     /// One run with all its details, by its ID or the beginning of it.
     pub fn show(&self, text: &str) -> Result<RunReport, HistoryError> {
+        // A range of the primary key, which a function of the ID would not use. An ID has no character above `Z`.
+        const BEGINS_SO: &str = "id >= ?1 AND id < ?1 || '~'";
         let prefix = text.to_ascii_uppercase();
-        let sql = format!("SELECT {} FROM run WHERE substr(id, 1, length(?1)) = ?1", rows::COLUMNS);
-        let mut found = if prefix.is_empty() { Vec::new() } else { self.select(&sql, params![prefix])? };
-        let count = found.len();
-        let Some(mut report) = found.pop() else {
-            return Err(HistoryError::UnknownRun { text: text.into() });
-        };
-        if count > 1 {
+        let unknown = || HistoryError::UnknownRun { text: text.into() };
+        if prefix.is_empty() {
+            return Err(unknown());
+        }
+        let sql = format!("SELECT {} FROM run WHERE {BEGINS_SO} LIMIT 2", rows::COLUMNS);
+        let mut found = self.select(&sql, params![prefix])?;
+        if found.len() > 1 {
+            let sql = format!("SELECT count(*) FROM run WHERE {BEGINS_SO}");
+            let count = self.lock().query_row(&sql, [prefix], |row| row.get::<_, i64>(0));
+            let count = count.map_err(|e| self.failed("read", e))?;
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
             return Err(HistoryError::AmbiguousRun { text: text.into(), count });
         }
+        let mut report = found.pop().ok_or_else(unknown)?;
         rows::details(&self.lock(), &mut report).map_err(|e| self.failed("read", e))?;
         Ok(report)
     }
 
     /// The newest run of each job that was not skipped, restores left out.
     pub fn last_per_job(&self) -> Result<BTreeMap<JobName, RunReport>, HistoryError> {
+        // From one job to the next in the index, and in each from its newest run backwards: as many steps as there are
+        // jobs, where a window over the table would read every run.
         let sql = format!(
-            "SELECT {0} FROM (SELECT {0}, row_number() OVER (PARTITION BY job ORDER BY started DESC, id DESC) AS nth \
-             FROM run WHERE outcome <> 'skipped' AND kind NOT LIKE '%-restore') WHERE nth = 1",
+            "WITH RECURSIVE name (job) AS (SELECT min(job) FROM run UNION ALL \
+             SELECT (SELECT min(job) FROM run WHERE run.job > name.job) FROM name WHERE name.job IS NOT NULL) \
+             SELECT {} FROM run WHERE id IN (SELECT (SELECT id FROM run WHERE run.job = name.job \
+             AND outcome <> 'skipped' AND kind NOT LIKE '%-restore' ORDER BY started DESC, id DESC LIMIT 1) FROM name)",
             rows::COLUMNS
         );
         Ok(self.select(&sql, [])?.into_iter().map(|report| (report.job.clone(), report)).collect())

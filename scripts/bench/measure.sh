@@ -17,6 +17,16 @@ bytes_of() { { find "$1" -type f -printf '%i %s\n' 2>/dev/null || true; } | sort
 # Microseconds.
 now() { echo "${EPOCHREALTIME/./}"; }
 
+# pause: notes what share of the cores, in percent, is busy while nothing is measured: other people's work.
+pauses=$folder/pauses
+pause() {
+  local busy start
+  busy=$(machine_cpu) start=$(now)
+  sleep 4
+  awk -v b0="$busy" -v b1="$(machine_cpu)" -v micros=$(($(now) - start)) -v cores="$(nproc)" \
+    'BEGIN { printf "%.0f\n", (b1 - b0) * 1e8 / micros / cores }' >>"$pauses"
+}
+
 # after_run: a command that is run after each run, and finds what was printed in $folder/output.
 after_run=
 
@@ -89,5 +99,6 @@ machine() {
     have "${version%% *}" || continue
     printf ', %s' "$($version 2>&1 | sed -E 's/.*(pigz|restic|borg|v)[ ]?([0-9]+(\.[0-9]+)+).*/\1 \2/; s/^v /zstd /; q')"
   done
-  printf '\n* %s; load before the run %s\n' "$(date -u '+%Y-%m-%d %H:%M UTC')" "$load"
+  printf '\n* %s; load before the run %s; while nothing was measured, other work (Prometheus included) took %s of the cores\n' \
+    "$(date -u '+%Y-%m-%d %H:%M UTC')" "$load" "$(sort -n "$pauses" | awk '{ v[NR] = $1 } END { print v[1] " to " v[NR] " %" }')"
 }

@@ -35,6 +35,46 @@ section() {
 }" "$(table "$1")"
 }
 
+# targets: what was wanted, and what came out. A line whose parts were not measured is left out.
+targets() {
+  medians | awk -F'\t' -v raw="$raw_bytes" '
+    { wall[$1, $2] = $4; cpu[$1, $2] = $7; stored[$1, $2] = $11
+      if ($2 ~ /^watchkeeper/ && $10 * 1.024 / 1000 > most) { most = $10 * 1.024 / 1000; whose = $1 ", " substr($2, 13) } }
+    function line(what, least, got) {
+      printf "| %s | %s× | %.1f× | %s |\n", what, least, got, got >= least ? "met" : "missed" }
+    # Of one scenario, how many times faster ours is.
+    function faster(what, least, scenario, ours, theirs, base) {
+      if (!base) base = scenario
+      ours = "watchkeeper " ours
+      if ((scenario, ours) in wall && (base, theirs) in wall) line(what, least, wall[base, theirs] / wall[scenario, ours]) }
+    END {
+      script = "runbook'"'"'s script"; full = "full backup"
+      print "| target | wanted | measured | |\n|---|---|---|---|"
+      faster("Full .tar.gz on the host path, against the script", 8, full, "archive gzip host", script)
+      faster("Full .tar.gz through Docker, against the script", 6, full, "archive gzip docker", script)
+      if ((full, script) in wall && (full, "watchkeeper archive gzip host") in wall) {
+        got = stored[full, "watchkeeper archive gzip host"] / stored[full, script]
+        printf "| Its size, of the script'"'"'s | ≤ 1.030 | %.3f | %s |\n", got, got <= 1.03 ? "met" : "missed" }
+      faster("Full with zstd on the host path, against the script", 15, full, "archive zstd host", script)
+      for (a = split("host docker", access, " "); a > 0; a--) {
+        ours = "blocks gzip " access[a]; way = access[a] == "host" ? "on the host path" : "through Docker"
+        faster("Nothing new, empty head, " way ", against the script", 100, "nothing new", ours, script, full)
+        faster("Nothing new, empty head, " way ", against restic", 3, "nothing new", ours, "restic")
+        faster("Nothing new, empty head, " way ", against restic --ignore-ctime", 3, "nothing new", ours, "restic --ignore-ctime")
+        faster("Live head, " way ", against the script", 20, "live head", ours, script)
+        faster("Live head, " way ", against restic", 3, "live head", ours, "restic")
+        faster("Live head, " way ", against restic --ignore-ctime", 3, "live head", ours, "restic --ignore-ctime")
+        faster("Server ready again, archive gzip " way ", against `tar -xzf` and `docker cp`", 3, "server ready", "archive gzip " access[a], script)
+      }
+      faster("Restore into a folder with all checks, against `tar -xzf` alone", 3, "restore into a folder", "archive gzip host", script)
+      for (l = split("archive blocks", layout, " "); l > 0; l--) for (c = split("gzip zstd", codec, " "); c > 0; c--) {
+        ours = "watchkeeper " layout[l] " " codec[c] " host"
+        if (("check everything", ours) in cpu) { got = raw / 1e6 / cpu["check everything", ours]
+          printf "| Deep verify, %s %s, raw MB for each CPU second | ≥ 500 | %.0f | %s |\n", layout[l], codec[c], got, got >= 500 ? "met" : "missed" } }
+      if (most) printf "| Peak RSS of all of them (%s) | < 64 MB | %.1f MB | %s |\n", whose, most, most < 64 ? "met" : "missed"
+    }'
+}
+
 report() {
   cat <<TEXT
 # Benchmarks
@@ -69,4 +109,5 @@ whole command."
     "watchkeeper asks for counts of every block, and once more after Prometheus's first reload, a minute after its start."
   section "check everything" "Check of everything that is stored" \
     "watchkeeper: \`verify --deep\`. The others check their own checksums, and nothing about blocks."
+  printf '\n## Against the targets\n\n%s\n' "$(targets)"
 }

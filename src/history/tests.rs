@@ -1,0 +1,110 @@
+//! Which runs are found. How fast, in a history of a million, is measured by `benches/history.rs`.
+
+use jiff::{SignedDuration, Timestamp};
+use tempfile::TempDir;
+use ulid::Ulid;
+
+use super::{Cause, Filter, History, HistoryError, NewRun, RunReport};
+use crate::jobs::Outcome;
+
+struct Fixture {
+    history: History,
+    _folder: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { history: History::open(folder.path()).unwrap(), _folder: folder }
+    }
+
+    /// A run at this minute, with an ID of our choice.
+    fn run(&self, id: u128, job: &str, kind: &str, minute: i64, outcome: Option<Outcome>) -> Ulid {
+        let started =
+            "2026-11-23T02:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minute);
+        let run = Ulid(id);
+        let new = NewRun { run, job: job.parse().unwrap(), kind: kind.into(), cause: Cause::Manual, started };
+        self.history.start(&new).unwrap();
+        if outcome.is_some() {
+            let mut report = RunReport::begun(&new);
+            (report.finished, report.outcome) = (Some(started), outcome);
+            self.history.finish(&report).unwrap();
+        }
+        run
+    }
+
+    fn done(&self, id: u128, job: &str, minute: i64) -> Ulid {
+        self.run(id, job, "files", minute, Some(Outcome::Done))
+    }
+
+    fn last(&self) -> Vec<(String, Ulid)> {
+        let last = self.history.last_per_job().unwrap();
+        last.into_iter().map(|(job, report)| (job.to_string(), report.run)).collect()
+    }
+
+    fn listed(&self, job: Option<&str>, failed: bool) -> Vec<Ulid> {
+        let job = job.map(|job| job.parse().unwrap());
+        let runs = self.history.recent(&Filter { job, failed, limit: None }).unwrap();
+        runs.into_iter().map(|report| report.run).collect()
+    }
+}
+
+#[test]
+fn each_jobs_last_run_is_its_newest() {
+    let fixture = Fixture::new();
+    assert!(fixture.last().is_empty());
+    fixture.done(1, "a", 5);
+    let newest = fixture.done(2, "a", 9);
+    fixture.done(3, "a", 7);
+    let other = fixture.done(4, "b", 1);
+    let running = fixture.run(5, "c", "files", 0, None);
+    assert_eq!(fixture.last(), [("a".into(), newest), ("b".into(), other), ("c".into(), running)]);
+}
+
+#[test]
+fn of_two_runs_of_one_instant_the_later_id_is_the_last() {
+    let fixture = Fixture::new();
+    let later = fixture.done(9, "a", 0);
+    fixture.done(8, "a", 0);
+    assert_eq!(fixture.last(), [("a".into(), later)]);
+}
+
+#[test]
+fn skipped_runs_and_restores_are_not_a_jobs_last() {
+    let fixture = Fixture::new();
+    let done = fixture.done(1, "a", 0);
+    fixture.run(2, "a", "files", 1, Some(Outcome::Skipped));
+    fixture.run(3, "a", "prometheus-restore", 2, Some(Outcome::Done));
+    fixture.run(4, "only-skipped", "files", 3, Some(Outcome::Skipped));
+    let other = fixture.done(5, "z", 4);
+    assert_eq!(fixture.last(), [("a".into(), done), ("z".into(), other)]);
+}
+
+#[test]
+fn a_run_is_shown_by_the_beginning_of_its_id_in_either_case() {
+    let fixture = Fixture::new();
+    let ids = ["01K0000000000000000000000Z", "01K000000000000000000000Z0", "01M00000000000000000000000"];
+    let [first, second, third] = ids.map(|id| fixture.done(id.parse::<Ulid>().unwrap().0, "a", 0));
+    let shown = |text: &str| fixture.history.show(text).map(|report| report.run);
+    assert_eq!(shown(&first.to_string()).unwrap(), first);
+    assert_eq!(shown("01K000000000000000000000Z").unwrap(), second);
+    assert_eq!(shown("01m").unwrap(), third);
+    assert!(matches!(shown("01K0"), Err(HistoryError::AmbiguousRun { count: 2, .. })));
+    assert!(matches!(shown("0"), Err(HistoryError::AmbiguousRun { count: 3, .. })));
+    for text in ["", "01L", "01K00000000000000000000000", "01M000000000000000000000000", "%", "~", "01M~"] {
+        assert!(matches!(shown(text), Err(HistoryError::UnknownRun { .. })), "{text:?}");
+    }
+}
+
+#[test]
+fn a_list_has_the_newest_run_first_and_only_what_was_asked_for() {
+    let fixture = Fixture::new();
+    let a = fixture.done(1, "a", 1);
+    let failed = fixture.run(2, "b", "files", 3, Some(Outcome::Failed));
+    let cut = fixture.run(3, "a", "files", 2, Some(Outcome::Interrupted));
+    assert_eq!(fixture.listed(None, false), [failed, cut, a]);
+    assert_eq!(fixture.listed(Some("a"), false), [cut, a]);
+    assert_eq!(fixture.listed(None, true), [failed, cut]);
+    assert_eq!(fixture.listed(Some("b"), true), [failed]);
+    assert!(fixture.listed(Some("c"), false).is_empty());
+}
