@@ -172,7 +172,7 @@ empty_folder() {
 no_old_data() {
   empty_folder
   rm -rf "$volume"/snapshot_*
-  if compgen -G "$volume/.*restore*" >/dev/null; then
+  if compgen -G "$volume/.watchkeeper-restore-*" >/dev/null; then
     config=$folder/config/$(basename "$store").toml
     [ -e "$config" ] || config=$(ls "$folder"/config/*.toml | head -n 1)
     "$watchkeeper" --config "$config" restore bench --discard-old --yes
