@@ -1,8 +1,8 @@
 //! Any program as a job, on this host or in a container.
 //!
 //! What it says is kept, bounded, and told line by line as it comes. A program that is told to stop is asked by
-//! SIGTERM and then killed, with everything it has started: on the host by its process group, in a container,
-//! where the engine cannot end what it has started, by a mark in its environment.
+//! SIGTERM and then killed, with everything it has started: on the host its process group, and everywhere what has a
+//! mark in its environment. In a container the engine could not end it.
 
 mod container;
 mod error;

@@ -1,5 +1,8 @@
 //! From a configured target to one that can be talked to.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::config::secret::{self, SecretError};
@@ -190,10 +193,26 @@ impl App {
         }
         let hints = Hints { access: self.shared.access(&target.name), silent, ..Hints::default() };
         match self.shared.folder(target, &client, hints).await {
-            Ok(folder) => findings.extend(preflight::folder(&folder, skip_head).await),
+            Ok(folder) => {
+                findings.extend(preflight::folder(&folder, skip_head).await);
+                findings.extend(self.same_device(&folder));
+            }
             Err(error) => findings.push(problem(&error)),
         }
         findings
+    }
+
+    /// Backups on the device of a container's data: where that is on the host, the configuration alone tells.
+    fn same_device(&self, folder: &DataFolder) -> Option<Finding> {
+        let device = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.dev());
+        folder.container()?;
+        let data = device(folder.direct_path()?)?;
+        (device(self.shared.store.root()) == Some(data)).then(|| {
+            Finding::warning(
+                "backup_dir is on the same device as its data",
+                "when that disk fails, both are lost: mount another one there",
+            )
+        })
     }
 
     /// Where it is an error, nothing in the container can be looked at.
@@ -266,7 +285,7 @@ fn problem(error: &TargetError) -> Finding {
 }
 
 /// MiB that are free for an ordinary user.
-fn free_mib(folder: &std::path::Path) -> Option<u64> {
+fn free_mib(folder: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(folder).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize) >> 20)
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::tail::Tail;
 use super::user::{self, User};
-use super::{Command, CommandError, End, LINGER, Ran, TERM_GRACE, TICK};
+use super::{Command, CommandError, End, LINGER, RUN_VARIABLE, Ran, TERM_GRACE, TICK, marked};
 
 pub(super) async fn run(
     command: &Command,
@@ -60,7 +60,8 @@ fn spawn(command: &Command, user: Option<&User>) -> io::Result<Started> {
     // The group has the number of its first process, which stays taken until that is waited for.
     let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let output = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
-    Ok(Started { child, output, group: Group(group) })
+    let mark = command.env.get(RUN_VARIABLE).map(|run| format!("{RUN_VARIABLE}={run}"));
+    Ok(Started { child, output, group: Group { pid: group, mark } })
 }
 
 struct Started {
@@ -70,22 +71,32 @@ struct Started {
 }
 
 /// The processes that a program has started. Whatever ends the wait for them ends them, unless they were let go.
-struct Group(Option<Pid>);
+struct Group {
+    /// Nothing once they were let go.
+    pid: Option<Pid>,
+    /// What those have in their environment that have left the group.
+    mark: Option<String>,
+}
 
 impl Group {
     fn signal(&self, signal: Signal) {
-        if let Some(group) = self.0 {
-            // Nobody may be left.
-            let _ = kill_process_group(group, signal);
+        let Some(pid) = self.pid else { return };
+        if let Some(mark) = &self.mark {
+            marked::signal_outside(pid, mark, signal);
         }
+        // Nobody may be left.
+        let _ = kill_process_group(pid, signal);
     }
 
     fn is_gone(&self) -> bool {
-        self.0.is_none_or(|group| test_kill_process_group(group).is_err())
+        self.pid.is_none_or(|pid| {
+            test_kill_process_group(pid).is_err()
+                && self.mark.as_ref().is_none_or(|mark| !marked::lives_outside(pid, mark))
+        })
     }
 
     fn let_go(&mut self) {
-        self.0 = None;
+        self.pid = None;
     }
 }
 
@@ -200,6 +211,16 @@ mod tests {
         let ran = run_it(&shell(text), Duration::from_millis(300)).await.unwrap();
         assert_eq!(ran.end, End::Stopped);
         assert!(since.elapsed() >= TERM_GRACE, "it was killed at once");
+        assert!(!is_alive(&ran.printed[0]), "{ran:?}");
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_also_what_has_left_the_group() {
+        let mut command =
+            shell("trap '' TERM; setsid sh -c 'echo $$; trap \"\" TERM; sleep 600; sleep 600' & wait");
+        command.env.insert(RUN_VARIABLE.to_owned(), format!("a-test-{}", std::process::id()));
+        let ran = run_it(&command, Duration::from_millis(500)).await.unwrap();
+        assert_eq!(ran.end, End::Stopped);
         assert!(!is_alive(&ran.printed[0]), "{ran:?}");
     }
 

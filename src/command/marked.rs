@@ -8,23 +8,53 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// Signals every process that has `NAME=value` in its environment, and says how many those were.
 pub(super) fn signal(mark: &str, signal: Signal) -> usize {
+    numbers().filter(|number| signal_one(*number, mark, signal).is_some()).count()
+}
+
+/// Signals those that are not in the process group, which is signalled as such.
+pub(super) fn signal_outside(group: Pid, mark: &str, signal: Signal) {
+    numbers().filter(|number| is_outside(*number, group)).for_each(|number| {
+        // Who has ended meanwhile need not be told.
+        let _ = signal_one(number, mark, signal);
+    });
+}
+
+/// Whether one of them lives outside of the process group.
+pub(super) fn lives_outside(group: Pid, mark: &str) -> bool {
+    numbers().any(|number| is_outside(number, group) && is_marked(number, mark))
+}
+
+fn numbers() -> impl Iterator<Item = i32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    numbers.filter(|number| signal_one(*number, mark, signal).is_some()).count()
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn is_outside(number: i32, group: Pid) -> bool {
+    // State, parent and group come after the name. A thread of the kernel has the group 0.
+    let of = after_name(number).and_then(|rest| rest.split(' ').nth(2)?.parse::<i32>().ok());
+    of.is_some_and(|of| of != group.as_raw_nonzero().get())
 }
 
 fn signal_one(number: i32, mark: &str, signal: Signal) -> Option<()> {
     // Opened before it is looked at, so that it is the same process that is signalled.
     let process = pidfd_open(Pid::from_raw(number)?, PidfdFlags::empty()).ok()?;
-    let environment = fs::read(format!("/proc/{number}/environ")).ok()?;
-    let is_marked = environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes());
-    if !is_marked || is_dead(number) {
+    if !is_marked(number, mark) {
         return None;
     }
     pidfd_send_signal(process, signal).ok()
 }
 
+fn is_marked(number: i32, mark: &str) -> bool {
+    let environment = fs::read(format!("/proc/{number}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()) && !is_dead(number)
+}
+
 fn is_dead(number: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
-    stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with(['Z', 'X']))
+    after_name(number).is_none_or(|rest| rest.starts_with(['Z', 'X']))
+}
+
+/// What stands in `stat` behind the name, which may hold anything.
+fn after_name(number: i32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
+    stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned())
 }

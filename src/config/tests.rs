@@ -464,7 +464,7 @@ fn backups_on_the_device_of_the_data_are_warned_about() {
     File::create(&file).unwrap().write_all(text.as_bytes()).unwrap();
     let config = Config::load(&file, &no_env, TimeZone::UTC).unwrap();
     let wanted = format!(
-        "{}: backup_dir is on the same device as the data of [prometheus.main]\n      = when that disk fails, both are lost",
+        "{}: backup_dir is on the same device as the data of [prometheus.main]\n      = when that disk fails, both are lost: mount another one there",
         file.display()
     );
     let shown: Vec<String> = config.warnings.iter().map(|warning| warning.show(&file).to_string()).collect();

@@ -64,7 +64,10 @@ pub(super) fn same_device(config: &Config) -> Vec<Problem> {
         (Some(data) == backups).then(|| {
             let message =
                 format!("backup_dir is on the same device as the data of [prometheus.{}]", target.name);
-            Problem::of_file(message, Some("when that disk fails, both are lost".to_owned()))
+            Problem::of_file(
+                message,
+                Some("when that disk fails, both are lost: mount another one there".to_owned()),
+            )
         })
     };
     config.prometheus.values().filter_map(of_target).collect()

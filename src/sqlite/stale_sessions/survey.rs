@@ -114,7 +114,7 @@ fn read(row: &str) -> Result<(Session, String, String), SqliteError> {
         (rowid.parse().map_err(|_| bad())?, length.parse().map_err(|_| bad())?);
     let start = text(start)?;
     // One that is longer than what was read of it is no time.
-    let kind = if length > start.len() { "long" } else { kind };
+    let kind = if kind == "text" && length > start.len() { "long text" } else { kind };
     let literal = match kind {
         "integer" | "real" => start.clone(),
         _ => literal(&start),
@@ -129,8 +129,8 @@ fn judge(kind: &str, text: &str, sessions: &Sessions, now: Timestamp) -> Result<
         (_, "null") => return Err("it has no start".to_owned()),
         (StartFormat::Iso, "text") => start::iso(text, &sessions.start_zone)?,
         (StartFormat::Unix, "integer" | "real") => start::unix(text)?,
-        (StartFormat::Iso, _) => return Err(format!("its start is no text, but {kind}: {text}")),
-        (StartFormat::Unix, _) => return Err(format!("its start is no number, but {kind}: {text:?}")),
+        (StartFormat::Iso, _) => return Err(format!("its start is no text, but {kind} {text:?}")),
+        (StartFormat::Unix, _) => return Err(format!("its start is no number, but {kind} {text:?}")),
     };
     if began > now { Err(format!("{text:?} is in the future")) } else { Ok(began) }
 }
