@@ -110,4 +110,5 @@ whole command."
   section "check everything" "Check of everything that is stored" \
     "watchkeeper: \`verify --deep\`. The others check their own checksums, and nothing about blocks."
   printf '\n## Against the targets\n\n%s\n' "$(targets)"
+  cat scripts/bench/limits.md
 }
