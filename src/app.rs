@@ -55,6 +55,8 @@ pub struct Surroundings {
     pub log: Arc<LogBook>,
     /// The history may be in any state: what has to be done now must not fail for a record of the past.
     pub despite_history: bool,
+    /// Work also where the backups can only be read.
+    pub store_to_read: bool,
     /// Tells what runs to stop.
     pub stop: CancellationToken,
     /// How long it may take to tidy up then.
@@ -107,7 +109,13 @@ impl App {
             }
             opened => (opened?, None),
         };
-        let store = Store::open(&config.backup_dir)?;
+        let store = match Store::open(&config.backup_dir) {
+            // A restore only reads: the disk with the backups may be mounted read-only.
+            Err(error) if around.store_to_read => {
+                Store::open_to_read(&config.backup_dir).map_err(|_| error)?
+            }
+            opened => opened?,
+        };
         settle_history(&config, &history, (around.clock)());
         let runner = Runner {
             history: Arc::new(history),

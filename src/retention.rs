@@ -4,7 +4,9 @@
 //! in the job's time zone, with ISO weeks; `within` counts from the newest good backup. Only good backups count:
 //! a damaged one never takes the place of a good one. Invariants, whatever the rules say: the newest good backup
 //! is kept; a backup that is not good is kept while it is newer than the newest good one, because nothing better
-//! replaced it; what is pinned is kept beside the rules, which count as if it were not there.
+//! replaced it, and as long as the rules would keep it if all were good: one bad file makes every backup that shares it
+//! not good, and most of what they hold is still there. What is pinned is kept beside the rules, which count as if it
+//! were not there.
 
 mod hold;
 mod until;
@@ -59,9 +61,11 @@ pub enum Reason {
     Pinned,
     /// Kept: not good, but no good backup is newer.
     NothingBetter,
+    /// Kept: not good, but the rules would keep it if it were.
+    IfItWereGood,
     /// Deleted: no rule keeps it.
     NoRule,
-    /// Deleted: not good, and a good backup is newer.
+    /// Deleted: not good, a good backup is newer, and no rule would keep it if it were good.
     NotGood,
 }
 
@@ -120,19 +124,50 @@ impl std::fmt::Display for Reason {
             Self::NewestGood => f.write_str("the newest good backup"),
             Self::Pinned => f.write_str("pinned"),
             Self::NothingBetter => f.write_str("not good, but no good backup is newer"),
+            Self::IfItWereGood => f.write_str("not good, but the rules would keep it if it were"),
             Self::NoRule => f.write_str("no rule keeps it"),
-            Self::NotGood => f.write_str("not good, and a good backup is newer"),
+            Self::NotGood => f.write_str("not good, and no rule would keep it if it were"),
         }
     }
 }
 
 /// Decides about every backup. `items` are in the order of creation, oldest first; so are the decisions.
 pub fn plan(items: &[Item], keep: &Keep, zone: &TimeZone) -> Vec<Decision> {
-    let mut reasons: Vec<Vec<Reason>> = vec![Vec::new(); items.len()];
-    let counted: Vec<usize> = (0..items.len()).rev().filter(|&i| items[i].good && !items[i].pinned).collect();
     let newest_good = items.iter().rposition(|item| item.good);
-    let rules = keep.rules();
+    let reasons = by_rules(items, |item| item.good, keep, zone);
+    let if_good = by_rules(items, |_| true, keep, zone);
+    let decide = |(i, (item, mut reasons)): (usize, (&Item, Vec<Reason>))| {
+        if item.pinned {
+            reasons.push(Reason::Pinned);
+        }
+        if newest_good == Some(i) {
+            reasons.push(Reason::NewestGood);
+        }
+        if !item.good && newest_good.is_none_or(|newest| newest < i) {
+            reasons.push(Reason::NothingBetter);
+        } else if !item.good && !if_good[i].is_empty() {
+            reasons.push(Reason::IfItWereGood);
+        }
+        let keep = !reasons.is_empty();
+        if !keep {
+            reasons.push(if item.good { Reason::NoRule } else { Reason::NotGood });
+        }
+        Decision { id: item.id.clone(), keep, reasons }
+    };
+    items.iter().zip(reasons).enumerate().map(decide).collect()
+}
 
+/// By which rules each is kept, where those count that are not pinned and that `counts` says.
+fn by_rules(
+    items: &[Item],
+    counts: impl Fn(&Item) -> bool,
+    keep: &Keep,
+    zone: &TimeZone,
+) -> Vec<Vec<Reason>> {
+    let mut reasons: Vec<Vec<Reason>> = vec![Vec::new(); items.len()];
+    let counted: Vec<usize> =
+        (0..items.len()).rev().filter(|&i| counts(&items[i]) && !items[i].pinned).collect();
+    let rules = keep.rules();
     let last = rules.last.map_or(0, count);
     counted.iter().take(last).for_each(|&i| reasons[i].push(Reason::Last));
     for (limit, bucket) in [
@@ -147,30 +182,14 @@ pub fn plan(items: &[Item], keep: &Keep, zone: &TimeZone) -> Vec<Decision> {
             reasons[i].push(Reason::NewestOf(bucket));
         });
     }
-    if let (Some(within), Some(newest)) = (rules.within, newest_good) {
-        let newest = items[newest].created;
+    if let (Some(within), Some(newest)) = (rules.within, items.iter().rfind(|item| item.good)) {
+        let newest = newest.created;
         let young = |&&i: &&usize| {
             newest.duration_since(items[i].created).unsigned_abs() <= within || items[i].created > newest
         };
         counted.iter().filter(young).for_each(|&i| reasons[i].push(Reason::Within));
     }
-    let decide = |(i, (item, mut reasons)): (usize, (&Item, Vec<Reason>))| {
-        if item.pinned {
-            reasons.push(Reason::Pinned);
-        }
-        if newest_good == Some(i) {
-            reasons.push(Reason::NewestGood);
-        }
-        if !item.good && newest_good.is_none_or(|newest| newest < i) {
-            reasons.push(Reason::NothingBetter);
-        }
-        let keep = !reasons.is_empty();
-        if !keep {
-            reasons.push(if item.good { Reason::NoRule } else { Reason::NotGood });
-        }
-        Decision { id: item.id.clone(), keep, reasons }
-    };
-    items.iter().zip(reasons).enumerate().map(decide).collect()
+    reasons
 }
 
 /// The newest item of each bucket, newest bucket first. `counted` is newest first.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::values::Keep;
 use crate::progress::Progress;
-use crate::retention::{self, Decision, Hold, Item};
+use crate::retention::{self, Decision, Hold, Item, Reason};
 use crate::store::{
     Backup, BackupId, Broken, JobStore, Listing, Removed, StoreError, StoredFile, StoredName, Verifier,
 };
@@ -61,17 +61,18 @@ impl Plan {
     }
 }
 
-/// Why retention of a job is held, if it is: its newest good backup is far smaller than those before it, and
-/// nobody has accepted that.
+/// Why retention of a job is held, if it is: its newest good backup is far smaller than those before it, good or not,
+/// and nobody has accepted that. (One bad file can make all of those bad, and they hold the rest nevertheless.)
 pub fn hold(listing: &Listing) -> Option<Hold> {
-    let good: Vec<&Backup> = listing.backups.iter().filter(|backup| backup.is_good()).collect();
-    let accepted = good.iter().rposition(|backup| backup.state.accepted).unwrap_or(0);
+    let newest = listing.backups.iter().rposition(Backup::is_good)?;
+    let all = &listing.backups[..=newest];
+    let accepted = all.iter().rposition(|backup| backup.state.accepted).unwrap_or(0);
     // What was deleted from the source on purpose is missed by nobody.
-    let still_there = |backup: &&Backup| {
+    let still_there = |backup: &Backup| {
         let cleaned = backup.state.cleaned.values().sum();
         backup.manifest.content_bytes.saturating_sub(cleaned)
     };
-    let bytes: Vec<u64> = good[accepted.min(good.len())..].iter().map(still_there).collect();
+    let bytes: Vec<u64> = all[accepted..].iter().map(still_there).collect();
     retention::hold(&bytes)
 }
 
@@ -158,10 +159,20 @@ fn warn_about(store: &JobStore, listing: &Listing, progress: &Progress) {
         let name = broken.id().map_or_else(|| broken.path.display().to_string(), |id| id.to_string());
         problems.entry(&broken.problem).or_default().push(name);
     }
-    for (problem, backups) in problems {
+    let mut bad: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for backup in &listing.backups {
+        for (file, problem) in backup.problems() {
+            bad.entry(format!("{}: {problem}", file.name)).or_default().push(backup.id().to_string());
+        }
+    }
+    let problems = problems.into_iter().map(|(problem, backups)| (problem.to_owned(), backups));
+    for (problem, backups) in problems.chain(bad) {
         let (job, number) = (store.job(), words::count(backups.len(), "backup"));
         let names = words::some(&backups, 3);
-        progress.warn(format!("{number} of {job} cannot be restored as it is ({names}): {problem}"));
+        progress.warn(format!(
+            "{number} of {job} cannot be restored whole ({names}): {problem}; what is bad is stored anew while its \
+             source has it"
+        ));
     }
 }
 
@@ -184,6 +195,15 @@ pub fn after_backup(
                 ));
             }
             let deleted = pruned.removed.backups.len();
+            let bad = plan.decisions.iter().filter(|decision| decision.reasons.contains(&Reason::NotGood));
+            let bad: Vec<String> = bad.map(|decision| decision.id.to_string()).collect();
+            if !bad.is_empty() && deleted > 0 {
+                let number = words::count(bad.len(), "backup");
+                progress.warn(format!(
+                    "{number} that could not be restored whole were deleted: {}",
+                    words::some(&bad, 3)
+                ));
+            }
             step.finish(format!("{} kept, {deleted} deleted", plan.decisions.len() - deleted));
         }
         Err(error) => progress.warn(format!("old backups could not be deleted: {}", words::chain(&error))),

@@ -117,12 +117,17 @@ impl Session {
 
     /// Everything that running work needs.
     pub(super) fn app(&self, stop: CancellationToken) -> Result<App, CliError> {
-        self.open_app(stop, GRACE, false)
+        self.open_app(stop, GRACE, false, false)
     }
 
     /// Like [`Session::app`], for what a person wants now: also where the history is damaged.
     pub(super) fn app_now(&self, stop: CancellationToken, grace: Duration) -> Result<App, CliError> {
-        self.open_app(stop, grace, true)
+        self.open_app(stop, grace, true, false)
+    }
+
+    /// Like [`Session::app_now`], for a restore: also where the backups can only be read.
+    pub(super) fn app_to_restore(&self, stop: CancellationToken, grace: Duration) -> Result<App, CliError> {
+        self.open_app(stop, grace, true, true)
     }
 
     fn open_app(
@@ -130,6 +135,7 @@ impl Session {
         stop: CancellationToken,
         grace: Duration,
         despite_history: bool,
+        store_to_read: bool,
     ) -> Result<App, CliError> {
         let surroundings = Surroundings {
             clock: Timestamp::now,
@@ -137,6 +143,7 @@ impl Session {
             docker_host: environment("DOCKER_HOST"),
             log: Arc::clone(&self.log),
             despite_history,
+            store_to_read,
             stop,
             grace,
         };

@@ -25,6 +25,8 @@ struct JobStatus {
     overdue: bool,
     backups: usize,
     broken: usize,
+    /// Backups with a stored file that was found bad.
+    bad: usize,
     newest_good: Option<BackupId>,
     /// Why retention is held.
     held: Option<String>,
@@ -40,7 +42,7 @@ struct Last {
 impl JobStatus {
     fn is_bad(&self) -> bool {
         let failed = self.last.as_ref().is_some_and(|last| matches!(last.outcome, "failed" | "interrupted"));
-        failed || self.overdue || self.broken > 0
+        failed || self.overdue || self.broken > 0 || self.bad > 0
     }
 }
 
@@ -91,6 +93,7 @@ fn status(
         overdue,
         backups: listing.backups.len(),
         broken: listing.broken.len(),
+        bad: listing.backups.iter().filter(|backup| backup.problems().next().is_some()).count(),
         newest_good: listing.newest_good().map(|backup| backup.id().clone()),
         held: upkeep::hold(&listing).map(|hold| hold.to_string()),
     })
@@ -108,6 +111,9 @@ fn row(session: &Session, job: &JobStatus) -> Vec<String> {
     }
     if job.broken > 0 {
         notes.push(format!("{} broken, see `backups`", job.broken));
+    }
+    if job.bad > 0 {
+        notes.push(format!("{} BAD, see `verify {}`", job.bad, job.job));
     }
     if let Some(held) = &job.held {
         notes.push(format!("retention is held: {held}"));

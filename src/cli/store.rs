@@ -15,7 +15,7 @@ use super::session::Session;
 use crate::progress::Progress;
 use crate::prometheus::contents::Covered;
 use crate::prometheus::deep::DeepCheck;
-use crate::store::{Backup, Broken, JobStore, Store, StoreError, Verifier, resolve};
+use crate::store::{Backup, Broken, JobStore, Problem, Store, StoreError, Verifier, resolve};
 use crate::words;
 
 /// How long to wait for somebody else who uses a job's backups.
@@ -171,7 +171,7 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
     let (chosen, broken) = chosen(session, &store, args.what.as_deref())?;
     let cancel = CancellationToken::new();
     let progress = Progress::new(bar::sink(session));
-    let mut verified = Vec::new();
+    let (mut verified, mut unread) = (Vec::new(), false);
     let mut deep = DeepCheck::new(&std::env::temp_dir());
     let mut readings: BTreeMap<&str, Verifier<'_>> = BTreeMap::new();
     for (job, backup) in &chosen {
@@ -191,6 +191,7 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
         let reading = readings.entry(job.job().as_str()).or_insert_with(|| Verifier::new(job, session.now));
         let report = reading.backup(&backup, &step, &cancel)?;
         drop(step);
+        unread |= report.files.iter().any(|file| matches!(file.problem, Some(Problem::Unread(_))));
         let mut problems: Vec<String> = report
             .files
             .iter()
@@ -220,8 +221,15 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
         }
         text.extend(lost.iter().map(|broken| format!("BAD  {broken}\n")));
         let good = verified.iter().filter(|backup| backup.good).count();
-        let what = if args.deep { "every byte and every block" } else { "every byte" };
-        let _ = writeln!(text, "{good} of {} good: {what} was read.", words::count(all, "backup"));
+        let read = match (unread || !lost.is_empty(), args.deep) {
+            (true, _) => "what is there and may be read was read",
+            (false, true) => "every byte and every block was read",
+            (false, false) => "every byte was read",
+        };
+        let _ = writeln!(text, "{good} of {} good: {read}.", words::count(all, "backup"));
+        if good < all {
+            text.push_str("A run of its job stores anew what is bad while its source has it.\n");
+        }
         text
     });
     let good = lost.is_empty() && verified.iter().all(|backup| backup.good);

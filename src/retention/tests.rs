@@ -69,6 +69,15 @@ fn a_damaged_backup_takes_no_place_and_the_newest_good_one_always_stays() {
 }
 
 #[test]
+fn backups_that_one_bad_file_makes_bad_at_once_go_no_sooner_than_if_they_were_good() {
+    let mut items: Vec<Item> = (0..8).map(|n| item(n, &format!("2026-11-2{n}T00:00:00Z"))).collect();
+    items[..7].iter_mut().for_each(|item| item.good = false);
+    assert_eq!(kept(&items, last(7), "UTC"), [1, 2, 3, 4, 5, 6, 7]);
+    let decisions = plan(&items, &Keep::new(last(7)).unwrap(), &TimeZone::UTC);
+    assert_eq!(decisions[1].reasons, [Reason::IfItWereGood]);
+}
+
+#[test]
 fn a_pinned_backup_is_kept_beside_the_rules() {
     let mut items =
         [item(0, "2026-11-20T00:00:00Z"), item(1, "2026-11-21T00:00:00Z"), item(2, "2026-11-22T00:00:00Z")];
@@ -87,9 +96,11 @@ fn within_counts_from_the_newest_good_backup_and_not_from_now() {
 /// A second implementation, as slow and as literal as the words of the rules.
 fn model(items: &[Item], rules: &KeepRules, zone: &TimeZone) -> Vec<bool> {
     let newest_good = items.iter().filter(|i| i.good).map(|i| i.id.clone()).next_back();
-    let counts = |i: &&Item| i.good && !i.pinned;
-    let newer_than =
-        |item: &Item| items.iter().skip_while(|i| i.id != item.id).skip(1).filter(counts).collect::<Vec<_>>();
+    // One that is not good is looked at as if all were good.
+    let newer_than = |item: &Item| {
+        let counts = |i: &&Item| !i.pinned && (i.good || !item.good);
+        items.iter().skip_while(|i| i.id != item.id).skip(1).filter(counts).collect::<Vec<_>>()
+    };
     let label =
         |item: &Item, format: &str| item.created.to_zoned_datetime(zone.clone()).strftime(format).to_string();
     let by_label = |item: &Item, n: Option<NonZeroU32>, format: &str| {
@@ -99,8 +110,7 @@ fn model(items: &[Item], rules: &KeepRules, zone: &TimeZone) -> Vec<bool> {
         !newer.contains(&label(item, format)) && distinct.len() < n.get() as usize
     };
     let keep = |item: &Item| {
-        let rule = item.good
-            && !item.pinned
+        let rule = !item.pinned
             && (rules.last.is_some_and(|n| newer_than(item).len() < n.get() as usize)
                 || by_label(item, rules.hourly, "%Y-%m-%d %H %z")
                 || by_label(item, rules.daily, "%Y-%m-%d")
@@ -108,8 +118,10 @@ fn model(items: &[Item], rules: &KeepRules, zone: &TimeZone) -> Vec<bool> {
                 || by_label(item, rules.monthly, "%Y-%m")
                 || by_label(item, rules.yearly, "%Y")
                 || rules.within.is_some_and(|within| {
-                    let newest = items.iter().rfind(|i| i.good).unwrap().created;
-                    item.created.as_second() >= newest.as_second() - i64::try_from(within.as_secs()).unwrap()
+                    items.iter().rfind(|i| i.good).is_some_and(|newest| {
+                        let within = i64::try_from(within.as_secs()).unwrap();
+                        item.created.as_second() >= newest.created.as_second() - within
+                    })
                 }));
         let newer_good = items.iter().skip_while(|i| i.id != item.id).skip(1).any(|i| i.good);
         rule || item.pinned || Some(&item.id) == newest_good.as_ref() || (!item.good && !newer_good)

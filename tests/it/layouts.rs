@@ -152,7 +152,8 @@ fn a_stored_block_that_rots_is_stored_anew_and_older_backups_are_good_again() {
             "{states}"
         );
 
-        watchkeeper.back_up();
+        let facts = back_up(watchkeeper, 3)["output"]["facts"].to_string();
+        assert!(facts.contains("2 older backups can be restored again"), "{facts}");
         let states = watchkeeper.run_json(&["backups"]).expect(0).json();
         assert!(
             states["backups"].as_array().unwrap().iter().all(|backup| backup["good"] == true),
@@ -181,7 +182,7 @@ fn a_stored_block_that_is_cut_or_gone_breaks_its_backups_loudly_and_is_stored_an
             let report = back_up(watchkeeper, 3);
             let warnings = report["warnings"].to_string();
             assert!(
-                warnings.contains("cannot be restored as it is") && warnings.contains(&ids[0]),
+                warnings.contains("cannot be restored whole") && warnings.contains(&ids[0]),
                 "{warnings}"
             );
             let facts = report["output"]["facts"].to_string();
@@ -190,6 +191,30 @@ fn a_stored_block_that_is_cut_or_gone_breaks_its_backups_loudly_and_is_stored_an
             watchkeeper.run(&["verify", "--deep"]).expect(0);
         }
         back_up(watchkeeper, 0);
+    });
+}
+
+#[test]
+fn one_rotten_byte_costs_no_backup_when_prometheus_has_lost_its_data() {
+    tell(Prometheus::host(Builder::default()), "", |prometheus, watchkeeper| {
+        let ids = [(); 3].map(|()| watchkeeper.back_up());
+        let shared: BTreeSet<String> =
+            ids.iter().map(|id| files(watchkeeper, id)).reduce(|a, b| &a & &b).unwrap();
+        flip(&watchkeeper.store().join(shared.first().unwrap()), 4000);
+        watchkeeper.run(&["verify"]).expect(1);
+        prometheus.lose_everything();
+        // It has to have something to back up.
+        wait_until("it scrapes", Duration::from_mins(1), || watchkeeper.run(&["run-now", JOB]).code != 1);
+        let report = back_up(watchkeeper, 3);
+        let warnings = report["warnings"].to_string();
+        assert!(
+            warnings.contains("3 backups of") && warnings.contains("cannot be restored whole"),
+            "{warnings}"
+        );
+        assert!(warnings.contains("no older backup is deleted until"), "{warnings}");
+        let left = watchkeeper.backups();
+        assert!(ids.iter().all(|id| left.contains(id)), "{left:?}");
+        watchkeeper.run(&["status"]).expect(1);
     });
 }
 

@@ -157,8 +157,9 @@ async fn where_prometheus_cannot_be_started_again_that_is_said_with_what_to_do()
     let before = scene.prometheus.digest(scene.past);
     let opened = scene.open(Some(vec!["false".into()])).await;
     let error = scene.restore(&opened, scene.source()).await.unwrap_err();
-    assert!(error.data_not_back(), "{error:?}");
-    assert!(error.hint().unwrap().contains("watchkeeper restore prom --undo"), "{:?}", error.hint());
+    assert!(!error.data_not_back(), "{error:?}");
+    assert!(error.to_string().contains("the old data are back in place, but Prometheus"), "{error}");
+    assert!(error.hint().unwrap().contains("start Prometheus by hand"), "{:?}", error.hint());
     // All the old data are there for whoever starts it.
     scene.prometheus.start();
     scene.prometheus.wait_ready();

@@ -132,7 +132,14 @@ fn newest(session: &Session, job: &JobStore, at: Option<&str>) -> Result<Backup,
         let oldest = listing.backups.iter().find(|backup| backup.is_good()).map(named);
         let hint = match (oldest, listing.backups.last().map(named)) {
             (Some(oldest), _) => format!("the oldest good one is {oldest}"),
-            // Somebody may still name one that is not good.
+            // Of one that was damaged at its source everything else can be restored.
+            (None, Some(last)) if listing.backups.last().is_some_and(|backup| backup.problems().next().is_some()) => {
+                format!(
+                    "`watchkeeper verify {0}` says what is bad; `watchkeeper run-now {0}` stores it anew while its source \
+                     has it; the newest is {last}",
+                    job.job()
+                )
+            }
             (None, Some(last)) => {
                 format!("one that is not good can be restored by its name; the newest is {last}")
             }

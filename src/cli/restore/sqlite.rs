@@ -32,7 +32,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     }
     block_on(async {
         let shutdown = signals()?;
-        let app = session.app_now(shutdown.cancel.clone(), GRACE)?;
+        let app = session.app_to_restore(shutdown.cancel.clone(), GRACE)?;
         let code = if args.after.undo || args.after.discard_old {
             after(session, &app, args).await
         } else {

@@ -202,6 +202,9 @@ pub(super) async fn take_back(
     progress.warn(format!("The restore is taken back: {}", chain(&error)));
     match back(site, restore, before, progress).await {
         Ok(_) => RestoreError::TakenBack { source: Box::new(error) },
+        Err(RestoreError::Down { source, .. }) => {
+            RestoreError::Down { failed: Some(Box::new(error)), source, target: site.target.clone() }
+        }
         Err(source) => RestoreError::NotBack {
             failed: Some(Box::new(error)),
             source: Box::new(source),
@@ -222,12 +225,18 @@ pub(super) async fn back(
     let step = progress.step("put the old data back", None);
     let state = site.restore("put the old data back", &FolderOp::Undo { restore }, &never).await?;
     drop(step);
+    // Whatever comes now, the old data are live.
     if before.running && site.is_controllable() {
-        site.start(progress).await?;
+        let down = |source| RestoreError::Down {
+            failed: None,
+            source: Box::new(source),
+            target: site.target.clone(),
+        };
+        site.start(progress).await.map_err(down)?;
         let ready = site.wait_ready(progress, &never).await;
         // It was not serving the old data before either: then that is how it was.
         if before.ready {
-            ready?;
+            ready.map_err(down)?;
         }
     }
     Ok(state)

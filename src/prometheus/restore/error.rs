@@ -115,7 +115,7 @@ impl SourceError {
         match self {
             Self::Manifest { source } => source.hint(),
             Self::Bad { .. } | Self::Archive { .. } => {
-                Some("try an older backup: the command backups lists them, verify checks them all".into())
+                Some("a run of its job stores anew what is bad while Prometheus still has it; else try a backup that does not share the file: verify checks them all".into())
             }
             Self::NoBlocks { .. } => Some(
                 "blocks are folders with names of 26 letters and digits, like 01HF0Z1K2M3N4P5Q6R7S8T9V0W"
@@ -204,6 +204,16 @@ pub enum RestoreError {
         /// What to run next.
         hint: String,
     },
+    /// The old data are live again, but nobody serves them.
+    #[error("{}the old data are back in place, but Prometheus {target} is not up with them", failed.as_ref().map_or_else(String::new, |e| format!("The restore failed ({}) and was taken back: ", chain(e.as_ref()))))]
+    Down {
+        /// Why it was taken back, where it was not asked for.
+        failed: Option<Box<RestoreError>>,
+        /// Why it is not up.
+        source: Box<RestoreError>,
+        /// The target.
+        target: String,
+    },
     /// There is nothing to resume, undo or discard.
     #[error("There is no restore to {action} in the data folder")]
     NoRestore {
@@ -271,6 +281,10 @@ impl RestoreError {
             }
             Self::Client { source } => source.hint(),
             Self::NotBack { hint, .. } => Some(hint.clone()),
+            Self::Down { source, .. } => {
+                let more = "start Prometheus by hand: its data are those from before the restore";
+                Some(source.hint().map_or_else(|| more.to_owned(), |hint| format!("{hint}; {more}")))
+            }
             Self::CutEarly { .. } => Some(
                 "drop what it had staged with `watchkeeper restore JOB --undo`, then restore again".into(),
             ),

@@ -93,6 +93,7 @@ pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, RestoreEr
     // A Prometheus that is down for what the restore brought is to come up again, too.
     match back(site, restore, Before::UNKNOWN, &context.progress).await {
         Ok(state) => Ok(Undone::Back(state)),
+        Err(down @ RestoreError::Down { .. }) => Err(down),
         Err(error) => {
             let hint = site.by_hand(restore);
             Err(RestoreError::NotBack { failed: None, source: Box::new(error), hint })
