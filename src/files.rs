@@ -43,6 +43,9 @@ pub struct BeforeRestore {
     pub of: String,
     /// What was not there, and what the restore was about to create: in the order in which it is removed.
     pub created: Vec<FileEntry>,
+    /// It was taken back itself: this is what that replaced, to look at, and nothing to take back.
+    #[serde(default)]
+    pub by_undo: bool,
 }
 
 /// One file, folder or link.

@@ -137,7 +137,9 @@ async fn perform(
             (format!("restored from {title}"), vec![fact], applied)
         }
         Some(FilesAction::Undo) | None => {
-            ("as they were before the restore".to_owned(), Vec::new(), undo(kept, context).await?)
+            let applied = undo(kept, context).await?;
+            let fact = format!("what they replaced is the backup {}/{}", kept.job(), applied.before);
+            ("as they were before the restore".to_owned(), vec![fact], applied)
         }
     };
     Ok(JobOutput {

@@ -12,7 +12,7 @@ use super::{BeforeRestore, FileEntry, FilesContents, FilesError, KIND, What, con
 use crate::config::values::Compression;
 use crate::docker::Docker;
 use crate::jobs::RunContext;
-use crate::progress::StepGuard;
+use crate::progress::{Progress, StepGuard};
 use crate::store::archive::ArchiveWriter;
 use crate::store::{Backup, Draft, JobStore, Layout, Pending, Source};
 use crate::words;
@@ -110,6 +110,10 @@ pub async fn back_up(
         for path in &owned.paths {
             match &reader {
                 Some(reader) => container::take(reader, path, &mut collector)?,
+                // What a restore does not change is not taken back with it.
+                None if collector.contents.before_restore.is_some() => {
+                    host::take_alone(&Place { path: path.clone(), real: path.into() }, &mut collector)?;
+                }
                 None => host::take(&Place { path: path.clone(), real: path.into() }, &mut collector)?,
             }
         }
@@ -127,8 +131,22 @@ pub async fn back_up(
     for problem in &contents.problems {
         context.progress.warn(format!("not in the backup as it is: {problem}"));
     }
+    warn_of_links(&contents, &context.progress);
     let backup = publish(pending, &contents, source, context).await?;
     Ok((backup, contents))
+}
+
+/// Whoever names a path wants what is there, and a link alone is not that.
+fn warn_of_links(contents: &FilesContents, progress: &Progress) {
+    let roots = contents.roots.iter().map(|root| root.trim_end_matches('/'));
+    for root in roots.filter(|_| contents.before_restore.is_none()) {
+        let entry = contents.entries.iter().find(|entry| entry.path == root);
+        if let Some(What::Link { target }) = entry.map(|entry| &entry.what) {
+            progress.warn(format!(
+                "{root} is a link to {target}: only the link is in the backup; name what it leads to in paths, too"
+            ));
+        }
+    }
 }
 
 async fn publish(

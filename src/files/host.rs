@@ -22,6 +22,15 @@ pub(super) struct Place {
 
 /// Takes what lies at a place, and everything below.
 pub(super) fn take(place: &Place, collector: &mut Collector<'_>) -> Result<(), FilesError> {
+    take_one(place, true, collector)
+}
+
+/// Takes what lies at a place; of a folder only itself.
+pub(super) fn take_alone(place: &Place, collector: &mut Collector<'_>) -> Result<(), FilesError> {
+    take_one(place, false, collector)
+}
+
+fn take_one(place: &Place, with_below: bool, collector: &mut Collector<'_>) -> Result<(), FilesError> {
     if collector.is_excluded(&place.path) {
         return Ok(());
     }
@@ -35,7 +44,7 @@ pub(super) fn take(place: &Place, collector: &mut Collector<'_>) -> Result<(), F
     let kind = metadata.file_type();
     if kind.is_dir() {
         collector.add(entry(place, &metadata, What::Folder), None)?;
-        below(place, collector)
+        if with_below { below(place, collector) } else { Ok(()) }
     } else if kind.is_file() {
         file(place, &metadata, collector)
     } else if kind.is_symlink() {

@@ -32,6 +32,11 @@ pub(super) fn quoted(name: &str) -> String {
 /// The first bytes of a file; fewer where it is shorter.
 pub(super) fn header(path: &Path) -> Result<Vec<u8>, SqliteError> {
     let mut header = Vec::new();
+    let no_file = || SqliteError::NotSqlite { path: path.to_owned(), problem: "it is no regular file" };
+    // A pipe would be waited for until somebody writes to it.
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(no_file());
+    }
     let opened = match File::open(path) {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Err(SqliteError::Missing { path: path.to_owned() });
@@ -39,7 +44,7 @@ pub(super) fn header(path: &Path) -> Result<Vec<u8>, SqliteError> {
         opened => opened.map_err(file("open", path))?,
     };
     if !opened.metadata().map_err(file("look at", path))?.is_file() {
-        return Err(SqliteError::NotSqlite { path: path.to_owned(), problem: "it is no regular file" });
+        return Err(no_file());
     }
     opened.take(100).read_to_end(&mut header).map_err(file("read", path))?;
     Ok(header)

@@ -118,7 +118,8 @@ fn many_are_closed_in_batches_and_seconds_are_written_as_seconds() {
             "CREATE TABLE t (n TEXT PRIMARY KEY, what TEXT, began REAL, ended INTEGER);
              WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 950)
              INSERT INTO t SELECT 's' || i, 'x', 1700000000 + i + 0.5, NULL FROM n;
-             INSERT INTO t VALUES ('old', 'x', 1600000000, 1600000001), ('text', 'x', 'soon', NULL), ('nought', 'x', 0, NULL);",
+             INSERT INTO t VALUES ('old', 'x', 1600000000, 1600000001), ('text', 'x', 'soon', NULL), ('nought', 'x', 0, NULL),
+                 ('year', 'x', 2025, NULL), ('julian', 'x', 2460000.5, NULL), ('huge', 'x', 1e300, NULL);",
         )
         .unwrap();
     drop(database);
@@ -130,7 +131,7 @@ fn many_are_closed_in_batches_and_seconds_are_written_as_seconds() {
         950
     );
     watchkeeper.run(&["restore", "stale", "--undo", "--yes"]).expect(0);
-    assert_eq!(number(&path, "SELECT count(*) FROM t WHERE ended IS NULL"), 952);
+    assert_eq!(number(&path, "SELECT count(*) FROM t WHERE ended IS NULL"), 955);
 }
 
 #[test]

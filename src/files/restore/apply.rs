@@ -16,7 +16,7 @@ use crate::files::backup::{FilesSource, back_up, blocking};
 use crate::files::{BeforeRestore, FileEntry, FilesContents, FilesError, What};
 use crate::jobs::RunContext;
 use crate::store::atomic::{TEMP_PREFIX, sync_folder};
-use crate::store::{BackupId, JobStore, StoreError};
+use crate::store::{Backup, BackupId, JobStore, StoreError};
 use crate::words;
 
 /// So many restores can be taken back, one after the other.
@@ -53,7 +53,7 @@ pub async fn apply(
         Ok(())
     })
     .await?;
-    let before = keep_what_is_there(&source, &plan, kept, context).await?;
+    let before = keep_what_is_there(&source, &plan, false, kept, context).await?;
     let step = context.progress.step("write what differs", None);
     let cancel = context.cancel.clone();
     let written = blocking(move || {
@@ -66,19 +66,26 @@ pub async fn apply(
 }
 
 /// Takes the newest restore back: what was there before is written again from `kept`, and what the restore created
-/// goes, unless somebody has changed it since.
+/// goes, unless somebody has changed it since. What it replaces is kept first: somebody may have edited it.
 pub async fn undo(kept: &JobStore, context: &RunContext) -> Result<Applied, FilesError> {
     let nothing = || FilesError::NothingToUndo { job: context.job.to_string() };
-    let source = FilesBackup::of(kept.list()?.newest_good().cloned().ok_or_else(nothing)?)?;
-    let before = source.backup.id().clone();
-    let spool = context.state_dir.clone();
-    let cancel = context.cancel.clone();
+    // The newest, whatever could not be kept by it: an older one is of another restore.
+    let of_restore = |backup: &Backup| {
+        let contents = backup.contents::<FilesContents>().ok();
+        contents.and_then(|contents| contents.before_restore).is_some_and(|before| !before.by_undo)
+    };
+    let newest = kept.list()?.backups.into_iter().rfind(of_restore);
+    let source = FilesBackup::of(newest.ok_or_else(nothing)?)?;
+    let undone = source.backup.id().clone();
+    let (spool, cancel) = (context.state_dir.clone(), context.cancel.clone());
+    let (source, plan) = blocking(move || source.plan(&spool, &cancel).map(|plan| (source, plan))).await?;
+    if let Some(refusal) = plan.refusals.first() {
+        return Err(FilesError::InTheWay { what: refusal.clone() });
+    }
+    let before = keep_what_is_there(&source, &plan, true, kept, context).await?;
     let step = context.progress.step("write what was there before", None);
+    let cancel = context.cancel.clone();
     let written = blocking(move || {
-        let plan = source.plan(&spool, &cancel)?;
-        if let Some(refusal) = plan.refusals.first() {
-            return Err(FilesError::InTheWay { what: refusal.clone() });
-        }
         let mut written = write_all(&source, &plan.changes, &cancel)?;
         written += remove_created(&source.contents)?;
         step.finish(words::count(written, "change"));
@@ -86,13 +93,14 @@ pub async fn undo(kept: &JobStore, context: &RunContext) -> Result<Applied, File
     })
     .await?;
     // It is as it was: there is nothing left to take back.
-    kept.remove(&kept.lock_exclusive(LOCK_LIMIT)?, std::slice::from_ref(&before))?;
+    kept.remove(&kept.lock_exclusive(LOCK_LIMIT)?, std::slice::from_ref(&undone))?;
     Ok(Applied { written, before })
 }
 
 async fn keep_what_is_there(
     source: &FilesBackup,
     plan: &FilesPlan,
+    by_undo: bool,
     kept: &JobStore,
     context: &RunContext,
 ) -> Result<BackupId, FilesError> {
@@ -106,7 +114,7 @@ async fn keep_what_is_there(
         ..change.entry.clone()
     };
     let created = created.map(here).collect();
-    let before = Some(BeforeRestore { of: plan.source.clone(), created });
+    let before = Some(BeforeRestore { of: plan.source.clone(), created, by_undo });
     let (backup, _) = back_up(&what, None, kept, Compression::default(), before, context).await?;
     let older: Vec<BackupId> = kept.list()?.backups.iter().rev().skip(KEPT).map(|b| b.id().clone()).collect();
     kept.remove(&kept.lock_exclusive(LOCK_LIMIT)?, &older)?;

@@ -156,6 +156,37 @@ async fn everything_comes_back_to_an_empty_place_and_an_undo_keeps_what_was_chan
 }
 
 #[tokio::test]
+async fn an_undo_touches_nothing_that_its_restore_left_alone() {
+    let scene = Scene::new();
+    let backup = scene.back_up().await;
+    fs::set_permissions(scene.etc("rules"), fs::Permissions::from_mode(0o700)).unwrap();
+    let plan = scene.plan(&backup);
+    assert_eq!(scene.changes(&plan), [(How::Attributes, "rules".to_owned())]);
+    apply(backup, plan, &scene.kept(), &context()).await.unwrap();
+    scene.write("rules/one.yml", "an edit since");
+    undo(&scene.kept(), &context()).await.unwrap();
+    assert_eq!(scene.read("rules/one.yml"), "an edit since");
+    assert_eq!(fs::metadata(scene.etc("rules")).unwrap().mode() & 0o7777, 0o700);
+}
+
+#[tokio::test]
+async fn an_edit_that_an_undo_replaces_is_kept() {
+    let scene = Scene::new();
+    let backup = scene.back_up().await;
+    scene.write("prometheus.yml", "before");
+    let plan = scene.plan(&backup);
+    apply(backup, plan, &scene.kept(), &context()).await.unwrap();
+    scene.write("prometheus.yml", "an edit since");
+    let undone = undo(&scene.kept(), &context()).await.unwrap();
+    assert_eq!(scene.read("prometheus.yml"), "before");
+    let replaced = FilesBackup::of(scene.kept().get(&undone.before).unwrap()).unwrap();
+    let into = scene.etc("replaced");
+    replaced.unpack(&into, &CancellationToken::new()).unwrap();
+    let file = into.join(scene.etc("prometheus.yml").strip_prefix("/").unwrap());
+    assert_eq!(fs::read_to_string(file).unwrap(), "an edit since");
+}
+
+#[tokio::test]
 async fn a_damaged_archive_is_refused_before_anything_is_written() {
     let scene = Scene::new();
     let backup = scene.back_up().await;

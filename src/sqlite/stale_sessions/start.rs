@@ -84,7 +84,11 @@ pub(super) fn offset(text: &str) -> Option<Offset> {
 /// Reads seconds since 1970.
 pub(super) fn unix(text: &str) -> Result<Timestamp, String> {
     let no = || format!("{text} is no number of seconds since 1970");
-    let (whole, _) = text.split_once('.').unwrap_or((text, ""));
+    // What SQLite's own program makes of a large number ends in `e+15`.
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if ![whole, fraction].concat().bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(no());
+    }
     let seconds: i64 = whole.parse().map_err(|_| no())?;
     if seconds <= 0 {
         return Err(no());
@@ -148,7 +152,7 @@ mod tests {
     fn seconds_are_numbers_after_1970() {
         assert_eq!(unix("1736325000").unwrap().to_string(), "2025-01-08T08:30:00Z");
         assert_eq!(unix("1736325000.75").unwrap().to_string(), "2025-01-08T08:30:00Z");
-        for text in ["0", "-5", "", "1e9", "now", "99999999999999"] {
+        for text in ["0", "-5", "", "1e9", "now", "99999999999999", "1.795611199e+15", "5.x"] {
             assert!(unix(text).is_err(), "{text}");
         }
     }

@@ -123,6 +123,9 @@ fn read(row: &str) -> Result<(Session, String, String), SqliteError> {
     Ok((session, kind.to_owned(), start))
 }
 
+/// No session is older: 2000-01-01, in UTC.
+const EARLIEST: Timestamp = Timestamp::constant(946_684_800, 0);
+
 /// When a session began, or why that cannot be told.
 fn judge(kind: &str, text: &str, sessions: &Sessions, now: Timestamp) -> Result<Timestamp, String> {
     let began = match (sessions.start_format, kind) {
@@ -132,7 +135,14 @@ fn judge(kind: &str, text: &str, sessions: &Sessions, now: Timestamp) -> Result<
         (StartFormat::Iso, _) => return Err(format!("its start is no text, but {kind} {text:?}")),
         (StartFormat::Unix, _) => return Err(format!("its start is no number, but {kind} {text:?}")),
     };
-    if began > now { Err(format!("{text:?} is in the future")) } else { Ok(began) }
+    if began > now {
+        return Err(format!("{text:?} is in the future"));
+    }
+    // A year, a Julian day, or nothing at all, read as a time.
+    if began < EARLIEST {
+        return Err(format!("{text:?} would be before the year 2000, which nobody can mean"));
+    }
+    Ok(began)
 }
 
 /// Now, in the form of the ends that are there, else of the starts.
