@@ -1,0 +1,268 @@
+//! The stand-in's rules beyond the record: what 7.5.5 was seen to do is in `grafana_stand_in.rs`, and what later
+//! versions do was read, not seen. These tests say which trap is there in which version, so that a test of the
+//! export or the restore that relies on one cannot lose it unnoticed.
+
+use serde_json::{Value, json};
+
+use crate::support::grafana::{Builder, Grafana, Role, Version};
+
+const GONE: Value = Value::Null;
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_default()
+}
+
+fn get(grafana: &Grafana, target: &str) -> (u16, Value) {
+    grafana.seed().ask("GET", target, &Value::Null)
+}
+
+fn uids(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|one| text(one, "uid")).collect()
+}
+
+#[test]
+fn a_parent_is_heeded_from_11_on_and_silently_ignored_before() {
+    for version in Version::ALL {
+        let grafana = Grafana::start(version);
+        grafana.seed().make("/api/folders", &json!({ "uid": "top", "title": "Top" }));
+        let child = json!({ "uid": "child", "title": "Child", "parentUid": "top" });
+        let made = grafana.seed().make("/api/folders", &child);
+        let nests = version >= Version::V11_2;
+        assert_eq!(text(&made, "parentUid"), if nests { "top" } else { "" }, "{version:?}");
+        let (_, root) = get(&grafana, "/api/folders");
+        assert_eq!(uids(&root), if nests { vec!["top"] } else { vec!["child", "top"] }, "{version:?}");
+        // Who follows `parentUid` down where nobody knows it goes round in a circle.
+        let (_, below) = get(&grafana, "/api/folders?parentUid=top");
+        assert_eq!(uids(&below), if nests { vec!["child"] } else { vec!["child", "top"] }, "{version:?}");
+    }
+}
+
+#[test]
+fn a_folder_moves_but_never_into_itself() {
+    let grafana = Builder::default().version(Version::V10).nested_folders(true).start();
+    for (uid, parent) in [("a", ""), ("b", "a"), ("c", "b"), ("d", "")] {
+        grafana.seed().make("/api/folders", &json!({ "uid": uid, "title": uid, "parentUid": parent }));
+    }
+    let (status, _) = grafana.seed().ask("POST", "/api/folders/a/move", &json!({ "parentUid": "c" }));
+    assert_eq!(status, 400);
+    grafana.seed().make("/api/folders/b/move", &json!({ "parentUid": "d" }));
+    let (_, folder) = get(&grafana, "/api/folders/c");
+    assert_eq!(uids(&folder["parents"]), ["d", "b"]);
+}
+
+#[test]
+fn the_second_page_of_folders_is_the_first_one_on_7_5() {
+    for (version, second) in [(Version::V7_5, "folder-00000"), (Version::V8, "folder-00001")] {
+        let grafana = Grafana::start(version);
+        grafana.seed().folders(2, None);
+        let (_, page) = get(&grafana, "/api/folders?limit=1&page=2");
+        assert_eq!(uids(&page), [second], "{version:?}");
+    }
+}
+
+#[test]
+fn a_dashboard_gets_into_its_folder_by_uid_from_8_on() {
+    for version in Version::ALL {
+        let grafana = Grafana::start(version);
+        grafana.seed().make("/api/folders", &json!({ "uid": "f", "title": "F" }));
+        let body = json!({ "dashboard": { "uid": "d", "title": "D" }, "folderUid": "f", "overwrite": true });
+        grafana.seed().make("/api/dashboards/db", &body);
+        let (_, saved) = get(&grafana, "/api/dashboards/uid/d");
+        let title = if version == Version::V7_5 { "General" } else { "F" };
+        assert_eq!(text(&saved["meta"], "folderTitle"), title, "{version:?}");
+        let missing = json!({ "dashboard": { "title": "E" }, "folderUid": "nowhere" });
+        let (status, _) = grafana.seed().ask("POST", "/api/dashboards/db", &missing);
+        assert_eq!(status, if version == Version::V7_5 { 200 } else { 400 }, "{version:?}");
+    }
+}
+
+#[test]
+fn an_equal_title_costs_the_other_dashboard_its_content_until_11_2() {
+    for version in Version::ALL {
+        let grafana = Grafana::start(version);
+        for uid in ["one", "two"] {
+            let body = json!({ "dashboard": { "uid": uid, "title": "Same" }, "overwrite": true });
+            grafana.seed().make("/api/dashboards/db", &body);
+        }
+        let (status, _) = get(&grafana, "/api/dashboards/uid/two");
+        assert_eq!(status, if version >= Version::V11_3 { 200 } else { 404 }, "{version:?}");
+    }
+}
+
+#[test]
+fn each_version_has_the_routes_of_its_time() {
+    use Version::{V7_5, V8, V9, V10, V11_2, V12};
+    const END: Option<Version> = None;
+    // From this version on, and not any more in that one.
+    let routes = [
+        ("/api/search", V7_5, END),
+        ("/api/library-panels", V7_5, Some(V8)),
+        ("/api/library-elements", V8, END),
+        ("/api/alert-notifications", V7_5, Some(V11_2)),
+        ("/api/ruler/grafana/api/v1/rules", V8, Some(V9)),
+        ("/api/v1/provisioning/alert-rules", V9, END),
+        ("/api/v1/provisioning/policies", V9, END),
+        ("/api/v1/provisioning/contact-points/export", V10, END),
+        ("/api/dashboards/uid/d/permissions", V9, END),
+        ("/api/datasources/correlations", V9, END),
+        ("/api/serviceaccounts/search", V9, END),
+        ("/api/dashboards/public-dashboards", V10, END),
+        ("/api/auth/keys", V7_5, Some(V12)),
+    ];
+    for version in Version::ALL {
+        let grafana = Grafana::start(version);
+        grafana.seed().make("/api/dashboards/db", &json!({ "dashboard": { "uid": "d", "title": "D" } }));
+        for (route, from, until) in routes {
+            let (status, body) = get(&grafana, route);
+            let there = version >= from && until.is_none_or(|until| version < until);
+            let is = (status, text(&body, "message"));
+            assert_eq!(is != (404, "Not found"), there, "{version:?} {route}: {status} {body}");
+            assert_eq!(status == 200, there, "{version:?} {route}: {status} {body}");
+        }
+    }
+}
+
+fn rule(uid: &str, title: &str) -> Value {
+    json!({ "uid": uid, "title": title, "condition": "A", "data": [], "folderUID": "f", "ruleGroup": "g/1" })
+}
+
+fn with_folder(version: Version) -> Grafana {
+    let grafana = Grafana::start(version);
+    grafana.seed().make("/api/folders", &json!({ "uid": "f", "title": "F" }));
+    grafana
+}
+
+const GROUP: &str = "/api/v1/provisioning/folder/f/rule-groups/g%2F1";
+
+#[test]
+fn a_group_replaces_its_rules_and_brings_new_uids_only_in_12() {
+    for version in [Version::V9, Version::V11_3, Version::V12] {
+        let grafana = with_folder(version);
+        let group = json!({ "title": "g/1", "folderUid": "f", "interval": 30, "rules": [rule("b", "B"), rule("a", "A")] });
+        let (status, _) = grafana.seed().ask("PUT", GROUP, &group);
+        if version == Version::V12 {
+            assert_eq!(status, 200);
+        } else {
+            assert_eq!(status, 400, "{version:?}");
+            assert_eq!(get(&grafana, GROUP), (404, GONE));
+            for (uid, title) in [("a", "A"), ("b", "B"), ("c", "C")] {
+                grafana.seed().make("/api/v1/provisioning/alert-rules", &rule(uid, title));
+            }
+            assert_eq!(get(&grafana, GROUP).1["interval"], 60, "a rule brings no interval");
+            assert_eq!(grafana.seed().ask("PUT", GROUP, &group).0, 200);
+        }
+        let (_, stored) = get(&grafana, GROUP);
+        assert_eq!(
+            (&stored["interval"], uids(&stored["rules"])),
+            (&json!(30), vec!["b", "a"]),
+            "{version:?}"
+        );
+        assert_eq!(get(&grafana, "/api/v1/provisioning/alert-rules/c"), (404, GONE), "{version:?}");
+        let only_interval = json!({ "title": "g/1", "folderUid": "f", "interval": 120, "rules": null });
+        assert_eq!(grafana.seed().ask("PUT", GROUP, &only_interval).0, 200);
+        let (_, stored) = get(&grafana, GROUP);
+        assert_eq!(
+            (&stored["interval"], uids(&stored["rules"])),
+            (&json!(120), vec!["b", "a"]),
+            "{version:?}"
+        );
+    }
+}
+
+#[test]
+fn what_was_written_without_the_header_never_becomes_editable_again() {
+    let grafana = with_folder(Version::V10);
+    grafana.seed().make("/api/v1/provisioning/alert-rules", &rule("r", "R"));
+    assert_eq!(grafana.seed().rule_provenance("r"), "api");
+    let change = |provenance: Option<&str>| {
+        let headers: Vec<_> = provenance.map(|value| ("X-Disable-Provenance", value)).into_iter().collect();
+        grafana.seed().ask_with("PUT", "/api/v1/provisioning/alert-rules/r", &headers, &rule("r", "R")).0
+    };
+    // The header counts, and not what it says.
+    assert_eq!((change(Some("false")), change(Some("true")), change(None)), (400, 400, 200));
+    grafana.seed().ask("DELETE", "/api/v1/provisioning/alert-rules/r", &Value::Null);
+    let made = grafana.seed().ask_with(
+        "POST",
+        "/api/v1/provisioning/alert-rules",
+        &[("X-Disable-Provenance", "")],
+        &rule("r", "R"),
+    );
+    assert_eq!((made.0, grafana.seed().rule_provenance("r").as_str()), (201, ""));
+    assert_eq!((change(Some("")), change(None), change(Some(""))), (200, 200, 400));
+}
+
+#[test]
+fn a_redacted_secret_is_kept_by_a_put_and_taken_at_its_word_by_a_post() {
+    let grafana = Grafana::start(Version::V10);
+    let point = |password: &str| {
+        let settings = json!({ "url": "http://127.0.0.1:9/", "password": password });
+        json!({ "uid": "p", "name": "hook", "type": "webhook", "settings": settings })
+    };
+    grafana.seed().make("/api/v1/provisioning/contact-points", &point("secret"));
+    let (_, shown) = get(&grafana, "/api/v1/provisioning/contact-points?name=hook");
+    assert_eq!(shown[0]["settings"]["password"], "[REDACTED]");
+    let target = "/api/v1/provisioning/contact-points/p";
+    assert_eq!(grafana.seed().ask("PUT", target, &point("[REDACTED]")).0, 202);
+    assert_eq!(grafana.seed().contact_point_settings("p")["password"], "secret");
+    let (_, export) = get(&grafana, "/api/v1/provisioning/contact-points/export?decrypt=true&format=json");
+    let receivers = &export["contactPoints"][1]["receivers"];
+    assert_eq!(receivers[0]["settings"]["password"], "secret");
+    assert_eq!(grafana.seed().ask("DELETE", target, &Value::Null).0, 202);
+    grafana.seed().make("/api/v1/provisioning/contact-points", &point("[REDACTED]"));
+    assert_eq!(grafana.seed().contact_point_settings("p")["password"], "[REDACTED]");
+}
+
+#[test]
+fn policies_and_rules_name_only_receivers_that_are_there() {
+    let grafana = with_folder(Version::V11_3);
+    let tree = json!({ "receiver": "grafana-default-email", "routes": [{ "receiver": "hook" }] });
+    let mut named = rule("r", "R");
+    named["notification_settings"] = json!({ "receiver": "hook" });
+    let put = || grafana.seed().ask("PUT", "/api/v1/provisioning/policies", &tree).0;
+    let post = || grafana.seed().ask("POST", "/api/v1/provisioning/alert-rules", &named).0;
+    assert_eq!((put(), post()), (400, 400));
+    let hook = json!({ "name": "hook", "type": "webhook", "settings": { "url": "http://127.0.0.1:9/" } });
+    grafana.seed().make("/api/v1/provisioning/contact-points", &hook);
+    assert_eq!((put(), post()), (202, 201));
+}
+
+#[test]
+fn a_token_asks_its_own_organisation_whatever_its_header_says() {
+    let grafana = Grafana::start(Version::V7_5);
+    let org = grafana.seed().make("/api/orgs", &json!({ "name": "Second" }))["orgId"].as_i64().unwrap();
+    let bearer = format!("Bearer {}", grafana.token(org, Role::Admin));
+    let headers = [("Authorization", bearer.as_str()), ("X-Grafana-Org-Id", "1")];
+    let (status, body) = grafana.seed().ask_with("GET", "/api/org", &headers, &Value::Null);
+    assert_eq!((status, text(&body, "name")), (200, "Second"));
+}
+
+#[test]
+fn another_server_has_other_numbers_and_a_wiped_one_never_the_old_ones() {
+    let grafana = Builder::default().ids_from(700).start();
+    let make = || {
+        let user = json!({ "login": "ann", "password": "long enough" });
+        let user = grafana.seed().make("/api/admin/users", &user)["id"].as_i64().unwrap();
+        let team = grafana.seed().make("/api/teams", &json!({ "name": "ops" }))["teamId"].as_i64().unwrap();
+        let folder = grafana.seed().make("/api/folders", &json!({ "title": "F" }))["id"].as_i64().unwrap();
+        (user, team, folder)
+    };
+    assert_eq!(make(), (701, 701, 701));
+    grafana.wipe();
+    assert_eq!(get(&grafana, "/api/search"), (200, json!([])));
+    assert_eq!(make(), (702, 702, 702));
+}
+
+#[test]
+fn what_comes_from_files_refuses_to_be_saved() {
+    let grafana = Grafana::start(Version::V9);
+    let dashboard = json!({ "dashboard": { "uid": "d", "title": "D" }, "overwrite": true });
+    grafana.seed().make("/api/dashboards/db", &dashboard);
+    let source = json!({ "uid": "s", "name": "s", "type": "prometheus", "access": "proxy",
+        "secureJsonData": { "token": "secret" } });
+    grafana.seed().make("/api/datasources", &source);
+    grafana.seed().provisioned_dashboard("d");
+    grafana.seed().provisioned_data_source("s");
+    assert_eq!(grafana.seed().ask("POST", "/api/dashboards/db", &dashboard).0, 400);
+    assert_eq!(grafana.seed().ask("PUT", "/api/datasources/uid/s", &source).0, 403);
+    assert_eq!(grafana.seed().data_source_secrets("s")["token"], "secret");
+}
