@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::grafana::{Builder, Grafana, Role, Version};
+use crate::support::grafana::{Builder, Grafana, Role, SECRET, Version};
 
 const GONE: Value = Value::Null;
 
@@ -250,6 +250,42 @@ fn another_server_has_other_numbers_and_a_wiped_one_never_the_old_ones() {
     grafana.wipe();
     assert_eq!(get(&grafana, "/api/search"), (200, json!([])));
     assert_eq!(make(), (702, 702, 702));
+}
+
+#[test]
+fn a_new_default_takes_the_flag_from_the_old_one() {
+    let grafana = Grafana::start(Version::V7_5);
+    for uid in ["a", "b"] {
+        let source =
+            json!({ "uid": uid, "name": uid, "type": "prometheus", "access": "proxy", "isDefault": true });
+        grafana.seed().make("/api/datasources", &source);
+    }
+    assert_eq!(get(&grafana, "/api/datasources/uid/a").1["isDefault"], false);
+    assert_eq!(get(&grafana, "/api/datasources/uid/b").1["isDefault"], true);
+}
+
+#[test]
+fn the_sample_fits_every_version_and_its_contents_do_not_depend_on_numbers() {
+    for version in Version::ALL {
+        let here = Grafana::start(version);
+        let there = Builder::default().version(version).ids_from(5000).start();
+        here.seed().one_of_everything();
+        there.seed().one_of_everything();
+        assert_eq!(here.contents(), there.contents(), "{version:?}");
+        let main = &here.contents()["orgs"]["Main Org."];
+        assert_eq!(
+            main["dashboards"]["hosts"]["acl"],
+            json!([{ "to": "user ann", "level": 4 }]),
+            "{version:?}"
+        );
+        assert_eq!(main["dashboards"]["hosts"]["folder"], "infra", "{version:?}");
+        let secrets = &main["dataSources"]["prom"]["secrets"];
+        assert_eq!(secrets["basicAuthPassword"], SECRET, "{version:?}");
+        assert_eq!(main["preferences"]["homeDashboardId"], "overview", "{version:?}");
+        assert_eq!(main["annotations"][0]["dashboard"], "overview", "{version:?}");
+        here.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
+        assert_ne!(here.contents(), there.contents(), "{version:?}");
+    }
 }
 
 #[test]

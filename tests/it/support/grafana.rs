@@ -10,6 +10,7 @@ mod alerting;
 mod annotations;
 mod auth;
 mod contacts;
+mod contents;
 mod correlations;
 mod dashboards;
 mod data_sources;
@@ -28,6 +29,7 @@ mod plugins;
 mod preferences;
 mod public_dashboards;
 mod router;
+mod sample;
 mod save;
 mod search;
 mod seed;
@@ -45,8 +47,11 @@ use std::time::Duration;
 pub(crate) use self::auth::{Role, basic};
 pub(crate) use self::faults::{Fault, What};
 pub(crate) use self::log::Request;
+pub(crate) use self::sample::SECRET;
 pub(crate) use self::seed::Seeder;
 pub(crate) use self::version::Version;
+
+use serde_json::Value;
 
 use self::serve::Shared;
 use self::state::State;
@@ -180,6 +185,12 @@ impl Grafana {
 
     pub(crate) fn forget_requests(&self) {
         self.shared.log.lock().unwrap().clear();
+    }
+
+    /// All that it holds, by names and with its secrets, past the API: equal contents are a proof of a restore that
+    /// no mistake of an export can spoil.
+    pub(crate) fn contents(&self) -> Value {
+        contents::of(&self.state())
     }
 
     /// Loses everything, as a server with a new database: one organisation, one admin. Numeric IDs go on.

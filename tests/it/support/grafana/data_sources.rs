@@ -132,7 +132,8 @@ fn done(state: &mut State, call: &Call, id: i64, message: &str) -> Answer {
     Answer::ok(&json!({ "id": id, "message": message, "name": shown["name"], "datasource": shown }))
 }
 
-/// There is at most one default: another one loses it, and nobody says so [R 217, 218].
+/// There is at most one default: another one loses it, and nobody says so [M]. The record does not show it: in 218
+/// the other one had lost the flag before, by 203.
 fn move_default(org: &mut Org, to: i64) {
     if !flag(&org.data_sources[&to].body, "isDefault") {
         return;

@@ -7,7 +7,7 @@ use super::dashboards::{self, url_of_any};
 use super::folders;
 use super::http::{Answer, Call, Outcome};
 use super::json::{int, slug, text};
-use super::state::{AVATAR, Dashboard, State, User, now};
+use super::state::{AVATAR, Dashboard, Org, State, User, now};
 
 /// One row: for a role, a team or a user.
 #[derive(Clone, Debug)]
@@ -15,11 +15,19 @@ pub(super) struct Grant {
     role: Option<String>,
     team: i64,
     user: i64,
-    level: i64,
+    pub(super) level: i64,
     created: String,
 }
 
 impl Grant {
+    /// Who has it, by name: numbers are other ones on another server.
+    pub(super) fn holder(&self, state: &State, org: &Org) -> String {
+        let team = org.teams.get(&self.team).map(|team| format!("team {}", team.name));
+        let user = state.users.get(&self.user).map(|user| format!("user {}", user.login));
+        let role = self.role.as_ref().map(|role| format!("role {role}"));
+        role.or(team).or(user).unwrap_or_else(|| "nobody".into())
+    }
+
     fn same_holder(&self, other: &Self) -> bool {
         (&self.role, self.team, self.user) == (&other.role, other.team, other.user)
     }

@@ -8,6 +8,7 @@ use super::http::Call;
 use super::json::text;
 use super::save::{self, Wanted};
 use super::state::State;
+use super::version::Version;
 use super::{Grafana, router};
 
 /// Puts things into one organisation: the first one unless [`Self::org`] says another.
@@ -24,6 +25,14 @@ impl<'a> Seeder<'a> {
     /// In this organisation, which is there.
     pub(crate) fn org(self, org: i64) -> Self {
         Self { org, ..self }
+    }
+
+    pub(super) fn server(&self) -> &'a Grafana {
+        self.server
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.server.state().version
     }
 
     /// What a request of the administrator is answered: by the same rules, but past the wire, the faults and the log.
