@@ -237,6 +237,31 @@ fn a_token_asks_its_own_organisation_whatever_its_header_says() {
 }
 
 #[test]
+fn what_an_editor_may_not_see_is_missing_without_a_word() {
+    let grafana = Grafana::start(Version::V7_5);
+    grafana.seed().one_of_everything();
+    grafana.seed().make("/api/folders/databases/permissions", &json!({ "items": [] }));
+    let bearer = format!("Bearer {}", grafana.token(1, Role::Editor));
+    let ask = |method: &str, target: &str, body: &Value| {
+        grafana.seed().ask_with(method, target, &[("Authorization", &bearer)], body)
+    };
+    let (_, hits) = ask("GET", "/api/search?type=dash-db", &Value::Null);
+    assert_eq!(uids(&hits), ["hosts", "overview"]);
+    assert_eq!(ask("GET", "/api/dashboards/uid/postgres", &Value::Null).0, 403);
+    assert_eq!(ask("GET", "/api/folders/databases", &Value::Null).0, 403);
+    let (_, folder) = ask("GET", "/api/folders/infra", &Value::Null);
+    assert_eq!(
+        (&folder["canSave"], &folder["canAdmin"]),
+        (&json!(false), &json!(false)),
+        "viewers only view"
+    );
+    assert_eq!(ask("GET", "/api/folders/infra/permissions", &Value::Null).0, 403);
+    let body = json!({ "dashboard": { "uid": "hosts", "title": "Mine" }, "overwrite": true });
+    assert_eq!(ask("POST", "/api/dashboards/db", &body).0, 403);
+    assert_eq!(ask("POST", "/api/dashboards/db", &json!({ "dashboard": { "title": "New" } })).0, 200);
+}
+
+#[test]
 fn another_server_has_other_numbers_and_a_wiped_one_never_the_old_ones() {
     let grafana = Builder::default().ids_from(700).start();
     let make = || {

@@ -30,7 +30,7 @@ struct Exchange {
     headers: Vec<(String, String)>,
     body: String,
     status: u16,
-    content_type: String,
+    head: Vec<String>,
     answer: String,
 }
 
@@ -51,7 +51,7 @@ impl Exchange {
             headers: lines.map(pair).collect(),
             body: body.to_owned(),
             status: header("< HTTP/1.1 ").split(' ').next().unwrap().parse().unwrap(),
-            content_type: header("< Content-Type: ").to_owned(),
+            head: lasting(response.lines().skip(1).filter_map(|line| line.strip_prefix("< "))),
             answer: answer.trim_end_matches('\n').to_owned(),
         }
     }
@@ -83,6 +83,15 @@ impl Exchange {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         http::send(grafana.port(), &self.method, &self.target, &headers, &self.body).unwrap()
     }
+}
+
+/// The headers without those of the one exchange: when it was, how long it was, and how the connection goes on.
+fn lasting<'a>(headers: impl Iterator<Item = &'a str>) -> Vec<String> {
+    const OF_THE_EXCHANGE: [&str; 4] = ["Date:", "Content-Length:", "Transfer-Encoding:", "Connection:"];
+    let lasting = headers.filter(|header| !OF_THE_EXCHANGE.iter().any(|name| header.starts_with(name)));
+    let mut lasting: Vec<_> = lasting.map(str::to_owned).collect();
+    lasting.sort();
+    lasting
 }
 
 /// What no two servers have in common is made alike, and nothing else.
@@ -127,8 +136,8 @@ fn compare(exchange: &Exchange, answer: &Answer) -> Result<(), String> {
         Ok(json) => alike(json, &exchange.target),
         Err(_) => json!(body),
     };
-    let was = (exchange.status, exchange.content_type.as_str(), parsed(&exchange.answer));
-    let is = (answer.status, answer.header("Content-Type").unwrap_or_default(), parsed(&answer.body));
+    let was = (exchange.status, exchange.head.clone(), parsed(&exchange.answer));
+    let is = (answer.status, lasting(answer.headers()), parsed(&answer.body));
     if was == is {
         Ok(())
     } else {

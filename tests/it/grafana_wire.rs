@@ -119,6 +119,22 @@ async fn an_answer_may_be_wrong_late_or_a_page_for_people() {
 }
 
 #[tokio::test]
+async fn somebody_else_may_come_between() {
+    let grafana = Grafana::start(Version::V7_5);
+    grafana.seed().folders(3, None);
+    let target = "/api/folders/folder-00000".into();
+    let gone = What::Meanwhile { method: "DELETE", target, body: Value::Null };
+    grafana.inject(Fault::new(gone).on("GET", "page=2").times(1));
+    let mut seen = Vec::new();
+    for page in 1..=2 {
+        let target = format!("/api/search?limit=2&page={page}");
+        let (_, body) = send(&grafana, "GET", &target, &Value::Null).await.unwrap();
+        seen.push(serde_json::from_str::<Vec<Value>>(&body).unwrap().len());
+    }
+    assert_eq!(seen, [2, 0], "the third one moved to the first page, and nobody saw it");
+}
+
+#[tokio::test]
 async fn a_server_that_goes_away_does_not_wait_for_its_slow_answers() {
     let grafana = Grafana::start(Version::V7_5);
     let url = grafana.url();

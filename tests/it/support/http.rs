@@ -28,9 +28,9 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.head.lines().filter_map(|line| line.split_once(": "));
-        headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    /// `Name: value`, as they came.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &str> {
+        self.head.lines().skip(1)
     }
 }
 

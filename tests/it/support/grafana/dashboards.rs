@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::auth::{Caller, Role};
 use super::http::{Answer, Call, Outcome};
 use super::json::{flag, int, slug, text};
+use super::permissions::{ADMIN, EDIT, VIEW, level};
 use super::save::{self, Refusal, Wanted};
 use super::state::{Dashboard, NEVER, Org, State};
 use super::{folders, search};
@@ -35,13 +36,18 @@ fn create(state: &mut State, call: &Call) -> Outcome {
     if call.caller.role < Role::Editor {
         return Err(Answer::message(403, "Access denied to save dashboard")); // [R 078]
     }
-    let sent = &body["dashboard"];
+    let (sent, into) = (&body["dashboard"], folder(state, call, &body)?);
+    let org = state.org(call.caller.org);
+    let touched = [org.by_uid(text(sent, "uid")), org.dashboards.get(&into)];
+    if touched.into_iter().flatten().any(|one| level(org, &call.caller, one) < EDIT) {
+        return Err(Answer::message(403, "Access denied to save dashboard")); // [M]
+    }
     let wanted = Wanted {
         id: int(sent, "id"),
         uid: text(sent, "uid").trim().into(),
         title: text(sent, "title").trim().into(),
         is_folder: false,
-        folder: folder(state, call, &body)?,
+        folder: into,
         data: sent.clone(),
         version: int(sent, "version"),
         overwrite: flag(&body, "overwrite"),
@@ -122,6 +128,9 @@ fn get(state: &mut State, call: &Call, uid: &str) -> Outcome {
     let tells_folder = state.version.folder_by_uid();
     let org = state.org(call.caller.org);
     let found = org.by_uid(uid).filter(|d| !d.is_folder).ok_or_else(missing)?;
+    if level(org, &call.caller, found) < VIEW {
+        return Err(Answer::message(403, "Access denied to this dashboard")); // [M]
+    }
     let mut data = found.data.clone();
     // The numbers are the server's, whatever was sent [R 085, 209].
     (data["id"], data["version"]) = (json!(found.id), json!(found.version));
@@ -131,7 +140,8 @@ fn get(state: &mut State, call: &Call, uid: &str) -> Outcome {
 
 fn meta(org: &Org, found: &Dashboard, caller: &Caller, tells_folder: bool) -> Value {
     let folder = org.dashboards.get(&found.folder);
-    let (edits, administers) = (caller.role >= Role::Editor, caller.role >= Role::Admin);
+    let level = level(org, caller, found);
+    let (edits, administers) = (level >= EDIT, level >= ADMIN);
     let mut meta = json!({
         "type": "db", "canSave": edits, "canEdit": edits, "canAdmin": administers, "canStar": true,
         "slug": slug(&found.title), "url": url(found), "expires": NEVER, "created": found.created,
@@ -148,9 +158,11 @@ fn meta(org: &Org, found: &Dashboard, caller: &Caller, tells_folder: bool) -> Va
 }
 
 fn delete(state: &mut State, call: &Call, uid: &str) -> Outcome {
-    call.caller.needs(Role::Editor)?;
     let org = state.org(call.caller.org);
     let found = org.by_uid(uid).filter(|d| !d.is_folder).ok_or_else(missing)?.clone();
+    if level(org, &call.caller, &found) < EDIT {
+        return Err(Answer::message(403, "Access denied to this dashboard")); // [M]
+    }
     if found.provisioned {
         return Err(Answer::message(400, "provisioned dashboard cannot be deleted")); // [M]
     }

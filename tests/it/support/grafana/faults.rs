@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::http::{Answer, Call};
 
 /// What happens to a request.
@@ -13,6 +15,8 @@ pub(crate) enum What {
     DoneBut { status: u16, body: String },
     /// Takes its time, then is right.
     Slow(Duration),
+    /// First somebody else asks this as the administrator; then it is right.
+    Meanwhile { method: &'static str, target: String, body: Value },
     /// The connection ends, and nothing was done.
     CutBefore,
     /// The connection ends, but what was asked is done: nobody can know.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::auth::{Caller, Role};
 use super::http::{Answer, Call, Outcome};
 use super::json::{flag, int, page, slug, text};
+use super::permissions::{ADMIN, EDIT, VIEW, level};
 use super::save::{self, Refusal, Wanted};
 use super::state::{Dashboard, Org, State, now};
 
@@ -37,6 +38,7 @@ fn list(state: &mut State, call: &Call) -> Outcome {
     };
     let mut found: Vec<_> =
         org.dashboards.values().filter(|d| d.is_folder && (!nested || d.folder == parent)).collect();
+    found.retain(|folder| level(org, &call.caller, folder) >= VIEW);
     found.sort_by_key(|f| f.title.to_lowercase());
     let shown = page(found, limit, number).into_iter().map(|f| {
         let mut hit = json!({ "id": f.id, "uid": f.uid, "title": f.title });
@@ -78,14 +80,14 @@ fn parent(state: &mut State, call: &Call, uid: &str) -> Result<i64, Answer> {
 
 fn get(state: &mut State, call: &Call, uid: &str) -> Outcome {
     let org = state.org(call.caller.org);
-    let id = org.folder(uid).ok_or_else(missing)?.id;
+    let id = visible(org, &call.caller, org.folder(uid))?;
     Ok(show(org, id, &call.caller))
 }
 
 fn by_id(state: &mut State, call: &Call, id: &str) -> Outcome {
     let org = state.org(call.caller.org);
     let id = id.parse().unwrap_or(0);
-    org.dashboards.get(&id).filter(|d| d.is_folder).ok_or_else(missing)?;
+    let id = visible(org, &call.caller, org.dashboards.get(&id).filter(|d| d.is_folder))?;
     Ok(show(org, id, &call.caller))
 }
 
@@ -140,6 +142,11 @@ fn delete(state: &mut State, call: &Call, uid: &str) -> Outcome {
     Ok(Answer::ok(&json!({ "id": found.id, "message": message, "title": found.title })))
 }
 
+fn visible(org: &Org, caller: &Caller, found: Option<&Dashboard>) -> Result<i64, Answer> {
+    let found = found.ok_or_else(missing)?;
+    if level(org, caller, found) < VIEW { Err(Answer::message(403, "Access denied")) } else { Ok(found.id) } // [M]
+}
+
 fn needs_editor(caller: &Caller) -> Result<(), Answer> {
     if caller.role >= Role::Editor {
         return Ok(());
@@ -183,7 +190,8 @@ pub(super) fn url(folder: &Dashboard) -> String {
 
 fn show(org: &Org, id: i64, caller: &Caller) -> Answer {
     let folder = &org.dashboards[&id];
-    let (edits, administers) = (caller.role >= Role::Editor, caller.role >= Role::Admin);
+    let level = level(org, caller, folder);
+    let (edits, administers) = (level >= EDIT, level >= ADMIN);
     let mut body = json!({
         "id": folder.id, "uid": folder.uid, "title": folder.title, "url": url(folder), "hasAcl": folder.has_acl,
         "canSave": edits, "canEdit": edits, "canAdmin": administers, "version": folder.version,

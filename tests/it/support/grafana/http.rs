@@ -81,6 +81,11 @@ impl Call {
         self.query.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values of a parameter that may be there more than once.
+    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+        self.query.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str()).collect()
+    }
+
     /// A number of the query; one that is missing, zero or no number is what Grafana takes when there is none.
     pub(super) fn number(&self, name: &str, otherwise: usize) -> usize {
         self.param(name).and_then(|n| n.parse().ok()).filter(|n| *n > 0).unwrap_or(otherwise)

@@ -2,12 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::auth::Role;
+use super::auth::{Caller, Role};
 use super::dashboards::{self, url_of_any};
 use super::folders;
 use super::http::{Answer, Call, Outcome};
 use super::json::{int, slug, text};
 use super::state::{AVATAR, Dashboard, Org, State, User, now};
+
+pub(super) const VIEW: i64 = 1;
+pub(super) const EDIT: i64 = 2;
+pub(super) const ADMIN: i64 = 4;
 
 /// One row: for a role, a team or a user.
 #[derive(Clone, Debug)]
@@ -56,12 +60,27 @@ pub(super) fn route(state: &mut State, call: &Call, path: &[&str]) -> Option<Out
     })
 }
 
+/// What somebody may do: administrators everything, others what a row for them says [M]. What may not be seen is
+/// missing in lists, and nothing says so.
+pub(super) fn level(org: &Org, caller: &Caller, of: &Dashboard) -> i64 {
+    if caller.role == Role::Admin {
+        return ADMIN;
+    }
+    let mine = |grant: &Grant| {
+        let role = grant.role.as_deref().and_then(Role::named).is_some_and(|role| caller.role >= role);
+        let team = org.teams.get(&grant.team).is_some_and(|team| team.members.contains_key(&caller.user));
+        role || team || (grant.user > 0 && grant.user == caller.user)
+    };
+    let rows = grants(org, of);
+    rows.iter().filter(|(_, grant)| mine(grant)).map(|(_, grant)| grant.level).max().unwrap_or(0)
+}
+
 /// What holds, own or inherited, and for whom: with the rows that nobody ever set.
 fn list(state: &mut State, call: &Call, of: &Dashboard, as_folder: bool) -> Outcome {
-    if call.caller.role < Role::Admin {
+    if level(state.org(call.caller.org), &call.caller, of) < ADMIN {
         return Err(Answer::message(403, "Access denied")); // [M]
     }
-    let rows: Vec<Value> = grants(state, call, of)
+    let rows: Vec<Value> = grants(state.org(call.caller.org), of)
         .iter()
         .map(|(from, grant)| {
             // Asked as a folder it names the folder, even in default rows [R 028]: only `hasAcl` tells them.
@@ -75,14 +94,14 @@ fn list(state: &mut State, call: &Call, of: &Dashboard, as_folder: bool) -> Outc
 }
 
 /// The rows with the ID of what each is from; -1 for the default of the installation [R 087].
-fn grants(state: &mut State, call: &Call, of: &Dashboard) -> Vec<(i64, Grant)> {
-    let org = state.org(call.caller.org);
-    let above: Vec<_> = org.above(of).into_iter().cloned().collect();
+fn grants(org: &Org, of: &Dashboard) -> Vec<(i64, Grant)> {
+    let above = org.above(of);
     let own = of.acl.iter().map(|grant| (of.id, grant.clone()));
     let inherited = above.iter().flat_map(|f| f.acl.iter().map(|grant| (f.id, grant.clone())));
     let mut rows: Vec<_> = own.chain(inherited).collect();
-    let decides = above.first().unwrap_or(of);
-    if !decides.has_acl {
+    // Rows of its own do not end the default of a dashboard in a folder, only the folder's do [M].
+    let decides = of.is_folder || above.is_empty();
+    if !(decides && of.has_acl || above.iter().any(|folder| folder.has_acl)) {
         for (role, level) in [("Viewer", 1), ("Editor", 2)] {
             let created = "2017-06-20T00:00:00Z".into();
             rows.push((-1, Grant { role: Some(role.into()), team: 0, user: 0, level, created }));
@@ -115,7 +134,7 @@ fn show(state: &mut State, call: &Call, of: &Dashboard, grant: &Grant) -> Value 
 }
 
 fn replace(state: &mut State, call: &Call, of: &Dashboard, as_folder: bool) -> Outcome {
-    if call.caller.role < Role::Admin {
+    if level(state.org(call.caller.org), &call.caller, of) < ADMIN {
         return Err(Answer::message(403, "Access denied")); // [M]
     }
     let body = call.json()?;
@@ -128,7 +147,8 @@ fn replace(state: &mut State, call: &Call, of: &Dashboard, as_folder: bool) -> O
         }
         wanted.push(grant);
     }
-    let inherited = grants(state, call, of).into_iter().filter(|(from, _)| *from > 0 && *from != of.id);
+    let inherited =
+        grants(state.org(call.caller.org), of).into_iter().filter(|(from, _)| *from > 0 && *from != of.id);
     let lowers = |old: &Grant, new: &Grant| old.same_holder(new) && new.level <= old.level;
     if inherited.into_iter().any(|(_, old)| wanted.iter().any(|new| lowers(&old, new))) {
         return Err(Answer::message(400, "you can only override a permission to be higher")); // [M]

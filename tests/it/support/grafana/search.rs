@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::dashboards::hit;
 use super::http::{Answer, Call, Outcome};
 use super::json::page;
+use super::permissions::{VIEW, level};
 use super::state::{Dashboard, State};
 
 pub(super) const FOLDERS: &str = "dash-folder";
@@ -25,6 +26,9 @@ fn search(state: &mut State, call: &Call) -> Outcome {
     }
     let nested = state.nested;
     let org = state.org(call.caller.org);
+    let named = call.all("folderUIDs").into_iter().filter_map(|uid| org.by_uid(uid)).map(|f| f.id);
+    let numbered = call.all("folderIds").into_iter().filter_map(|id| id.parse().ok());
+    let folders: Vec<i64> = numbered.chain(named).collect();
     let query = call.param("query").unwrap_or_default().to_lowercase();
     let fits = |d: &&Dashboard| {
         let kind = match call.param("type") {
@@ -32,7 +36,9 @@ fn search(state: &mut State, call: &Call) -> Outcome {
             Some(DASHBOARDS) => !d.is_folder,
             _ => true,
         };
-        kind && d.title.to_lowercase().contains(&query)
+        let folder = folders.is_empty() || folders.contains(&d.folder);
+        let visible = level(org, &call.caller, d) >= VIEW;
+        kind && folder && visible && d.title.to_lowercase().contains(&query)
     };
     let mut found: Vec<_> = org.dashboards.values().filter(fits).collect();
     found.sort_by_cached_key(|d| (d.title.to_lowercase(), d.id));

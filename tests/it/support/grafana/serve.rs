@@ -123,6 +123,13 @@ fn reply(call: &mut Call, shared: &Shared) -> Reply {
         }
         Some(What::CutBefore) => return Reply::Nothing,
         Some(What::Slow(time)) => shared.sleep(time),
+        Some(What::Meanwhile { method, ref target, ref body }) => {
+            let (login, password) = super::ADMIN;
+            let who = super::basic(login, password);
+            let headers = [("Authorization", who.as_str())];
+            let mut other = Call::new(method, target, &headers, body.to_string().as_bytes());
+            router::answer(&mut shared.state.lock().unwrap(), &mut other);
+        }
         Some(What::DoneBut { .. } | What::CutAfter | What::CutHalfway) | None => {}
     }
     let answer = router::answer(&mut shared.state.lock().unwrap(), call);
