@@ -1,6 +1,5 @@
-//! The stand-in's rules beyond the record: what 7.5.5 was seen to do is in `grafana_stand_in.rs`, and what later
-//! versions do was read, not seen. These tests say which trap is there in which version, so that a test of the
-//! export or the restore that relies on one cannot lose it unnoticed.
+//! The stand-in's rules beyond the record, which most tests of the export and the restore rely on: a trap that is lost
+//! here unnoticed would make those tests easy. Which version has which one is in `grafana_versions.rs`.
 
 use serde_json::{Value, json};
 
@@ -20,22 +19,17 @@ fn uids(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|one| text(one, "uid")).collect()
 }
 
-#[test]
-fn a_parent_is_heeded_from_11_on_and_silently_ignored_before() {
-    for version in Version::ALL {
-        let grafana = Grafana::start(version);
-        grafana.seed().make("/api/folders", &json!({ "uid": "top", "title": "Top" }));
-        let child = json!({ "uid": "child", "title": "Child", "parentUid": "top" });
-        let made = grafana.seed().make("/api/folders", &child);
-        let nests = version >= Version::V11_2;
-        assert_eq!(text(&made, "parentUid"), if nests { "top" } else { "" }, "{version:?}");
-        let (_, root) = get(&grafana, "/api/folders");
-        assert_eq!(uids(&root), if nests { vec!["top"] } else { vec!["child", "top"] }, "{version:?}");
-        // Who follows `parentUid` down where nobody knows it goes round in a circle.
-        let (_, below) = get(&grafana, "/api/folders?parentUid=top");
-        assert_eq!(uids(&below), if nests { vec!["child"] } else { vec!["child", "top"] }, "{version:?}");
-    }
+fn rule(uid: &str, title: &str) -> Value {
+    json!({ "uid": uid, "title": title, "condition": "A", "data": [], "folderUID": "f", "ruleGroup": "g/1" })
 }
+
+fn with_folder(version: Version) -> Grafana {
+    let grafana = Grafana::start(version);
+    grafana.seed().make("/api/folders", &json!({ "uid": "f", "title": "F" }));
+    grafana
+}
+
+const GROUP: &str = "/api/v1/provisioning/folder/f/rule-groups/g%2F1";
 
 #[test]
 fn a_folder_moves_but_never_into_itself() {
@@ -49,90 +43,6 @@ fn a_folder_moves_but_never_into_itself() {
     let (_, folder) = get(&grafana, "/api/folders/c");
     assert_eq!(uids(&folder["parents"]), ["d", "b"]);
 }
-
-#[test]
-fn the_second_page_of_folders_is_the_first_one_on_7_5() {
-    for (version, second) in [(Version::V7_5, "folder-00000"), (Version::V8, "folder-00001")] {
-        let grafana = Grafana::start(version);
-        grafana.seed().folders(2, None);
-        let (_, page) = get(&grafana, "/api/folders?limit=1&page=2");
-        assert_eq!(uids(&page), [second], "{version:?}");
-    }
-}
-
-#[test]
-fn a_dashboard_gets_into_its_folder_by_uid_from_8_on() {
-    for version in Version::ALL {
-        let grafana = Grafana::start(version);
-        grafana.seed().make("/api/folders", &json!({ "uid": "f", "title": "F" }));
-        let body = json!({ "dashboard": { "uid": "d", "title": "D" }, "folderUid": "f", "overwrite": true });
-        grafana.seed().make("/api/dashboards/db", &body);
-        let (_, saved) = get(&grafana, "/api/dashboards/uid/d");
-        let title = if version == Version::V7_5 { "General" } else { "F" };
-        assert_eq!(text(&saved["meta"], "folderTitle"), title, "{version:?}");
-        let missing = json!({ "dashboard": { "title": "E" }, "folderUid": "nowhere" });
-        let (status, _) = grafana.seed().ask("POST", "/api/dashboards/db", &missing);
-        assert_eq!(status, if version == Version::V7_5 { 200 } else { 400 }, "{version:?}");
-    }
-}
-
-#[test]
-fn an_equal_title_costs_the_other_dashboard_its_content_until_11_2() {
-    for version in Version::ALL {
-        let grafana = Grafana::start(version);
-        for uid in ["one", "two"] {
-            let body = json!({ "dashboard": { "uid": uid, "title": "Same" }, "overwrite": true });
-            grafana.seed().make("/api/dashboards/db", &body);
-        }
-        let (status, _) = get(&grafana, "/api/dashboards/uid/two");
-        assert_eq!(status, if version >= Version::V11_3 { 200 } else { 404 }, "{version:?}");
-    }
-}
-
-#[test]
-fn each_version_has_the_routes_of_its_time() {
-    use Version::{V7_5, V8, V9, V10, V11_2, V12};
-    const END: Option<Version> = None;
-    // From this version on, and not any more in that one.
-    let routes = [
-        ("/api/search", V7_5, END),
-        ("/api/library-panels", V7_5, Some(V8)),
-        ("/api/library-elements", V8, END),
-        ("/api/alert-notifications", V7_5, Some(V11_2)),
-        ("/api/ruler/grafana/api/v1/rules", V8, Some(V9)),
-        ("/api/v1/provisioning/alert-rules", V9, END),
-        ("/api/v1/provisioning/policies", V9, END),
-        ("/api/v1/provisioning/contact-points/export", V10, END),
-        ("/api/dashboards/uid/d/permissions", V9, END),
-        ("/api/datasources/correlations", V9, END),
-        ("/api/serviceaccounts/search", V9, END),
-        ("/api/dashboards/public-dashboards", V10, END),
-        ("/api/auth/keys", V7_5, Some(V12)),
-    ];
-    for version in Version::ALL {
-        let grafana = Grafana::start(version);
-        grafana.seed().make("/api/dashboards/db", &json!({ "dashboard": { "uid": "d", "title": "D" } }));
-        for (route, from, until) in routes {
-            let (status, body) = get(&grafana, route);
-            let there = version >= from && until.is_none_or(|until| version < until);
-            let is = (status, text(&body, "message"));
-            assert_eq!(is != (404, "Not found"), there, "{version:?} {route}: {status} {body}");
-            assert_eq!(status == 200, there, "{version:?} {route}: {status} {body}");
-        }
-    }
-}
-
-fn rule(uid: &str, title: &str) -> Value {
-    json!({ "uid": uid, "title": title, "condition": "A", "data": [], "folderUID": "f", "ruleGroup": "g/1" })
-}
-
-fn with_folder(version: Version) -> Grafana {
-    let grafana = Grafana::start(version);
-    grafana.seed().make("/api/folders", &json!({ "uid": "f", "title": "F" }));
-    grafana
-}
-
-const GROUP: &str = "/api/v1/provisioning/folder/f/rule-groups/g%2F1";
 
 #[test]
 fn a_group_replaces_its_rules_and_brings_new_uids_only_in_12() {

@@ -8,9 +8,14 @@ use serde_json::{Value, json};
 
 use crate::support::grafana::{ADMIN, Builder, Fault, Grafana, Version, What};
 
+/// One that gives up rather than to wait for ever.
+fn client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().timeout(Duration::from_secs(30))
+}
+
 async fn send(grafana: &Grafana, method: &str, target: &str, body: &Value) -> reqwest::Result<(u16, String)> {
     // A client follows redirects unless it is told not to.
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+    let client = client().redirect(reqwest::redirect::Policy::none()).build()?;
     ask(&client, grafana, method, target, body).await
 }
 
@@ -37,7 +42,7 @@ async fn thousands_of_dashboards_come_in_pages_over_one_connection() {
     let start = Instant::now();
     grafana.seed().dashboards(2500, None);
     assert!(start.elapsed() < Duration::from_secs(20), "{:?} for 2,500 dashboards", start.elapsed());
-    let client = reqwest::Client::new();
+    let client = client().build().unwrap();
     let mut seen = Vec::new();
     for page in 1.. {
         let target = format!("/api/search?type=dash-db&page={page}");
@@ -57,7 +62,7 @@ async fn thousands_of_dashboards_come_in_pages_over_one_connection() {
 #[tokio::test]
 async fn what_comes_side_by_side_is_counted_side_by_side() {
     let grafana = Builder::default().delay(Duration::from_millis(200)).start();
-    let client = reqwest::Client::new();
+    let client = client().build().unwrap();
     join_all((0..6).map(|_| ask(&client, &grafana, "GET", "/api/org", &Value::Null))).await;
     assert_eq!(grafana.most_at_once(), 6);
     grafana.forget_requests();
@@ -108,7 +113,7 @@ async fn an_answer_may_be_wrong_late_or_a_page_for_people() {
     assert_eq!(grafana.seed().ask("GET", "/api/folders/f", &Value::Null).0, 200, "it is done");
 
     grafana.inject(Fault::new(What::redirect_to_login()).at("/api/search").times(1));
-    let client = reqwest::Client::new();
+    let client = client().build().unwrap();
     let (status, page) = ask(&client, &grafana, "GET", "/api/search", &Value::Null).await.unwrap();
     assert_eq!((status, page.starts_with("<!DOCTYPE html>")), (200, true), "the login page, by its redirect");
 

@@ -21,6 +21,7 @@ mod end_to_end;
 mod files;
 mod grafana_rules;
 mod grafana_stand_in;
+mod grafana_versions;
 mod grafana_wire;
 mod harness;
 mod killed;
