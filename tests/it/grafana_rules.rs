@@ -88,9 +88,13 @@ fn what_was_written_without_the_header_never_becomes_editable_again() {
         let headers: Vec<_> = provenance.map(|value| ("X-Disable-Provenance", value)).into_iter().collect();
         grafana.seed().ask_with("PUT", "/api/v1/provisioning/alert-rules/r", &headers, &rule("r", "R")).0
     };
+    let delete = |headers: &[(&str, &str)]| {
+        grafana.seed().ask_with("DELETE", "/api/v1/provisioning/alert-rules/r", headers, &Value::Null).0
+    };
     // The header counts, and not what it says.
     assert_eq!((change(Some("false")), change(Some("true")), change(None)), (400, 400, 200));
-    grafana.seed().ask("DELETE", "/api/v1/provisioning/alert-rules/r", &Value::Null);
+    assert_eq!(delete(&[("X-Disable-Provenance", "true")]), 400);
+    assert_eq!(delete(&[]), 204);
     let made = grafana.seed().ask_with(
         "POST",
         "/api/v1/provisioning/alert-rules",
@@ -99,6 +103,8 @@ fn what_was_written_without_the_header_never_becomes_editable_again() {
     );
     assert_eq!((made.0, grafana.seed().rule_provenance("r").as_str()), (201, ""));
     assert_eq!((change(Some("")), change(None), change(Some(""))), (200, 200, 400));
+    grafana.seed().provisioned_rule("r");
+    assert_eq!((change(Some("")), change(None), delete(&[])), (400, 400, 400));
 }
 
 #[test]
@@ -169,6 +175,40 @@ fn what_an_editor_may_not_see_is_missing_without_a_word() {
     let body = json!({ "dashboard": { "uid": "hosts", "title": "Mine" }, "overwrite": true });
     assert_eq!(ask("POST", "/api/dashboards/db", &body).0, 403);
     assert_eq!(ask("POST", "/api/dashboards/db", &json!({ "dashboard": { "title": "New" } })).0, 200);
+}
+
+#[test]
+fn rows_that_nobody_set_are_told_apart_by_has_acl_alone() {
+    let grafana = Grafana::start(Version::V7_5);
+    let folder = grafana.seed().make("/api/folders", &json!({ "uid": "f", "title": "F" }));
+    assert_eq!(folder["hasAcl"], false);
+    let (_, rows) = get(&grafana, "/api/folders/f/permissions");
+    let owners = |rows: &Value, field: &str| -> Vec<Value> {
+        rows.as_array().unwrap().iter().map(|row| row[field].clone()).collect()
+    };
+    assert_eq!(owners(&rows, "folderId"), [folder["id"].clone(), folder["id"].clone()], "and not -1");
+    let body = json!({ "dashboard": { "uid": "d", "title": "D" }, "folderId": folder["id"] });
+    let dashboard = grafana.seed().make("/api/dashboards/db", &body)["id"].clone();
+    let target = format!("/api/dashboards/id/{dashboard}/permissions");
+    assert_eq!(owners(&get(&grafana, &target).1, "dashboardId"), [-1, -1]);
+    let own = json!({ "items": [{ "userId": 1, "permission": 4 }] });
+    grafana.seed().make(&target, &own);
+    assert_eq!(owners(&get(&grafana, &target).1, "dashboardId"), [dashboard, json!(-1), json!(-1)]);
+    grafana.seed().make("/api/folders/f/permissions", &json!({ "items": [] }));
+    assert_eq!(get(&grafana, "/api/folders/f/permissions").1, json!([]), "an empty list takes all away");
+    assert_eq!(get(&grafana, "/api/folders/f").1["hasAcl"], true);
+}
+
+#[test]
+fn who_comes_from_a_directory_is_told_apart() {
+    let grafana = Grafana::start(Version::V9);
+    grafana.seed().one_of_everything();
+    grafana.seed().external_user("ann");
+    let (_, user) = get(&grafana, "/api/users/lookup?loginOrEmail=ann");
+    assert_eq!((&user["isExternal"], &user["authLabels"]), (&json!(true), &json!(["LDAP"])));
+    let (_, teams) = get(&grafana, "/api/teams/search?name=ops");
+    let (_, members) = get(&grafana, &format!("/api/teams/{}/members", teams["teams"][0]["id"]));
+    assert_eq!((&members[0]["auth_module"], &members[0]["labels"]), (&json!("ldap"), &json!(["LDAP"])));
 }
 
 #[test]

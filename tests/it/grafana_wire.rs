@@ -124,6 +124,15 @@ async fn an_answer_may_be_wrong_late_or_a_page_for_people() {
 }
 
 #[tokio::test]
+async fn it_may_be_served_below_a_path_and_nowhere_else() {
+    let grafana = Builder::default().below("/grafana").start();
+    assert_eq!(send(&grafana, "GET", "/api/org", &Value::Null).await.unwrap().0, 200);
+    assert_eq!(grafana.count("GET", "/api/org"), 1);
+    let besides = reqwest::get(format!("http://127.0.0.1:{}/api/health", grafana.port())).await.unwrap();
+    assert_eq!(besides.status(), 404);
+}
+
+#[tokio::test]
 async fn somebody_else_may_come_between() {
     let grafana = Grafana::start(Version::V7_5);
     grafana.seed().folders(3, None);

@@ -68,6 +68,7 @@ pub(crate) struct Builder {
     hide_version: bool,
     delay: Duration,
     address: SocketAddr,
+    below: String,
 }
 
 impl Default for Builder {
@@ -79,6 +80,7 @@ impl Default for Builder {
             hide_version: false,
             delay: Duration::ZERO,
             address: ([127, 0, 0, 1], 0).into(),
+            below: String::new(),
         }
     }
 }
@@ -115,13 +117,18 @@ impl Builder {
         Self { address, ..self }
     }
 
+    /// Serve below a path, `/grafana`, as behind a proxy: elsewhere there is nothing. The log has targets without it.
+    pub(crate) fn below(self, path: &str) -> Self {
+        Self { below: path.into(), ..self }
+    }
+
     /// Starts it; it answers when this returns.
     pub(crate) fn start(self) -> Grafana {
         let listener = TcpListener::bind(self.address).unwrap();
         let address = listener.local_addr().unwrap();
         let nested = self.nested_folders.unwrap_or(self.version.nests_folders());
         let state = State::new(self.version, self.first_id, nested, self.hide_version);
-        let shared = Arc::new(Shared::new(state, self.delay));
+        let shared = Arc::new(Shared::new(state, self.delay, self.below));
         let of_thread = Arc::clone(&shared);
         std::thread::spawn(move || serve::accept(&listener, &of_thread));
         Grafana { shared, address }
@@ -145,7 +152,7 @@ impl Grafana {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}{}", self.address, self.shared.below)
     }
 
     /// Misbehaves from now on; of several faults that fit a request the one that was injected first happens.

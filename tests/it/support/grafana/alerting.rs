@@ -28,11 +28,7 @@ pub(super) fn route(state: &mut State, call: &Call, path: &[&str]) -> Option<Out
         ("GET", ["alert-rules", uid]) => id_of(state, call, uid)
             .map(|id| Answer::ok(&show(&state.org(call.caller.org).alerting.rules[&id]))),
         ("PUT", ["alert-rules", uid]) => update(state, call, uid),
-        ("DELETE", ["alert-rules", uid]) => {
-            // One that is not there is deleted, too [M].
-            state.org(call.caller.org).alerting.rules.retain(|_, rule| text(rule, "uid") != *uid);
-            Ok(Answer::text(204, "application/json", ""))
-        }
+        ("DELETE", ["alert-rules", uid]) => delete(state, call, uid),
         ("GET", ["folder", folder, "rule-groups", group]) => get_group(state, call, folder, group),
         ("PUT", ["folder", folder, "rule-groups", group]) => put_group(state, call, folder, group),
         ("DELETE", ["folder", folder, "rule-groups", group]) => {
@@ -163,6 +159,17 @@ fn update(state: &mut State, call: &Call, uid: &str) -> Outcome {
     check_provenance(version, stored, call)?;
     let place = int(stored, PLACE);
     Ok(Answer::ok(&keep(state, call, id, rule, place)))
+}
+
+/// One that is not there is deleted, too; one of another origin is not [M].
+fn delete(state: &mut State, call: &Call, uid: &str) -> Outcome {
+    let version = state.version;
+    let rules = &mut state.org(call.caller.org).alerting.rules;
+    if let Some(stored) = rules.values().find(|rule| text(rule, "uid") == uid) {
+        check_provenance(version, stored, call)?;
+    }
+    rules.retain(|_, rule| text(rule, "uid") != uid);
+    Ok(Answer::text(204, "application/json", ""))
 }
 
 fn get_group(state: &mut State, call: &Call, folder: &str, group: &str) -> Outcome {

@@ -73,6 +73,14 @@ impl Call {
         Ok(Some(call))
     }
 
+    /// Makes the target one below a path; false if it is not.
+    pub(super) fn strip(&mut self, below: &str) -> bool {
+        let Some(rest) = self.target.strip_prefix(below).map(str::to_owned) else { return false };
+        self.path.drain(..below.split('/').count() - 1);
+        self.target = rest;
+        true
+    }
+
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }

@@ -57,6 +57,11 @@ pub(super) fn seen(user: &User) -> (String, &'static str) {
     (user.last_seen.unwrap_or_else(never).strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), age)
 }
 
+/// Where somebody comes from who is not the server's own [M].
+pub(super) fn labels(user: &User) -> &'static [&'static str] {
+    if user.is_external { &["LDAP"] } else { &[] }
+}
+
 fn rows(state: &State, limit: usize, number: usize) -> Vec<Value> {
     let mut all: Vec<_> = state.users.iter().collect();
     all.sort_by_key(|(id, _)| **id);
@@ -65,7 +70,7 @@ fn rows(state: &State, limit: usize, number: usize) -> Vec<Value> {
         json!({
             "id": id, "name": user.name, "login": user.login, "email": user.email, "avatarUrl": AVATAR,
             "isAdmin": user.is_admin, "isDisabled": user.is_disabled, "lastSeenAt": at, "lastSeenAtAge": age,
-            "authLabels": [],
+            "authLabels": labels(user),
         })
     });
     shown.collect()
@@ -85,8 +90,8 @@ fn profile(state: &State, id: i64) -> Value {
     let user = &state.users[&id];
     json!({
         "id": id, "email": user.email, "name": user.name, "login": user.login, "theme": "", "orgId": user.org,
-        "isGrafanaAdmin": user.is_admin, "isDisabled": user.is_disabled, "isExternal": false,
-        "authLabels": null, "updatedAt": user.created, "createdAt": user.created, "avatarUrl": "",
+        "isGrafanaAdmin": user.is_admin, "isDisabled": user.is_disabled, "isExternal": user.is_external,
+        "authLabels": if user.is_external { json!(labels(user)) } else { Value::Null }, "updatedAt": user.created, "createdAt": user.created, "avatarUrl": "",
     })
 }
 
@@ -140,6 +145,7 @@ fn create(state: &mut State, call: &Call) -> Outcome {
         password: password.into(),
         is_admin: false,
         is_disabled: false,
+        is_external: false,
         created: now(),
         last_seen: None,
         org,

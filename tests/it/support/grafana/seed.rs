@@ -110,6 +110,19 @@ impl<'a> Seeder<'a> {
         found.body["readOnly"] = json!(true);
     }
 
+    /// From a file on the server: no request changes it, with or without the header [S].
+    pub(crate) fn provisioned_rule(&self, uid: &str) {
+        let mut state = self.server.state();
+        let mut all = state.org(self.org).alerting.rules.values_mut();
+        all.find(|rule| text(rule, "uid") == uid).expect("a rule of this UID")["provenance"] = json!("file");
+    }
+
+    /// From a directory: the server's teams follow it, and not the other way round.
+    pub(crate) fn external_user(&self, login: &str) {
+        let mut state = self.server.state();
+        state.users.values_mut().find(|user| user.login == login).expect("a user").is_external = true;
+    }
+
     /// The secrets of a data source, as they are stored.
     pub(crate) fn data_source_secrets(&self, uid: &str) -> Map<String, Value> {
         let mut state = self.server.state();

@@ -19,18 +19,20 @@ pub(super) struct Shared {
     pub(super) faults: Mutex<Vec<Fault>>,
     pub(super) log: Mutex<Vec<Request>>,
     delay: Duration,
+    pub(super) below: String,
     in_work: AtomicUsize,
     stopped: AtomicBool,
     pub(super) connections: Mutex<BTreeMap<usize, TcpStream>>,
 }
 
 impl Shared {
-    pub(super) fn new(state: State, delay: Duration) -> Self {
+    pub(super) fn new(state: State, delay: Duration, below: String) -> Self {
         Self {
             state: Mutex::new(state),
             faults: Mutex::default(),
             log: Mutex::default(),
             delay,
+            below,
             in_work: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
             connections: Mutex::default(),
@@ -80,6 +82,10 @@ fn converse(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
     while let Some(mut call) = Call::read(&mut reader)? {
+        if !call.strip(&shared.below) {
+            Answer::front(404, "Not found").write(&call, &mut &*stream)?;
+            continue;
+        }
         let at_once = shared.in_work.fetch_add(1, Ordering::SeqCst) + 1;
         let number = {
             let mut log = shared.log.lock().unwrap();

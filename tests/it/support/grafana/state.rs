@@ -54,6 +54,8 @@ pub(super) struct User {
     pub(super) password: String,
     pub(super) is_admin: bool,
     pub(super) is_disabled: bool,
+    /// Comes from a directory, which also says in which teams it is.
+    pub(super) is_external: bool,
     pub(super) created: String,
     pub(super) last_seen: Option<Timestamp>,
     /// The organisation without a header.
@@ -161,6 +163,7 @@ impl State {
             password: password.into(),
             is_admin: true,
             is_disabled: false,
+            is_external: false,
             created: now(),
             last_seen: None,
             org: 1,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::auth::Role;
 use super::http::{Answer, Call, Outcome};
 use super::json::{int, page, text};
+use super::people::labels;
 use super::state::{AVATAR, State, Team};
 
 pub(super) fn route(state: &mut State, call: &Call, path: &[&str]) -> Option<Outcome> {
@@ -108,8 +109,8 @@ fn members(state: &mut State, call: &Call, id: &str) -> Outcome {
     let shown = members.iter().filter_map(|(user, permission)| {
         let known = state.users.get(user)?;
         Some(json!({
-            "orgId": call.caller.org, "teamId": id, "userId": user, "auth_module": "", "email": known.email,
-            "name": known.name, "login": known.login, "avatarUrl": AVATAR, "labels": [], "permission": permission,
+            "orgId": call.caller.org, "teamId": id, "userId": user, "auth_module": if known.is_external { "ldap" } else { "" }, "email": known.email,
+            "name": known.name, "login": known.login, "avatarUrl": AVATAR, "labels": labels(known), "permission": permission,
         }))
     });
     Ok(Answer::ok(&shown.collect::<Value>()))
