@@ -12,6 +12,7 @@ pub(crate) mod blocks;
 pub(crate) mod database;
 pub(crate) mod docker;
 pub(crate) mod exporter;
+pub(crate) mod grafana;
 pub(crate) mod http;
 pub(crate) mod prometheus;
 pub(crate) mod scratch;

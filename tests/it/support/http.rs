@@ -1,5 +1,6 @@
-//! A GET in twenty lines. The tests ask Prometheus with a client of their own, not with the one under test.
+//! HTTP in a few lines. The tests ask Prometheus with a client of their own, not with the one under test.
 
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -15,16 +16,46 @@ pub(crate) fn post(port: u16, path: &str) -> Option<(u16, String)> {
 }
 
 fn request(port: u16, method: &str, path: &str) -> Option<(u16, String)> {
+    send(port, method, path, &[], "").map(|answer| (answer.status, answer.body))
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// `Name: value`, as they came.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &str> {
+        self.head.lines().skip(1)
+    }
+}
+
+/// What is answered to any request; `None` where nobody answers, or not to the end.
+pub(crate) fn send(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Option<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
     // HTTP/1.0: the answer ends where the connection does, and is never chunked.
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").ok()?;
+    let mut head = format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\n");
+    for (name, value) in headers {
+        write!(head, "{name}: {value}\r\n").unwrap();
+    }
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some((status, body.to_owned()))
+    Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
 }
 
 /// `key=value&…`, escaped.
