@@ -212,11 +212,14 @@ impl Prometheus {
             "#!/bin/sh\n\
              set -eu\n\
              cd {folder}\n\
+             # One at a time: who is killed while it stops the server leaves this script running.\n\
+             exec 9>control.lock\n\
+             flock 9\n\
              pid=$(cat prometheus.pid 2>/dev/null || echo none)\n\
              alive() {{ [ -e /proc/$pid/stat ] && ! grep -q ') Z ' /proc/$pid/stat; }}\n\
              gone() {{ while alive; do sleep 0.05; done; rm -f prometheus.pid; }}\n\
              case $1 in\n\
-             start) alive && exit 0; setsid prometheus {flags} >>log 2>&1 </dev/null & echo $! >prometheus.pid ;;\n\
+             start) alive && exit 0; setsid prometheus {flags} >>log 2>&1 </dev/null 9>&- & echo $! >prometheus.pid ;;\n\
              stop) alive && kill -TERM $pid; gone ;;\n\
              kill) alive && kill -KILL $pid; gone ;;\n\
              status) alive ;;\n\
