@@ -26,7 +26,7 @@ pub use container::{Container, ContainerInfo, ContainerState, Mount, MountKind, 
 pub use error::DockerError;
 pub use exec::{Exec, ExecCommand};
 pub use helper::{Helper, HelperDownload};
-pub use run::SelfRun;
+pub use run::{Attendant, SelfRun, Until};
 pub use transfer::Download;
 
 /// The label every helper container carries; its value is the mark of the process it belongs to.

@@ -12,6 +12,7 @@ use crate::prometheus::folder::DataFolder;
 use crate::prometheus::snapshot::{Options, SnapshotError, Snapshotter, Taken};
 use crate::runner::Failure;
 use crate::upkeep::Policy;
+use crate::words;
 use share::Share;
 
 pub(super) async fn run(
@@ -31,7 +32,7 @@ pub(super) async fn run(
         None => return Err(of_snapshot(&SnapshotError::Cancelled)),
     }
     let hints = Hints { access: config.access, idle: config.idle_timeout, ..Hints::default() };
-    let folder = shared.folder(target, &client, hints).await.map_err(|error| of_target(&error))?;
+    let folder = shared.folder(target, &client, hints).await.map_err(|error| of_target(&error))?.attended();
     let store = shared.store.job(&job.name);
     let options = Options {
         skip_head: config.skip_head,
@@ -43,7 +44,14 @@ pub(super) async fn run(
     let snapshotter = Snapshotter { target, client: &client, folder: &folder, store: &store, image, options };
     let policy = policy(config, &shared.config.timezone);
     let made = async { snapshotter.take(&context).await.map_err(|error| of_snapshot(&error)) };
-    let (taken, upkept) = with_upkeep(&store, policy, &context, made).await?;
+    let made = with_upkeep(&store, policy, &context, made).await;
+    if let Err(error) = folder.close().await {
+        context.progress.warn(format!(
+            "a helper container was left for the next run to remove: {}",
+            words::chain(&error)
+        ));
+    }
+    let (taken, upkept) = made?;
     Ok(output(shared, &taken, upkept))
 }
 

@@ -10,13 +10,17 @@ pub(super) struct Args {
     /// The data folder
     #[arg(long)]
     root: PathBuf,
-    /// The operation, as JSON
+    /// The operation, as JSON; without it, one on each line of the standard input
     #[arg(long)]
-    op: String,
+    op: Option<String>,
 }
 
 /// The reply says whether it was done; the exit code only whether there is a reply.
 pub(super) fn run(args: &Args) -> ExitCode {
-    let served = folder_op::serve(&args.root, &args.op, &mut std::io::stdout().lock());
+    let out = &mut std::io::stdout().lock();
+    let served = match &args.op {
+        Some(op) => folder_op::serve(&args.root, op, out),
+        None => folder_op::serve_all(&args.root, &mut std::io::stdin().lock(), out),
+    };
     if served.is_ok() { ExitCode::Ok } else { ExitCode::Failed }
 }

@@ -4,6 +4,7 @@
 //! only usual, and is then reached in one of two ways: directly by a path here, or through Docker. What is
 //! done is the same code either way ([`folder_op`]); in a container our own binary runs it.
 
+mod attended;
 mod error;
 mod locate;
 mod unpack;
@@ -20,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use super::folder_op::survey::SurveyedBlock;
 use super::folder_op::{self, FolderOp, FolderReply, Told};
 use crate::config::values::{Access, PrometheusTarget};
-use crate::docker::{Docker, DockerError, Download, Helper};
+use crate::docker::{Docker, DockerError, Download, Helper, Until};
+use attended::Attendance;
 pub use error::FolderError;
 
 /// What is known about where the data lie, beside the configuration.
@@ -49,6 +51,8 @@ impl Default for Clues<'_> {
 pub struct DataFolder {
     place: FolderPlace,
     idle: Duration,
+    /// Whoever performs one operation after the other in a container, where that is wanted.
+    attended: Option<Attendance>,
 }
 
 #[derive(Debug, Clone)]
@@ -87,7 +91,22 @@ impl DataFolder {
         docker: Option<&Docker>,
     ) -> Result<Self, FolderError> {
         let place = locate::place(target, clues, docker).await?;
-        Ok(Self { place, idle: clues.idle })
+        Ok(Self { place, idle: clues.idle, attended: None })
+    }
+
+    /// The same folder, for several operations: in a container one process performs them all, which saves making a
+    /// container for each. [`DataFolder::close`] ends it.
+    #[must_use]
+    pub fn attended(self) -> Self {
+        Self { attended: Some(Attendance::default()), ..self }
+    }
+
+    /// Ends what [`DataFolder::attended`] has begun. Dropping the folder does so too, but cannot say what failed.
+    pub async fn close(self) -> Result<(), FolderError> {
+        match self.attended {
+            Some(attended) => Ok(attended.close().await?),
+            None => Ok(()),
+        }
     }
 
     /// How it is reached.
@@ -163,8 +182,8 @@ impl DataFolder {
                 perform_here(path.clone(), op.clone(), tell, cancel.clone()).await
             }
             FolderPlace::Container { docker, name, path, .. } => {
-                let args = arguments(path, op)?;
-                self.perform_there(docker, name, &args, &tell, cancel).await
+                let there = There { docker, name, path };
+                self.perform_there(there, op, &tell, cancel).await
             }
         }
     }
@@ -216,24 +235,53 @@ impl DataFolder {
 
     async fn perform_there(
         &self,
-        docker: &Docker,
-        name: &str,
-        args: &[String],
+        there: There<'_>,
+        op: &FolderOp,
         tell: &Tell,
         cancel: &CancellationToken,
     ) -> Result<FolderReply, FolderError> {
+        let op = serde_json::to_string(op).map_err(|source| FolderError::Operation { source })?;
         let (mut reply, mut other) = (None, String::new());
-        let mut on_line = |line: &str| match serde_json::from_str(line) {
-            Ok(Line::Told(told)) => tell(told),
-            Ok(Line::Reply(given)) => reply = Some(given),
-            Err(_) => line.clone_into(&mut other),
+        let mut on_line = |line: &str| {
+            match serde_json::from_str(line) {
+                Ok(Line::Told(told)) => tell(told),
+                Ok(Line::Reply(given)) => reply = Some(given),
+                Err(_) => line.clone_into(&mut other),
+            }
+            reply.is_some()
         };
-        let run = docker.run_self(name, args, &mut on_line, self.idle, cancel).await?;
+        let until = Until { idle: self.idle, cancel };
+        let ended = match &self.attended {
+            Some(attended) => attended.ask(there, &op, &mut on_line, until).await?,
+            None => {
+                let args = there.arguments(&["--op", &op]);
+                let on_line = &mut |line: &str| {
+                    on_line(line);
+                };
+                Some(there.docker.run_self(there.name, &args, on_line, until).await?)
+            }
+        };
+        let (exit_code, stderr) = ended.map(|run| (run.exit_code, run.stderr_tail)).unwrap_or_default();
         reply.ok_or_else(|| FolderError::NoReply {
             folder: self.to_string(),
-            exit_code: run.exit_code,
-            said: if run.stderr_tail.is_empty() { other } else { run.stderr_tail },
+            exit_code,
+            said: if stderr.is_empty() { other } else { stderr },
         })
+    }
+}
+
+/// A data folder in a container.
+#[derive(Clone, Copy)]
+struct There<'a> {
+    docker: &'a Docker,
+    name: &'a str,
+    path: &'a str,
+}
+
+impl There<'_> {
+    /// The command line of our own binary that performs operations there.
+    fn arguments(&self, more: &[&str]) -> Vec<String> {
+        ["folder-op", "--root", self.path].iter().chain(more).map(|part| (*part).to_owned()).collect()
     }
 }
 
@@ -263,12 +311,6 @@ impl std::fmt::Display for DataFolder {
             FolderPlace::Container { name, path, .. } => write!(f, "{path} of container {name}"),
         }
     }
-}
-
-/// The command line of our own binary that performs `op`.
-fn arguments(path: &str, op: &FolderOp) -> Result<Vec<String>, FolderError> {
-    let op = serde_json::to_string(op).map_err(|source| FolderError::Operation { source })?;
-    Ok(["folder-op", "--root", path, "--op", op.as_str()].map(str::to_owned).to_vec())
 }
 
 async fn perform_here(

@@ -35,7 +35,7 @@ use ulid::Ulid;
 use super::block::{BlockMeta, BlockReport};
 use crate::store::Owner;
 use error::FolderOpError;
-pub use serve::serve;
+pub use serve::{serve, serve_all};
 use survey::SurveyedBlock;
 
 /// One operation on a data folder. Each can be repeated: a second time finds nothing left to do.

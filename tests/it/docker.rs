@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use watchkeeper::config::values::{Access, Auth, Endpoint, Place, PrometheusTarget};
-use watchkeeper::docker::{ContainerState, Docker, DockerError, SelfRun};
+use watchkeeper::docker::{ContainerState, Docker, DockerError, SelfRun, Until};
 use watchkeeper::prometheus::folder::{Clues, DataFolder, FolderError, Reach};
 use watchkeeper::prometheus::folder_op::{FolderOp, FolderReply};
 use watchkeeper::service::{Service, ServiceState};
@@ -183,11 +183,15 @@ async fn what_a_dead_process_left_is_swept_and_what_lives_is_not() {
     helper.close().await.unwrap();
 }
 
+fn until(idle: Duration, cancel: &CancellationToken) -> Until<'_> {
+    Until { idle, cancel }
+}
+
 async fn cat(engine: &Docker, name: &str, path: &str) -> (SelfRun, Vec<String>) {
     let mut lines = Vec::new();
     let mut on_line = |line: &str| lines.push(line.to_owned());
     let cancel = CancellationToken::new();
-    let run = engine.run_self(name, &[path.to_owned()], &mut on_line, IDLE, &cancel).await.unwrap();
+    let run = engine.run_self(name, &[path.to_owned()], &mut on_line, until(IDLE, &cancel)).await.unwrap();
     (run, lines)
 }
 
@@ -239,7 +243,7 @@ async fn a_program_that_says_nothing_or_is_cancelled_is_ended_and_removed() {
     let args = ["100000".to_owned()];
     let cancel = CancellationToken::new();
     let idle = Duration::from_millis(700);
-    let silent = engine.run_self(&name, &args, &mut |_| (), idle, &cancel).await.unwrap_err();
+    let silent = engine.run_self(&name, &args, &mut |_| (), until(idle, &cancel)).await.unwrap_err();
     assert!(matches!(silent, DockerError::Stalled { .. }), "{silent:?}");
     let during = cancel.clone();
     let ending = async {
@@ -249,7 +253,7 @@ async fn a_program_that_says_nothing_or_is_cancelled_is_ended_and_removed() {
         during.cancel();
     };
     let mut ignore = |_: &str| ();
-    let (ended, ()) = tokio::join!(engine.run_self(&name, &args, &mut ignore, IDLE, &cancel), ending);
+    let (ended, ()) = tokio::join!(engine.run_self(&name, &args, &mut ignore, until(IDLE, &cancel)), ending);
     assert!(matches!(ended, Err(DockerError::Cancelled { .. })), "{ended:?}");
     assert!(helpers_of(&name).is_empty());
     engine.close().await.unwrap();
@@ -347,6 +351,43 @@ async fn an_operation_is_performed_in_a_container_without_a_shell() {
     let remove = FolderOp::RemoveSnapshot { name: "s1".to_owned() };
     let reply = folder.run(&remove, &cancel).await.unwrap();
     assert!(matches!(&reply, FolderReply::Folder(state) if state.snapshots.is_empty()), "{reply:?}");
+    assert!(helpers_of(&name).is_empty());
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_performs_all_operations_and_is_replaced_when_it_is_gone() {
+    let mut rig = Rig::without_shell();
+    rig.furnish();
+    for name in ["s1", "s2"] {
+        rig.put(&format!("snapshots/{name}/meta"), b"m");
+    }
+    let name = rig.create(&[], &["/bin/sleep", "--storage.tsdb.path=/prometheus/"]);
+    let engine = engine().await.with_binary(env!("CARGO_BIN_EXE_watchkeeper"));
+    let folder = through_docker(&engine, &name).await.attended();
+    let cancel = CancellationToken::new();
+    let snapshots = async |op: FolderOp| match folder.run(&op, &cancel).await.unwrap() {
+        FolderReply::Folder(state) => state.snapshots,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(snapshots(FolderOp::Inspect).await, ["s1", "s2"]);
+    let first = helpers_of(&name);
+    assert_eq!(first.len(), 1);
+    assert_eq!(snapshots(FolderOp::RemoveSnapshot { name: "s1".to_owned() }).await, ["s2"]);
+    assert_eq!(helpers_of(&name), first);
+
+    docker(&["kill", &first[0]]);
+    assert_eq!(snapshots(FolderOp::Inspect).await, ["s2"]);
+    let second = helpers_of(&name);
+    assert!(second.len() == 1 && second != first, "{first:?} {second:?}");
+
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    let error = folder.run(&FolderOp::Inspect, &stopped).await.unwrap_err();
+    assert!(matches!(error, FolderError::Docker(DockerError::Cancelled { .. })), "{error:?}");
+    assert!(helpers_of(&name).is_empty());
+    assert_eq!(snapshots(FolderOp::RemoveSnapshot { name: "s2".to_owned() }).await, [""; 0]);
+    folder.close().await.unwrap();
     assert!(helpers_of(&name).is_empty());
     engine.close().await.unwrap();
 }

@@ -1,7 +1,7 @@
-//! The command `folder-op`: one operation in, its reply out, as lines of JSON. It is how an operation is performed
+//! The command `folder-op`: an operation in, its reply out, as lines of JSON. It is how operations are performed
 //! inside a container.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,11 @@ use super::{FolderFailure, FolderOp, FolderReply, Told, perform};
 
 /// How often a sign of life is given.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// Performs operations as [`serve`] does, one on each line of `input`, until that ends.
+pub fn serve_all(root: &Path, input: &mut dyn BufRead, out: &mut dyn Write) -> io::Result<()> {
+    input.lines().try_for_each(|op| serve(root, &op?, out))
+}
 
 /// Performs the operation that is given as JSON. Lines of [`Told`] come meanwhile, with the bytes since the line
 /// before, and the reply in the last line.
