@@ -41,7 +41,7 @@ targets() {
     { wall[$1, $2] = $4; cpu[$1, $2] = $7; stored[$1, $2] = $11
       if ($2 ~ /^watchkeeper/ && $10 * 1.024 / 1000 > most) { most = $10 * 1.024 / 1000; whose = $1 ", " substr($2, 13) } }
     function line(what, least, got) {
-      printf "| %s | %s× | %.1f× | %s |\n", what, least, got, got >= least ? "met" : "missed" }
+      printf "| %s | %s× | %.1f× | %s |\n", what, least, got, (got >= least ? "met" : "missed") }
     # Of one scenario, how many times faster ours is.
     function faster(what, least, scenario, ours, theirs, base) {
       if (!base) base = scenario
@@ -54,7 +54,7 @@ targets() {
       faster("Full .tar.gz through Docker, against the script", 6, full, "archive gzip docker", script)
       if ((full, script) in wall && (full, "watchkeeper archive gzip host") in wall) {
         got = stored[full, "watchkeeper archive gzip host"] / stored[full, script]
-        printf "| Its size, of the script'"'"'s | ≤ 1.030 | %.3f | %s |\n", got, got <= 1.03 ? "met" : "missed" }
+        printf "| Its size, of the script'"'"'s | ≤ 1.030 | %.3f | %s |\n", got, (got <= 1.03 ? "met" : "missed") }
       faster("Full with zstd on the host path, against the script", 15, full, "archive zstd host", script)
       for (a = split("host docker", access, " "); a > 0; a--) {
         ours = "blocks gzip " access[a]; way = access[a] == "host" ? "on the host path" : "through Docker"
@@ -70,8 +70,8 @@ targets() {
       for (l = split("archive blocks", layout, " "); l > 0; l--) for (c = split("gzip zstd", codec, " "); c > 0; c--) {
         ours = "watchkeeper " layout[l] " " codec[c] " host"
         if (("check everything", ours) in cpu) { got = raw / 1e6 / cpu["check everything", ours]
-          printf "| Deep verify, %s %s, raw MB for each CPU second | ≥ 500 | %.0f | %s |\n", layout[l], codec[c], got, got >= 500 ? "met" : "missed" } }
-      if (most) printf "| Peak RSS of all of them (%s) | < 64 MB | %.1f MB | %s |\n", whose, most, most < 64 ? "met" : "missed"
+          printf "| Deep verify, %s %s, raw MB for each CPU second | ≥ 500 | %.0f | %s |\n", layout[l], codec[c], got, (got >= 500 ? "met" : "missed") } }
+      if (most) printf "| Peak RSS of all of them (%s) | < 64 MB | %.1f MB | %s |\n", whose, most, (most < 64 ? "met" : "missed")
     }'
 }
 
