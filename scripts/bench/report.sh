@@ -1,12 +1,12 @@
 # Words the results of bench.sh; sourced.
 
 # table SCENARIO: one line for each subject. The line to compare with is the runbook's script in the same scenario,
-# else (it knows no other) its full backup.
+# else, for another backup (it knows no other), its full backup.
 table() {
   medians | awk -F'\t' -v scenario="$1" -v raw="$raw_bytes" '
     function seconds(s) { return sprintf(s < 0.1 ? "%.3f" : s < 10 ? "%.2f" : "%.1f", s) }
     function bytes(b) { return sprintf(b < 1e5 ? "%.1f KB" : b < 1e8 ? "%.2f MB" : "%.1f MB", b < 1e5 ? b / 1e3 : b / 1e6) }
-    $2 ~ /^runbook/ { if ($1 == scenario || !(base)) { if ($1 == scenario || $1 == "full backup") { base = $4; size = $11 } } }
+    $2 ~ /^runbook/ { if ($1 == scenario || $1 == "full backup" && scenario !~ /^restore/) { base = $4; size = $11 } }
     $1 == scenario { line[++lines] = $0 }
     END {
       check = scenario == "check everything"; out = scenario ~ /^(check|restore|server)/
