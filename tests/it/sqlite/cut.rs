@@ -284,7 +284,7 @@ fn a_database_that_was_cut_short_is_kept_as_damaged_and_nothing_older_is_deleted
         assert!(good[0] && good[1..].iter().all(|good| !good), "{good:?}");
         let id = backups["backups"][all - 1]["id"].as_str().unwrap().to_owned();
         let copy = unpacked_anyway(&watchkeeper, &id);
-        assert_eq!(fs::metadata(copy).unwrap().len(), length / 4096 * 4096);
+        assert_eq!(fs::metadata(copy).unwrap().len(), length.div_ceil(4096) * 4096);
     }
 }
 
