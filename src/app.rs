@@ -31,6 +31,7 @@ pub use sqlite_restore::{SqliteAction, SqliteOpenError};
 pub(crate) use targets::Hints;
 pub use targets::TargetError;
 
+use crate::config::values::TargetName;
 use crate::config::{Config, JobConfig, JobKind};
 use crate::docker::{Docker, DockerError};
 use crate::history::{Cause, History, HistoryError, RunReport};
@@ -180,7 +181,8 @@ impl App {
                 }
             })
         };
-        self.runner.run(&task(job), cause, sink, work).await
+        let task = task(job, self.shared.locks(job).await);
+        self.runner.run(&task, cause, sink, work).await
     }
 
     /// Removes what was made on the Docker engine for all runs of this process.
@@ -201,6 +203,18 @@ impl Shared {
     pub(crate) async fn docker(&self) -> Result<&Docker, DockerError> {
         self.docker.get_or_try_init(|| connect(self.docker_host.as_deref())).await
     }
+
+    /// What nobody else may use while a job runs.
+    async fn locks(&self, job: &JobConfig) -> Vec<Lock> {
+        let prometheus = |name: &TargetName| vec![Lock::Target { kind: "prometheus", name: name.clone() }];
+        match &job.kind {
+            JobKind::PrometheusSnapshot(config) => prometheus(&config.prometheus),
+            JobKind::BlockCleanup(config) => prometheus(&config.prometheus),
+            JobKind::SqliteBackup(config) => self.database_locks(&config.database).await,
+            JobKind::CloseStaleSessions(config) => self.database_locks(&config.backup.database).await,
+            JobKind::FilesBackup(_) | JobKind::Command(_) | JobKind::VerifyDeployment(_) => Vec::new(),
+        }
+    }
 }
 
 /// Connects, and removes what a process of ours that was killed left on the engine.
@@ -220,28 +234,21 @@ async fn connect(host: Option<&str>) -> Result<Docker, DockerError> {
 }
 
 /// What the runner has to know of a job.
-fn task(job: &JobConfig) -> Task {
-    let (target, limit) = match &job.kind {
-        JobKind::PrometheusSnapshot(config) => {
-            let target = Lock::Target { kind: "prometheus", name: config.prometheus.clone() };
-            // However long a large backup takes: it is stuck only when nothing moves.
-            (Some(target), Limit::Idle(config.idle_timeout))
-        }
-        JobKind::BlockCleanup(config) => {
-            let target = Lock::Target { kind: "prometheus", name: config.prometheus.clone() };
-            (Some(target), Limit::Total(job.timeout))
-        }
-        JobKind::FilesBackup(_) | JobKind::Command(_) => (None, Limit::Total(job.timeout)),
-        JobKind::VerifyDeployment(config) => (None, Limit::Total(job.timeout + config.wait)),
-        JobKind::SqliteBackup(config) => (sqlite_job::lock(&config.database), Limit::Total(job.timeout)),
-        JobKind::CloseStaleSessions(config) => {
-            (sqlite_job::lock(&config.backup.database), Limit::Total(job.timeout))
-        }
+fn task(job: &JobConfig, targets: Vec<Lock>) -> Task {
+    let limit = match &job.kind {
+        // However long a large backup takes: it is stuck only when nothing moves.
+        JobKind::PrometheusSnapshot(config) => Limit::Idle(config.idle_timeout),
+        JobKind::VerifyDeployment(config) => Limit::Total(job.timeout + config.wait),
+        JobKind::BlockCleanup(_)
+        | JobKind::FilesBackup(_)
+        | JobKind::Command(_)
+        | JobKind::SqliteBackup(_)
+        | JobKind::CloseStaleSessions(_) => Limit::Total(job.timeout),
     };
     Task {
         job: job.name.clone(),
         kind: job.kind.kind_name().to_owned(),
-        locks: std::iter::once(Lock::Job(job.name.clone())).chain(target).collect(),
+        locks: std::iter::once(Lock::Job(job.name.clone())).chain(targets).collect(),
         limit: Some(limit),
         retries: job.retries,
     }

@@ -129,7 +129,9 @@ fn next(report: &RunReport) -> Vec<String> {
     let mut next: Vec<String> = report.hint.iter().cloned().collect();
     if report.data_not_back {
         let job = &report.job;
-        next.push(format!("`watchkeeper restore {job} --undo` brings the old data back, `--resume` goes on"));
+        // No other kind goes on with a restore that was cut.
+        let resume = if report.kind == "prometheus-restore" { ", `--resume` goes on" } else { "" };
+        next.push(format!("`watchkeeper restore {job} --undo` brings the old data back{resume}"));
     }
     match report.outcome {
         Some(Outcome::Done | Outcome::Warned) => {

@@ -10,6 +10,7 @@ mod contents;
 mod copy;
 mod error;
 mod inside;
+mod ledger;
 mod open;
 pub mod place;
 pub mod restore;

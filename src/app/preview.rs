@@ -39,9 +39,9 @@ impl App {
             JobKind::FilesBackup(_) => Vec::new(),
             JobKind::VerifyDeployment(config) => deployment_job::preview(config),
             JobKind::Command(config) => command_job::preview(config),
-            JobKind::SqliteBackup(config) => sqlite_job::preview(&self.shared, config).await,
+            JobKind::SqliteBackup(config) => sqlite_job::preview(&self.shared, &job.name, config).await,
             JobKind::CloseStaleSessions(config) => {
-                stale_job::preview(&self.shared, config, (self.runner.clock)()).await
+                stale_job::preview(&self.shared, &job.name, config, (self.runner.clock)()).await
             }
             JobKind::BlockCleanup(config) => {
                 let (findings, blocks) =

@@ -1,18 +1,17 @@
 //! The job `sqlite-backup`, and what the jobs on databases share.
 
-use std::path::Path;
-
 use jiff::tz::TimeZone;
 
 use super::Shared;
 use super::upkept::{Upkept, with_upkeep};
-use crate::config::values::Name;
+use crate::config::values::{JobName, Name};
 use crate::config::{ApplicationTarget, DatabaseRef, JobConfig, SqliteConfig};
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::preflight::Finding;
 use crate::runner::{Failure, Lock};
 use crate::sqlite::backup::{Origin, back_up};
 use crate::sqlite::place::{Database, Place};
+use crate::sqlite::restore::Notes;
 use crate::sqlite::{SqliteContents, SqliteError};
 use crate::store::Backup;
 use crate::store::digest::sha256;
@@ -24,19 +23,33 @@ pub(super) fn policy(config: &SqliteConfig, zone: &TimeZone) -> Policy {
     Policy { keep: config.keep.clone(), zone: zone.clone(), verify_within: config.verify_within }
 }
 
-/// Nobody else changes the database meanwhile.
-pub(super) fn lock(database: &DatabaseRef) -> Option<Lock> {
-    match database {
+/// Nobody else changes the database meanwhile, by whichever name it is called: its application, and where it was found
+/// its file.
+pub(super) fn locks(database: &DatabaseRef, found: Option<&Database>) -> Vec<Lock> {
+    let application = match database {
         DatabaseRef::Application(name) => Some(Lock::Target { kind: "application", name: name.clone() }),
-        DatabaseRef::Host(path) => host_lock(path),
-    }
+        DatabaseRef::Host(_) => None,
+    };
+    application.into_iter().chain(found.and_then(file_lock)).collect()
 }
 
 /// A path is no name of a lock, but its hash is.
-fn host_lock(path: &Path) -> Option<Lock> {
-    let hash = sha256(path.as_os_str().as_encoded_bytes());
+fn file_lock(database: &Database) -> Option<Lock> {
+    let hash = match &database.place {
+        Place::Host { path } => sha256(path.as_os_str().as_encoded_bytes()),
+        Place::Inside { container, path, .. } => sha256(format!("{container}:{path}").as_bytes()),
+    };
     let name: Option<Name> = hash.get(..16).and_then(|name| name.parse().ok());
     name.map(|name| Lock::Target { kind: "database", name })
+}
+
+/// While a restore of a database is unfinished nobody else uses it.
+pub(super) fn none_unfinished(notes: &Notes, database: &Database) -> Result<(), SqliteError> {
+    match &database.place {
+        Place::Host { path } => notes.none_unfinished(path),
+        // Nothing is restored there.
+        Place::Inside { .. } => Ok(()),
+    }
 }
 
 pub(super) async fn run(
@@ -45,7 +58,7 @@ pub(super) async fn run(
     config: &SqliteConfig,
     context: RunContext,
 ) -> Result<JobOutput, Failure> {
-    let database = shared.database(&config.database).await.map_err(|error| of(&error))?;
+    let database = shared.free_database(&config.database, &job.name).await.map_err(|error| of(&error))?;
     let kept = keep(shared, job, config, &database, &context).await?;
     let Kept { backup, contents, upkept } = kept;
     let mut verified = vec![
@@ -110,8 +123,8 @@ fn facts(contents: &SqliteContents) -> Vec<String> {
 }
 
 /// What a run would do.
-pub(super) async fn preview(shared: &Shared, config: &SqliteConfig) -> Vec<Finding> {
-    let database = match shared.database(&config.database).await {
+pub(super) async fn preview(shared: &Shared, job: &JobName, config: &SqliteConfig) -> Vec<Finding> {
+    let database = match shared.free_database(&config.database, job).await {
         Ok(database) => database,
         Err(error) => return vec![problem(&error)],
     };
@@ -126,6 +139,10 @@ pub(super) async fn preview(shared: &Shared, config: &SqliteConfig) -> Vec<Findi
             findings.push(Finding::ok(format!("it can be read: {}", words::count(tables, "table"))));
         }
         Ok(None) => {}
+        Err(error @ SqliteError::Corrupt { .. }) => {
+            let text = format!("{}: what is left of it would be kept as damaged", words::chain(&error));
+            findings.push(Finding::warning(text, error.hint().unwrap_or_default()));
+        }
         Err(error) => findings.push(problem(&error)),
     }
     findings
@@ -153,6 +170,22 @@ impl Shared {
             target: application.name.to_string(),
             url: application.endpoint.url.to_string(),
         })
+    }
+
+    /// The locks of a database; without its file where that cannot be found, of which its run will tell.
+    pub(super) async fn database_locks(&self, database: &DatabaseRef) -> Vec<Lock> {
+        locks(database, self.database(database).await.ok().as_ref())
+    }
+
+    /// Where the database is, for a run that is no restore.
+    pub(super) async fn free_database(
+        &self,
+        database: &DatabaseRef,
+        job: &JobName,
+    ) -> Result<Database, SqliteError> {
+        let found = self.database(database).await?;
+        none_unfinished(&Notes::of(&self.config.state_dir, job), &found)?;
+        Ok(found)
     }
 
     /// Where the database is.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::sqlite_job::{lock, of};
+use super::sqlite_job::{locks, none_unfinished, of};
 use super::targets::credentials;
 use super::{App, TargetError};
 use crate::config::values::{JobName, Retries, ServiceControl};
@@ -79,8 +79,14 @@ impl App {
         sink: Arc<dyn Sink>,
     ) -> RunReport {
         let retries = Retries { max: 0, backoff: Duration::ZERO };
-        let locks = std::iter::once(Lock::Job(job.clone())).chain(lock(database)).collect();
-        let task = Task { job: job.clone(), kind: RESTORE_KIND.to_owned(), locks, limit: None, retries };
+        let locks = std::iter::once(Lock::Job(job.clone())).chain(locks(database, Some(&site.database)));
+        let task = Task {
+            job: job.clone(),
+            kind: RESTORE_KIND.to_owned(),
+            locks: locks.collect(),
+            limit: None,
+            retries,
+        };
         let work = move |context: RunContext| {
             let (site, action) = (Arc::clone(&site), action.clone());
             async move { perform(&site, action, &context).await.map_err(|error| failure(&error)) }
@@ -99,8 +105,13 @@ async fn perform(site: &Site, action: SqliteAction, context: &RunContext) -> Res
             let undone = undo(site, context).await?;
             let displaced =
                 undone.displaced.map(|path| format!("what was live until now is {}", path.display()));
+            let summary = if undone.was_untouched {
+                format!("the restore of {} had changed nothing; what it had staged is gone", undone.source)
+            } else {
+                format!("the database of before the restore of {} is live again", undone.source)
+            };
             Ok(JobOutput {
-                summary: format!("the database of before the restore of {} is live again", undone.source),
+                summary,
                 facts: displaced.into_iter().collect(),
                 verified: undone.well.into_iter().collect(),
                 ..JobOutput::default()
@@ -108,15 +119,24 @@ async fn perform(site: &Site, action: SqliteAction, context: &RunContext) -> Res
         }
         SqliteAction::OpenSessions(file) => {
             let step = context.progress.step("open the sessions again", None);
+            none_unfinished(&site.notes, &site.database)?;
             let access = Access::open(&site.database, context.run, &context.cancel).await?;
-            let (opened, left) = stale_sessions::undo(&access, &file).await?;
-            step.finish(words::count(opened, "session"));
-            if left > 0 {
-                context
-                    .progress
-                    .warn(format!("{left} had changed since they were closed, and were left as they are"));
+            let reopened = stale_sessions::undo(&access, &file).await?;
+            let opened = words::count(reopened.opened, "session");
+            step.finish(opened.clone());
+            if reopened.left > 0 {
+                context.progress.warn(format!(
+                    "{} had changed since they were closed, and were left as they are",
+                    reopened.left
+                ));
             }
-            let summary = format!("{} that had been closed are open again", words::count(opened, "session"));
+            if !reopened.doubtful.is_empty() {
+                context.progress.warn(format!(
+                    "the run was cut, and who has closed these is not known; they were left closed: {}",
+                    reopened.doubtful.join(", ")
+                ));
+            }
+            let summary = format!("{opened} that had been closed are open again");
             Ok(JobOutput { summary, ..JobOutput::default() })
         }
         SqliteAction::DiscardOld => {

@@ -5,6 +5,7 @@ use ulid::Ulid;
 
 use super::Shared;
 use super::sqlite_job::{keep, of};
+use crate::config::values::JobName;
 use crate::config::{JobConfig, StaleConfig};
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::preflight::Finding;
@@ -20,7 +21,8 @@ pub(super) async fn run(
     config: &StaleConfig,
     context: RunContext,
 ) -> Result<JobOutput, Failure> {
-    let database = shared.database(&config.backup.database).await.map_err(|error| of(&error))?;
+    let database =
+        shared.free_database(&config.backup.database, &job.name).await.map_err(|error| of(&error))?;
     let step = context.progress.step("look for stale sessions", None);
     let access = Access::open(&database, context.run, &context.cancel).await.map_err(|error| of(&error))?;
     let found = survey(&access, &config.sessions, context.now).await.map_err(|error| of(&error))?;
@@ -46,11 +48,10 @@ pub(super) async fn run(
     if closed.left > 0 {
         context.progress.warn(format!("{} had changed meanwhile, and were left alone", closed.left));
     }
-    let mut facts: Vec<String> =
-        closed.sessions.iter().map(|stale| format!("closed {}", named(stale))).collect();
-    facts.extend(kept.upkept.facts);
-    facts.push(format!("`watchkeeper restore {} --undo` opens them again", job.name));
-    Ok(JobOutput {
+    let facts = closed.sessions.iter().map(|stale| format!("closed {}", named(stale)));
+    let undo = (!closed.sessions.is_empty())
+        .then(|| format!("`watchkeeper restore {} --undo` opens them again", job.name));
+    let output = JobOutput {
         summary: format!(
             "{} closed, with the end {}",
             words::count(closed.sessions.len(), "stale session"),
@@ -58,16 +59,25 @@ pub(super) async fn run(
         ),
         backup: Some(kept.backup.id().clone()),
         bytes: Some(kept.backup.size()),
-        facts,
+        facts: facts.chain(kept.upkept.facts).chain(undo).collect(),
         verified: kept.upkept.verified,
         ..JobOutput::default()
-    })
+    };
+    match closed.failed {
+        None => Ok(output),
+        Some(error) => Err(Failure { output: Some(Box::new(output)), ..of(&error) }),
+    }
 }
 
 /// What a run would do.
-pub(super) async fn preview(shared: &Shared, config: &StaleConfig, now: Timestamp) -> Vec<Finding> {
+pub(super) async fn preview(
+    shared: &Shared,
+    job: &JobName,
+    config: &StaleConfig,
+    now: Timestamp,
+) -> Vec<Finding> {
     let looked = async {
-        let database = shared.database(&config.backup.database).await?;
+        let database = shared.free_database(&config.backup.database, job).await?;
         let cancel = tokio_util::sync::CancellationToken::new();
         let mark = Ulid::from_parts(now.as_millisecond().unsigned_abs(), 0);
         let access = Access::open(&database, mark, &cancel).await?;

@@ -101,14 +101,24 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     if of_database {
         return sqlite::run(session, args);
     }
+    with_app(session, async |app, cancel| {
+        if args.after.resume || args.after.undo || args.after.discard_old {
+            after(session, app, args, asks).await
+        } else {
+            restore(session, app, args, asks, cancel).await
+        }
+    })
+}
+
+/// Does what signals can end, and leaves nothing behind on the Docker engine.
+fn with_app(
+    session: &Session,
+    work: impl AsyncFnOnce(&App, &CancellationToken) -> Result<ExitCode, CliError>,
+) -> Result<ExitCode, CliError> {
     block_on(async {
         let shutdown = signals()?;
         let app = session.app_to_restore(shutdown.cancel.clone(), GRACE)?;
-        let code = if args.after.resume || args.after.undo || args.after.discard_old {
-            after(session, &app, args, asks).await
-        } else {
-            restore(session, &app, args, asks, &shutdown.cancel).await
-        };
+        let code = work(&app, &shutdown.cancel).await;
         app.close().await;
         code
     })

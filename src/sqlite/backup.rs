@@ -8,6 +8,7 @@ use super::contents::SqliteContents;
 use super::copy::copy;
 use super::error::file;
 use super::inside::Inside;
+use super::ledger::Ledger;
 use super::place::{Database, Place};
 use super::{KIND, SqliteError};
 use crate::config::values::Compression;
@@ -59,7 +60,7 @@ async fn take(database: &Database, to: &Path, context: &RunContext) -> Result<St
         }
         Place::Inside { docker, container, path } => {
             let inside = Inside::open(docker, container, path, context.run, &context.cancel).await?;
-            inside.copy(to).await?;
+            inside.copy(to, &Ledger::of(&context.state_dir)).await?;
             inside.method()
         }
     };

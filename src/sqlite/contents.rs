@@ -75,9 +75,12 @@ impl SqliteContents {
         let failed = |source| SqliteError::of(path, "read the copy of the database in", source);
         let number =
             |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
-        let schema = schema(&connection).map_err(failed)?;
+        let mut damage = Vec::new();
+        let schema = readable(schema(&connection), &mut damage).map_err(failed)?;
+        let tables = readable(tables(&connection), &mut damage).map_err(failed)?;
         let mut unchecked = Vec::new();
-        let damage = problems(&connection, "PRAGMA quick_check", &mut unchecked, path)?;
+        damage.extend(problems(&connection, "PRAGMA quick_check", &mut unchecked, path)?);
+        damage.dedup();
         // What is damaged answers nothing that could be relied on.
         let foreign_keys = if damage.is_empty() {
             problems(&connection, "PRAGMA foreign_key_check", &mut unchecked, path)?
@@ -97,7 +100,7 @@ impl SqliteContents {
             sqlite_version: rusqlite::version().to_owned(),
             method: method.to_owned(),
             schema_sha256: sha256(schema.join("\n").as_bytes()),
-            tables: tables(&connection).map_err(failed)?,
+            tables,
             schema,
             damage,
             foreign_keys,
@@ -110,6 +113,17 @@ impl SqliteContents {
 fn file_name(database: &str) -> String {
     let name = Path::new(database).file_name().and_then(|name| name.to_str());
     name.filter(|name| !name.starts_with('.')).unwrap_or("database.db").to_owned()
+}
+
+/// What could be read of a list; that it is damaged is noted.
+fn readable<T>(read: rusqlite::Result<Vec<T>>, damage: &mut Vec<String>) -> rusqlite::Result<Vec<T>> {
+    match read {
+        Err(error) if super::error::is_corrupt(&error) => {
+            damage.push(error.to_string());
+            Ok(Vec::new())
+        }
+        read => read,
+    }
 }
 
 fn schema(connection: &Connection) -> rusqlite::Result<Vec<String>> {

@@ -17,7 +17,11 @@ const ALL: std::ffi::c_int = -1;
 
 /// Copies the database at `from` to the new file `to`: one moment of it, whoever writes.
 pub(super) fn copy(from: &Path, to: &Path, cancel: &CancellationToken) -> Result<(), SqliteError> {
-    let live = Live::open(from)?;
+    let live = match Live::open(from) {
+        // What is left of it may be the last that there is.
+        Err(SqliteError::Corrupt { .. }) => Live::open_corrupt(from)?,
+        live => live?,
+    };
     let failed = |source| SqliteError::of(to, "write the copy of the database to", source);
     let mut copy = Connection::open(to).map_err(failed)?;
     // It is worth nothing before it is complete, and brought to disk in the archive.

@@ -60,6 +60,14 @@ pub enum SqliteError {
         /// What SQLite says.
         source: rusqlite::Error,
     },
+    /// A transaction was cut, and may not be rolled back by this user.
+    #[error("A transaction of the database {} was cut while it was written, and must be rolled back first", path.display())]
+    Interrupted {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
     /// Somebody else holds it.
     #[error("The database {} is locked: somebody has held it for {waited} s", path.display())]
     Locked {
@@ -175,6 +183,26 @@ pub enum SqliteError {
         /// The last lines of its log.
         words: Vec<String>,
     },
+    /// A restore, or its taking back, could not begin.
+    #[error("Nothing was changed: {}", crate::words::chain(&**why))]
+    Unchanged {
+        /// Why.
+        why: Box<SqliteError>,
+    },
+    /// A restore was cut.
+    #[error(
+        "A restore of {} is unfinished: {source_title}, begun {began} by job {job}; until it is taken back nothing else uses the database", path.display()
+    )]
+    Unfinished {
+        /// The database.
+        path: PathBuf,
+        /// The job that the restore is of.
+        job: String,
+        /// What was being restored.
+        source_title: String,
+        /// Since when.
+        began: jiff::Timestamp,
+    },
     /// A restore did not work, and what was there before is back.
     #[error("The restore was taken back, the old database is in its place: {}", crate::words::chain(&**why))]
     TakenBack {
@@ -239,6 +267,31 @@ pub enum SqliteError {
         /// How many may be closed.
         most: usize,
     },
+    /// The ends that are there are no times.
+    #[error(
+        "Column {column:?} has its ends in no form that is known here, such as {seen}: no session was closed"
+    )]
+    NoForm {
+        /// The column.
+        column: String,
+        /// One of them, as an SQL literal.
+        seen: String,
+    },
+    /// One of several transactions failed.
+    #[error(
+        "Could not write the end of {rows} sessions: {}; {closed} sessions of earlier batches stay closed",
+        if *rolled_back { "this batch was rolled back" } else { "whether this batch was written is not known" }
+    )]
+    Batch {
+        /// How many it was to close.
+        rows: usize,
+        /// None of them was written to; otherwise that is not known.
+        rolled_back: bool,
+        /// How many were closed before.
+        closed: usize,
+        /// Why it failed.
+        source: Box<SqliteError>,
+    },
     /// More rows were changed than were meant.
     #[error("More rows of {} than were meant would have changed: all was rolled back", path.display())]
     Guard {
@@ -272,6 +325,11 @@ impl SqliteError {
         }
     }
 
+    /// Told to one who asked for a restore.
+    pub(super) fn with_nothing_changed(self) -> Self {
+        if matches!(self, Self::Cancelled) { self } else { Self::Unchanged { why: Box::new(self) } }
+    }
+
     /// The same may work a little later.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -280,6 +338,8 @@ impl SqliteError {
             Self::Command(error) => error.is_transient(),
             Self::Service(error) => error.is_transient(),
             Self::Locked { .. } | Self::Changed { .. } => true,
+            // A second attempt would hide from `--undo` what the first has closed.
+            Self::Batch { closed: 0, rolled_back: true, source, .. } => source.is_transient(),
             _ => false,
         }
     }
@@ -303,6 +363,9 @@ impl SqliteError {
             Self::NotSqlite { .. } => "is \"database\" in jobs.toml right?",
             Self::Corrupt { .. } => {
                 "`watchkeeper restore JOB` brings the newest good backup back; `sqlite3 FILE .recover` saves what can be read"
+            }
+            Self::Interrupted { .. } => {
+                "start its application, which does it, or run this as the user who owns the database and its folder"
             }
             Self::Locked { .. } => {
                 "look for who holds it: `fuser -v FILE`; it is tried again where the job has retries"
@@ -333,7 +396,13 @@ impl SqliteError {
             Self::TooManyStale { .. } => {
                 "look at them with --dry-run; raise max_rows where they are to be closed"
             }
-            Self::TakenBack { why } => return why.hint(),
+            Self::NoForm { .. } => "is \"end\" of the job in jobs.toml the right column?",
+            Self::Batch { closed: 0, rolled_back: true, source, .. } => return source.hint(),
+            Self::Batch { .. } => "`watchkeeper restore JOB --undo` opens them again",
+            Self::Unfinished { job, .. } => {
+                return Some(format!("`watchkeeper restore {job} --undo` takes it back"));
+            }
+            Self::TakenBack { why } | Self::Unchanged { why } => return why.hint(),
             Self::NotBack { .. } => {
                 "end what has the database open, then run `watchkeeper restore JOB --undo`"
             }

@@ -11,10 +11,14 @@ use ulid::Ulid;
 
 use super::SqliteError;
 use super::error::file;
+use super::ledger::{Copy, Ledger};
+use super::open::SIDES;
 use crate::command::{Command, End, Place, RUN_VARIABLE, Ran, run};
 use crate::docker::{Docker, DockerError};
 use crate::store::archive::{ArchiveError, EntryKind, read_tar};
 
+/// Without what somebody has set for themselves in ~/.sqliterc: that changes what is printed.
+const SQLITE3: [&str; 7] = ["sqlite3", "-init", "/dev/null", "-batch", "-bail", "-cmd", ".timeout 10000"];
 /// The first column of every row of every statement, one line each.
 const PYTHON_SQL: &str = "\
 import sqlite3, sys
@@ -33,7 +37,8 @@ db.backup(copy, pages=-1)
 copy.close()
 db.close()
 ";
-const PYTHON_REMOVE: &str = "import os, sys\nos.path.exists(sys.argv[1]) and os.remove(sys.argv[1])\n";
+const PYTHON_REMOVE: &str =
+    "import os, sys\nfor path in sys.argv[1:]:\n    os.path.exists(path) and os.remove(path)\n";
 /// How long nothing may move while the copy comes out.
 const IDLE: Duration = Duration::from_mins(1);
 
@@ -126,9 +131,8 @@ impl Inside {
         let path = self.path.clone();
         let mut argv = match self.program {
             Program::Sqlite3 => {
-                ["sqlite3", "-batch", "-bail", "-noheader", "-list", "-cmd", ".timeout 10000"]
-                    .map(str::to_owned)
-                    .to_vec()
+                let argv = SQLITE3.into_iter().chain(["-noheader", "-list"]);
+                argv.map(str::to_owned).collect()
             }
             Program::Python3 => vec!["python3".to_owned(), "-c".to_owned(), PYTHON_SQL.to_owned()],
         };
@@ -144,37 +148,46 @@ impl Inside {
 
     /// Copies the database to the new file `to` of this host: one moment of it. The copy is made in there and then
     /// brought out.
-    pub(super) async fn copy(&self, to: &Path) -> Result<(), SqliteError> {
+    pub(super) async fn copy(&self, to: &Path, ledger: &Ledger) -> Result<(), SqliteError> {
+        self.sweep(ledger).await?;
         let folder = Path::new(&self.path).parent().and_then(Path::to_str).unwrap_or("/");
-        let name = format!(".watchkeeper-{}.db", self.run);
-        let beside = format!("{}/{name}", folder.trim_end_matches('/'));
-        let argv = match self.program {
-            Program::Sqlite3 => vec![
-                "sqlite3".to_owned(),
-                "-batch".to_owned(),
-                "-bail".to_owned(),
-                "-cmd".to_owned(),
-                ".timeout 10000".to_owned(),
-                self.path.clone(),
-                // Its name is ours: there is nothing in the folder's that this kind of quotes could not hold but one.
-                format!(".backup \"{}\"", beside.replace('\\', "\\\\").replace('"', "\\\"")),
-            ],
-            Program::Python3 => {
-                vec![
-                    "python3".to_owned(),
-                    "-c".to_owned(),
-                    PYTHON_BACKUP.to_owned(),
-                    self.path.clone(),
-                    beside.clone(),
-                ]
-            }
-        };
-        let copied = match self.must(argv, &mut |_| ()).await {
+        let beside = format!("{}/.watchkeeper-{}.db", folder.trim_end_matches('/'), self.run);
+        let copy =
+            Copy { container: self.container.clone(), database: self.path.clone(), path: beside.clone() };
+        let note = ledger.note(self.run, &copy)?;
+        let copied = match self.must(self.backup_to(&beside), &mut |_| ()).await {
             Ok(()) => self.bring_out(&beside, to).await,
             Err(error) => Err(error),
         };
-        let removed = self.remove(&beside).await;
+        let removed = self.remove(&beside).await.and_then(|()| Ledger::forget(&note));
         copied.and(removed)
+    }
+
+    /// Removes the copies that killed runs have left in there.
+    async fn sweep(&self, ledger: &Ledger) -> Result<(), SqliteError> {
+        for (note, copy) in ledger.left(&self.container, &self.path)? {
+            self.remove(&copy.path).await?;
+            Ledger::forget(&note)?;
+            tracing::info!(
+                copy.path,
+                copy.container,
+                "removed the copy of a database that a killed run had left"
+            );
+        }
+        Ok(())
+    }
+
+    fn backup_to(&self, beside: &str) -> Vec<String> {
+        match self.program {
+            Program::Sqlite3 => {
+                // Its name is ours: there is nothing in the folder's that this kind of quotes could not hold but one.
+                let backup = format!(".backup \"{}\"", beside.replace('\\', "\\\\").replace('"', "\\\""));
+                SQLITE3.map(str::to_owned).into_iter().chain([self.path.clone(), backup]).collect()
+            }
+            Program::Python3 => {
+                ["python3", "-c", PYTHON_BACKUP, &self.path, beside].map(str::to_owned).to_vec()
+            }
+        }
     }
 
     async fn bring_out(&self, beside: &str, to: &Path) -> Result<(), SqliteError> {
@@ -199,15 +212,18 @@ impl Inside {
         done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
-    /// Removes the copy in there, also when the run was told to stop.
+    /// Removes a copy in there with what SQLite keeps beside one, also when the run was told to stop.
     async fn remove(&self, path: &str) -> Result<(), SqliteError> {
         let unstoppable = Self { cancel: CancellationToken::new(), ..self.clone() };
-        let rm = ["rm", "-f", path].map(str::to_owned).to_vec();
-        if unstoppable.exec(rm, &mut |_| ()).await?.is_some_and(|ran| ran.end == End::Code(0)) {
+        let files = std::iter::once(String::new()).chain(SIDES.map(str::to_owned));
+        let files: Vec<String> = files.map(|side| format!("{path}{side}")).collect();
+        let with =
+            |program: &[&str]| program.iter().map(|word| (*word).to_owned()).chain(files.clone()).collect();
+        let ran = unstoppable.exec(with(&["rm", "-f"]), &mut |_| ()).await?;
+        if ran.is_some_and(|ran| ran.end == End::Code(0)) {
             return Ok(());
         }
-        let python = ["python3", "-c", PYTHON_REMOVE, path].map(str::to_owned).to_vec();
-        unstoppable.must(python, &mut |_| ()).await
+        unstoppable.must(with(&["python3", "-c", PYTHON_REMOVE]), &mut |_| ()).await
     }
 
     async fn must(&self, argv: Vec<String>, say: &mut (dyn FnMut(&str) + Send)) -> Result<(), SqliteError> {

@@ -76,17 +76,28 @@ impl Live {
     pub(super) fn open(path: &Path) -> Result<Self, SqliteError> {
         must_be_sqlite(path)?;
         let failed = |source| SqliteError::of(path, "open", source);
-        match read(path, "?mode=ro") {
+        match read(path, "?mode=ro", "") {
             Ok(connection) => Ok(Self { connection, unlocked: None, path: path.to_owned() }),
             // Its locks need files that this user may not make. Where there is no log, there is nobody who writes:
             // SQLite can read it without any.
             Err(error) if is_refused(&error) && !has_log(path) => {
                 let before = fs::metadata(path).map_err(file("look at", path))?;
-                let connection = read(path, "?immutable=1").map_err(failed)?;
+                let connection = read(path, "?immutable=1", "").map_err(failed)?;
                 Ok(Self { connection, unlocked: Some(before), path: path.to_owned() })
+            }
+            Err(error) if is_refused(&error) && has_journal(path) => {
+                let connection = recovered(path)?;
+                Ok(Self { connection, unlocked: None, path: path.to_owned() })
             }
             Err(error) => Err(failed(error)),
         }
+    }
+
+    /// Opens one whose pages contradict its header, as one that was cut short does: what is there can be copied.
+    pub(super) fn open_corrupt(path: &Path) -> Result<Self, SqliteError> {
+        let connection =
+            read(path, "?mode=ro", LENIENT).map_err(|source| SqliteError::of(path, "open", source))?;
+        Ok(Self { connection, unlocked: None, path: path.to_owned() })
     }
 
     /// What was read is whole: where there was no lock, nobody wrote meanwhile.
@@ -101,11 +112,39 @@ impl Live {
 /// Opens a database that nobody uses, such as a copy: no file is made beside it.
 pub(super) fn at_rest(path: &Path) -> Result<Connection, SqliteError> {
     must_be_sqlite(path)?;
-    read(path, "?immutable=1").map_err(|source| SqliteError::of(path, "open", source))
+    let opened = match read(path, "?immutable=1", "") {
+        Err(error) if super::error::is_corrupt(&error) => read(path, "?immutable=1", LENIENT),
+        opened => opened,
+    };
+    opened.map_err(|source| SqliteError::of(path, "open", source))
+}
+
+/// A transaction was cut while it was written, and what it had overwritten is in the journal. Nobody can read the
+/// database before it is rolled back, which SQLite does at once where it may write; so would the application.
+fn recovered(path: &Path) -> Result<Connection, SqliteError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
+        connection.busy_timeout(PATIENCE)?;
+        connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+        connection.execute_batch("PRAGMA query_only = ON")?;
+        Ok(connection)
+    });
+    opened.map_err(|source| match &source {
+        refused if is_refused(refused) => SqliteError::Interrupted { path: path.to_owned(), source },
+        _ => SqliteError::of(path, "roll the interrupted transaction back in", source),
+    })
 }
 
 fn has_log(path: &Path) -> bool {
-    ["-wal", "-journal"].iter().any(|side| fs::metadata(beside(path, side)).is_ok_and(|meta| meta.len() > 0))
+    has(path, "-wal") || has_journal(path)
+}
+
+fn has_journal(path: &Path) -> bool {
+    has(path, "-journal")
+}
+
+fn has(path: &Path, side: &str) -> bool {
+    fs::metadata(beside(path, side)).is_ok_and(|meta| meta.len() > 0)
 }
 
 fn is_refused(error: &rusqlite::Error) -> bool {
@@ -115,11 +154,15 @@ fn is_refused(error: &rusqlite::Error) -> bool {
     )
 }
 
-fn read(path: &Path, how: &str) -> rusqlite::Result<Connection> {
+/// SQLite reads what is there, also where the header speaks of more.
+const LENIENT: &str = "PRAGMA writable_schema = ON";
+
+fn read(path: &Path, how: &str, first: &str) -> rusqlite::Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(format!("file:{}{how}", escaped(path)), flags)?;
     connection.busy_timeout(PATIENCE)?;
+    connection.execute_batch(first)?;
     // Opening does not read: this does.
     connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
     Ok(connection)

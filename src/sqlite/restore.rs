@@ -14,13 +14,14 @@ mod undo;
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
 use super::error::file;
 use super::{KIND, SqliteContents, SqliteError};
 use crate::store::archive::{ArchiveError, EntryKind, open_archive};
+use crate::store::atomic::rename_new;
 use crate::store::digest::Hashing;
 use crate::store::{Backup, StoreError};
 
@@ -56,21 +57,26 @@ impl SqliteBackup {
         format!("{}/{}", self.backup.manifest.job, self.backup.manifest.id)
     }
 
-    /// Writes the database into an empty folder, and checks it there.
-    pub fn unpack(
-        &self,
-        folder: &Path,
-        cancel: &CancellationToken,
-    ) -> Result<std::path::PathBuf, SqliteError> {
+    /// Writes the database into an empty folder, and checks it there. It has its name only when it is whole.
+    pub fn unpack(&self, folder: &Path, cancel: &CancellationToken) -> Result<PathBuf, SqliteError> {
+        let is_new = !folder.exists();
         fs::create_dir_all(folder).map_err(file("create the folder", folder))?;
         if folder.read_dir().map_err(file("list", folder))?.next().is_some() {
             return Err(file("unpack into", folder)(io::ErrorKind::DirectoryNotEmpty.into()));
         }
         // The manifest is sealed, but a name is only a name.
         let name = Path::new(&self.contents.file).file_name().unwrap_or_default();
-        let to = folder.join(name);
-        self.write(&to, cancel)?;
-        self.prove(&to)?;
+        let (to, partial) = (folder.join(name), folder.join(".partial.db"));
+        let written = self.write(&partial, cancel).and_then(|()| self.prove(&partial));
+        let named = written.and_then(|()| rename_new(&partial, &to).map_err(file("rename", &partial)));
+        if let Err(error) = named {
+            // Why it could not be written is told, not what else could not be done then.
+            let _ = fs::remove_file(&partial);
+            if is_new {
+                let _ = fs::remove_dir(folder);
+            }
+            return Err(error);
+        }
         Ok(to)
     }
 

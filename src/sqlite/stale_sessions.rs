@@ -8,20 +8,26 @@
 mod access;
 mod close;
 mod form;
+mod reopen;
 mod start;
 mod survey;
 mod undo_file;
+mod value;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use access::Access;
-pub use close::{Closed, close, undo};
+pub use close::{Closed, close};
+pub use reopen::{Reopened, undo};
 pub use survey::{Survey, survey};
 pub use undo_file::newest;
 
 /// How the name of an undo file ends.
 const SUFFIX: &str = ".sessions.jsonl";
+
+/// No session is older: 2000-01-01, in UTC.
+const EARLIEST: Timestamp = Timestamp::constant(946_684_800, 0);
 
 /// A session that is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +40,9 @@ pub struct Session {
     pub label: String,
     /// When it began, as the table has it, as an SQL literal.
     pub start: String,
+    /// Where that is a REAL: how the SQLite that was asked quotes it. Older ones read not every literal back exactly.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub quoted: String,
 }
 
 /// A session that is stale.

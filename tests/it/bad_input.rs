@@ -142,7 +142,7 @@ fn a_full_data_volume_is_told_and_no_partial_snapshot_is_left() {
 }
 
 /// Folders that cannot be written are made in a mount namespace of its own, which ends with the command.
-fn with_mount(watchkeeper: &Watchkeeper, options: &str, folder: &str, then: &str) -> Output {
+pub(crate) fn with_mount(watchkeeper: &Watchkeeper, options: &str, folder: &str, then: &str) -> Output {
     let folder = watchkeeper.folder().join(folder).display().to_string();
     let script = format!("mount -t tmpfs -o {options} tmpfs {folder}\n{then}");
     let program = format!(

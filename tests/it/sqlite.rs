@@ -12,6 +12,8 @@ use crate::support::docker::docker;
 use crate::support::watchkeeper::{Output, Watchkeeper};
 use crate::support::{scratch, wait_until};
 
+mod cut;
+
 /// One job called `db` on a database of this host.
 fn watchkeeper(database: &Path) -> Watchkeeper {
     Watchkeeper::with_config(&format!(

@@ -134,22 +134,212 @@ fn many_are_closed_in_batches_and_seconds_are_written_as_seconds() {
     assert_eq!(number(&path, "SELECT count(*) FROM t WHERE ended IS NULL"), 955);
 }
 
+/// 250 stale sessions from 100 on: two batches.
+const MANY: &str = "WITH RECURSIVE n(i) AS (VALUES(100) UNION ALL SELECT i + 1 FROM n WHERE i < 349)
+    INSERT INTO work_sessions SELECT i, 'x', '2026-01-02 09:00:00', NULL FROM n;";
+
+fn open_ones(path: &Path) -> i64 {
+    number(path, "SELECT count(*) FROM work_sessions WHERE end_time IS NULL")
+}
+
 #[test]
-fn a_batch_that_fails_leaves_nothing_closed() {
+fn a_batch_that_fails_is_rolled_back_and_what_earlier_ones_closed_can_be_opened_again() {
     let folder = scratch::folder("stale");
     let path = folder.path().join("memory.db");
     let database = create(&path);
+    database.execute_batch(MANY).unwrap();
     database
         .execute_batch(
-            "WITH RECURSIVE n(i) AS (VALUES(100) UNION ALL SELECT i + 1 FROM n WHERE i < 700)
-             INSERT INTO work_sessions SELECT i, 'x', '2026-01-02 09:00:00', NULL FROM n;
-             CREATE TRIGGER no BEFORE UPDATE ON work_sessions WHEN NEW.id = 600 BEGIN SELECT RAISE(ABORT, 'not this one'); END;",
+            "CREATE TRIGGER no BEFORE UPDATE ON work_sessions WHEN NEW.id = 340 BEGIN SELECT RAISE(ABORT, 'not this one'); END;",
         )
         .unwrap();
     drop(database);
-    let failed = on_host(&path, "max_rows = 1000\n").run(&["run-now", "stale"]).expect(1);
-    assert!(failed.stdout.contains("not this one"), "{}", failed.stdout);
-    assert_eq!(number(&path, "SELECT count(*) FROM work_sessions WHERE end_time IS NULL"), 601);
+    let watchkeeper = on_host(&path, "max_rows = 1000\n");
+    let failed = watchkeeper.run(&["run-now", "stale"]).expect(1);
+    for told in [
+        "Could not write the end of 50 sessions: this batch was rolled back",
+        "200 sessions of earlier batches stay closed",
+        "not this one",
+        "closed 100 (x): open for",
+        "restore stale --undo",
+    ] {
+        assert!(failed.stdout.contains(told), "{told}: {}", failed.stdout);
+    }
+    assert_eq!(open_ones(&path), 50);
+    watchkeeper.run(&["restore", "stale", "--undo", "--yes"]).expect(0);
+    assert_eq!(open_ones(&path), 250);
+}
+
+#[test]
+fn a_session_that_the_application_closed_in_the_same_second_is_not_opened_again() {
+    let folder = scratch::folder("stale");
+    let path = folder.path().join("memory.db");
+    let database = create(&path);
+    database.execute_batch(MANY).unwrap();
+    // Between the two batches, and with the very text that is written here.
+    database
+        .execute_batch(
+            "CREATE TRIGGER mine AFTER UPDATE OF end_time ON work_sessions WHEN NEW.id = 100 AND NEW.end_time IS NOT NULL
+             BEGIN UPDATE work_sessions SET end_time = NEW.end_time WHERE id = 340; END;",
+        )
+        .unwrap();
+    drop(database);
+    let watchkeeper = on_host(&path, "max_rows = 1000\n");
+    let report = watchkeeper.run(&["run-now", "stale"]).expect(3);
+    assert!(report.stdout.contains("249 stale sessions closed"), "{}", report.stdout);
+    let undone = watchkeeper.run(&["restore", "stale", "--undo", "--yes"]).expect(0);
+    assert!(undone.stdout.contains("249 sessions that had been closed are open again"), "{}", undone.stdout);
+    assert_eq!(number(&path, "SELECT id FROM work_sessions WHERE end_time IS NOT NULL AND id >= 100"), 340);
+}
+
+/// The program was killed after it had closed the last batch and before it noted that.
+fn forget_the_last_batch(watchkeeper: &Watchkeeper) {
+    let notes = watchkeeper.state().join("undo/stale");
+    let file = fs::read_dir(notes).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&file).unwrap();
+    let (kept, last) = text.trim_end().rsplit_once('\n').unwrap();
+    assert!(last.contains("\"closed\""), "{last}");
+    // And while it did.
+    fs::write(&file, format!("{kept}\n{}", &last[..last.len() / 2])).unwrap();
+}
+
+#[test]
+fn a_batch_of_which_nothing_was_noted_is_opened_again_as_a_whole_or_not_at_all() {
+    for (changed, opened, left_closed) in [(0, 250, 0), (1, 200, 49)] {
+        let folder = scratch::folder("stale");
+        let path = folder.path().join("memory.db");
+        create(&path).execute_batch(MANY).unwrap();
+        let watchkeeper = on_host(&path, "max_rows = 1000\n");
+        watchkeeper.run(&["run-now", "stale"]).expect(0);
+        forget_the_last_batch(&watchkeeper);
+        let reopen = "UPDATE work_sessions SET end_time = NULL WHERE id = 340 AND ?1 = 1";
+        Connection::open(&path).unwrap().execute(reopen, [changed]).unwrap();
+        let undone = watchkeeper.run(&["restore", "stale", "--undo", "--yes"]).expect(if changed == 0 {
+            0
+        } else {
+            3
+        });
+        assert!(
+            undone.stdout.contains(&format!("{opened} sessions that had been closed")),
+            "{}",
+            undone.stdout
+        );
+        assert_eq!(open_ones(&path), 250 - left_closed);
+        assert_eq!(
+            undone.stdout.contains("who has closed these is not known"),
+            changed == 1,
+            "{}",
+            undone.stdout
+        );
+    }
+}
+
+#[test]
+fn an_end_is_written_as_the_table_has_its_ends_and_not_at_all_where_they_are_no_times() {
+    let near = |unit: &str| format!("abs(strftime('%s', 'now') - ended / {unit}) < 600");
+    for (ends, is) in [
+        ("1600000000123", format!("typeof(ended) = 'integer' AND {}", near("1000"))),
+        ("1600000000.25", format!("typeof(ended) = 'real' AND {}", near("1.0"))),
+        ("1600000000123456", format!("typeof(ended) = 'integer' AND {}", near("1000000"))),
+        ("'1600000000123'", format!("typeof(ended) = 'text' AND {}", near("1000"))),
+        ("'2026-01-01T10:00:00.123Z'", "ended GLOB '20??-??-??T??:??:??.???Z'".to_owned()),
+        ("'2026-01-01 10:00:00+00:00'", "ended GLOB '20??-??-?? ??:??:??+00:00'".to_owned()),
+        ("'yesterday'", "ended IS NULL".to_owned()),
+    ] {
+        let folder = scratch::folder("stale");
+        let path = folder.path().join("memory.db");
+        create(&path)
+            .execute_batch(&format!(
+                "CREATE TABLE t (n INTEGER PRIMARY KEY, what TEXT, began TEXT, ended);
+                 INSERT INTO t VALUES (1, 'done', '2026-01-01 09:00:00', {ends}), (2, 'stuck', '2026-01-02 09:00:00', NULL);"
+            ))
+            .unwrap();
+        let columns = "table = \"t\"\nid = \"n\"\nlabel = \"what\"\nstart = \"began\"\nend = \"ended\"\n";
+        let watchkeeper = on_host(&path, columns);
+        let known = !ends.contains("yesterday");
+        let report = watchkeeper.run(&["run-now", "stale"]).expect(i32::from(!known));
+        assert_eq!(
+            number(&path, &format!("SELECT count(*) FROM t WHERE n = 2 AND {is}")),
+            1,
+            "{ends}: {}",
+            report.stdout
+        );
+        if known {
+            watchkeeper.run(&["restore", "stale", "--undo", "--yes"]).expect(0);
+            assert_eq!(number(&path, "SELECT count(*) FROM t WHERE ended IS NULL"), 1, "{ends}");
+        } else {
+            assert!(
+                report.stdout.contains("no form that is known here, such as 'yesterday'"),
+                "{}",
+                report.stdout
+            );
+        }
+    }
+}
+
+/// Starts with all digits that a REAL has, in a table without ends.
+const FRACTIONS: &str = "CREATE TABLE t (n INTEGER PRIMARY KEY, what TEXT, began REAL, ended REAL);
+    WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+    INSERT INTO t SELECT i, 'x', 1700000000 + i * 1000 + abs(random() % 1000000000) / 999999937.0, NULL FROM n;
+    UPDATE t SET began = 1700000000.1234567 WHERE n = 1;";
+
+fn with_fractions_in_a_container(program: &str) {
+    let Some(application) = Application::container(Data::Layer, &[program]) else { return };
+    let folder = scratch::folder("stale");
+    let path = folder.path().join("memory.db");
+    let database = create(&path);
+    database.execute_batch(FRACTIONS).unwrap();
+    database.execute_batch("PRAGMA journal_mode = DELETE").unwrap();
+    database.close().unwrap();
+    docker(["exec", application.container_name(), "sh", "-c", "rm -f /app/data/memory.db*"]);
+    application.put(&path, "/app/data/memory.db");
+    // Whatever somebody likes to see on his terminal.
+    let taste = folder.path().join("sqliterc");
+    fs::write(&taste, ".headers on\n.mode box\n.nullvalue NIX\n.echo on\n").unwrap();
+    application.put(&taste, "/.sqliterc");
+    let count = || {
+        let copy = folder.path().join("seen.db");
+        docker([
+            "cp",
+            &format!("{}:/app/data/memory.db", application.container_name()),
+            copy.to_str().unwrap(),
+        ]);
+        number(&copy, "SELECT count(*) FROM t WHERE ended IS NULL")
+    };
+    assert_eq!(count(), 400);
+    let config = application.config().split("[[job]]").next().unwrap().to_owned();
+    let columns = "table = \"t\"\nid = \"n\"\nlabel = \"what\"\nstart = \"began\"\nend = \"ended\"\n";
+    let watchkeeper = Watchkeeper::with_config(&format!(
+        "{config}{JOB}application = \"app\"\n{columns}start_format = \"unix\"\nmax_rows = 1000\n"
+    ));
+    let report = watchkeeper.run(&["run-now", "stale"]).expect(0);
+    assert!(report.stdout.contains("400 stale sessions closed"), "{}", report.stdout);
+    assert_eq!(count(), 0);
+    watchkeeper.run(&["restore", "stale", "--undo", "--yes"]).expect(0);
+    assert_eq!(count(), 400);
+}
+
+#[test]
+fn starts_with_a_fraction_are_closed_by_the_sqlite3_of_a_container_whatever_its_sqliterc_says() {
+    with_fractions_in_a_container("sqlite3");
+}
+
+#[test]
+fn starts_with_a_fraction_are_closed_by_the_python3_of_a_container() {
+    with_fractions_in_a_container("python3");
+}
+
+#[test]
+fn starts_with_a_fraction_are_closed_on_this_host() {
+    let folder = scratch::folder("stale");
+    let path = folder.path().join("memory.db");
+    create(&path).execute_batch(FRACTIONS).unwrap();
+    let columns = "table = \"t\"\nid = \"n\"\nlabel = \"what\"\nstart = \"began\"\nend = \"ended\"\n";
+    let watchkeeper = on_host(&path, &format!("{columns}start_format = \"unix\"\nmax_rows = 1000\n"));
+    watchkeeper.run(&["run-now", "stale"]).expect(0);
+    assert_eq!(number(&path, "SELECT count(*) FROM t WHERE ended IS NULL"), 0);
+    watchkeeper.run(&["restore", "stale", "--undo", "--yes"]).expect(0);
+    assert_eq!(number(&path, "SELECT count(*) FROM t WHERE ended IS NULL"), 400);
 }
 
 fn in_a_container(data: Data) {

@@ -39,15 +39,23 @@ pub async fn apply(
         swap::remove(&note.stage).and_then(|()| site.notes.remove(&note))?;
         return Err(error);
     }
-    let result = exchange(site, &note, context).await;
-    match result {
-        Ok(well) => {
-            site.notes.write(&Note { done: true, ..note.clone() })?;
-            let started = site.service.as_ref().is_some_and(crate::service::Service::is_controlled);
-            Ok(Restored { aside: note.had_old.then(|| note.aside.clone()), well, started })
-        }
-        Err(error) => Err(take_back(site, &note, plan, error, context).await),
+    if let Err(error) = free(site, &note.path, context).await {
+        return Err(unchanged(site, &note, plan.runs, error, context).await);
     }
+    let (error, started) = match exchange(&note, context).await {
+        Err(error) => (error, false),
+        Ok(()) => match site.start(context).await {
+            Ok(well) => return finish(site, &note, well),
+            Err(error) => (error, true),
+        },
+    };
+    Err(take_back(site, &note, Was { runs: plan.runs, started }, error, context).await)
+}
+
+fn finish(site: &Site, note: &Note, well: Option<String>) -> Result<Restored, SqliteError> {
+    site.notes.write(&Note { done: true, ..note.clone() })?;
+    let started = site.service.as_ref().is_some_and(crate::service::Service::is_controlled);
+    Ok(Restored { aside: note.had_old.then(|| note.aside.clone()), well, started })
 }
 
 fn note(source: &SqliteBackup, path: &Path, context: &RunContext) -> Note {
@@ -119,21 +127,35 @@ fn own(note: &Note, told: Option<Owner>) -> Result<(), SqliteError> {
         .map_err(file("set the mode of", &note.stage))
 }
 
-async fn exchange(site: &Site, note: &Note, context: &RunContext) -> Result<Option<String>, SqliteError> {
+/// Stops what uses the database, and sees that nobody has it open.
+pub(super) async fn free(site: &Site, path: &Path, context: &RunContext) -> Result<(), SqliteError> {
     if context.cancel.is_cancelled() {
         return Err(SqliteError::Cancelled);
     }
     site.stop(&context.progress).await?;
-    must_be_free(&note.path).await?;
+    must_be_free(path).await
+}
+
+/// The application does again what it did before [`free`] has failed.
+pub(super) async fn after_free(site: &Site, error: &SqliteError, context: &RunContext) {
+    match error {
+        // It was stopped.
+        SqliteError::Held { .. } => site.start_again(context).await,
+        // A stop that failed may have stopped it all the same.
+        _ => site.start_unless_it_runs(context).await,
+    }
+}
+
+async fn exchange(note: &Note, context: &RunContext) -> Result<(), SqliteError> {
     let step = context.progress.step("put the new database in place", None);
     let swapped = note.clone();
     blocking(move || swap::forward(&swapped)).await?;
     drop(step);
-    site.start(&context.progress).await
+    Ok(())
 }
 
 /// A process that has the old file open would go on writing to it, and nobody would see that again.
-pub(super) async fn must_be_free(path: &Path) -> Result<(), SqliteError> {
+async fn must_be_free(path: &Path) -> Result<(), SqliteError> {
     let path = path.to_owned();
     blocking(move || {
         let by = holders::holders(&path);
@@ -142,17 +164,45 @@ pub(super) async fn must_be_free(path: &Path) -> Result<(), SqliteError> {
     .await
 }
 
+/// Nothing was moved: what was prepared is removed, and the application does again what it did.
+async fn unchanged(
+    site: &Site,
+    note: &Note,
+    runs: bool,
+    error: SqliteError,
+    context: &RunContext,
+) -> SqliteError {
+    if let Err(left) = swap::remove(&note.stage).and_then(|()| site.notes.remove(note)) {
+        context.progress.warn(words::chain(&left));
+    }
+    if runs {
+        after_free(site, &error, context).await;
+    }
+    error.with_nothing_changed()
+}
+
+/// What the application did.
+#[derive(Debug, Clone, Copy)]
+struct Was {
+    /// It ran before the restore.
+    runs: bool,
+    /// It was started with the new database.
+    started: bool,
+}
+
 /// Brings the old database back, and the application to what it was doing.
 async fn take_back(
     site: &Site,
     note: &Note,
-    plan: &RestorePlan,
+    was: Was,
     error: SqliteError,
     context: &RunContext,
 ) -> SqliteError {
     let why = Box::new(error);
     let back = async {
-        site.stop(&context.progress).await?;
+        if was.started {
+            site.stop(&context.progress).await?;
+        }
         let step = context.progress.step("take it back", None);
         let displaced = beside(&note.path, &format!(".failed-{}", context.run));
         let taken = note.clone();
@@ -173,10 +223,8 @@ async fn take_back(
     if let Err(back) = back.await {
         return SqliteError::NotBack { why, back: Box::new(back), aside: note.aside.clone() };
     }
-    if plan.runs
-        && let Err(error) = site.start(&context.progress).await
-    {
-        context.progress.warn(format!("the old database is back, but: {}", words::chain(&error)));
+    if was.runs {
+        site.start_again(context).await;
     }
     SqliteError::TakenBack { why }
 }

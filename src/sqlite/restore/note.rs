@@ -101,9 +101,27 @@ impl Notes {
         Ok(found)
     }
 
-    /// A restore that was begun and never ended, of this database.
-    pub fn unfinished(&self, path: &Path) -> Result<bool, SqliteError> {
-        Ok(self.list()?.iter().any(|note| !note.done && note.path == path))
+    /// No restore of this database was begun and never ended, of whichever job. Else nobody else may touch it: what is in
+    /// its place may be half of the old and half of the new.
+    pub fn none_unfinished(&self, path: &Path) -> Result<(), SqliteError> {
+        let Some(of_all) = self.folder.parent() else { return Ok(()) };
+        let jobs = match fs::read_dir(of_all) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            jobs => jobs.map_err(file("list", of_all))?,
+        };
+        for job in jobs.flatten() {
+            let notes = Self { folder: job.path() };
+            let unfinished = |note: &Note| !note.done && note.path == path;
+            if let Some(note) = notes.list()?.into_iter().find(unfinished) {
+                return Err(SqliteError::Unfinished {
+                    path: note.path,
+                    job: job.file_name().to_string_lossy().into_owned(),
+                    source_title: note.source,
+                    began: note.began,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The run of the newest restore.

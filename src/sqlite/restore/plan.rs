@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Site, SqliteBackup};
-use crate::service::ServiceState;
 use crate::sqlite::SqliteError;
 use crate::sqlite::backup::blocking;
 use crate::sqlite::contents::tables;
@@ -68,7 +67,7 @@ pub async fn plan(site: &Site, source: &SqliteBackup) -> Result<RestorePlan, Sql
         created: source.backup.manifest.created,
         to: site.database.to_string(),
         service: site.service.as_ref().map(ToString::to_string),
-        runs: matches!(site.state().await, Some(ServiceState::Running | ServiceState::Restarting)),
+        runs: site.runs().await,
         bytes,
         old_bytes: old_bytes(&path),
         free,
@@ -88,8 +87,9 @@ pub async fn plan(site: &Site, source: &SqliteBackup) -> Result<RestorePlan, Sql
             crate::words::size(free)
         ));
     }
-    if site.notes.unfinished(&plan.path)? {
-        plan.refusals.push("an earlier restore is unfinished: take it back with --undo".to_owned());
+    if let Err(unfinished) = site.notes.none_unfinished(&plan.path) {
+        let hint = unfinished.hint().map_or_else(String::new, |hint| format!(": {hint}"));
+        plan.refusals.push(format!("{}{hint}", crate::words::chain(&unfinished)));
     }
     if site.service.as_ref().is_some_and(|service| !service.is_controlled()) && plan.runs {
         plan.refusals.push("the application runs, and nothing says how it is stopped: stop it, or give it its \"container\" or \"service\"".to_owned());

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::Notes;
 use crate::http::HttpClient;
+use crate::jobs::RunContext;
 use crate::progress::Progress;
 use crate::service::{Service, ServiceState};
 use crate::sqlite::SqliteError;
@@ -65,9 +66,10 @@ impl Site {
         }
     }
 
-    /// What the application is doing; nothing where there is none.
-    pub(super) async fn state(&self) -> Option<ServiceState> {
-        self.service.as_ref()?.state().await.ok()
+    /// Whether the application runs, or is about to.
+    pub(super) async fn runs(&self) -> bool {
+        let Some(service) = &self.service else { return false };
+        matches!(service.state().await, Ok(ServiceState::Running | ServiceState::Restarting))
     }
 
     pub(super) async fn stop(&self, progress: &Progress) -> Result<(), SqliteError> {
@@ -78,24 +80,50 @@ impl Site {
         Ok(())
     }
 
-    /// Starts the application where that is known how, and waits until it is well. Says what was seen.
-    pub(super) async fn start(&self, progress: &Progress) -> Result<Option<String>, SqliteError> {
+    /// Starts the application where that is known how, and waits until it is well. Says what was seen. Whoever tells
+    /// the run to stop does not wait for that.
+    pub(super) async fn start(&self, context: &RunContext) -> Result<Option<String>, SqliteError> {
         let Some(service) = self.service.as_ref().filter(|service| service.is_controlled()) else {
             return Ok(None);
         };
-        let step = progress.step("start the application", None);
+        let step = context.progress.step("start the application", None);
         service.start(SERVICE).await?;
         drop(step);
         let Some(health) = &self.health else { return Ok(None) };
-        let step = progress.step("wait until the application is well", None);
+        let step = context.progress.step("wait until the application is well", None);
+        let well = tokio::select! {
+            () = context.cancel.cancelled() => return Err(SqliteError::Cancelled),
+            well = self.well(service, health) => well?,
+        };
+        step.finish(well.clone());
+        Ok(Some(well))
+    }
+
+    /// Starts the application unless it runs, which is asked where it is not known to be stopped.
+    pub(super) async fn start_unless_it_runs(&self, context: &RunContext) {
+        if !self.runs().await {
+            self.start_again(context).await;
+        }
+    }
+
+    /// Starts the application after something has failed. What goes wrong with that is a warning.
+    pub(super) async fn start_again(&self, context: &RunContext) {
+        match self.start(context).await {
+            Ok(_) | Err(SqliteError::Cancelled) => {}
+            Err(error) => {
+                let why = crate::words::chain(&error);
+                context.progress.warn(format!("the old database is in its place, but: {why}"));
+            }
+        }
+    }
+
+    async fn well(&self, service: &Service, health: &Health) -> Result<String, SqliteError> {
         let deadline = Instant::now() + self.patience;
         let url = health.client.url(&health.path);
         loop {
             let seen = match health.client.get(&health.path, ANSWER).await {
                 Ok(reply) if (200..300).contains(&reply.status) => {
-                    let well = format!("{url} answers with {}", reply.status);
-                    step.finish(well.clone());
-                    return Ok(Some(well));
+                    return Ok(format!("{url} answers with {}", reply.status));
                 }
                 Ok(reply) => {
                     format!("it answers with {}: {}", reply.status, crate::http::excerpt(&reply.body))

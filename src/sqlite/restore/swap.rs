@@ -22,9 +22,14 @@ pub(super) fn forward(note: &Note) -> Result<(), SqliteError> {
     rename(&note.stage, &note.path)
 }
 
+/// Whether anything was moved that is not yet back.
+pub(super) fn is_begun(note: &Note) -> bool {
+    if note.had_old { exists(&note.aside) } else { !exists(&note.stage) }
+}
+
 /// Brings back what was there. What is there now goes to `displaced`.
 pub(super) fn back(note: &Note, displaced: &Path) -> Result<(), SqliteError> {
-    let swapped = if note.had_old { exists(&note.aside) } else { !exists(&note.stage) };
+    let swapped = is_begun(note);
     if swapped && exists(&note.path) {
         move_sides(&note.path, displaced)?;
         rename(&note.path, displaced)?;

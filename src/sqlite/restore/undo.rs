@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::apply::must_be_free;
+use super::apply::{after_free, free};
 use super::note::Note;
 use super::{Site, swap};
 use crate::jobs::RunContext;
@@ -15,6 +15,8 @@ use crate::sqlite::open::{SIDES, beside};
 pub struct Undone {
     /// What had been restored.
     pub source: String,
+    /// It had moved nothing: what it had prepared is removed.
+    pub was_untouched: bool,
     /// Where the restored database is now, with what was written to it since; nothing where none had been in place.
     pub displaced: Option<PathBuf>,
     /// What was seen of the application.
@@ -25,8 +27,22 @@ pub struct Undone {
 pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteError> {
     let note = site.notes.list()?.pop();
     let note = note.ok_or_else(|| SqliteError::NothingToUndo { job: context.job.to_string() })?;
-    site.stop(&context.progress).await?;
-    must_be_free(&note.path).await?;
+    if note.done {
+        // Of another job: that one is taken back first.
+        site.notes.none_unfinished(&note.path)?;
+    } else if !swap::is_begun(&note) {
+        swap::remove(&note.stage)?;
+        site.notes.remove(&note)?;
+        site.start_unless_it_runs(context).await;
+        return Ok(Undone { source: note.source, was_untouched: true, displaced: None, well: None });
+    }
+    if let Err(error) = free(site, &note.path, context).await {
+        // Without a database in its place an application would make a new one.
+        if swap::exists(&note.path) {
+            after_free(site, &error, context).await;
+        }
+        return Err(error.with_nothing_changed());
+    }
     let step = context.progress.step("bring the old database back", None);
     let displaced = beside(&note.path, &format!(".before-{}", context.run));
     let (taken, to) = (note.clone(), displaced.clone());
@@ -48,14 +64,19 @@ pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteErr
         site.notes.write(&again)?;
     }
     site.notes.remove(&note)?;
-    let well = match site.start(&context.progress).await {
+    let well = match site.start(context).await {
         Ok(well) => well,
         Err(error) => {
             context.progress.warn(format!("the old database is back, but: {}", crate::words::chain(&error)));
             None
         }
     };
-    Ok(Undone { source: note.source, displaced: was_swapped.then_some(displaced), well })
+    Ok(Undone {
+        source: note.source,
+        was_untouched: false,
+        displaced: was_swapped.then_some(displaced),
+        well,
+    })
 }
 
 /// Removes what finished restores have set aside. Says how many bytes that were.

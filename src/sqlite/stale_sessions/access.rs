@@ -13,6 +13,9 @@ use crate::sqlite::inside::Inside;
 use crate::sqlite::open::{Live, PATIENCE, must_be_sqlite};
 use crate::sqlite::place::{Database, Place};
 
+/// The last line of what was written.
+const DONE: &str = "ok";
+
 /// A way to a database.
 #[derive(Debug, Clone)]
 pub struct Access(Way);
@@ -46,7 +49,7 @@ impl Access {
         };
         blocking(move || {
             let live = Live::open(&path)?;
-            let lines = all(&live.connection, &statements, &path)?;
+            let lines = all(&live.connection, &statements, "ask the database", &path)?;
             live.finish()?;
             Ok(lines)
         })
@@ -60,17 +63,22 @@ impl Access {
             Way::Inside(inside) => {
                 // A division by nothing is NULL in SQLite; a number that is out of range is an error that ends all.
                 let guard =
-                    format!("SELECT CASE WHEN {guard} THEN 'ok' ELSE abs(-9223372036854775807 - 1) END");
+                    format!("SELECT CASE WHEN {guard} THEN '{DONE}' ELSE abs(-9223372036854775807 - 1) END");
                 let begin = std::iter::once("BEGIN IMMEDIATE".to_owned());
                 let end = [guard, "COMMIT".to_owned()];
                 let script: Vec<String> = begin.chain(statements.iter().cloned()).chain(end).collect();
-                return inside.lines(&script).await;
+                let lines = inside.lines(&script).await?;
+                return if lines.last().is_some_and(|last| last == DONE) {
+                    Ok(lines)
+                } else {
+                    Err(SqliteError::BadRow { row: lines.last().cloned().unwrap_or_default() })
+                };
             }
             Way::Host(path) => path.clone(),
         };
         let (statements, guard) = (statements.to_vec(), guard.to_owned());
         blocking(move || {
-            let failed = |source| SqliteError::of(&path, "write to", source);
+            let failed = |source| SqliteError::of(&path, "write to the database", source);
             must_be_sqlite(&path)?;
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let mut connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
@@ -78,20 +86,25 @@ impl Access {
             let behaviour = rusqlite::TransactionBehavior::Immediate;
             // Rolled back when it is dropped.
             let transaction = connection.transaction_with_behavior(behaviour).map_err(failed)?;
-            let mut lines = all(&transaction, &statements, &path)?;
+            let mut lines = all(&transaction, &statements, "write to the database", &path)?;
             let holds = transaction.query_row(&format!("SELECT {guard}"), [], |row| row.get(0));
             if !holds.map_err(failed)? {
                 return Err(SqliteError::Guard { path });
             }
             transaction.commit().map_err(failed)?;
-            lines.push("ok".to_owned());
+            lines.push(DONE.to_owned());
             Ok(lines)
         })
         .await
     }
 }
 
-fn all(connection: &Connection, statements: &[String], path: &Path) -> Result<Vec<String>, SqliteError> {
+fn all(
+    connection: &Connection,
+    statements: &[String],
+    doing: &'static str,
+    path: &Path,
+) -> Result<Vec<String>, SqliteError> {
     let mut lines = Vec::new();
     let mut one = |statement: &str| -> rusqlite::Result<()> {
         let mut prepared = connection.prepare(statement)?;
@@ -107,7 +120,7 @@ fn all(connection: &Connection, statements: &[String], path: &Path) -> Result<Ve
         Ok(())
     };
     for statement in statements {
-        one(statement).map_err(|source| SqliteError::of(path, "ask the database", source))?;
+        one(statement).map_err(|source| SqliteError::of(path, doing, source))?;
     }
     Ok(lines)
 }

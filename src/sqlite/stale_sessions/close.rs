@@ -1,7 +1,7 @@
-//! Closes what was found, in small transactions, and takes that back.
+//! Closes what was found, in small transactions, and notes of each what it has changed.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ulid::Ulid;
 
@@ -12,18 +12,15 @@ use crate::sqlite::SqliteError;
 use crate::sqlite::open::quoted;
 use crate::sqlite::restore::Notes;
 
-/// Rows of one transaction: it is over before anybody waits for it.
-const BATCH: usize = 200;
-
 /// What was closed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Closed {
     /// The sessions.
     pub sessions: Vec<Stale>,
     /// How many had changed since they were looked at, and were left alone.
     pub left: usize,
-    /// How it is taken back.
-    pub undo_file: PathBuf,
+    /// Why not all were closed: a transaction failed, and those behind it were not begun.
+    pub failed: Option<SqliteError>,
 }
 
 /// Closes the stale sessions of a survey. More than the limit are not closed at all.
@@ -41,47 +38,73 @@ pub async fn close(
     }
     let header = Header::new(run, &sessions.columns, &survey.end, backup);
     let undo_file = undo_file::write(notes, &header, survey.stale.iter().map(|stale| &stale.session))?;
-    let mut closed = BTreeSet::new();
-    for batch in survey.stale.chunks(BATCH) {
+    let mut done = Done::default();
+    for (number, batch) in survey.stale.chunks(header.batch).enumerate() {
         let rows: Vec<&Session> = batch.iter().map(|stale| &stale.session).collect();
-        match change(access, &header, &rows, "NULL", &header.written).await {
-            Ok(rows) => closed.extend(rows),
-            Err(error) => {
-                // What the earlier transactions have closed is opened again.
-                undo(access, &undo_file).await?;
-                return Err(error);
-            }
+        if let Err(error) = done.batch(access, &header, number, &rows, &undo_file).await {
+            done.failed = Some(error);
+            break;
         }
     }
-    let left = found - closed.len();
+    if done.is_nothing() {
+        undo_file::discard(&undo_file)?;
+    }
+    let (closed, left) = (done.closed, done.left);
     let sessions =
         survey.stale.iter().filter(|stale| closed.contains(&stale.session.rowid)).cloned().collect();
-    Ok(Closed { sessions, left, undo_file })
+    Ok(Closed { sessions, left, failed: done.failed })
 }
 
-/// Opens again what was closed, where nobody has changed it since. Says how many were, and how many were left alone.
-pub async fn undo(access: &Access, undo_file: &Path) -> Result<(usize, usize), SqliteError> {
-    let (header, sessions) = undo_file::read(undo_file)?;
-    let mut opened = 0;
-    for batch in sessions.chunks(BATCH) {
-        let rows: Vec<&Session> = batch.iter().collect();
-        opened += change(access, &header, &rows, &header.written, "NULL").await?.len();
+/// What transactions have done so far.
+#[derive(Default)]
+struct Done {
+    closed: BTreeSet<i64>,
+    left: usize,
+    /// Of one nobody knows what became of it.
+    doubt: bool,
+    failed: Option<SqliteError>,
+}
+
+impl Done {
+    async fn batch(
+        &mut self,
+        access: &Access,
+        header: &Header,
+        number: usize,
+        rows: &[&Session],
+        undo_file: &Path,
+    ) -> Result<(), SqliteError> {
+        let earlier = self.closed.len();
+        let failed = match change(access, header, rows, "NULL", &header.written).await {
+            Ok(closed) => {
+                undo_file::note(undo_file, number, &closed)?;
+                self.left += rows.len() - closed.len();
+                self.closed.extend(closed);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        // What ran in a container may have been done, though nobody heard of it.
+        let there = holding(access, header, rows, &header.written).await;
+        let rolled_back = there.is_ok_and(|there| there.is_empty());
+        self.doubt |= !rolled_back;
+        Err(SqliteError::Batch { rows: rows.len(), rolled_back, closed: earlier, source: Box::new(failed) })
     }
-    undo_file::retire(undo_file)?;
-    Ok((opened, sessions.len() - opened))
+
+    fn is_nothing(&self) -> bool {
+        self.closed.is_empty() && !self.doubt
+    }
 }
 
 /// Writes the end of these rows, where it and their start are what they were, and gives those that it was written to.
-async fn change(
+pub(super) async fn change(
     access: &Access,
     header: &Header,
     rows: &[&Session],
     from: &str,
     to: &str,
 ) -> Result<Vec<i64>, SqliteError> {
-    let (table, start, end) = (quoted(&header.table), quoted(&header.start), quoted(&header.end));
-    let same = |row: &&Session| format!("(rowid = {} AND {start} = {})", row.rowid, row.start);
-    let which = format!("{end} IS {from} AND ({})", rows.iter().map(same).collect::<Vec<_>>().join(" OR "));
+    let (table, end, which) = (quoted(&header.table), quoted(&header.end), which(header, rows, from));
     // Told before they are changed, and in the same transaction.
     let statements = [
         format!("SELECT rowid FROM {table} WHERE {which}"),
@@ -89,4 +112,27 @@ async fn change(
     ];
     let lines = access.write(&statements, &format!("changes() <= {}", rows.len())).await?;
     Ok(lines.iter().filter_map(|line| line.parse().ok()).collect())
+}
+
+/// Those of these rows whose end is this.
+pub(super) async fn holding(
+    access: &Access,
+    header: &Header,
+    rows: &[&Session],
+    end: &str,
+) -> Result<Vec<i64>, SqliteError> {
+    let (table, which) = (quoted(&header.table), which(header, rows, end));
+    let lines = access.read(&[format!("SELECT rowid FROM {table} WHERE {which}")]).await?;
+    Ok(lines.iter().filter_map(|line| line.parse().ok()).collect())
+}
+
+/// A condition for these rows: their start is what it was, and their end is this.
+fn which(header: &Header, rows: &[&Session], is: &str) -> String {
+    let (start, end) = (quoted(&header.start), quoted(&header.end));
+    let began = |row: &Session| match row.quoted.as_str() {
+        "" => format!("{start} IS {}", row.start),
+        quoted => format!("({start} IS {} OR quote({start}) = '{quoted}')", row.start),
+    };
+    let same = |row: &&Session| format!("(rowid = {} AND {})", row.rowid, began(row));
+    format!("{end} IS {is} AND ({})", rows.iter().map(same).collect::<Vec<_>>().join(" OR "))
 }

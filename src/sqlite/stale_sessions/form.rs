@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::value::Value;
+
 /// The form of a time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Form {
-    /// Whole seconds since 1970.
-    Seconds,
-    /// The same, with a fraction.
-    Real,
+    /// A number of these since 1970.
+    Number(Unit, Kind),
     /// Text.
     Text {
         /// `T` or a space.
@@ -23,6 +23,27 @@ pub(super) enum Form {
     },
 }
 
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Unit {
+    Seconds,
+    Millis,
+    Micros,
+    Nanos,
+}
+
+/// How a number is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Integer,
+    /// A REAL without a fraction.
+    Whole,
+    /// A REAL with one.
+    Fraction,
+    /// A number, in a column of texts.
+    Text,
+}
+
 /// What stands at the end of a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Suffix {
@@ -31,15 +52,46 @@ pub(super) enum Suffix {
     Offset,
 }
 
-impl Form {
-    /// The form of a time that was read: its type and its text.
-    fn of(kind: &str, text: &str) -> Option<Self> {
-        match kind {
-            "integer" => return Some(Self::Seconds),
-            "real" => return Some(Self::Real),
-            "text" => {}
-            _ => return None,
+impl Unit {
+    const ALL: [Self; 4] = [Self::Seconds, Self::Millis, Self::Micros, Self::Nanos];
+
+    const fn per_second(self) -> i128 {
+        match self {
+            Self::Seconds => 1,
+            Self::Millis => 1_000,
+            Self::Micros => 1_000_000,
+            Self::Nanos => 1_000_000_000,
         }
+    }
+
+    /// What a number counts: a thousand times the seconds of the year 2000 is so far in the future that it is no number
+    /// of seconds any more. What is before that year is no time at all.
+    fn of(number: i64) -> Option<Self> {
+        let year_2000 = i128::from(super::EARLIEST.as_second());
+        let counts = |unit: &Self| i128::from(number) >= year_2000 * unit.per_second();
+        Self::ALL.into_iter().rev().find(counts)
+    }
+}
+
+impl Form {
+    /// The form of a time that was read; nothing of what is no time.
+    fn of(value: &Value) -> Option<Self> {
+        let number = |number: i64, kind| Unit::of(number).map(|unit| Self::Number(unit, kind));
+        match value {
+            Value::Integer(whole) => number(*whole, Kind::Integer),
+            Value::Real(real) => {
+                let whole = format!("{:.0}", real.trunc()).parse().ok()?;
+                number(whole, if real.fract() == 0.0 { Kind::Whole } else { Kind::Fraction })
+            }
+            Value::Text(text) => match text.parse() {
+                Ok(whole) => number(whole, Kind::Text),
+                Err(_) => Self::of_text(text),
+            },
+            Value::Null | Value::Other(..) => None,
+        }
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
         super::start::iso(text, &TimeZone::UTC).ok()?;
         let suffix = match text.as_bytes().last() {
             Some(b'Z') => Suffix::Z,
@@ -51,13 +103,11 @@ impl Form {
         Some(Self::Text { separator: char::from(text.as_bytes()[10]), fraction, suffix })
     }
 
-    /// The form that most of these times have; those that come first win.
-    pub(super) fn most<'a>(times: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
+    /// The form that most of these times have; nothing where none is one.
+    pub(super) fn most<'a>(times: impl IntoIterator<Item = &'a Value>) -> Option<Self> {
         let mut counts: BTreeMap<Self, usize> = BTreeMap::new();
-        for (kind, text) in times {
-            if let Some(form) = Self::of(kind, text) {
-                *counts.entry(form).or_default() += 1;
-            }
+        for form in times.into_iter().filter_map(Self::of) {
+            *counts.entry(form).or_default() += 1;
         }
         counts.into_iter().max_by_key(|(_, count)| *count).map(|(form, _)| form)
     }
@@ -65,8 +115,7 @@ impl Form {
     /// A time in this form, as an SQL literal.
     pub(super) fn literal(&self, at: Timestamp, zone: &TimeZone) -> String {
         let (separator, fraction, suffix) = match self {
-            Self::Seconds => return at.as_second().to_string(),
-            Self::Real => return format!("{}.0", at.as_second()),
+            Self::Number(unit, kind) => return kind.literal(at.as_nanosecond(), *unit),
             Self::Text { separator, fraction, suffix } => (separator, fraction, suffix),
         };
         let zone = if *suffix == Suffix::Z { TimeZone::UTC } else { zone.clone() };
@@ -89,6 +138,19 @@ impl Form {
     }
 }
 
+impl Kind {
+    fn literal(self, nanos: i128, unit: Unit) -> String {
+        let one = 1_000_000_000 / unit.per_second();
+        let (whole, rest) = (nanos / one, nanos % one);
+        match self {
+            Self::Integer => whole.to_string(),
+            Self::Whole => format!("{whole}.0"),
+            Self::Fraction => format!("{whole}.{:03}", rest * 1_000 / one),
+            Self::Text => format!("'{whole}'"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,17 +166,44 @@ mod tests {
             ("2025-01-08T09:30:00.123+01:00", "'2026-11-25T10:05:07.123+01:00'"),
             ("2025-01-08 09:30:00.000000", "'2026-11-25 10:05:07.123456'"),
         ] {
-            let form = Form::most([("text", text)].into_iter()).unwrap();
+            let form = Form::most(&[Value::Text(text.to_owned())]).unwrap();
             assert_eq!(form.literal(at, &berlin), wanted);
         }
-        assert_eq!(Form::most([("integer", "5")].into_iter()).unwrap().literal(at, &berlin), "1795597507");
-        assert_eq!(Form::most([("text", "yesterday"), ("null", "")].into_iter()), None);
+        for (value, wanted) in [
+            (Value::Integer(1_600_000_000), "1795597507"),
+            (Value::Integer(1_600_000_000_000), "1795597507123"),
+            (Value::Integer(1_600_000_000_000_000), "1795597507123456"),
+            (Value::Integer(1_600_000_000_000_000_000), "1795597507123456000"),
+            (Value::Real(1_600_000_000.0), "1795597507.0"),
+            (Value::Real(1_600_000_000.5), "1795597507.123"),
+            (Value::Real(1_600_000_000_000.0), "1795597507123.0"),
+            (Value::Text("1600000000000".to_owned()), "'1795597507123'"),
+        ] {
+            let form = Form::most(&[value]).unwrap();
+            assert_eq!(form.literal(at, &berlin), wanted);
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_has_no_form() {
+        for text in ["yesterday", "2025", "-1", ""] {
+            assert_eq!(Form::most(&[Value::Text(text.to_owned())]), None);
+        }
+        let others = [
+            Value::Null,
+            Value::Integer(5),
+            Value::Integer(-1),
+            Value::Real(2_460_000.5),
+            Value::Real(1e300),
+        ];
+        assert_eq!(Form::most(&others), None);
     }
 
     #[test]
     fn most_decide() {
-        let times = ["2025-01-08T09:30:00Z", "2025-01-08 09:30:00", "2025-01-09 09:30:00"];
-        let form = Form::most(times.iter().map(|text| ("text", *text))).unwrap();
+        let times = ["2025-01-08T09:30:00Z", "2025-01-08 09:30:00", "2025-01-09 09:30:00"]
+            .map(|text| Value::Text(text.to_owned()));
+        let form = Form::most(&times).unwrap();
         assert_eq!(form, Form::Text { separator: ' ', fraction: Some(0), suffix: Suffix::None });
     }
 }

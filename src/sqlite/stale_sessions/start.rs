@@ -1,8 +1,10 @@
 //! When a session began, read strictly.
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+use jiff::{SignedDuration, Timestamp};
+
+use super::value::Value;
 
 /// Reads an ISO date and time: `2025-01-08 09:30:00`, with `T` or a space, with or without seconds, their fraction, and
 /// `Z` or an offset. Without one it is in `zone`; an hour that the clock shows twice is the later one, which makes the
@@ -42,8 +44,14 @@ pub(super) fn iso(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
         .replacen(' ', "T", 1)
         .parse()
         .map_err(|_| format!("{text:?} is no date and time that there is"))?;
-    instant(civil, suffix, zone).ok_or_else(|| {
-        if suffix.is_empty() { format!("{text:?} is a time that the clock left out there") } else { no() }
+    instant(civil, suffix, zone).ok_or_else(|| match suffix {
+        // The last days of that year cannot be computed with everywhere on earth.
+        "" | "Z" if civil.year() == 9999 => format!("{text:?} is in the far future"),
+        "" => format!("{text:?} is a time that the clock left out there"),
+        suffix if civil.year() == 9999 && offset(suffix).is_some() => {
+            format!("{text:?} is in the far future")
+        }
+        _ => no(),
     })
 }
 
@@ -82,18 +90,21 @@ pub(super) fn offset(text: &str) -> Option<Offset> {
 }
 
 /// Reads seconds since 1970.
-pub(super) fn unix(text: &str) -> Result<Timestamp, String> {
-    let no = || format!("{text} is no number of seconds since 1970");
-    // What SQLite's own program makes of a large number ends in `e+15`.
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if ![whole, fraction].concat().bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(no());
+pub(super) fn unix(value: &Value) -> Result<Timestamp, String> {
+    let shown = value.literal();
+    let since = match value {
+        Value::Integer(seconds) => Some(SignedDuration::from_secs(*seconds)),
+        Value::Real(seconds) => SignedDuration::try_from_secs_f64(*seconds).ok(),
+        Value::Null | Value::Text(_) | Value::Other(..) => None,
+    };
+    match since {
+        Some(since) if since <= SignedDuration::ZERO => {
+            Err(format!("{shown} is no number of seconds since 1970"))
+        }
+        Some(since) => Timestamp::from_duration(since)
+            .map_err(|_| format!("{shown} seconds since 1970 are in the far future: is it milliseconds?")),
+        None => Err(format!("{shown} is no number of seconds since 1970")),
     }
-    let seconds: i64 = whole.parse().map_err(|_| no())?;
-    if seconds <= 0 {
-        return Err(no());
-    }
-    Timestamp::from_second(seconds).map_err(|_| no())
 }
 
 #[cfg(test)]
@@ -150,10 +161,12 @@ mod tests {
 
     #[test]
     fn seconds_are_numbers_after_1970() {
-        assert_eq!(unix("1736325000").unwrap().to_string(), "2025-01-08T08:30:00Z");
-        assert_eq!(unix("1736325000.75").unwrap().to_string(), "2025-01-08T08:30:00Z");
-        for text in ["0", "-5", "", "1e9", "now", "99999999999999", "1.795611199e+15", "5.x"] {
-            assert!(unix(text).is_err(), "{text}");
+        assert_eq!(unix(&Value::Integer(1_736_325_000)).unwrap().to_string(), "2025-01-08T08:30:00Z");
+        assert_eq!(unix(&Value::Real(1_736_325_000.75)).unwrap().to_string(), "2025-01-08T08:30:00.75Z");
+        let reals = [0.0, -0.5, f64::INFINITY, f64::NAN, 1e300].map(Value::Real);
+        let integers = [0, -5, 1_736_325_000_000, i64::MAX].map(Value::Integer);
+        for value in reals.iter().chain(&integers).chain([&Value::Null, &Value::Text("5".to_owned())]) {
+            assert!(unix(value).is_err(), "{value:?}");
         }
     }
 }

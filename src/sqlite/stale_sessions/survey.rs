@@ -3,8 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::form::Form;
-use super::{Access, Doubtful, Session, Stale, hours, start};
+use super::form::{Form, Kind, Suffix, Unit};
+use super::value::{SHOWN, Value, shortened, unhex};
+use super::{Access, Doubtful, EARLIEST, Session, Stale, hours};
 use crate::config::sessions::{Columns, Sessions, StartFormat};
 use crate::sqlite::SqliteError;
 use crate::sqlite::open::quoted;
@@ -13,8 +14,6 @@ use crate::sqlite::open::quoted;
 const MOST: usize = 200_000;
 /// So many times are looked at to learn how the table writes them.
 const SAMPLES: usize = 50;
-/// So much of an ID or a label is shown.
-const SHOWN: usize = 80;
 
 /// The open sessions of a table.
 #[derive(Debug, Clone, Serialize)]
@@ -40,8 +39,8 @@ pub async fn survey(access: &Access, sessions: &Sessions, now: Timestamp) -> Res
     let mut survey =
         Survey { stale: Vec::new(), doubtful: Vec::new(), open: 0, end: end(access, sessions, now).await? };
     for row in &rows {
-        let (session, kind, text) = read(row)?;
-        match judge(&kind, &text, sessions, now) {
+        let (session, start) = read(row)?;
+        match judge(&start, sessions, now) {
             Ok(began) if now.duration_since(began) > limit => {
                 let hours = hours(now.duration_since(began));
                 survey.stale.push(Stale { session, began, hours });
@@ -87,60 +86,52 @@ async fn check(access: &Access, columns: &Columns) -> Result<(), SqliteError> {
 /// One line for each open session: plain words whatever is in the columns.
 fn select_open(columns: &Columns) -> String {
     let Columns { table, id, label, start, end } = columns;
-    let (table, id, label, start, end) =
-        (quoted(table), quoted(id), quoted(label), quoted(start), quoted(end));
-    let short = |column: &str| format!("hex(CAST(substr(CAST({column} AS TEXT), 1, {SHOWN}) AS BLOB))");
+    let text = |column: &str| shortened(&format!("coalesce({}, '')", quoted(column)));
     format!(
-        "SELECT rowid || ' ' || typeof({start}) || ' ' || length(CAST({start} AS BLOB)) || ' ' || {} || ' ' || {} || ' ' || {} || ' .' \
-         FROM {table} WHERE {end} IS NULL AND {start} IS NOT NULL UNION ALL \
-         SELECT rowid || ' null 0  ' || {} || ' ' || {} || ' .' FROM {table} WHERE {end} IS NULL AND {start} IS NULL LIMIT {}",
-        short(&start),
-        short(&format!("coalesce({id}, '')")),
-        short(&format!("coalesce({label}, '')")),
-        short(&format!("coalesce({id}, '')")),
-        short(&format!("coalesce({label}, '')")),
+        "SELECT rowid || ' ' || {} || ' ' || {} || ' ' || {} || ' .' FROM {} WHERE {} IS NULL LIMIT {}",
+        Value::select(&quoted(start)),
+        text(id),
+        text(label),
+        quoted(table),
+        quoted(end),
         MOST + 1
     )
 }
 
-/// A line as it was selected: the session, the type of its start, and the text of that.
-fn read(row: &str) -> Result<(Session, String, String), SqliteError> {
+/// A line as it was selected: the session, and its start.
+fn read(row: &str) -> Result<(Session, Value), SqliteError> {
     let bad = || SqliteError::BadRow { row: row.chars().take(SHOWN).collect() };
     let words: Vec<&str> = row.split(' ').collect();
-    let [rowid, kind, length, start, id, label, "."] = words[..] else { return Err(bad()) };
+    let [rowid, kind, length, word, id, label, "."] = words[..] else { return Err(bad()) };
     let text =
         |hex: &str| unhex(hex).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).ok_or_else(bad);
-    let (rowid, length): (i64, usize) =
-        (rowid.parse().map_err(|_| bad())?, length.parse().map_err(|_| bad())?);
-    let start = text(start)?;
-    // One that is longer than what was read of it is no time.
-    let kind = if kind == "text" && length > start.len() { "long text" } else { kind };
-    let literal = match kind {
-        "integer" | "real" => start.clone(),
-        _ => literal(&start),
-    };
-    let session = Session { rowid, id: text(id)?, label: text(label)?, start: literal };
-    Ok((session, kind.to_owned(), start))
+    let start = Value::read(kind, length, word).ok_or_else(bad)?;
+    let quoted = if matches!(start, Value::Real(_)) { word.to_owned() } else { String::new() };
+    let rowid = rowid.parse().map_err(|_| bad())?;
+    let session = Session { rowid, id: text(id)?, label: text(label)?, start: start.literal(), quoted };
+    Ok((session, start))
 }
 
-/// No session is older: 2000-01-01, in UTC.
-const EARLIEST: Timestamp = Timestamp::constant(946_684_800, 0);
-
 /// When a session began, or why that cannot be told.
-fn judge(kind: &str, text: &str, sessions: &Sessions, now: Timestamp) -> Result<Timestamp, String> {
-    let began = match (sessions.start_format, kind) {
-        (_, "null") => return Err("it has no start".to_owned()),
-        (StartFormat::Iso, "text") => start::iso(text, &sessions.start_zone)?,
-        (StartFormat::Unix, "integer" | "real") => start::unix(text)?,
-        (StartFormat::Iso, _) => return Err(format!("its start is no text, but {kind} {text:?}")),
-        (StartFormat::Unix, _) => return Err(format!("its start is no number, but {kind} {text:?}")),
+fn judge(start: &Value, sessions: &Sessions, now: Timestamp) -> Result<Timestamp, String> {
+    let shown = start.literal();
+    let began = match (sessions.start_format, start) {
+        (_, Value::Null) => return Err("it has no start".to_owned()),
+        (StartFormat::Iso, Value::Text(text)) => super::start::iso(text, &sessions.start_zone)?,
+        (StartFormat::Unix, Value::Integer(_) | Value::Real(_)) => super::start::unix(start)?,
+        (StartFormat::Iso, other) => {
+            return Err(format!("its start is no text, but {} {shown}", other.kind()));
+        }
+        (StartFormat::Unix, other) => {
+            return Err(format!("its start is no number, but {} {shown}", other.kind()));
+        }
     };
     if began > now {
-        return Err(format!("{text:?} is in the future"));
+        return Err(format!("{shown} is in the future"));
     }
     // A year, a Julian day, or nothing at all, read as a time.
     if began < EARLIEST {
-        return Err(format!("{text:?} would be before the year 2000, which nobody can mean"));
+        return Err(format!("{shown} would be before the year 2000, which nobody can mean"));
     }
     Ok(began)
 }
@@ -148,38 +139,42 @@ fn judge(kind: &str, text: &str, sessions: &Sessions, now: Timestamp) -> Result<
 /// Now, in the form of the ends that are there, else of the starts.
 async fn end(access: &Access, sessions: &Sessions, now: Timestamp) -> Result<String, SqliteError> {
     let Columns { table, start, end, .. } = &sessions.columns;
-    for column in [end, start] {
-        let (table, column) = (quoted(table), quoted(column));
-        let sample = access
-            .read(&[format!(
-                "SELECT typeof({column}) || ' ' || hex(CAST(substr(CAST({column} AS TEXT), 1, 40) AS BLOB)) \
-                 FROM {table} WHERE {column} IS NOT NULL ORDER BY rowid DESC LIMIT {SAMPLES}"
-            )])
-            .await?;
-        let times: Vec<(String, String)> = sample
-            .iter()
-            .filter_map(|line| line.split_once(' '))
-            .filter_map(|(kind, hex)| Some((kind.to_owned(), String::from_utf8(unhex(hex)?).ok()?)))
-            .collect();
-        if let Some(form) = Form::most(times.iter().map(|(kind, text)| (kind.as_str(), text.as_str()))) {
-            return Ok(form.literal(now, &sessions.start_zone));
+    let ends = samples(access, table, end).await?;
+    let form = match (Form::most(&ends), ends.first()) {
+        (Some(form), _) => form,
+        // Something else in between would be read by the application as it likes.
+        (None, Some(seen)) => {
+            return Err(SqliteError::NoForm { column: end.clone(), seen: seen.literal() });
         }
-    }
-    let usual = match sessions.start_format {
-        StartFormat::Unix => Form::Seconds,
-        StartFormat::Iso => {
-            Form::Text { separator: ' ', fraction: Some(0), suffix: super::form::Suffix::None }
-        }
+        (None, None) => Form::most(&samples(access, table, start).await?).unwrap_or_else(|| usual(sessions)),
     };
-    Ok(usual.literal(now, &sessions.start_zone))
+    Ok(form.literal(now, &sessions.start_zone))
+}
+
+/// What a column has, of the newest rows that have something.
+async fn samples(access: &Access, table: &str, column: &str) -> Result<Vec<Value>, SqliteError> {
+    let (table, column) = (quoted(table), quoted(column));
+    let lines = access
+        .read(&[format!(
+            "SELECT {} FROM {table} WHERE {column} IS NOT NULL ORDER BY rowid DESC LIMIT {SAMPLES}",
+            Value::select(&column)
+        )])
+        .await?;
+    let value = |line: &String| {
+        let mut words = line.splitn(3, ' ');
+        Value::read(words.next()?, words.next()?, words.next()?)
+    };
+    Ok(lines.iter().filter_map(value).collect())
+}
+
+fn usual(sessions: &Sessions) -> Form {
+    match sessions.start_format {
+        StartFormat::Unix => Form::Number(Unit::Seconds, Kind::Integer),
+        StartFormat::Iso => Form::Text { separator: ' ', fraction: Some(0), suffix: Suffix::None },
+    }
 }
 
 /// A text as SQL has it.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let pair = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    (0..text.len()).step_by(2).map(pair).collect()
 }

@@ -1,6 +1,9 @@
-//! The undo file: what was closed, and how it was before. One line about the run, then one for each row.
+//! The undo file: what is to be closed, and how it was before. One line about the run, then one for each row, written
+//! before anything is changed; then one for each transaction, with the rows that it has changed.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +16,9 @@ use crate::sqlite::error::file;
 use crate::sqlite::restore::Notes;
 use crate::store::{atomic, owner};
 
+/// Rows of one transaction: it is over before anybody waits for it.
+const BATCH: usize = 200;
+
 /// What the rows of an undo file have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Header {
@@ -24,12 +30,32 @@ pub(super) struct Header {
     pub(super) written: String,
     /// The backup of before: `JOB/ID`.
     pub(super) backup: String,
+    /// Rows of one transaction. Never zero; one where the file is of a version that noted no transactions.
+    #[serde(default)]
+    pub(super) batch: usize,
+}
+
+/// A line behind the first one.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Session(Session),
+    Batch { batch: usize, closed: Vec<i64> },
+}
+
+/// What an undo file tells of.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    /// What was to be closed.
+    pub(super) sessions: Vec<Session>,
+    /// By the number of the transaction, the rows that it has changed.
+    pub(super) closed: BTreeMap<usize, Vec<i64>>,
 }
 
 impl Header {
     pub(super) fn new(run: Ulid, columns: &Columns, written: &str, backup: &str) -> Self {
         let Columns { table, start, end, .. } = columns.clone();
-        Self { run, table, start, end, written: written.to_owned(), backup: backup.to_owned() }
+        Self { run, table, start, end, written: written.to_owned(), backup: backup.to_owned(), batch: BATCH }
     }
 }
 
@@ -52,13 +78,38 @@ pub(super) fn write<'a>(
     Ok(path)
 }
 
-pub(super) fn read(path: &Path) -> Result<(Header, Vec<Session>), SqliteError> {
+/// Notes what a transaction has changed, and brings that to disk.
+pub(super) fn note(path: &Path, batch: usize, closed: &[i64]) -> Result<(), SqliteError> {
+    let line = serde_json::to_string(&Line::Batch { batch, closed: closed.to_vec() });
+    let line = line.map_err(|source| SqliteError::Describe { source })?;
+    let written = OpenOptions::new().append(true).open(path).and_then(|mut file| {
+        file.write_all(format!("{line}\n").as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(file("write", path))
+}
+
+pub(super) fn read(path: &Path) -> Result<(Header, Noted), SqliteError> {
     let text = fs::read_to_string(path).map_err(file("read", path))?;
     let bad = |source| SqliteError::BadNote { path: path.to_owned(), source };
-    let mut lines = text.lines();
-    let header = serde_json::from_str(lines.next().unwrap_or_default()).map_err(bad)?;
-    let sessions = lines.map(serde_json::from_str).collect::<Result<_, _>>().map_err(bad)?;
-    Ok((header, sessions))
+    // A line that was cut while it was written is none: its transaction counts as one that was not noted.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let mut lines = whole.lines();
+    let mut header: Header = serde_json::from_str(lines.next().unwrap_or_default()).map_err(bad)?;
+    header.batch = header.batch.max(1);
+    let mut noted = Noted::default();
+    for line in lines {
+        match serde_json::from_str(line).map_err(bad)? {
+            Line::Session(session) => noted.sessions.push(session),
+            Line::Batch { batch, closed } => drop(noted.closed.insert(batch, closed)),
+        }
+    }
+    Ok((header, noted))
+}
+
+/// Nothing was closed.
+pub(super) fn discard(path: &Path) -> Result<(), SqliteError> {
+    atomic::remove_if_there(path).map(drop).map_err(file("remove", path))
 }
 
 /// It was applied: it is kept, but not applied again.

@@ -21,7 +21,7 @@ fi
 ";
 const MAIN: &str = "#!/bin/sh
 trap 'exit 0' TERM
-busybox httpd -p PORT -h WWW
+busybox httpd -f -p PORT -h WWW &
 while :; do
   sqlite3 -cmd '.timeout 5000' DATA/memory.db 'INSERT INTO pairs VALUES (1, -1, randomblob(500))' >/dev/null 2>&1
   busybox sleep 0.1
@@ -31,6 +31,7 @@ const CONTROL: &str = "#!/bin/sh
 case $1 in
   start) setsid FOLDER/main </dev/null >/dev/null 2>&1 & echo $! >FOLDER/pid ;;
   stop) [ -e FOLDER/pid ] || exit 0
+    if [ -e FOLDER/stuck ]; then echo it does not stop; exit 7; fi
     kill -- -$(cat FOLDER/pid); while kill -0 -- -$(cat FOLDER/pid) 2>/dev/null; do sleep 0.05; done; rm FOLDER/pid ;;
 esac
 ";
@@ -147,6 +148,23 @@ impl Application {
     /// Its database on this host.
     pub(crate) fn database(&self) -> PathBuf {
         self.data().join("memory.db")
+    }
+
+    /// From now on it does not stop, and says so; or it does again.
+    pub(crate) fn refuse_to_stop(&self, refuse: bool) {
+        let marker = self.folder.path().join("stuck");
+        if refuse { fs::write(marker, "").unwrap() } else { fs::remove_file(marker).unwrap() }
+    }
+
+    /// The file system of its container as this host sees it.
+    pub(crate) fn root(&self) -> PathBuf {
+        let pid = docker::docker(["inspect", "-f", "{{.State.Pid}}", self.container_name()]);
+        Path::new("/proc").join(pid).join("root")
+    }
+
+    /// Gives its container a file.
+    pub(crate) fn put(&self, file: &Path, to: &str) {
+        docker::docker(["cp", file.to_str().unwrap(), &format!("{}:{to}", self.container_name())]);
     }
 
     pub(crate) fn container_name(&self) -> &str {

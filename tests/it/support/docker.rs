@@ -178,13 +178,34 @@ fn add_busybox(root: &Path) {
 
 /// A program of this host, with the libraries it needs.
 fn add_program(root: &Path, program: &str) {
+    if program == "python3" {
+        return add_python(root);
+    }
     let path = run(Command::new("which").arg(program));
-    for library in libraries(&path) {
+    add_libraries(root, &path);
+    fs::copy(path, root.join("bin").join(program)).unwrap();
+}
+
+/// The system's own python3 with what its sqlite3 needs.
+fn add_python(root: &Path) {
+    let asked = "import os, sqlite3, _sqlite3; print(os.path.dirname(os.__file__)); print(_sqlite3.__file__)";
+    let said = run(Command::new("/usr/bin/python3").args(["-c", asked]));
+    let (library, module) = said.split_once('\n').unwrap();
+    add_libraries(root, "/usr/bin/python3");
+    add_libraries(root, module);
+    fs::copy("/usr/bin/python3", root.join("bin/python3")).unwrap();
+    let place = root.join(library.trim_start_matches('/'));
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    run(Command::new("cp").arg("-rL").arg(library).arg(&place));
+    run(Command::new("rm").arg("-rf").args(["test", "idlelib", "ensurepip"].map(|part| place.join(part))));
+}
+
+fn add_libraries(root: &Path, program: &str) {
+    for library in libraries(program) {
         let place = root.join(library.trim_start_matches('/'));
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         fs::copy(&library, place).unwrap();
     }
-    fs::copy(path, root.join("bin").join(program)).unwrap();
 }
 
 /// The shared libraries of a program; none where it is static.
