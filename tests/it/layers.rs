@@ -52,6 +52,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("command", &["config::values", "progress", "words", "jobs", "docker"]),
     ("files", &["config::values", "progress", "words", "jobs", "docker", "store"]),
+    ("grafana", &["config::values", "progress", "words", "http", "jobs", "store"]),
     (
         "sqlite",
         &[
@@ -93,6 +94,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "retention",
             "docker",
             "files",
+            "grafana",
             "sqlite",
             "config::sessions",
             "service",
@@ -119,6 +121,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "retention",
             "docker",
             "files",
+            "grafana",
             "sqlite",
             "config::sessions",
             "jobs",
