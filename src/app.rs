@@ -4,6 +4,7 @@ mod cleanup_job;
 mod command_job;
 mod deployment_job;
 mod files_job;
+mod grafana_job;
 mod preview;
 mod restore;
 mod snapshot_job;
@@ -167,6 +168,9 @@ impl App {
                     JobKind::PrometheusSnapshot(config) => {
                         Box::pin(snapshot_job::run(&shared, &job, config, context)).await
                     }
+                    JobKind::GrafanaExport(config) => {
+                        Box::pin(grafana_job::run(&shared, &job, config, context)).await
+                    }
                     JobKind::FilesBackup(config) => files_job::run(&shared, &job, config, context).await,
                     JobKind::VerifyDeployment(config) => deployment_job::run(&shared, config, context).await,
                     JobKind::Command(config) => command_job::run(&shared, &job, config, context).await,
@@ -231,6 +235,10 @@ fn task(job: &JobConfig) -> Task {
             let target = Lock::Target { kind: "prometheus", name: config.prometheus.clone() };
             (Some(target), Limit::Total(job.timeout))
         }
+        JobKind::GrafanaExport(config) => {
+            let target = Lock::Target { kind: "grafana", name: config.grafana.clone() };
+            (Some(target), Limit::Total(job.timeout))
+        }
         JobKind::FilesBackup(_) | JobKind::Command(_) => (None, Limit::Total(job.timeout)),
         JobKind::VerifyDeployment(config) => (None, Limit::Total(job.timeout + config.wait)),
         JobKind::SqliteBackup(config) => (sqlite_job::lock(&config.database), Limit::Total(job.timeout)),
@@ -251,6 +259,7 @@ fn task(job: &JobConfig) -> Task {
 pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
     match &job.kind {
         JobKind::PrometheusSnapshot(config) => Some(snapshot_job::policy(config, zone)),
+        JobKind::GrafanaExport(config) => Some(grafana_job::policy(config, zone)),
         JobKind::FilesBackup(config) => Some(files_job::policy(config, zone)),
         JobKind::SqliteBackup(config) => Some(sqlite_job::policy(config, zone)),
         JobKind::CloseStaleSessions(config) => Some(sqlite_job::policy(&config.backup, zone)),

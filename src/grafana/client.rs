@@ -166,8 +166,10 @@ impl GrafanaClient {
             tries += 1;
             tokio::time::sleep(pause).await;
         };
+        // Whoever gets this turn next has to know of a 401.
+        let answer = self.judge(call, received);
         drop(turn);
-        self.judge(call, received)
+        answer
     }
 
     /// Where a status other than success is a failure.

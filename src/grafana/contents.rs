@@ -55,6 +55,28 @@ pub struct Skipped {
     pub why: Why,
 }
 
+impl Skipped {
+    /// In words: `dashboards/abc of "Main Org.": excluded by the configuration`.
+    pub fn text(&self) -> String {
+        format!("{}: {}", self.name(), self.why.text())
+    }
+
+    /// What it is, and of which organisation.
+    pub fn name(&self) -> String {
+        let kind = self.kind.map(|kind| kind.to_string());
+        let what = match (kind, &self.key) {
+            (Some(kind), Some(key)) => format!("{kind}/{key}"),
+            (Some(kind), None) => kind,
+            (None, _) => "organisation".to_owned(),
+        };
+        match (&self.organisation, self.kind) {
+            (Some(organisation), Some(_)) => format!("{what} of {organisation:?}"),
+            (Some(organisation), None) => format!("{what} {organisation:?}"),
+            (None, _) => what,
+        }
+    }
+}
+
 /// Why something is not in an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -67,6 +89,10 @@ pub enum Why {
     NoMember,
     /// The configuration excludes it.
     Excluded,
+    /// It is exported only where the configuration includes it.
+    NotAskedFor,
+    /// What this version has in its place is exported.
+    Superseded,
     /// It was deleted while the export ran.
     DeletedMeanwhile,
 }
@@ -79,6 +105,8 @@ impl Why {
             Self::NeedsServerAdmin => "only a server administrator with user and password sees them",
             Self::NoMember => "the user is no member of this organisation",
             Self::Excluded => "excluded by the configuration",
+            Self::NotAskedFor => "exported only where \"include\" names them",
+            Self::Superseded => "what this version has in their place is exported",
             Self::DeletedMeanwhile => "deleted while the export ran",
         }
     }

@@ -28,9 +28,12 @@
 //! | playlists | name | `name`, `interval`, `items`; without `uid`, which nobody can choose |
 //! | preferences | `preferences` | as the API gives them, with `homeDashboardUID` in the place of the number |
 //! | public-dashboards | dashboard uid | as the API gives one |
-//! | annotations | time, text and place | as the API gives one, with `dashboardUID` and `userLogin` (`login`) |
-//! | snapshots | key | `name`, `key`, `expires`, `dashboard` |
-//! | plugins | id | `id`, `name`, `type`, `version`: an inventory |
+//! | annotations | time and a hash | `time`, `timeEnd`, `text`, `tags`, `panelId`, `data`, `dashboardUID`; not who made it, which nobody can choose |
+//! | snapshots | key | `name`, `key`, `expires`, `external`, `externalUrl`, `dashboard` |
+//! | plugins | id | `id`, `name`, `type`, `version`, `enabled`, `pinned`: an inventory |
+//!
+//! A dashboard without an object in `dashboard-permissions` has no rows of its own: it inherits, or has what every new
+//! one has.
 
 mod canonical;
 mod name;

@@ -52,7 +52,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("command", &["config::values", "progress", "words", "jobs", "docker"]),
     ("files", &["config::values", "progress", "words", "jobs", "docker", "store"]),
-    ("grafana", &["config::values", "progress", "words", "http", "jobs", "store"]),
+    // What there is in a Grafana, as pure values; a configuration names its types.
+    ("grafana::object", &["store"]),
+    ("grafana", &["config::values", "grafana::object", "progress", "words", "http", "jobs", "store"]),
     (
         "sqlite",
         &[
@@ -69,7 +71,17 @@ const ROOMS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("config", &["config::values", "config::checks", "config::sessions", "config::secret", "schedule"]),
+    (
+        "config",
+        &[
+            "config::values",
+            "config::checks",
+            "config::sessions",
+            "config::secret",
+            "schedule",
+            "grafana::object",
+        ],
+    ),
     ("history", &["config::values", "progress", "words", "jobs", "state_dir", "store"]),
     ("report", &["config::values", "progress", "words", "jobs", "store", "retention", "history"]),
     ("runner", &["config::values", "progress", "words", "jobs", "state_dir", "store", "history", "report"]),
@@ -95,6 +107,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "docker",
             "files",
             "grafana",
+            "grafana::object",
             "sqlite",
             "config::sessions",
             "service",
@@ -122,6 +135,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "docker",
             "files",
             "grafana",
+            "grafana::object",
             "sqlite",
             "config::sessions",
             "jobs",

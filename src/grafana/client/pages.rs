@@ -26,6 +26,8 @@ pub struct List {
     pub rows: &'static str,
     /// The name of the parameter for the size of a page, and the size; `None` where there are no pages.
     pub size: Option<(&'static str, usize)>,
+    /// The number of the first page.
+    pub first: usize,
     /// What tells two rows apart: the first of these fields that a row has.
     pub key: &'static [&'static str],
 }
@@ -39,17 +41,35 @@ pub struct Listed {
     pub absent: bool,
 }
 
+impl Listed {
+    /// Where every version has the list: it is not there because this is no Grafana, or because something before it
+    /// hides a part of it.
+    pub fn must_be_there(self, client: &GrafanaClient, list: &List) -> Result<Self, GrafanaError> {
+        if self.absent {
+            let call = Call::get(&list.action, &list.path);
+            return Err(client.not_grafana(&call, "it has no such list, and every Grafana has it"));
+        }
+        Ok(self)
+    }
+}
+
 impl List {
     /// A list without pages.
     pub fn whole(action: &str, path: &str) -> Self {
         let (action, path) = (action.to_owned(), path.to_owned());
-        Self { action, path, rows: "", size: None, key: &["uid", "id", "name"] }
+        Self { action, path, rows: "", size: None, first: 1, key: &["uid", "id", "name"] }
     }
 
     /// A list in pages of this size; the parameter has another name everywhere.
     #[must_use]
     pub fn in_pages(self, parameter: &'static str, size: usize) -> Self {
         Self { size: Some((parameter, size)), ..self }
+    }
+
+    /// Some servers count from 0 here and some from 1: who begins with 0 misses nothing.
+    #[must_use]
+    pub fn from_page_0(self) -> Self {
+        Self { first: 0, ..self }
     }
 
     /// The rows are here in the answer, and `totalCount` may stand beside them.
@@ -71,7 +91,10 @@ impl List {
     }
 
     fn key_of(&self, row: &Value) -> Option<String> {
-        let field = self.key.iter().find_map(|name| row.get(name).filter(|value| !value.is_null()))?;
+        let field = self
+            .key
+            .iter()
+            .find_map(|name| row.get(name).filter(|value| !value.is_null() && *value != ""))?;
         Some(field.as_str().map_or_else(|| field.to_string(), str::to_owned))
     }
 }
@@ -80,10 +103,10 @@ impl GrafanaClient {
     /// Reads all of a list. A list that is not there in this version is empty and says so; every other failure is one.
     pub async fn list(&self, list: &List) -> Result<Listed, GrafanaError> {
         let (mut listed, mut seen, mut total) = (Listed::default(), BTreeSet::new(), None);
-        for number in 1.. {
+        for number in list.first.. {
             let call = list.page(number);
             let answer = self.exchange(&call).await?;
-            if answer.route_is_absent() && number == 1 {
+            if answer.route_is_absent() && number == list.first {
                 return Ok(Listed { rows: Vec::new(), absent: true });
             }
             let json = self.expect_success(&call, answer)?;
@@ -97,7 +120,11 @@ impl GrafanaClient {
                 }
             }
             let (got, size) = (listed.rows.len(), list.size.map_or(0, |(_, size)| size));
-            if came > 0 && got == before && number > 1 && came >= size {
+            // Page 1 is the first one once more where pages count from 1.
+            if number == 1 && list.first == 0 && got == before && came >= size {
+                continue;
+            }
+            if came > 0 && got == before && number > list.first && came >= size {
                 // Full, and nothing new: what comes behind it stays unseen.
                 let (action, url) = (list.action.clone(), self.url());
                 return Err(GrafanaError::NoPages { action, url, got });
