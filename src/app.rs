@@ -5,6 +5,7 @@ mod command_job;
 mod deployment_job;
 mod files_job;
 mod grafana_job;
+mod grafana_restore;
 mod preview;
 mod restore;
 mod snapshot_job;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use cleanup_job::BlockPlan;
 pub use files_job::FilesAction;
+pub use grafana_restore::{GrafanaAction, GrafanaOpenError, count_text, secret_text};
 pub use preview::Preview;
 pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
 pub use sqlite_restore::{SqliteAction, SqliteOpenError};

@@ -11,6 +11,7 @@ pub mod contents;
 mod error;
 pub mod export;
 pub mod object;
+pub mod restore;
 
 pub use error::GrafanaError;
 

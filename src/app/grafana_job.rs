@@ -37,7 +37,7 @@ pub(super) async fn run(
     let options = options(config);
     let policy = policy(config, &shared.config.timezone);
     let made = async {
-        let made = back_up(&client, &origin, &options, &store, config.compression, &context).await;
+        let made = back_up(&client, &origin, &options, &store, config.compression, None, &context).await;
         made.map_err(|error| of(&error))
     };
     let ((backup, contents), upkept) = with_upkeep(&store, policy, &context, made).await?;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::object::ObjectType;
+use super::restore::BeforeRestore;
 
 /// The version of the format of the archive that this program writes.
 pub const FORMAT: u32 = 1;
@@ -155,6 +156,9 @@ pub struct GrafanaContents {
     /// There are secrets in it in the clear: those of contact points, because that was asked for.
     #[serde(default)]
     pub holds_secrets: bool,
+    /// The restore before which this export was made, so that it can be taken back. Not in the archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before_restore: Option<BeforeRestore>,
 }
 
 impl GrafanaContents {
@@ -186,7 +190,7 @@ impl GrafanaContents {
     /// The same as it stands in the archive: without what differs from server to server.
     #[must_use]
     pub fn portable(&self) -> Self {
-        let mut portable = self.clone();
+        let mut portable = Self { before_restore: None, ..self.clone() };
         portable.organisations.iter_mut().for_each(|organisation| organisation.id = None);
         portable
     }

@@ -25,6 +25,7 @@ use crate::words;
 use super::client::GrafanaClient;
 use super::contents::{GrafanaContents, Skipped, Why};
 use super::object::{ObjectId, ObjectType, Selector};
+use super::restore::BeforeRestore;
 use super::{GrafanaError, KIND};
 
 use survey::Survey;
@@ -69,13 +70,14 @@ pub struct Origin {
     pub url: String,
 }
 
-/// Exports a Grafana and publishes the backup.
+/// Exports a Grafana and publishes the backup. `before` is said of one that is made so that a restore can be taken back.
 pub async fn back_up(
     client: &GrafanaClient,
     origin: &Origin,
     options: &ExportOptions,
     store: &JobStore,
     compression: Compression,
+    before: Option<BeforeRestore>,
     context: &RunContext,
 ) -> Result<(Backup, GrafanaContents), GrafanaError> {
     let work = async {
@@ -85,6 +87,7 @@ pub async fn back_up(
         }
         let pending = store.begin(context.run, context.now)?;
         let (contents, bytes) = write::write(survey, &pending, compression, context).await?;
+        let contents = GrafanaContents { before_restore: before, ..contents };
         publish(pending, contents, bytes, origin, context).await
     };
     tokio::select! {

@@ -107,12 +107,18 @@ pub(super) async fn dashboard_permissions(site: &Site) -> Gathered {
     Ok(Some(site.dashboards.iter().map(found).collect()))
 }
 
+/// When the rows were made that every installation has: asked for a folder, 7.5 does not say -1 for them.
+const OF_THE_INSTALLATION: &str = "2017-06-20T00:00:00Z";
+
 /// Its own rows: what it inherits, and what every new one has (which belongs to the number -1), comes without being
 /// told. Where no row is its own there is nothing to say, unless it has none at all because somebody took them away.
 fn permissions(_: &Site, _: &Value, json: &mut Value) -> Shaped {
     let Value::Array(rows) = json else { return Err("no list of permissions".into()) };
     let own = |row: &&Value| {
-        row["inherited"] != true && number(row, "dashboardId") != -1 && number(row, "folderId") != -1
+        row["inherited"] != true
+            && number(row, "dashboardId") != -1
+            && number(row, "folderId") != -1
+            && text(row, "created") != OF_THE_INSTALLATION
     };
     let mut items: Vec<Value> = rows.iter().filter(own).map(permission).collect();
     if items.is_empty() && !rows.is_empty() {
