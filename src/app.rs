@@ -4,6 +4,8 @@ mod cleanup_job;
 mod command_job;
 mod deployment_job;
 mod files_job;
+mod grafana_job;
+mod grafana_restore;
 mod preview;
 mod restore;
 mod snapshot_job;
@@ -25,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use cleanup_job::BlockPlan;
 pub use files_job::FilesAction;
+pub use grafana_restore::{GrafanaAction, GrafanaOpenError, count_text, secret_text};
 pub use preview::Preview;
 pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
 pub use sqlite_restore::{SqliteAction, SqliteOpenError};
@@ -168,6 +171,9 @@ impl App {
                     JobKind::PrometheusSnapshot(config) => {
                         Box::pin(snapshot_job::run(&shared, &job, config, context)).await
                     }
+                    JobKind::GrafanaExport(config) => {
+                        Box::pin(grafana_job::run(&shared, &job, config, context)).await
+                    }
                     JobKind::FilesBackup(config) => files_job::run(&shared, &job, config, context).await,
                     JobKind::VerifyDeployment(config) => deployment_job::run(&shared, config, context).await,
                     JobKind::Command(config) => command_job::run(&shared, &job, config, context).await,
@@ -206,10 +212,11 @@ impl Shared {
 
     /// What nobody else may use while a job runs.
     async fn locks(&self, job: &JobConfig) -> Vec<Lock> {
-        let prometheus = |name: &TargetName| vec![Lock::Target { kind: "prometheus", name: name.clone() }];
+        let target = |kind, name: &TargetName| vec![Lock::Target { kind, name: name.clone() }];
         match &job.kind {
-            JobKind::PrometheusSnapshot(config) => prometheus(&config.prometheus),
-            JobKind::BlockCleanup(config) => prometheus(&config.prometheus),
+            JobKind::PrometheusSnapshot(config) => target("prometheus", &config.prometheus),
+            JobKind::BlockCleanup(config) => target("prometheus", &config.prometheus),
+            JobKind::GrafanaExport(config) => target("grafana", &config.grafana),
             JobKind::SqliteBackup(config) => self.database_locks(&config.database).await,
             JobKind::CloseStaleSessions(config) => self.database_locks(&config.backup.database).await,
             JobKind::FilesBackup(_) | JobKind::Command(_) | JobKind::VerifyDeployment(_) => Vec::new(),
@@ -241,6 +248,7 @@ fn task(job: &JobConfig, targets: Vec<Lock>) -> Task {
         JobKind::VerifyDeployment(config) => Limit::Total(job.timeout + config.wait),
         JobKind::BlockCleanup(_)
         | JobKind::FilesBackup(_)
+        | JobKind::GrafanaExport(_)
         | JobKind::Command(_)
         | JobKind::SqliteBackup(_)
         | JobKind::CloseStaleSessions(_) => Limit::Total(job.timeout),
@@ -258,6 +266,7 @@ fn task(job: &JobConfig, targets: Vec<Lock>) -> Task {
 pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
     match &job.kind {
         JobKind::PrometheusSnapshot(config) => Some(snapshot_job::policy(config, zone)),
+        JobKind::GrafanaExport(config) => Some(grafana_job::policy(config, zone)),
         JobKind::FilesBackup(config) => Some(files_job::policy(config, zone)),
         JobKind::SqliteBackup(config) => Some(sqlite_job::policy(config, zone)),
         JobKind::CloseStaleSessions(config) => Some(sqlite_job::policy(&config.backup, zone)),

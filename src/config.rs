@@ -27,8 +27,8 @@ use jiff::tz::TimeZone;
 use toml::de::DeTable;
 
 pub use job::{
-    CleanupConfig, CommandConfig, DatabaseRef, DeploymentConfig, FilesConfig, JobConfig, JobKind, Program,
-    RequireBackup, SnapshotConfig, SqliteConfig, StaleConfig,
+    CleanupConfig, CommandConfig, DatabaseRef, DeploymentConfig, FilesConfig, GrafanaConfig, JobConfig,
+    JobKind, Program, RequireBackup, SnapshotConfig, SqliteConfig, StaleConfig,
 };
 pub use problem::{ConfigErrors, Problem};
 pub use target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};

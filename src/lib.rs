@@ -7,6 +7,7 @@
 //! | [`config`] | `jobs.toml` becomes a [`config::Config`], or a list of everything that is wrong with it |
 //! | [`docker`] | containers, transfers through never-started helpers, our own binary inside a container |
 //! | [`files`] | backup and restore of named files and folders |
+//! | [`grafana`] | export of a Grafana over its HTTP API, as objects in an archive |
 //! | [`sqlite`] | backup and restore of SQLite databases, and the sessions in them that nobody has closed |
 //! | [`http`] | requests with limits, for those who know what a server should answer |
 //! | [`deployment`] | the checks of a `verify-deployment`, one file each |
@@ -32,6 +33,7 @@ pub mod config;
 pub mod deployment;
 pub mod docker;
 pub mod files;
+pub mod grafana;
 pub mod history;
 pub mod http;
 pub mod jobs;

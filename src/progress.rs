@@ -19,6 +19,8 @@ pub trait Sink: Send + Sync {
     fn step_finished(&self, step: &Step);
     /// Something is not as it should be, but the run goes on.
     fn warned(&self, text: &str);
+    /// The running step has handled `done` of `total` things (0: nobody knows), and `current` is the latest of them.
+    fn step_told(&self, _name: &str, _done: u64, _total: u64, _current: &str) {}
     /// Nothing happens for a while, and why; no part of the record.
     fn waits(&self, _: &str) {}
 }
@@ -126,6 +128,11 @@ impl StepGuard {
     pub fn add(&self, bytes: u64) {
         let done = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.progress.shared.sink.step_advanced(&self.name, done);
+    }
+
+    /// Tells how far the step is, where it is not bytes that count, and what it is at.
+    pub fn tell(&self, done: u64, total: u64, current: &str) {
+        self.progress.shared.sink.step_told(&self.name, done, total, current);
     }
 
     /// Ends the step and says what came of it.

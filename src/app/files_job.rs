@@ -118,7 +118,7 @@ impl App {
 
 /// The folder of what was there before restores. Not the job's own: what is there is a part of a backup, and neither
 /// the newest one of the job nor a reason to let an older one go.
-fn before_restore(job: &JobName) -> JobName {
+pub(super) fn before_restore(job: &JobName) -> JobName {
     let short: String = job.as_str().chars().take(63 - BEFORE_RESTORE.len()).collect();
     format!("{short}{BEFORE_RESTORE}").parse().unwrap_or_else(|_| job.clone())
 }

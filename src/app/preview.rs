@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::cleanup_job::{self, BlockPlan};
-use super::{App, command_job, deployment_job, policy, sqlite_job, stale_job};
+use super::{App, command_job, deployment_job, grafana_job, policy, sqlite_job, stale_job};
 use crate::config::{JobConfig, JobKind};
 use crate::prometheus::preflight::{Finding, Severity};
 use crate::upkeep::Plan;
@@ -36,6 +36,7 @@ impl App {
                     None => Vec::new(),
                 }
             }
+            JobKind::GrafanaExport(config) => grafana_job::preview(&self.shared, config).await,
             JobKind::FilesBackup(_) => Vec::new(),
             JobKind::VerifyDeployment(config) => deployment_job::preview(config),
             JobKind::Command(config) => command_job::preview(config),

@@ -172,6 +172,10 @@ impl App {
             findings.extend(self.check_cleanups(target).await);
             checked.push((format!("prometheus.{}", target.name), findings));
         }
+        for target in self.shared.config.grafana.values() {
+            let findings = super::grafana_job::look(&self.shared, target).await;
+            checked.push((format!("grafana.{}", target.name), findings));
+        }
         checked.push((format!("backup_dir {}", self.shared.store.root().display()), self.check_store()));
         checked
     }

@@ -102,6 +102,19 @@ impl Sink for Bar {
         }
     }
 
+    fn step_told(&self, name: &str, done: u64, total: u64, current: &str) {
+        if let Some(bar) = &*self.running.lock().unwrap_or_else(PoisonError::into_inner) {
+            if total > 0 && bar.length() != Some(total) {
+                bar.set_style(style("  {prefix}  [{bar:30}] {pos} of {len}, {eta} left: {wide_msg}"));
+                bar.set_prefix(name.to_owned());
+                bar.set_length(total);
+            }
+            bar.set_position(done);
+            let current = printable(current);
+            bar.set_message(if total > 0 { current } else { format!("{name}: {current}") });
+        }
+    }
+
     fn step_finished(&self, step: &Step) {
         if let Some(bar) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
@@ -116,6 +129,11 @@ impl Sink for Bar {
     fn waits(&self, text: &str) {
         self.print(text);
     }
+}
+
+/// What a server calls something, without what would move the cursor.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -2,6 +2,7 @@
 
 mod choose;
 mod files;
+mod grafana;
 mod sqlite;
 mod text;
 
@@ -30,7 +31,7 @@ const GRACE: Duration = Duration::from_mins(15);
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The job, or a backup: JOB, JOB/ID, or an ID that only one job has
-    #[arg(required_unless_present_any = ["from", "prometheus"], value_name = "JOB[/ID]")]
+    #[arg(required_unless_present_any = ["from", "prometheus", "grafana"], value_name = "JOB[/ID]")]
     what: Option<String>,
     /// The backup of the job: its ID, or `latest` [default: the newest good one]
     #[arg(requires = "what")]
@@ -47,7 +48,19 @@ pub(super) struct Args {
     /// The application of the configuration to restore a database to [default: the job's]
     #[arg(long, value_name = "NAME", conflicts_with = "prometheus")]
     application: Option<String>,
-    /// Only unpack the blocks into this empty folder, and check them there
+    /// The Grafana of the configuration to restore to [default: the job's]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["prometheus", "application"])]
+    grafana: Option<String>,
+    /// Of a Grafana: only these, TYPE or TYPE/UID; can be given again
+    #[arg(long, value_name = "TYPE[/UID]")]
+    only: Vec<String>,
+    /// Of a Grafana: not these, TYPE or TYPE/UID; can be given again
+    #[arg(long, value_name = "TYPE[/UID]")]
+    exclude: Vec<String>,
+    /// Of a Grafana: the secrets that no export holds, in TOML or JSON; only its owner may read the file
+    #[arg(long, value_name = "FILE")]
+    secrets: Option<PathBuf>,
+    /// Only unpack the backup into this empty folder, and check it there
     #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "prometheus"])]
     into: Option<PathBuf>,
     /// Only tell what would be done
@@ -79,7 +92,13 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     let kind = choose::kind(session, args).unwrap_or_default();
     let of_files = kind == crate::files::KIND;
     let of_database = sqlite::KINDS.contains(&kind.as_str()) || args.application.is_some();
-    if let Some(folder) = args.into.as_ref().filter(|_| !(of_files || of_database)) {
+    let of_grafana = kind == crate::grafana::KIND || args.grafana.is_some();
+    let says_what = !args.only.is_empty() || !args.exclude.is_empty() || args.secrets.is_some();
+    if says_what && !of_grafana {
+        let message = "--only, --exclude and --secrets are for a restore of a Grafana";
+        return Err(CliError::usage(message, None));
+    }
+    if let Some(folder) = args.into.as_ref().filter(|_| !(of_files || of_database || of_grafana)) {
         return unpack(session, args, folder);
     }
     // Said before anything is looked up: a script learns at once that it forgot --yes.
@@ -100,6 +119,9 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     }
     if of_database {
         return sqlite::run(session, args);
+    }
+    if of_grafana {
+        return grafana::run(session, args);
     }
     with_app(session, async |app, cancel| {
         if args.after.resume || args.after.undo || args.after.discard_old {

@@ -4,6 +4,7 @@ mod cleanup;
 mod command;
 mod deployment;
 mod files;
+mod grafana;
 mod sqlite;
 
 use std::collections::BTreeMap;
@@ -26,10 +27,9 @@ pub use command::{CommandConfig, Program};
 pub use deployment::DeploymentConfig;
 pub(super) use deployment::{Names as CheckNames, standard as standard_checks};
 pub use files::FilesConfig;
+pub use grafana::GrafanaConfig;
 pub use sqlite::{DatabaseRef, SqliteConfig, StaleConfig};
 
-/// The kinds of DESIGN that come later.
-const LATER_KINDS: [&str; 1] = ["grafana-export"];
 /// The keys of DESIGN that every job will have later.
 const LATER_KEYS: [&str; 4] = ["on_missed", "on_overlap", "jitter", "after"];
 const DAY: Duration = Duration::from_hours(24);
@@ -56,6 +56,8 @@ pub struct JobConfig {
 pub enum JobKind {
     /// Backs up a Prometheus server by a snapshot of its data.
     PrometheusSnapshot(SnapshotConfig),
+    /// Exports a Grafana over its API.
+    GrafanaExport(GrafanaConfig),
     /// Backs up named files and folders.
     FilesBackup(FilesConfig),
     /// Looks whether what was deployed works.
@@ -92,6 +94,7 @@ impl JobKind {
     pub fn kind_name(&self) -> &'static str {
         match self {
             Self::PrometheusSnapshot(_) => "prometheus-snapshot",
+            Self::GrafanaExport(_) => "grafana-export",
             Self::FilesBackup(_) => "files-backup",
             Self::VerifyDeployment(_) => "verify-deployment",
             Self::Command(_) => "command",
@@ -255,27 +258,25 @@ fn kind(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<JobKind> 
     let item = section.require("kind", "\"prometheus-snapshot\"")?;
     match item.text()? {
         "prometheus-snapshot" => snapshot(section, context).map(JobKind::PrometheusSnapshot),
+        "grafana-export" => grafana::grafana(section, context).map(JobKind::GrafanaExport),
         "files-backup" => files::files(section).map(JobKind::FilesBackup),
         "verify-deployment" => deployment::deployment(section, context).map(JobKind::VerifyDeployment),
         "command" => command::command(section).map(JobKind::Command),
         "sqlite-backup" => sqlite::backup(section, context).map(JobKind::SqliteBackup),
         "close-stale-sessions" => sqlite::stale(section, context).map(JobKind::CloseStaleSessions),
         "block-cleanup" => cleanup::cleanup(section, context).map(JobKind::BlockCleanup),
-        later if LATER_KINDS.contains(&later) => {
-            item.error(format!("kind {later:?} is not in this version yet"), None);
-            None
-        }
         unknown => {
-            let kinds = LATER_KINDS.iter().copied().chain([
+            let kinds = [
                 "prometheus-snapshot",
+                "grafana-export",
                 "files-backup",
                 "verify-deployment",
                 "command",
                 "sqlite-backup",
                 "close-stale-sessions",
                 "block-cleanup",
-            ]);
-            let near = nearest(unknown, kinds).unwrap_or("prometheus-snapshot");
+            ];
+            let near = nearest(unknown, kinds.into_iter()).unwrap_or("prometheus-snapshot");
             item.error(format!("unknown kind {unknown:?}"), Some(format!("did you mean \"{near}\"?")));
             None
         }

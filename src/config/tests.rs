@@ -14,6 +14,8 @@ const JOB_WITHOUT_KEEP: &str = "[prometheus.main]\nurl = \"http://h:9090\"\n\
     [[job]]\nname = \"a\"\nkind = \"prometheus-snapshot\"\nprometheus = \"main\"\n";
 const CHECK: &str = "[prometheus.main]\nurl = \"http://h:9090\"\n\
     [[job]]\nname = \"v\"\nkind = \"verify-deployment\"\n[[job.check]]\n";
+const GRAFANA: &str = "[grafana.main]\nurl = \"http://h:3000\"\n\
+    [[job]]\nname = \"g\"\nkind = \"grafana-export\"\ngrafana = \"main\"\nkeep = { last = 7 }\n";
 const COMMAND: &str = "[[job]]\nname = \"c\"\nkind = \"command\"\n";
 const JOB: &str = "[prometheus.main]\nurl = \"http://h:9090\"\n\
     [[job]]\nname = \"a\"\nkind = \"prometheus-snapshot\"\nprometheus = \"main\"\nkeep = { last = 7 }\n";
@@ -113,7 +115,21 @@ name = "My Job"
 kind = "prometheus-snapshots""#, &[r#"4:8: "My Job" is not a name: use 1 to 63 of a-z, 0-9 and '-', starting with a letter or digit -> write "my-job""#, r#"5:8: unknown kind "prometheus-snapshots" -> did you mean "prometheus-snapshot"?"#]),
     (TARGET, r#"[[job]]
 name = "a"
-kind = "grafana-export""#, &[r#"5:8: kind "grafana-export" is not in this version yet"#]),
+kind = "grafana-export""#, &[r#"3:1: job "a" has no "grafana" -> add grafana = "main""#, r#"3:1: job "a" has no "keep" -> add keep = { last = 7 }"#]),
+    (GRAFANA, r#"include = ["annotation", "dashboards"]
+exclude = ["dashbords", "dashboards/["]
+requests = 0"#, &[
+        r#"8:12: "annotation" is nothing that could be included -> write "annotations", "snapshots" or "contact-point-secrets""#,
+        r#"8:26: "dashboards" is exported anyway -> "include" adds what is not exported otherwise: write "annotations", "snapshots" or "contact-point-secrets""#,
+        r#"9:12: "dashbords" is no type of object in a Grafana -> did you mean "dashboards"?"#,
+        r#"9:25: "dashboards/[" is no pattern: unclosed character class; missing ']' -> such as "dashboards/scratch-*""#,
+        r#"10:12: "requests" must be a whole number from 1 to 64"#,
+    ]),
+    (GRAFANA, r#"[[job]]
+name = "b"
+kind = "grafana-export"
+grafana = "mian"
+keep = { last = 1 }"#, &[r#"11:11: there is no [grafana.mian] -> did you mean "main"?"#]),
     (TARGET, r#"[[job]]
 name = "a"
 kind = "block-cleanup"

@@ -52,6 +52,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("command", &["config::values", "progress", "words", "jobs", "docker"]),
     ("files", &["config::values", "progress", "words", "jobs", "docker", "store"]),
+    // What there is in a Grafana, as pure values; a configuration names its types.
+    ("grafana::object", &["store"]),
+    ("grafana", &["config::values", "grafana::object", "progress", "words", "http", "jobs", "store"]),
     (
         "sqlite",
         &[
@@ -68,7 +71,17 @@ const ROOMS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("config", &["config::values", "config::checks", "config::sessions", "config::secret", "schedule"]),
+    (
+        "config",
+        &[
+            "config::values",
+            "config::checks",
+            "config::sessions",
+            "config::secret",
+            "schedule",
+            "grafana::object",
+        ],
+    ),
     ("history", &["config::values", "progress", "words", "jobs", "state_dir", "store"]),
     ("report", &["config::values", "progress", "words", "jobs", "store", "retention", "history"]),
     ("runner", &["config::values", "progress", "words", "jobs", "state_dir", "store", "history", "report"]),
@@ -93,6 +106,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "retention",
             "docker",
             "files",
+            "grafana",
+            "grafana::object",
             "sqlite",
             "config::sessions",
             "service",
@@ -119,6 +134,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "retention",
             "docker",
             "files",
+            "grafana",
+            "grafana::object",
             "sqlite",
             "config::sessions",
             "jobs",

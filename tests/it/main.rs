@@ -19,6 +19,8 @@ mod deployment;
 mod docker;
 mod end_to_end;
 mod files;
+mod grafana_export;
+mod grafana_restore;
 mod grafana_rules;
 mod grafana_stand_in;
 mod grafana_versions;

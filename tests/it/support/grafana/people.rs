@@ -13,6 +13,9 @@ pub(super) fn route(state: &mut State, call: &Call, path: &[&str]) -> Option<Out
     if let ("GET", ["api", "user"]) = (method, path) {
         return Some(myself(state, call));
     }
+    if let ("GET", ["api", "user", "orgs"]) = (method, path) {
+        return Some(orgs(state, &call.caller.user.to_string())); // [D]; not recorded
+    }
     if !matches!(path, ["api", "users", ..] | ["api", "admin", "users", ..]) {
         return None;
     }

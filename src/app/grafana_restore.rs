@@ -1,0 +1,200 @@
+//! The restore of a Grafana as a run: with locks, a record, and an outcome.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+
+use super::files_job::before_restore;
+use super::targets::credentials;
+use super::{App, TargetError};
+use crate::config::GrafanaTarget;
+use crate::config::values::{JobName, Retries};
+use crate::grafana::client::GrafanaClient;
+use crate::grafana::contents::Secret;
+use crate::grafana::restore::apply::{Applied, Prepared, apply, prepare};
+use crate::grafana::restore::plan::{Action, Choice};
+use crate::grafana::restore::source::GrafanaBackup;
+use crate::grafana::restore::undo::undo;
+use crate::grafana::restore::{RestoreError, Site};
+use crate::history::{Cause, RunReport};
+use crate::jobs::{JobOutput, RunContext};
+use crate::progress::{Progress, Sink};
+use crate::runner::{Failure, Lock, Task};
+use crate::store::JobStore;
+use crate::words;
+
+/// The kind of a restore's run.
+const RESTORE_KIND: &str = "grafana-restore";
+
+/// What to do with a Grafana.
+pub enum GrafanaAction {
+    /// Restore this as planned.
+    Apply(Box<Prepared>),
+    /// Take the newest restore back.
+    Undo,
+}
+
+/// A Grafana cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum GrafanaOpenError {
+    /// It cannot be talked to as it is configured.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// It does not answer as one that can be restored to.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+}
+
+impl GrafanaOpenError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Target(error) => error.hint(),
+            Self::Restore(error) => error.hint(),
+        }
+    }
+
+    /// Whoever ran it told it to stop.
+    pub fn is_interruption(&self) -> bool {
+        matches!(self, Self::Restore(error) if error.is_interruption())
+    }
+}
+
+impl App {
+    /// Finds out about a Grafana that is to be restored.
+    pub async fn open_grafana(&self, target: &GrafanaTarget) -> Result<Site, GrafanaOpenError> {
+        let secret =
+            credentials(&target.endpoint.auth, &self.shared.environment).map_err(TargetError::from)?;
+        let client = GrafanaClient::new(&target.endpoint, secret, crate::grafana::client::REQUESTS);
+        Ok(Site::open(&target.name, client.map_err(RestoreError::from)?).await?)
+    }
+
+    /// Compares a backup with what is there, as a run of this job would at this time. Writes nothing.
+    pub async fn prepare_grafana(
+        &self,
+        site: &Site,
+        (job, now): (&JobName, Timestamp),
+        backup: GrafanaBackup,
+        choice: Choice,
+        sink: Arc<dyn Sink>,
+        cancel: CancellationToken,
+    ) -> Result<Prepared, GrafanaOpenError> {
+        let context = RunContext {
+            run: Ulid::nil(),
+            job: job.clone(),
+            now,
+            cancel,
+            progress: Progress::new(sink),
+            state_dir: self.shared.config.state_dir.clone(),
+            backup_dir: self.shared.config.backup_dir.clone(),
+        };
+        Ok(prepare(site, backup, choice, &context).await?)
+    }
+
+    /// Does it, as a run of `job`, and returns its record. `command` is what a person types to restore it.
+    pub async fn run_grafana(
+        &self,
+        job: &JobName,
+        site: Site,
+        action: GrafanaAction,
+        command: String,
+        sink: Arc<dyn Sink>,
+    ) -> RunReport {
+        let retries = Retries { max: 0, backoff: Duration::ZERO };
+        let locks = vec![Lock::Job(job.clone()), Lock::Target { kind: "grafana", name: site.target.clone() }];
+        let task = Task { job: job.clone(), kind: RESTORE_KIND.to_owned(), locks, limit: None, retries };
+        let kept = self.shared.store.job(&before_restore(job));
+        // There is one attempt: it takes the action.
+        let action = Mutex::new(Some((site, action)));
+        let work = move |context: RunContext| {
+            let action = action.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let (kept, command) = (kept.clone(), command.clone());
+            // A restore's state is large, and this is moved about.
+            Box::pin(async move {
+                let Some((site, action)) = action else { return Err(Failure::new("It was begun already")) };
+                perform(&site, action, &kept, &command, &context).await.map_err(|error| of(&error))
+            })
+        };
+        self.runner.run(&task, Cause::Manual, sink, work).await
+    }
+}
+
+async fn perform(
+    site: &Site,
+    action: GrafanaAction,
+    kept: &JobStore,
+    command: &str,
+    context: &RunContext,
+) -> Result<JobOutput, RestoreError> {
+    let (applied, undone) = match action {
+        GrafanaAction::Apply(prepared) => (apply(site, *prepared, kept, context).await?, false),
+        GrafanaAction::Undo => (undo(site, kept, context).await?, true),
+    };
+    for warning in applied.plan.warnings.iter().chain(&applied.warnings) {
+        context.progress.warn(warning.clone());
+    }
+    for secret in &applied.plan.secrets {
+        context.progress.warn(secret_text(secret));
+    }
+    Ok(output(&applied, kept, command, undone))
+}
+
+fn output(applied: &Applied, kept: &JobStore, command: &str, undone: bool) -> JobOutput {
+    let plan = &applied.plan;
+    let number = |action| plan.items.iter().filter(|item| item.action == action).count();
+    let (created, updated, removed) =
+        (number(Action::Create), number(Action::Update), number(Action::Remove));
+    let same = number(Action::Same);
+    let summary = if undone {
+        format!(
+            "as it was before the restore: {created} created, {updated} changed, {removed} removed, {same} were so already"
+        )
+    } else {
+        format!("{} restored: {created} created, {updated} changed, {same} were so already", plan.source)
+    };
+    let mut facts: Vec<String> =
+        plan.counts().iter().map(|(kind, counts)| count_text(kind.name(), counts)).collect();
+    facts.push(format!("what was there before is the backup {}/{}", kept.job(), applied.before));
+    JobOutput {
+        summary,
+        facts,
+        next: if undone {
+            Vec::new()
+        } else {
+            vec![format!("`{command} --undo` brings back what was there before")]
+        },
+        verified: vec![format!(
+            "all was exported again, and {} of {} that were written are there as the backup has them",
+            applied.proven,
+            words::count(applied.written, "object")
+        )],
+        ..JobOutput::default()
+    }
+}
+
+/// `dashboards: 3 create, 12 same`
+pub fn count_text(kind: &str, counts: &BTreeMap<Action, usize>) -> String {
+    let all: Vec<String> =
+        counts.iter().map(|(action, number)| format!("{number} {}", action.word())).collect();
+    format!("{kind}: {}", all.join(", "))
+}
+
+/// What somebody has to enter, and where.
+pub fn secret_text(secret: &Secret) -> String {
+    let place = secret.organisation.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
+    format!(
+        "enter again: {} of {}/{} ({}){place}",
+        secret.fields.join(", "),
+        secret.kind,
+        secret.key,
+        secret.title
+    )
+}
+
+fn of(error: &RestoreError) -> Failure {
+    Failure { data_not_back: error.data_not_back(), ..Failure::of(error, error.hint(), error.is_transient()) }
+}

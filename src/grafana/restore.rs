@@ -1,0 +1,54 @@
+//! The restore of an export: compare first, write only what differs, and look afterwards.
+//!
+//! A Grafana answers 200 and does something else: it ignores a parent, a folder, an organisation, or overwrites the
+//! dashboard that only has the same title. So nothing is believed. What is there is exported first, and kept, so that the
+//! restore can be taken back; every object is compared with that; and when all is written, what is there then is exported
+//! again and compared with the backup. A restore that was cut is finished by the next one, which finds less to do.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | [`plan`] | compares a backup with what is there, object by object, with reasons |
+//! | [`apply`](mod@apply) | carries a plan out, and proves it |
+//! | [`undo`](mod@undo) | brings back what was there before |
+//! | `door` | one organisation of the server: questions, writes, and what an answer means for one object |
+//! | `write` | the rules of each type |
+//! | `portable`, `compare` | when two objects are the same |
+//! | [`secrets`] | what no export holds, from a file |
+
+pub mod apply;
+mod compare;
+mod door;
+mod error;
+mod live;
+pub mod plan;
+mod portable;
+mod run;
+pub mod secrets;
+pub mod source;
+pub mod undo;
+mod write;
+
+use serde::{Deserialize, Serialize};
+
+use super::object::ObjectId;
+use crate::store::BackupId;
+
+pub use error::RestoreError;
+pub use live::Site;
+
+/// What a backup is for that was made before a restore: to take it back. A part of its manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeforeRestore {
+    /// The backup that was restored then: `JOB/ID`.
+    pub of: String,
+    /// What was not there, and what the restore was about to create.
+    pub created: Vec<ObjectId>,
+    /// What was there, and what the restore was about to change.
+    pub changed: Vec<ObjectId>,
+    /// The restore before it was cut, and this one has finished it: what was there before both is this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<BackupId>,
+    /// A restore was taken back: this is what that replaced, to look at, and nothing to take back.
+    #[serde(default)]
+    pub by_undo: bool,
+}

@@ -1,0 +1,133 @@
+//! The Grafana that is restored to: what it is, what it holds now, and its organisations.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::apply::{blocking, spool};
+use super::plan::Facts;
+use super::source::GrafanaBackup;
+use super::{BeforeRestore, RestoreError};
+use crate::config::values::{Compression, TargetName};
+use crate::grafana::GrafanaError;
+use crate::grafana::bundle::Bundle;
+use crate::grafana::client::{Call, GrafanaClient};
+use crate::grafana::contents::Organisation;
+use crate::grafana::export::{ExportOptions, Origin, back_up, reach};
+use crate::jobs::RunContext;
+use crate::progress::Progress;
+use crate::store::{Backup, JobStore, Store};
+
+/// A Grafana that is to be restored to.
+#[derive(Debug)]
+pub struct Site {
+    /// Its API.
+    pub client: GrafanaClient,
+    /// Its name in the configuration.
+    pub target: TargetName,
+    /// Major and minor; what is unknown is taken for new.
+    pub(super) version: (u32, u32),
+    login: Option<String>,
+}
+
+impl Site {
+    /// Asks who it is, and who asks.
+    pub async fn open(target: &TargetName, client: GrafanaClient) -> Result<Self, RestoreError> {
+        let told = client.version().await?;
+        let version = told.as_deref().and_then(major_and_minor).unwrap_or((u32::MAX, 0));
+        let login = if client.has_token() {
+            None
+        } else {
+            let user = client.get("ask who it is", "/api/user").await?;
+            user.get("login").and_then(Value::as_str).map(str::to_owned)
+        };
+        Ok(Self { client, target: target.clone(), version, login })
+    }
+
+    pub(super) fn facts(&self) -> Facts {
+        Facts { login: self.login.clone(), has_token: self.client.has_token(), version: self.version }
+    }
+
+    /// The organisations that can be entered, by name.
+    pub(super) async fn organisations(&self) -> Result<BTreeMap<String, i64>, GrafanaError> {
+        let all = reach(&self.client).await?.organisations.into_iter();
+        Ok(all.filter_map(|organisation| Some((organisation.name, organisation.id?))).collect())
+    }
+
+    /// The same server in an organisation, once it says itself that it is there.
+    pub(super) async fn enter(&self, name: &str, id: Option<i64>) -> Result<GrafanaClient, GrafanaError> {
+        self.client.enter(&Organisation { name: name.to_owned(), id }).await
+    }
+
+    /// What it holds now, of what `like` has; nothing of it is kept.
+    pub(super) async fn look(&self, like: &Bundle, context: &RunContext) -> Result<Bundle, RestoreError> {
+        let made = tempfile::Builder::new().prefix(".grafana-").tempdir_in(spool(context));
+        let made = made.map_err(|source| RestoreError::Place {
+            doing: "make a folder in",
+            path: spool(context),
+            source,
+        })?;
+        let store = Store::open(made.path())?.job(&context.job);
+        let (_, bundle) = self.export(like, None, &store, context).await?;
+        Ok(bundle)
+    }
+
+    /// The same, and keeps it.
+    pub(super) async fn keep(
+        &self,
+        like: &Bundle,
+        before: BeforeRestore,
+        kept: &JobStore,
+        context: &RunContext,
+    ) -> Result<(Backup, Bundle), RestoreError> {
+        self.export(like, Some(before), kept, context).await
+    }
+
+    async fn export(
+        &self,
+        like: &Bundle,
+        before: Option<BeforeRestore>,
+        store: &JobStore,
+        context: &RunContext,
+    ) -> Result<(Backup, Bundle), RestoreError> {
+        // What the backup has is looked at, and nothing is left out of that.
+        let include =
+            like.entries().iter().map(|entry| entry.id.kind).filter(|kind| kind.is_opt_in()).collect();
+        let options = ExportOptions {
+            include,
+            // Older ones show no secret to anybody, and asking them is an error.
+            contact_point_secrets: like.contents().holds_secrets && self.version >= (10, 1),
+            ..ExportOptions::default()
+        };
+        let origin = Origin { target: self.target.to_string(), url: self.client.url() };
+        let (backup, _) =
+            back_up(&self.client, &origin, &options, store, Compression::default(), before, context).await?;
+        let (owned, context) = (GrafanaBackup::of(backup.clone())?, context.clone());
+        let opened = blocking(move || owned.open(&spool(&context), &Progress::silent(), &context.cancel));
+        Ok((backup, opened.await?))
+    }
+
+    /// It says that it has done something, and has done something else.
+    pub(super) fn not_believed(&self, action: &str, problem: &str) -> GrafanaError {
+        self.client.not_grafana(&Call::get(action, "/"), problem)
+    }
+}
+
+/// `12.1.0-16426244399` is 12 and 1.
+fn major_and_minor(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split(['.', '-', '+']).map(|number| number.parse::<u32>().ok());
+    Some((numbers.next()??, numbers.next().flatten().unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_whatever_stands_behind_it() {
+        assert_eq!(major_and_minor("7.5.5"), Some((7, 5)));
+        assert_eq!(major_and_minor("12.1.0-16426244399"), Some((12, 1)));
+        assert_eq!(major_and_minor("13"), Some((13, 0)));
+        assert_eq!(major_and_minor("main"), None);
+    }
+}

@@ -1,0 +1,162 @@
+//! What a restore would do, object by object, with reasons. Nothing is written.
+
+mod in_the_way;
+mod order;
+mod planner;
+mod reach;
+mod take_away;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::portable::Target;
+use super::secrets::{Fields, Secrets};
+use crate::grafana::contents::Secret;
+use crate::grafana::object::{ObjectId, ObjectType, Selector};
+
+pub(super) use planner::{Facts, Planner};
+
+/// What a restore would do, in the order in which it is done.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct RestorePlan {
+    /// The backup: `JOB/ID`.
+    pub source: String,
+    /// When it was made, where that is known.
+    pub created: Option<Timestamp>,
+    /// The version of the Grafana it was made of, where that was told.
+    pub from_version: Option<String>,
+    /// The Grafana that is restored to, as messages show its URL.
+    pub to: String,
+    /// Its version, where it tells it.
+    pub to_version: Option<String>,
+    /// Every object that is meant.
+    pub items: Vec<Item>,
+    /// What somebody should know before.
+    pub warnings: Vec<String>,
+    /// What stands in the way of all of it: nothing is written then.
+    pub refusals: Vec<String>,
+    /// Secrets that somebody has to enter, or to have in a file.
+    pub secrets: Vec<Secret>,
+    /// What is entered from the file, by object.
+    #[serde(skip)]
+    pub(super) entered: BTreeMap<ObjectId, Fields>,
+    /// What is known of where it is restored to.
+    #[serde(skip)]
+    pub(super) target: Target,
+}
+
+/// An object, and what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Item {
+    /// What it is called.
+    #[serde(flatten)]
+    pub id: ObjectId,
+    /// What people call it.
+    pub title: String,
+    /// What is done.
+    pub action: Action,
+    /// Why, or what differs.
+    pub note: Option<String>,
+}
+
+/// What becomes of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// It is not there.
+    Create,
+    /// It is there, and is another one.
+    Update,
+    /// It is there as the backup has it.
+    Same,
+    /// It is not restored here, for a reason that is no fault.
+    Skip,
+    /// Something stands in its way that a person has to decide about.
+    Blocked,
+    /// A restore had created it; it goes.
+    Remove,
+}
+
+impl Action {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Same => "same",
+            Self::Skip => "skip",
+            Self::Blocked => "blocked",
+            Self::Remove => "remove",
+        }
+    }
+
+    /// It is one that writes.
+    pub const fn writes(self) -> bool {
+        matches!(self, Self::Create | Self::Update | Self::Remove)
+    }
+}
+
+impl RestorePlan {
+    /// The objects of which something is written.
+    pub fn writes(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(|item| item.action.writes())
+    }
+
+    /// There is nothing to write, and nothing in the way.
+    pub fn is_done(&self) -> bool {
+        self.writes().next().is_none() && self.blocked().next().is_none()
+    }
+
+    /// The objects that somebody has to decide about.
+    pub fn blocked(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(|item| item.action == Action::Blocked)
+    }
+
+    /// How many of each type become what.
+    pub fn counts(&self) -> BTreeMap<ObjectType, BTreeMap<Action, usize>> {
+        let mut counts: BTreeMap<ObjectType, BTreeMap<Action, usize>> = BTreeMap::new();
+        for item in &self.items {
+            *counts.entry(item.id.kind).or_default().entry(item.action).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Two plans would write the same objects.
+    pub(super) fn writes_what(&self, other: &Self) -> bool {
+        let all = |plan: &Self| -> Vec<(ObjectId, Action)> {
+            plan.writes().map(|item| (item.id.clone(), item.action)).collect()
+        };
+        all(self) == all(other)
+    }
+}
+
+/// What of a backup is meant, and with which secrets.
+#[derive(Debug, Clone, Default)]
+pub struct Choice {
+    /// Only these, where there are any.
+    pub only: Vec<Selector>,
+    /// And not these.
+    pub exclude: Vec<Selector>,
+    /// From the file of whoever restores.
+    pub secrets: Secrets,
+    /// Only exactly these: what a restore had changed.
+    pub(super) ids: Option<BTreeSet<ObjectId>>,
+}
+
+impl Choice {
+    /// What a person has named.
+    pub fn new(only: Vec<Selector>, exclude: Vec<Selector>, secrets: Secrets) -> Self {
+        Self { only, exclude, secrets, ids: None }
+    }
+
+    /// It is meant.
+    pub fn has(&self, id: &ObjectId) -> bool {
+        let any = |selectors: &[Selector]| selectors.iter().any(|selector| selector.selects(id));
+        let named = self.ids.as_ref().is_none_or(|ids| ids.contains(id));
+        named && (self.only.is_empty() || any(&self.only)) && !any(&self.exclude)
+    }
+}

@@ -1,0 +1,311 @@
+//! Compares a backup with what is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::order::Order;
+use super::{Action, Choice, Item, RestorePlan};
+use crate::grafana::bundle::{Bundle, BundleError, Entry};
+use crate::grafana::contents::Secret;
+use crate::grafana::object::{Object, ObjectId, ObjectType};
+use crate::grafana::restore::compare::first_difference;
+use crate::grafana::restore::door::{flag, number, text};
+use crate::grafana::restore::portable::{
+    Target, hidden, is_provisioned, portable, present, without_strangers,
+};
+use crate::words;
+
+/// What is known of the server, and of who asks it, beside what it holds.
+#[derive(Debug, Clone, Default)]
+pub(in crate::grafana::restore) struct Facts {
+    /// The login of who asks; a token has none.
+    pub(in crate::grafana::restore) login: Option<String>,
+    /// It asks with a token, which belongs to one organisation.
+    pub(in crate::grafana::restore) has_token: bool,
+    /// Major and minor; what is unknown is taken for new.
+    pub(in crate::grafana::restore) version: (u32, u32),
+}
+
+/// A backup, what is there, and what is meant.
+pub(in crate::grafana::restore) struct Planner<'a> {
+    pub(super) source: &'a Bundle,
+    pub(super) live: &'a Bundle,
+    pub(super) there: BTreeMap<&'a ObjectId, &'a Entry>,
+    pub(super) choice: &'a Choice,
+    pub(super) facts: Facts,
+    pub(super) target: Target,
+    pub(super) order: Order,
+    /// Titles of what is created, by organisation, type and folder.
+    pub(super) titles: BTreeSet<(Option<String>, ObjectType, String, String)>,
+    pub(super) plan: RestorePlan,
+    pub(super) skipped: BTreeMap<(ObjectType, String), usize>,
+    pub(super) lost_plugins: BTreeSet<String>,
+}
+
+type Decision = (Action, Option<String>);
+
+impl<'a> Planner<'a> {
+    /// Looks at both sides. `head` says what they are called.
+    pub(in crate::grafana::restore) fn new(
+        source: &'a Bundle,
+        live: &'a Bundle,
+        choice: &'a Choice,
+        facts: Facts,
+        head: RestorePlan,
+    ) -> Result<Self, BundleError> {
+        let there = live.entries().iter().map(|entry| (&entry.id, entry)).collect();
+        let mut order = Order::default();
+        for (bundle, entry) in entries(source).chain(entries(live)) {
+            if matches!(entry.id.kind, ObjectType::Folders | ObjectType::DataSources) {
+                order.learn(&entry.id, &bundle.load(entry)?.body);
+            }
+        }
+        let target = Target { version: facts.version, ..Target::default() };
+        let (titles, skipped, lost_plugins) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+        let mut this = Self {
+            source,
+            live,
+            there,
+            choice,
+            facts,
+            target,
+            order,
+            titles,
+            plan: head,
+            skipped,
+            lost_plugins,
+        };
+        this.learn_people();
+        Ok(this)
+    }
+
+    /// Who is there, or will be.
+    fn learn_people(&mut self) {
+        let (live, source) = (self.live.entries().iter(), self.source.entries().iter());
+        let known: Vec<&ObjectId> = live
+            .map(|entry| &entry.id)
+            .chain(source.map(|entry| &entry.id).filter(|id| self.is_meant(id)))
+            .collect();
+        for id in known {
+            let name = (id.organisation.clone(), id.key.clone());
+            match id.kind {
+                ObjectType::Members => drop(self.target.users.insert(name)),
+                ObjectType::Teams => drop(self.target.teams.insert(name)),
+                _ => {}
+            }
+        }
+    }
+
+    /// It is meant, and can be written here.
+    fn is_meant(&self, id: &ObjectId) -> bool {
+        let stranger =
+            id.kind == ObjectType::Members && !self.there.contains_key(id) && self.cannot_make_users();
+        self.choice.has(id) && self.out_of_reach(id).is_none() && !stranger
+    }
+
+    /// Everything that is meant. `created` is what a restore has created that is to be taken back.
+    pub(in crate::grafana::restore) fn plan(
+        mut self,
+        created: Option<&BTreeSet<ObjectId>>,
+    ) -> Result<RestorePlan, BundleError> {
+        self.refuse_what_is_foreign();
+        let mut meant: Vec<&Entry> =
+            self.source.entries().iter().filter(|entry| self.choice.has(&entry.id)).collect();
+        meant.sort_by_key(|entry| self.place(&entry.id));
+        if meant.is_empty() && created.is_none() {
+            self.plan.refusals.push("nothing that is in the backup is meant".to_owned());
+        }
+        for entry in meant {
+            self.add(entry)?;
+        }
+        let known = self.source.entries().iter().map(|entry| &entry.id);
+        for unknown in self.choice.secrets.unknown(&known) {
+            self.plan
+                .warnings
+                .push(format!("the file of secrets has some for {unknown}, which the backup does not have"));
+        }
+        if !self.lost_plugins.is_empty() {
+            let plugins: Vec<&str> = self.lost_plugins.iter().map(String::as_str).collect();
+            self.plan.warnings.push(format!("plugins that are not installed here: {}", plugins.join(", ")));
+        }
+        for ((kind, reason), number) in &self.skipped {
+            self.plan.warnings.push(format!("{number} of {kind}: not restored: {reason}"));
+        }
+        if let Some(created) = created {
+            self.take_away(created)?;
+        }
+        self.plan.target = self.target;
+        Ok(self.plan)
+    }
+
+    pub(super) fn place(&self, id: &ObjectId) -> (Option<String>, ObjectType, usize, String) {
+        (id.organisation.clone(), id.kind, self.order.rank(id), id.key.clone())
+    }
+
+    fn add(&mut self, entry: &Entry) -> Result<(), BundleError> {
+        let object = self.source.load(entry)?;
+        let there = match self.there.get(&entry.id) {
+            Some(there) => Some(self.live.load(there)?),
+            None => None,
+        };
+        let (mut action, mut note) = self.decide(&object, there.as_ref())?;
+        if matches!(action, Action::Create | Action::Update | Action::Same) {
+            let entered = self.secrets(&object, there.as_ref(), action);
+            if action == Action::Same && !entered.is_empty() {
+                (action, note) = (Action::Update, Some(format!("enters {}", entered.join(", "))));
+            }
+        }
+        if action == Action::Skip && entry.id.kind != ObjectType::Plugins {
+            *self.skipped.entry((entry.id.kind, note.clone().unwrap_or_default())).or_default() += 1;
+        }
+        self.plan.items.push(Item { id: entry.id.clone(), title: entry.title.clone(), action, note });
+        Ok(())
+    }
+
+    fn decide(&mut self, object: &Object, there: Option<&Object>) -> Result<Decision, BundleError> {
+        let id = object.id();
+        if id.kind == ObjectType::Plugins {
+            return Ok(self.plugin(object));
+        }
+        if let Some(reason) = self.out_of_reach(&id) {
+            return Ok((Action::Skip, Some(reason)));
+        }
+        self.tell_strangers(object);
+        match there {
+            Some(there) => Ok(self.compare(object, there)),
+            None => self.create(object),
+        }
+    }
+
+    /// An inventory: every organisation has the same.
+    fn plugin(&mut self, object: &Object) -> Decision {
+        let is_it = |id: &&&ObjectId| id.kind == ObjectType::Plugins && id.key == object.key;
+        if !self.there.keys().any(|id| is_it(&id)) {
+            let plugin = format!("{} {}", object.key, text(&object.body, "version"));
+            self.lost_plugins.insert(plugin.trim_end().to_owned());
+        }
+        (Action::Skip, Some("an inventory, nothing to restore".to_owned()))
+    }
+
+    fn tell_strangers(&mut self, object: &Object) {
+        let organisation = object.organisation.as_ref();
+        let (_, strangers) = without_strangers(object.kind, organisation, &object.body, &self.target);
+        if !strangers.is_empty() {
+            let (id, who) = (object.id(), strangers.join(", "));
+            self.plan.warnings.push(format!("{id}: not for {who}: not known in this organisation"));
+        }
+        let parent = text(&object.body, "parentUid");
+        if object.kind == ObjectType::Folders && !parent.is_empty() && !self.target.may_nest_folders() {
+            let warning = format!(
+                "{}: it lay in the folder {parent}; this Grafana knows no folders in folders",
+                object.id()
+            );
+            self.plan.warnings.push(warning);
+        }
+    }
+
+    fn compare(&self, object: &Object, there: &Object) -> Decision {
+        let of = |body: &Value| portable(object.kind, object.organisation.as_ref(), body, &self.target);
+        let Some(difference) = first_difference(&of(&object.body), &of(&there.body)) else {
+            return (Action::Same, None);
+        };
+        if is_provisioned(object.kind, &there.body) {
+            let reason = "it comes from a file on the server, which alone can change it".to_owned();
+            return (Action::Skip, Some(reason));
+        }
+        if self.is_own(object) {
+            let reason = "whoever restores must not take rights from himself".to_owned();
+            return (Action::Skip, Some(reason));
+        }
+        let mut note = format!("differs in {difference}");
+        let lost = lost_rules(object, there);
+        if !lost.is_empty() {
+            note = format!("{note}; removes {}", lost.join(", "));
+        }
+        (Action::Update, Some(note))
+    }
+
+    /// It is who restores, and would lose what a restore needs.
+    fn is_own(&self, object: &Object) -> bool {
+        let loses = match object.kind {
+            ObjectType::Users => !flag(&object.body, "isAdmin") || flag(&object.body, "isDisabled"),
+            ObjectType::Members => text(&object.body, "role") != "Admin",
+            _ => false,
+        };
+        loses && self.facts.login.as_deref() == Some(object.key.as_str())
+    }
+
+    fn create(&mut self, object: &Object) -> Result<Decision, BundleError> {
+        if matches!(object.kind, ObjectType::Members | ObjectType::Organisations) && self.cannot_make_users()
+        {
+            let reason = "only a server administrator with user and password can make it".to_owned();
+            return Ok((Action::Skip, Some(reason)));
+        }
+        if let Some(problem) = self.in_the_way(object)? {
+            return Ok((Action::Blocked, Some(problem)));
+        }
+        Ok((Action::Create, None))
+    }
+
+    /// Notes which secrets are entered and which are missing; returns the names of those that are entered.
+    fn secrets(&mut self, object: &Object, there: Option<&Object>, action: Action) -> Vec<String> {
+        let id = object.id();
+        let has: BTreeSet<String> = there.map(|there| present(there.kind, &there.body)).unwrap_or_default();
+        let mut entered = self.choice.secrets.of(&id);
+        entered.retain(|name, _| !has.contains(name));
+        let mut missing = hidden(object.kind, &object.body);
+        if action == Action::Create {
+            missing.extend(made_anew(object));
+        } else if object.kind == ObjectType::Users {
+            // Of somebody who is there it is never changed.
+            entered.clear();
+        }
+        missing.retain(|name| !has.contains(name) && !entered.contains_key(name));
+        if !missing.is_empty() {
+            let ObjectId { organisation, kind, key } = id.clone();
+            self.plan.secrets.push(Secret {
+                organisation,
+                kind,
+                key,
+                title: object.title.clone(),
+                fields: missing,
+            });
+        }
+        let names = entered.keys().cloned().collect();
+        if !entered.is_empty() {
+            self.plan.entered.insert(id, entered);
+        }
+        names
+    }
+}
+
+fn entries(bundle: &Bundle) -> impl Iterator<Item = (&Bundle, &Entry)> {
+    bundle.entries().iter().map(move |entry| (bundle, entry))
+}
+
+/// What nobody can restore of an object that is made.
+fn made_anew(object: &Object) -> Vec<String> {
+    match (object.kind, number(&object.body, "tokens")) {
+        // Who comes from a directory has no password of his own.
+        (ObjectType::Users, _) if object.body.get("authLabels").is_none() => vec!["password".to_owned()],
+        (ObjectType::ServiceAccounts, tokens) if tokens > 0 => {
+            vec![words::count(usize::try_from(tokens).unwrap_or_default(), "token")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Rules that a group has here and not in the backup: the whole group is replaced.
+fn lost_rules(object: &Object, there: &Object) -> Vec<String> {
+    let rules = |object: &Object| -> Vec<(String, String)> {
+        let all = object.body["rules"].as_array().into_iter().flatten();
+        all.map(|rule| (text(rule, "uid").to_owned(), text(rule, "title").to_owned())).collect()
+    };
+    if object.kind != ObjectType::RuleGroups {
+        return Vec::new();
+    }
+    let kept: BTreeSet<String> = rules(object).into_iter().map(|(uid, _)| uid).collect();
+    let lost = rules(there).into_iter().filter(|(uid, _)| !kept.contains(uid));
+    lost.map(|(uid, title)| format!("the rule {title:?} ({uid})")).collect()
+}

@@ -1,0 +1,295 @@
+//! Carries a plan out, object after object, and looks at the server afterwards.
+//!
+//! Every organisation is entered, and has said that it is the one that is meant, before the first object is written.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+
+use super::compare::first_difference;
+use super::door::{Door, WriteError};
+use super::plan::{Action, Item, RestorePlan};
+use super::portable::{portable, present, without_strangers};
+use super::write::{Numbers, Scene};
+use super::{RestoreError, Site};
+use crate::grafana::GrafanaError;
+use crate::grafana::bundle::{Bundle, BundleError, Entry};
+use crate::grafana::client::GrafanaClient;
+use crate::grafana::object::{Object, ObjectId, ObjectType};
+use crate::jobs::RunContext;
+use crate::words;
+
+/// How long a server that did not answer is left alone before it is looked at what came of it.
+const BREATH: Duration = Duration::from_secs(1);
+
+/// What came of a plan.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// How many objects were written.
+    pub(super) written: usize,
+    /// Those that were not, and why.
+    pub(super) failed: Vec<String>,
+    /// What a person should know although it is no failure.
+    pub(super) warnings: Vec<String>,
+}
+
+/// What is restored, to where, and what was there.
+pub(super) struct Run<'a> {
+    pub(super) site: &'a Site,
+    pub(super) source: &'a Bundle,
+    pub(super) live: &'a Bundle,
+    pub(super) plan: &'a RestorePlan,
+    pub(super) context: &'a RunContext,
+    /// Something may have been written.
+    pub(super) touched: AtomicBool,
+}
+
+/// The organisations that were entered.
+#[derive(Default)]
+struct Doors {
+    numbers: BTreeMap<String, i64>,
+    entered: BTreeMap<String, GrafanaClient>,
+}
+
+impl Run<'_> {
+    /// Writes what is planned. An object that is refused does not stop the others.
+    pub(super) async fn carry_out(&self) -> Result<Outcome, RestoreError> {
+        let mut outcome = Outcome::default();
+        let mut doors = self.enter_all().await?;
+        let writes: Vec<&Item> = self.plan.writes().collect();
+        let alike = |a: &&Item, b: &&Item| {
+            (&a.id.organisation, a.id.kind, a.action == Action::Remove)
+                == (&b.id.organisation, b.id.kind, b.action == Action::Remove)
+        };
+        for group in writes.chunk_by(|a, b| alike(a, b)) {
+            let written = self.write_group(group, &mut doors, &mut outcome).await;
+            let (so_far, touched) = (outcome.written, self.touched.load(Ordering::Relaxed));
+            written.map_err(|error| stopped(error, so_far, touched))?;
+        }
+        Ok(outcome)
+    }
+
+    /// One that is there has to say itself that it is the one that is meant, before anything is written.
+    async fn enter_all(&self) -> Result<Doors, RestoreError> {
+        let mut doors = Doors { numbers: self.site.organisations().await?, ..Doors::default() };
+        let names = self.plan.writes().filter_map(|item| item.id.organisation.as_ref());
+        for name in names {
+            if doors.numbers.contains_key(name) && !doors.entered.contains_key(name) {
+                doors.enter(self.site, name).await?;
+            }
+        }
+        Ok(doors)
+    }
+
+    async fn write_group(
+        &self,
+        group: &[&Item],
+        doors: &mut Doors,
+        outcome: &mut Outcome,
+    ) -> Result<(), GrafanaError> {
+        let Some(first) = group.first() else { return Ok(()) };
+        let (kind, organisation) = (first.id.kind, first.id.organisation.as_deref());
+        let verb = if first.action == Action::Remove { "remove" } else { "write" };
+        let place = organisation.map(|name| format!(" of {name}")).unwrap_or_default();
+        let step = self.context.progress.step(&format!("{verb} {kind}{place}"), None);
+        let scene = self.scene(organisation, doors).await?;
+        // Those that nothing hangs on are written side by side; the client keeps the limit.
+        let abreast = match kind {
+            ObjectType::Dashboards | ObjectType::DashboardPermissions if first.action != Action::Remove => 16,
+            _ => 1,
+        };
+        let mut writes = Vec::with_capacity(group.len());
+        for item in group {
+            writes.push(self.one(item, &scene));
+        }
+        let mut results = futures_util::stream::iter(writes).buffered(abreast);
+        let (mut ended, mut done, mut told) = (None, 0, 0);
+        while let Some((id, result)) = results.next().await {
+            told += 1;
+            step.tell(told, group.len() as u64, &id.key);
+            match result {
+                Ok(()) => (outcome.written, done) = (outcome.written + 1, done + 1),
+                Err(WriteError::Refused(why)) => outcome.failed.push(format!("{id}: {why}")),
+                Err(error) => {
+                    ended = Some((id, error));
+                    break;
+                }
+            }
+            if self.context.cancel.is_cancelled() {
+                ended = Some((id, GrafanaError::Cancelled.into()));
+                break;
+            }
+        }
+        drop(results);
+        step.finish(words::count(done, "object"));
+        match ended {
+            None => {}
+            Some((_, WriteError::Server(error))) => return Err(error),
+            Some((id, error)) => {
+                return Err(self.site.not_believed(&format!("restore {id}"), &error.to_string()));
+            }
+        }
+        if kind == ObjectType::Organisations {
+            doors.numbers = self.site.organisations().await?;
+        }
+        Ok(())
+    }
+
+    /// Where the next objects are written. Who is there is asked anew: the objects before may have made them.
+    async fn scene(&self, organisation: Option<&str>, doors: &mut Doors) -> Result<Scene, GrafanaError> {
+        let client = match organisation {
+            None => self.site.client.clone(),
+            Some(name) => doors.enter(self.site, name).await?,
+        };
+        let door = Door { client, version: self.site.version };
+        let numbers = match organisation {
+            None => Numbers::default(),
+            Some(_) => Numbers::read(&door).await?,
+        };
+        Ok(Scene {
+            door,
+            numbers,
+            organisations: doors.numbers.clone(),
+            homes: self.homes(&doors.numbers),
+            message: format!("restored from {}", self.plan.source),
+            now: self.context.now,
+        })
+    }
+
+    /// An organisation of each user that is there already: who is made gets into one of them.
+    fn homes(&self, numbers: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
+        let members = self.source.entries().iter().filter(|entry| entry.id.kind == ObjectType::Members);
+        let homes = members.filter_map(|entry| {
+            let id = numbers.get(entry.id.organisation.as_deref()?)?;
+            Some((entry.id.key.clone(), *id))
+        });
+        homes.collect()
+    }
+
+    async fn one<'i>(&self, item: &'i Item, scene: &Scene) -> (&'i ObjectId, Result<(), WriteError>) {
+        if self.context.cancel.is_cancelled() {
+            return (&item.id, Err(GrafanaError::Cancelled.into()));
+        }
+        (&item.id, self.write_one(item, scene).await)
+    }
+
+    async fn write_one(&self, item: &Item, scene: &Scene) -> Result<(), WriteError> {
+        self.touched.store(true, Ordering::Relaxed);
+        if item.action == Action::Remove {
+            return match Self::load(self.live, &item.id)? {
+                Some(object) => scene.remove(&object).await,
+                None => Ok(()),
+            };
+        }
+        let Some(mut object) = Self::load(self.source, &item.id)? else { return Ok(()) };
+        let organisation = object.organisation.as_ref();
+        object.body = without_strangers(object.kind, organisation, &object.body, &self.plan.target).0;
+        let entered = self.plan.entered.get(&item.id).cloned().unwrap_or_default();
+        match scene.write(&object, &entered).await {
+            // Each POST of an annotation adds one: whether it was done is seen by the next restore.
+            Err(error) if error.is_undecided() && object.kind != ObjectType::Annotations => {
+                tokio::time::sleep(BREATH).await;
+                let mut scene = scene.clone();
+                if object.organisation.is_some() {
+                    scene.numbers = Numbers::read(&scene.door).await?;
+                }
+                scene.write(&object, &entered).await
+            }
+            written => written,
+        }
+    }
+
+    fn load(bundle: &Bundle, id: &ObjectId) -> Result<Option<Object>, GrafanaError> {
+        find(bundle, id).map(|entry| bundle.load(entry)).transpose().map_err(GrafanaError::from)
+    }
+
+    /// Compares what was written with what is there now: 200 was no proof.
+    pub(super) fn prove(&self, after: &Bundle, outcome: &mut Outcome) -> Result<usize, BundleError> {
+        let mut proven = 0;
+        for item in self.plan.writes() {
+            match self.problem(item, after)? {
+                None => proven += 1,
+                // What was refused is told already.
+                Some(_)
+                    if outcome.failed.iter().any(|failed| failed.starts_with(&format!("{}: ", item.id))) => {}
+                Some(Problem::Changed(where_)) => outcome
+                    .warnings
+                    .push(format!("{}: it is there, but Grafana itself has changed {where_} of it", item.id)),
+                Some(Problem::Wrong(problem)) => {
+                    outcome.written = outcome.written.saturating_sub(1);
+                    outcome
+                        .failed
+                        .push(format!("{}: Grafana says that it is written, but {problem}", item.id));
+                }
+            }
+        }
+        Ok(proven)
+    }
+
+    fn problem(&self, item: &Item, after: &Bundle) -> Result<Option<Problem>, BundleError> {
+        let there = find(after, &item.id);
+        if item.action == Action::Remove {
+            // Of permissions only the rows can be set back.
+            let stays =
+                matches!(item.id.kind, ObjectType::FolderPermissions | ObjectType::DashboardPermissions);
+            return Ok(there.filter(|_| !stays).map(|_| Problem::Wrong("it is still there".to_owned())));
+        }
+        let (Some(there), Some(wanted)) = (there, find(self.source, &item.id)) else {
+            return Ok(Some(Problem::Wrong("it is not there".to_owned())));
+        };
+        let (there, wanted) = (after.load(there)?, self.source.load(wanted)?);
+        let of = |object: &Object| {
+            portable(object.kind, object.organisation.as_ref(), &object.body, &self.plan.target)
+        };
+        if let Some(path) = first_difference(&of(&wanted), &of(&there)) {
+            let own = item.id.kind == ObjectType::Dashboards && path.starts_with("dashboard");
+            return Ok(Some(if own {
+                Problem::Changed(path)
+            } else {
+                Problem::Wrong(format!("{path} is another one there"))
+            }));
+        }
+        Ok(self.lost_secret(item, &there).map(Problem::Wrong))
+    }
+
+    /// A secret that was sent is one that the server says it has.
+    fn lost_secret(&self, item: &Item, there: &Object) -> Option<String> {
+        // Of a user no server says that he has a password.
+        let entered = self.plan.entered.get(&item.id).filter(|_| item.id.kind != ObjectType::Users)?;
+        let has = present(there.kind, &there.body);
+        let lost = entered.keys().find(|name| !has.contains(*name))?;
+        Some(format!("it has no {lost}"))
+    }
+}
+
+/// How an object is not as it was written.
+enum Problem {
+    /// In what it is about, and not in what it is or where it lies: a later version writes dashboards anew.
+    Changed(String),
+    Wrong(String),
+}
+
+impl Doors {
+    async fn enter(&mut self, site: &Site, name: &str) -> Result<GrafanaClient, GrafanaError> {
+        if let Some(client) = self.entered.get(name) {
+            return Ok(client.clone());
+        }
+        let client = site.enter(name, self.numbers.get(name).copied()).await?;
+        self.entered.insert(name.to_owned(), client.clone());
+        Ok(client)
+    }
+}
+
+fn find<'a>(bundle: &'a Bundle, id: &ObjectId) -> Option<&'a Entry> {
+    let place = bundle.entries().binary_search_by(|entry| entry.id.cmp(id)).ok()?;
+    bundle.entries().get(place)
+}
+
+pub(super) fn stopped(error: GrafanaError, written: usize, touched: bool) -> RestoreError {
+    match error {
+        GrafanaError::Cancelled => RestoreError::Cut { written, touched },
+        error => RestoreError::Stopped { written, touched, source: Box::new(error) },
+    }
+}

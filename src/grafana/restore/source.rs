@@ -1,0 +1,133 @@
+//! The backup that is restored: verified, unpacked, and found to be a whole export.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::RestoreError;
+use crate::config::values::JobName;
+use crate::grafana::KIND;
+use crate::grafana::bundle::Bundle;
+use crate::progress::Progress;
+use crate::store::archive::open_archive;
+use crate::store::{ArchiveError, Backup, BackupId, EntryKind, StoreError};
+
+/// A backup that is an export of a Grafana.
+#[derive(Debug, Clone)]
+pub struct GrafanaBackup {
+    /// What it is called: `JOB/ID`, or the path of its archive.
+    pub title: String,
+    /// When it was made, where that is known.
+    pub created: Option<Timestamp>,
+    /// The job that made it, where that is known.
+    pub job: Option<JobName>,
+    /// The Grafana that it is from, as the configuration of then calls it; empty where that is not known.
+    pub target: String,
+    archive: PathBuf,
+    /// Its manifest, where there is one.
+    backup: Option<Backup>,
+}
+
+impl GrafanaBackup {
+    /// Takes a backup that is one.
+    pub fn of(backup: Backup) -> Result<Self, RestoreError> {
+        let manifest = &backup.manifest;
+        let title = format!("{}/{}", manifest.job, backup.id());
+        // A manifest names at least one file, and an export is one archive.
+        let Some(file) = manifest.files.first().filter(|_| manifest.kind == KIND) else {
+            return Err(RestoreError::OtherKind { title, kind: manifest.kind.clone() });
+        };
+        Ok(Self {
+            title,
+            created: Some(manifest.created),
+            job: Some(manifest.job.clone()),
+            target: manifest.source.target.clone(),
+            archive: backup.path_of(file),
+            backup: Some(backup),
+        })
+    }
+
+    /// What lies at a path: a manifest, a folder in which the newest one is meant, or an archive alone.
+    pub fn outside(path: &Path) -> Result<Self, RestoreError> {
+        if path.is_dir() {
+            return Self::newest_in(path);
+        }
+        if path.extension().is_some_and(|ending| ending == "json") {
+            return Self::of(Backup::outside(path)?);
+        }
+        let (title, archive) = (path.display().to_string(), path.to_owned());
+        Ok(Self { title, created: None, job: None, target: String::new(), archive, backup: None })
+    }
+
+    fn newest_in(folder: &Path) -> Result<Self, RestoreError> {
+        let failed = |source| RestoreError::Place { doing: "list", path: folder.to_owned(), source };
+        let mut manifests = Vec::new();
+        for entry in folder.read_dir().map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let name =
+                path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".json"));
+            let id = name.and_then(|name| name.parse::<BackupId>().ok());
+            manifests.extend(id.map(|id| (id, path)));
+        }
+        manifests.sort();
+        match manifests.pop() {
+            Some((_, path)) => Self::of(Backup::outside(&path)?),
+            None => Err(RestoreError::NoBackup { path: folder.to_owned() }),
+        }
+    }
+
+    /// Reads all of it, compares it with its hashes, and leaves its objects in a folder of `spool`.
+    pub fn open(
+        &self,
+        spool: &Path,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Bundle, RestoreError> {
+        let step = progress.step("verify the backup", self.backup.as_ref().map(Backup::size));
+        for (backup, file) in
+            self.backup.iter().flat_map(|backup| backup.manifest.files.iter().map(move |file| (backup, file)))
+        {
+            if let Some(problem) = backup.check_file(file, &step, cancel)? {
+                return Err(StoreError::Broken { path: backup.path_of(file), problem }.into());
+            }
+        }
+        let bundle = Bundle::open(&self.archive, spool, cancel)?;
+        step.finish(match self.backup {
+            Some(_) => "its hash is the one in its manifest, and every object that it counts is there",
+            None => "it is whole, and every object that it counts is there",
+        });
+        Ok(bundle)
+    }
+
+    /// Unpacks its files below an empty folder. Returns how many there are.
+    pub fn unpack(&self, into: &Path, cancel: &CancellationToken) -> Result<usize, RestoreError> {
+        let place = |doing, path: &Path| {
+            let path = path.to_owned();
+            move |source| RestoreError::Place { doing, path, source }
+        };
+        fs::create_dir_all(into).map_err(place("create the folder", into))?;
+        if into.read_dir().map_err(place("list", into))?.next().is_some() {
+            let source = io::ErrorKind::DirectoryNotEmpty.into();
+            return Err(RestoreError::Place { doing: "unpack into", path: into.to_owned(), source });
+        }
+        let path = self.archive.clone();
+        let mut files = 0;
+        let read = open_archive(&path, cancel, &mut |entry, content| {
+            let to = into.join(&entry.path);
+            let written = |source| ArchiveError::Input { path: entry.path.clone(), source };
+            if entry.kind == EntryKind::Folder {
+                return fs::create_dir_all(&to).map_err(written);
+            }
+            fs::create_dir_all(to.parent().unwrap_or(into)).map_err(written)?;
+            let mut file = File::create_new(&to).map_err(written)?;
+            io::copy(content, &mut file).map_err(written)?;
+            files += 1;
+            Ok(())
+        });
+        read.map_err(|source| StoreError::Archive { path, source })?;
+        Ok(files)
+    }
+}
