@@ -113,7 +113,7 @@ fn every_version_is_exported_and_a_second_export_is_the_same_bytes() {
             }
         }
         assert_eq!(objects.iter().filter(|object| object.kind == ObjectType::Annotations).count(), 1);
-        watchkeeper.run(&["verify"]).expect(0);
+        watchkeeper.run(&["verify", "--deep"]).expect(0);
     }
 }
 
