@@ -12,6 +12,7 @@ use super::bar;
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
+use crate::grafana;
 use crate::progress::Progress;
 use crate::prometheus::contents::Covered;
 use crate::prometheus::deep::DeepCheck;
@@ -206,6 +207,10 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
                 progress.step(&format!("check the blocks of {name}"), Some(backup.manifest.content_bytes));
             problems.extend(deep.check(&backup, &step, &cancel));
         }
+        if args.deep && backup.manifest.kind == grafana::KIND {
+            let _step = progress.step(&format!("read the objects of {name}"), None);
+            problems.extend(grafana::bundle::problem_of(&backup, &std::env::temp_dir(), &cancel));
+        }
         verified.push(VerifiedBackup { backup: name, good: problems.is_empty(), problems });
     }
     let lost: Vec<String> = broken.iter().map(told).collect();
@@ -224,7 +229,7 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
         let good = verified.iter().filter(|backup| backup.good).count();
         let read = match (unread || !lost.is_empty(), args.deep) {
             (true, _) => "what is there and may be read was read",
-            (false, true) => "every byte and every block was read",
+            (false, true) => "every byte, every block and every object was read",
             (false, false) => "every byte was read",
         };
         let _ = writeln!(text, "{good} of {} good: {read}.", words::count(all, "backup"));

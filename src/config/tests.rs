@@ -122,7 +122,7 @@ requests = 0"#, &[
         r#"8:12: "annotation" is nothing that could be included -> write "annotations", "snapshots" or "contact-point-secrets""#,
         r#"8:26: "dashboards" is exported anyway -> "include" adds what is not exported otherwise: write "annotations", "snapshots" or "contact-point-secrets""#,
         r#"9:12: "dashbords" is no type of object in a Grafana -> did you mean "dashboards"?"#,
-        r#"9:25: "dashboards/[" is no pattern: unclosed character class; missing ']' -> such as "dashboards/scratch-*""#,
+        r#"9:25: "[" is no pattern: unclosed character class; missing ']' -> such as "dashboards/scratch-*""#,
         r#"10:12: "requests" must be a whole number from 1 to 64"#,
     ]),
     (GRAFANA, r#"[[job]]

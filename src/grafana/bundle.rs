@@ -7,6 +7,13 @@ mod error;
 mod read;
 mod write;
 
+use std::path::Path;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::store::Backup;
+use crate::words;
+
 pub use error::BundleError;
 pub use read::{Bundle, Entry};
 pub use write::BundleWriter;
@@ -16,6 +23,12 @@ const ABOUT: &str = "export.json";
 
 /// No object comes near this many bytes: a reply of a Grafana is not taken if it is longer.
 const LONGEST: u64 = crate::http::LARGEST_REPLY as u64 * 2;
+
+/// What is wrong with the objects of a backup: `verify --deep`.
+pub fn problem_of(backup: &Backup, spool: &Path, cancel: &CancellationToken) -> Option<String> {
+    let open = |path: &Path| Bundle::open(path, spool, cancel).err().map(|error| words::chain(&error));
+    backup.manifest.files.iter().find_map(|file| open(&backup.path_of(file)))
+}
 
 #[cfg(test)]
 mod tests;

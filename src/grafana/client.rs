@@ -9,6 +9,7 @@
 //!   depends on who asked.
 
 mod answer;
+mod broken;
 mod call;
 mod pages;
 mod retry;
@@ -22,6 +23,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 pub use answer::Answer;
+pub use broken::Broken;
 pub use call::{Call, segment};
 pub use pages::{List, Listed};
 
@@ -208,7 +210,7 @@ impl GrafanaClient {
             Ok(Ok(None)) => {
                 Err(self.not_grafana(call, format!("it is longer than {} MiB", LARGEST_REPLY >> 20)))
             }
-            Ok(Err(error)) => Err(GrafanaError::Unreachable { action, url, source: unnamed(error) }),
+            Ok(Err(error)) => Err(GrafanaError::Unreachable { action, url, source: Broken::of(&error) }),
             Err(_) => Err(GrafanaError::TimedOut { action, url, limit: self.limit }),
         }
     }
@@ -252,9 +254,4 @@ impl GrafanaClient {
         let anonymous = self.credentials == Credentials::None;
         GrafanaError::Denied { action: call.action.clone(), url: self.url(), text, anonymous }
     }
-}
-
-/// The messages say the URL themselves.
-fn unnamed(error: reqwest::Error) -> reqwest::Error {
-    error.without_url()
 }

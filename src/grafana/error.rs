@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::bundle::BundleError;
+use super::client::Broken;
 use crate::http::SetupError;
 use crate::store::{ArchiveError, StoreError};
 
@@ -20,7 +21,7 @@ pub enum GrafanaError {
         /// The server's base URL.
         url: String,
         /// What went wrong.
-        source: reqwest::Error,
+        source: Broken,
     },
     /// No answer in time.
     #[error("Grafana at {url} did not answer within {} s when asked to {action}", limit.as_secs())]
@@ -186,7 +187,7 @@ impl GrafanaError {
         let hint = match self {
             Self::Store(error) => return error.hint(),
             Self::Bundle(error) => return error.hint(),
-            Self::Unreachable { source, .. } if source.is_connect() => {
+            Self::Unreachable { source, .. } if source.before_sending => {
                 "is Grafana running, and is its url in jobs.toml right?"
             }
             Self::Unreachable { .. } => {

@@ -105,8 +105,7 @@ async fn survey(
     let step = context.progress.step("ask what there is", None);
     let reach = reach(client).await?;
     let survey = Survey::of(client, reach, options, &|place| step.tell(0, 0, place)).await?;
-    let organisations = words::count(survey.organisations.len(), "organisation");
-    step.finish(format!("{organisations}, {}", words::count(survey.objects.len(), "object")));
+    step.finish(words::count(survey.organisations.len(), "organisation"));
     Ok(survey)
 }
 

@@ -73,7 +73,7 @@ fn worth_it(call: &Call, received: &Result<Received, GrafanaError>) -> bool {
         // It was turned away before anything was done.
         Ok(Received { status: 429, .. }) => true,
         Ok(Received { status: 502..=504, .. }) => call.repeatable,
-        Err(GrafanaError::Unreachable { source, .. }) => call.repeatable || source.is_connect(),
+        Err(GrafanaError::Unreachable { source, .. }) => call.repeatable || source.before_sending,
         Ok(_) | Err(_) => false,
     }
 }
