@@ -44,7 +44,7 @@ pub(super) async fn run(
     let snapshotter = Snapshotter { target, client: &client, folder: &folder, store: &store, image, options };
     let policy = policy(config, &shared.config.timezone);
     let made = async { snapshotter.take(&context).await.map_err(|error| of_snapshot(&error)) };
-    let made = with_upkeep(&store, policy, &context, made).await;
+    let made = Box::pin(with_upkeep(&store, policy, &context, made)).await;
     if let Err(error) = folder.close().await {
         context.progress.warn(format!(
             "a helper container was left for the next run to remove: {}",

@@ -251,15 +251,14 @@ impl DataFolder {
             reply.is_some()
         };
         let until = Until { idle: self.idle, cancel };
-        let ended = match &self.attended {
-            Some(attended) => attended.ask(there, &op, &mut on_line, until).await?,
-            None => {
-                let args = there.arguments(&["--op", &op]);
-                let on_line = &mut |line: &str| {
-                    on_line(line);
-                };
-                Some(there.docker.run_self(there.name, &args, on_line, until).await?)
-            }
+        let ended = if let Some(attended) = &self.attended {
+            attended.ask(there, &op, &mut on_line, until).await?
+        } else {
+            let args = there.arguments(&["--op", &op]);
+            let on_line = &mut |line: &str| {
+                on_line(line);
+            };
+            Some(there.docker.run_self(there.name, &args, on_line, until).await?)
         };
         let (exit_code, stderr) = ended.map(|run| (run.exit_code, run.stderr_tail)).unwrap_or_default();
         reply.ok_or_else(|| FolderError::NoReply {

@@ -38,7 +38,7 @@ impl Attendance {
                 }
                 ended if heard || is_final(&ended) => return ended,
                 gone => {
-                    tracing::debug!(?gone, "the process beside the container went away; starting another")
+                    tracing::debug!(?gone, "the process beside the container went away; starting another");
                 }
             }
         }
