@@ -16,7 +16,7 @@ use crate::support::docker::docker;
 use crate::support::watchkeeper::Watchkeeper;
 use crate::support::{run, scratch, wait_until};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn send(signal: &str, child: &Child) {
     run(Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()));
