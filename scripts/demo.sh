@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The whole story, for real: a Prometheus with hours of data and an application with a database are backed up, tidied
-# and looked at, lose everything, and have it back. In containers where a Docker engine answers or can be started, else
-# with plain processes. Nothing stays.
+# The whole story, for real: a Prometheus with hours of data, an application with a database and a Grafana (a stand-in,
+# or with WATCHKEEPER_TEST_GRAFANA_URL=http://user:password@host a real one, which is only exported) are backed up,
+# tidied and looked at, lose everything, and have it back. In containers where a Docker engine answers or can be started,
+# else with plain processes. Nothing stays.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -10,6 +11,7 @@ have cargo || die "No cargo: install Rust from your distribution or https://rust
 name=watchkeeper-demo-$$
 . scripts/scene.sh
 . scripts/application.sh
+. scripts/grafana.sh
 end_with_tidying
 
 title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
@@ -48,7 +50,17 @@ else
   configuration="paths    = [\"$folder/config\"]"
 fi
 wait_until_it_serves
-echo "It holds $windows blocks, $((windows * 2)) hours of two metrics, and scrapes itself and the application every second."
+if [ -n "${WATCHKEEPER_TEST_GRAFANA_URL:-}" ]; then
+  userinfo=${WATCHKEEPER_TEST_GRAFANA_URL#*://} userinfo=${userinfo%@*}
+  grafana_url=${WATCHKEEPER_TEST_GRAFANA_URL%%://*}://${WATCHKEEPER_TEST_GRAFANA_URL##*@}
+  export GRAFANA_PASSWORD=${userinfo#*:}
+else
+  start_grafana
+  userinfo=admin:admin grafana_url=http://127.0.0.1:$grafana_port
+  export GRAFANA_PASSWORD=admin
+  echo "In place of a Grafana, a stand-in that answers as a recorded 7.5.5 does; it holds one of everything."
+fi
+echo "Prometheus holds $windows blocks, $((windows * 2)) hours of two metrics, and scrapes itself and the application every second."
 
 mkdir "$folder/state" "$folder/backups"
 cat >"$folder/jobs.toml" <<CONFIG
@@ -63,6 +75,11 @@ $target
 url       = "http://127.0.0.1:$application_port"
 expect_metric = "mcp_journal_sessions_total"
 $application_target
+
+[grafana.main]
+url      = "$grafana_url"
+user     = "${userinfo%%:*}"
+password = { env = "GRAFANA_PASSWORD" }
 
 [[job]]
 name       = "prometheus-snapshot"
@@ -98,6 +115,13 @@ kind        = "sqlite-backup"
 application = "memory-server"
 schedule    = "20 2 * * *"
 keep        = { last = 7 }
+
+[[job]]
+name     = "grafana"
+kind     = "grafana-export"
+grafana  = "main"
+schedule = "30 2 * * *"
+keep     = { last = 7 }
 
 [[job]]
 name     = "verify"
@@ -144,28 +168,40 @@ show_warning watchkeeper run-now database
 sessions="SELECT id, task, start_time, end_time FROM work_sessions"
 sqlite3 "$folder/app/memory.db" "$sessions" >"$folder/sessions"
 
-title "9. Does everything work?"
+title "9. Everything that Grafana tells, in every organisation"
+show_warning watchkeeper run-now grafana
+
+title "10. Does everything work?"
 show watchkeeper run-now verify --wait 30s
 
-title "10. Any other program"
+title "11. Any other program"
 show watchkeeper run-now disk
 
-title "11. The data are lost"
+title "12. The data are lost"
 lose_the_data
 wait_for 60 ready || die "Prometheus does not get ready"
 answers >"$folder/lost"
 echo "Samples of the shops it still has: $(awk '{ n += $2 } END { print n + 0 }' "$folder/lost")"
 lose_the_database
+if [ -n "${grafana_pid:-}" ]; then
+  lose_grafana
+  echo "The stand-in for Grafana is a new one, empty, with other numbers."
+fi
 
-title "12. They come back, with the blocks that were cleaned away"
+title "13. They come back, with the blocks that were cleaned away"
 show_warning watchkeeper restore prometheus-snapshot --yes
 show_warning watchkeeper restore database --yes
+if [ -n "${grafana_pid:-}" ]; then
+  show_warning watchkeeper restore grafana --yes
+  show_warning watchkeeper run-now grafana >"$folder/again"
+  exports=("$folder"/backups/grafana/grafana_*.tar.gz)
+fi
 wait_for 60 ready || die "Prometheus does not get ready"
 wait_for 30 application_is_well || die "The application does not get well"
 answers >"$folder/after"
 live_after=$(live_samples)
 
-title "13. The same queries before and after"
+title "14. The same queries before and after"
 typed "$count_query"
 typed "$value_query"
 printf '%-15s%20s%20s%20s\n' "two hours until" "before" "lost" "restored"
@@ -179,9 +215,14 @@ cmp -s "$folder/before" "$folder/lost" && die "The data was never lost: this dem
 cmp -s "$folder/before" "$folder/after" || die "DIFFERENT: the answers after the restore are not those from before."
 [ "$live_before" = "$live_after" ] || die "DIFFERENT: the live head had $live_before samples and has $live_after."
 cmp -s "$folder/sessions" "$folder/sessions.after" || die "DIFFERENT: the sessions are not those of the backup."
-title "14. What was just restored, no cleanup deletes"
+if [ -n "${grafana_pid:-}" ]; then
+  for export in "${exports[@]}"; do tar -tzf "$export" | sort >"$export.names"; done
+  cmp "${exports[0]}.names" "${exports[1]}.names" || die "DIFFERENT: Grafana does not hold what it held."
+  echo "Grafana: $(wc -l <"${exports[1]}.names") files in the export before and after, of the same names."
+fi
+title "15. What was just restored, no cleanup deletes"
 show_warning watchkeeper run-now block-cleanup --dry-run
-title "15. How every job stands"
+title "16. How every job stands"
 show_warning watchkeeper status
 echo
 echo "${bold}Equal.${plain} Every answer is as it was before the loss."

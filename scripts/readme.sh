@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Makes the output that README.md shows, by doing what it says: README's own jobs.toml, in pieces, a real Prometheus with
 # hours of data in the container `prometheus`, an application in `memory-server`, and each command that stands in a
-# marker, from the first to the last.
+# marker, from the first to the last. In place of a Grafana stands the tests' stand-in for one.
 #
 #   <!-- output: COMMAND -->      what is between them is made anew
 #   <!-- /output -->
 #   <!-- then: the data is lost -->
+#   <!-- then: the Grafana is lost -->
 #
 # In a mount namespace of its own, so that the folders have the names they have for a user and whatever lies there on
-# this host is not seen. Needs root for that, ports 9090 and 8080, and an engine without anything of those names.
+# this host is not seen. Needs root for that, ports 9090, 8080 and 3000, and an engine without anything of those names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -42,18 +43,19 @@ leave() {
 }
 
 inside() {
-  name=prometheus port=9090 shops=200 application=memory-server application_port=8080
+  name=prometheus port=9090 shops=200 application=memory-server application_port=8080 grafana_port=3000
   local kind taken
   for kind in container volume image network; do
     for taken in "$name" "$application"; do
       ! docker "$kind" inspect "$taken" >/dev/null 2>&1 || die "There is a Docker $kind called $taken already."
     done
   done
-  for taken in "$port" "$application_port"; do
+  for taken in "$port" "$application_port" "$grafana_port"; do
     ! (: <"/dev/tcp/127.0.0.1/$taken") 2>/dev/null || die "Somebody listens on port $taken already."
   done
   . scripts/scene.sh
   . scripts/application.sh
+  . scripts/grafana.sh
   end_with_tidying
   for place in "${folders[@]}"; do mount -t tmpfs -o mode=755 watchkeeper "$place"; done
   sed -n '/^```toml$/,/^```$/{/^```/!p}' README.md >/etc/watchkeeper/jobs.toml
@@ -61,6 +63,8 @@ inside() {
   prepare_application
   start_container
   start_application
+  start_grafana >&2
+  export GRAFANA_PASSWORD=admin
   wait_until_it_serves
   # Not from here: a jobs.toml of the current folder would come first.
   readme=$PWD/README.md
@@ -84,6 +88,7 @@ retell() {
       lose_the_data >&2
       wait_for 60 ready || die "Prometheus does not get ready"
       ;;
+    '<!-- then: the Grafana is lost -->') lose_grafana >&2 ;;
     '<!-- then: '*) die "README.md: nobody knows how: $line" ;;
     esac
   done 3<"$readme"

@@ -1,6 +1,6 @@
 # A real Prometheus with hours of data, and how it loses them: what the scripts that tell its story share. Sourced
 # after lib.sh, by a script that has set $name: that of the container, its volume and its image. An application beside
-# it is in application.sh.
+# it is in application.sh, a Grafana in grafana.sh.
 #
 # Everything else is in $folder. tidy removes all of it; end_with_tidying sees to that on every way out.
 
@@ -14,6 +14,7 @@ tidy() {
   elif [ -x "$folder/prometheus" ]; then
     "$folder/prometheus" kill || true
   fi
+  if declare -F tidy_grafana >/dev/null; then tidy_grafana; fi
   # Last: its network is Prometheus's too.
   if declare -F tidy_application >/dev/null; then tidy_application; fi
   stop_engine "$folder"
