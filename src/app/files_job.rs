@@ -47,7 +47,7 @@ pub(super) async fn run(
         None => None,
     };
     let source = FilesSource {
-        paths: config.paths.clone(),
+        paths: config.paths.iter().map(Into::into).collect(),
         exclude: globs(&config.exclude),
         container: config.container.clone(),
     };
