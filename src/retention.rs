@@ -7,8 +7,8 @@
 //! replaced it, and as long as the rules would keep it if all were good: one bad file makes every backup that shares it
 //! not good, and most of what they hold is still there. A good backup may lack something that could not be read when it
 //! was made: it counts, and it never pushes out the last copy of that, because the newest good backup from before that
-//! was lacking is kept until a newer one has it again, or somebody has accepted that it is gone. What is pinned is kept beside the rules, which count as if it
-//! were not there.
+//! was lacking is kept until a newer one has it again, or somebody has accepted that it is gone. What is pinned is kept
+//! beside the rules, which count as if it were not there.
 
 mod hold;
 mod until;

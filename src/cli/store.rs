@@ -15,7 +15,7 @@ use super::session::Session;
 use crate::progress::Progress;
 use crate::prometheus::contents::Covered;
 use crate::prometheus::deep::DeepCheck;
-use crate::store::{Backup, Broken, JobStore, Problem, Store, StoreError, Verifier, resolve};
+use crate::store::{Backup, Broken, JobStore, Problem, Store, StoreError, Verifier};
 use crate::words;
 
 /// How long to wait for somebody else who uses a job's backups.
@@ -150,11 +150,11 @@ fn chosen(session: &Session, store: &Store, what: Option<&str>) -> Result<(Asked
     if let Some(what) =
         what.filter(|what| what.contains('/') || what.parse::<crate::store::BackupId>().is_ok())
     {
-        let found = resolve(store, what)?;
+        let found = session.backup(what)?;
         return Ok((vec![(found.job, found.backup)], Vec::new()));
     }
     if what == Some("latest") {
-        let found = resolve(store, "latest")?;
+        let found = session.backup("latest")?;
         return Ok((vec![(found.job, found.backup)], Vec::new()));
     }
     let (mut chosen, mut broken) = (Vec::new(), Vec::new());
@@ -262,7 +262,7 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
 }
 
 pub(super) fn pin(session: &Session, which: &Which, pinned: bool) -> Result<ExitCode, CliError> {
-    let found = resolve(&session.store()?, &which.backup)?;
+    let found = session.backup(&which.backup)?;
     let id = found.backup.id();
     if pinned {
         found.job.pin(id)?;
@@ -281,7 +281,7 @@ pub(super) fn pin(session: &Session, which: &Which, pinned: bool) -> Result<Exit
 }
 
 pub(super) fn accept(session: &Session, which: &Which) -> Result<ExitCode, CliError> {
-    let found = resolve(&session.store()?, &which.backup)?;
+    let found = session.backup(&which.backup)?;
     found.job.accept(found.backup.id())?;
     let name = format!("{}/{}", found.job.job(), found.backup.id());
     session.out.result(&json!({ "backup": name, "accepted": true }), || {

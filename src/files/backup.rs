@@ -7,7 +7,9 @@ use globset::GlobSet;
 use tokio_util::sync::CancellationToken;
 
 use super::spool::Spooled;
-use super::{BeforeRestore, FileEntry, FilePath, FilesContents, FilesError, KIND, Lack, What, container, host};
+use super::{
+    BeforeRestore, FileEntry, FilePath, FilesContents, FilesError, KIND, Lack, What, container, host,
+};
 use crate::config::values::Compression;
 use crate::docker::Docker;
 use crate::jobs::RunContext;
@@ -74,7 +76,8 @@ impl Collector<'_> {
         let mut path = path.to_owned();
         for _ in 0..self.links.len() {
             let above = path.ancestors().skip(1);
-            let Some((link, target)) = above.filter_map(|above| self.links.get_key_value(above)).last() else {
+            let Some((link, target)) = above.filter_map(|above| self.links.get_key_value(above)).last()
+            else {
                 break;
             };
             path = target.join(path.strip_prefix(link).unwrap_or(&path));
@@ -171,7 +174,9 @@ pub async fn back_up(
             match &reader {
                 Some(reader) => container::take_root(reader, path, &mut collector)?,
                 // What a restore does not change is not taken back with it.
-                None if collector.contents.before_restore.is_some() => host::take_alone(path, &mut collector)?,
+                None if collector.contents.before_restore.is_some() => {
+                    host::take_alone(path, &mut collector)?;
+                }
                 None => host::take_root(path, &mut collector)?,
             }
         }

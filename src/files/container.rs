@@ -32,7 +32,11 @@ pub(super) async fn open(docker: &Docker, name: &str) -> Result<Reader, FilesErr
 const MOST_LINKS: usize = 40;
 
 /// Takes what a path that somebody named stands for: where it is a link, that and what it leads to.
-pub(super) fn take_root(reader: &Reader, path: &Path, collector: &mut Collector<'_>) -> Result<(), FilesError> {
+pub(super) fn take_root(
+    reader: &Reader,
+    path: &Path,
+    collector: &mut Collector<'_>,
+) -> Result<(), FilesError> {
     let named = FilePath::from(path);
     let mut path = collector.beyond_links(path);
     for _ in 0..MOST_LINKS {

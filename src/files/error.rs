@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::docker::DockerError;
 use super::{FilePath, Lack};
+use crate::docker::DockerError;
 use crate::store::{ArchiveError, StoreError};
 
 /// Files could not be backed up or restored.

@@ -1,7 +1,7 @@
 //! Walking named files and folders of this host. Links are kept as links, and only one that is named itself is followed.
 
 use std::fs::{self, File, Metadata};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
@@ -11,6 +11,9 @@ use super::{FileEntry, FilePath, FilesError, What};
 
 /// How often a file is read that changes while it is read.
 const READINGS: usize = 3;
+
+/// So much is read of a file that says it is shorter.
+const LEAST_READ: u64 = 1 << 20;
 
 /// So many links may lead from one to the next.
 const MOST_LINKS: usize = 40;
@@ -39,7 +42,11 @@ pub(super) fn take_root(path: &Path, collector: &mut Collector<'_>) -> Result<()
                 return Ok(());
             }
             Err(error) => {
-                let link = if named.as_path() == path { String::new() } else { format!("it leads to {}: ", path.display()) };
+                let link = if named.as_path() == path {
+                    String::new()
+                } else {
+                    format!("it leads to {}: ", path.display())
+                };
                 collector.lacks(&named, &format!("{link}{}", reason(&error)));
                 return Ok(());
             }
@@ -160,7 +167,8 @@ fn file(path: &Path, metadata: &Metadata, collector: &mut Collector<'_>) -> Resu
     }
     let Some((spooled, stable)) = read else { return Ok(()) };
     if !stable {
-        let reason = format!("it changed each of the {READINGS} times it was read: exclude it, or make it rest");
+        let reason =
+            format!("it changed each of the {READINGS} times it was read: exclude it, or make it rest");
         collector.is_torn(&path.into(), &reason);
     }
     let what = What::File { size: spooled.size, sha256: spooled.sha256.clone() };
@@ -169,12 +177,20 @@ fn file(path: &Path, metadata: &Metadata, collector: &mut Collector<'_>) -> Resu
 
 /// Reads a file, and says whether nothing had changed by the end.
 fn read_once(path: &Path, collector: &Collector<'_>) -> io::Result<(Spooled, bool)> {
-    let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    let mut file = File::options().read(true).custom_flags(nofollow).open(path)?;
+    // Somebody may have put a link in its place since it was looked at, or a pipe, whose opening waits for a writer.
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
     let before = Stamp::of(&file)?;
-    let spooled = Spooled::read(&mut file, collector.spool, collector.cancel)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no file any more"));
+    }
+    // A file that grows as fast as it is read would never end; one of /proc says that it is empty.
+    let most = metadata.len().max(LEAST_READ);
+    let spooled = Spooled::read(&mut file.take(most), collector.spool, collector.cancel)?;
     // By its name: a file that was replaced is another one.
-    let after = Stamp::of(&File::options().read(true).custom_flags(nofollow).open(path)?)?;
+    let after = Stamp::of(&File::options().read(true).custom_flags(flags).open(path)?)?;
     Ok((spooled, before == after))
 }
 

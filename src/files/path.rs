@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,9 @@ fn escaped(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
-        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("%{byte:02X}")));
+        for byte in chunk.invalid() {
+            let _ = write!(text, "%{byte:02X}");
+        }
     }
     text
 }
@@ -71,7 +73,7 @@ impl Serialize for FilePath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let written = match std::str::from_utf8(&self.0) {
             Ok(text) => Written::Text(text.into()),
-            Err(_) => Written::Bytes { hex: self.0.iter().map(|byte| format!("{byte:02x}")).collect() },
+            Err(_) => Written::Bytes { hex: hex(&self.0) },
         };
         written.serialize(serializer)
     }
@@ -81,16 +83,26 @@ impl<'de> Deserialize<'de> for FilePath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Written::deserialize(deserializer)? {
             Written::Text(text) => Ok(Self::from(&*text)),
-            Written::Bytes { hex } => {
-                bytes(&hex).map(Self).ok_or_else(|| serde::de::Error::custom(format!("{hex:?} is no hexadecimal")))
-            }
+            Written::Bytes { hex } => bytes(&hex)
+                .map(Self)
+                .ok_or_else(|| serde::de::Error::custom(format!("{hex:?} is no hexadecimal"))),
         }
     }
 }
 
+fn hex(bytes: &[u8]) -> String {
+    let mut hex = String::new();
+    for byte in bytes {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
 fn bytes(hex: &str) -> Option<Vec<u8>> {
     let pairs = hex.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok().filter(|_| pair.len() == 2)).collect()
+    pairs
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok().filter(|_| pair.len() == 2))
+        .collect()
 }
 
 #[cfg(test)]

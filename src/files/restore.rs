@@ -206,11 +206,7 @@ enum Compared {
 }
 
 /// How what is there differs from an entry. Times do not count.
-fn compare(
-    entry: &FileEntry,
-    path: &Path,
-    cancel: &CancellationToken,
-) -> Result<Compared, FilesError> {
+fn compare(entry: &FileEntry, path: &Path, cancel: &CancellationToken) -> Result<Compared, FilesError> {
     let failed = |source| FilesError::Place { doing: "look at", path: path.to_owned(), source };
     let there = match fs::symlink_metadata(path) {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

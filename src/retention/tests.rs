@@ -11,7 +11,14 @@ fn id(n: usize) -> BackupId {
 }
 
 fn item(n: usize, created: &str) -> Item {
-    Item { id: id(n), created: created.parse().unwrap(), good: true, pinned: false, accepted: false, lacks: Vec::new() }
+    Item {
+        id: id(n),
+        created: created.parse().unwrap(),
+        good: true,
+        pinned: false,
+        accepted: false,
+        lacks: Vec::new(),
+    }
 }
 
 fn kept(items: &[Item], rules: KeepRules, zone: &str) -> Vec<usize> {
@@ -153,7 +160,14 @@ fn items() -> impl Strategy<Value = Vec<Item>> {
             let mut at = "2026-10-24T20:00:00Z".parse::<Timestamp>().unwrap().as_second();
             let mut next = |(n, (step, good, pinned)): (usize, (i64, bool, bool))| {
                 at += step;
-                Item { id: id(n), created: Timestamp::from_second(at).unwrap(), good, pinned, accepted: false, lacks: Vec::new() }
+                Item {
+                    id: id(n),
+                    created: Timestamp::from_second(at).unwrap(),
+                    good,
+                    pinned,
+                    accepted: false,
+                    lacks: Vec::new(),
+                }
             };
             steps.into_iter().enumerate().map(&mut next).collect()
         })

@@ -15,18 +15,20 @@ use crate::cli::output::CliError;
 use crate::cli::run_now::signals;
 use crate::cli::session::{Session, block_on};
 use crate::config::values::JobName;
-use crate::files::{FilePath, FilesError, Lack};
 use crate::files::restore::{Change, FilesBackup, FilesPlan};
+use crate::files::{FilePath, FilesError, Lack};
+
+/// The arguments make sense for files.
+pub(super) fn check(args: &Args) -> Result<(), CliError> {
+    if !(args.after.resume || args.after.discard_old) {
+        return Ok(());
+    }
+    let hint = "run the restore again: it writes only what still differs".to_owned();
+    Err(CliError::usage("A restore of files is never half done: nothing is set aside", Some(hint)))
+}
 
 /// Restores, or tells what that would do.
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
-    if args.after.resume || args.after.discard_old {
-        let hint = "run the restore again: it writes only what still differs".to_owned();
-        return Err(CliError::usage(
-            "A restore of files is never half done: nothing is set aside",
-            Some(hint),
-        ));
-    }
     if args.after.undo {
         let job = choose::job_called(session, args.what.as_deref())?;
         let Some(job) = job else { return Err(CliError::usage("Which job?", None)) };
@@ -44,8 +46,11 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         let (title, lacks) = (source.title(), &source.contents.lacks);
         let document = json!({ "source": title, "into": folder, "written": written, "lacks": lacks });
         session.out.result(&document, || {
-            let lacks: String = lacks.iter().map(|lack| format!("lacks {lack}\n")).collect();
-            format!("{title}: {written} files, folders and links in {}\n{lacks}", folder.display())
+            let mut text = format!("{title}: {written} files, folders and links in {}\n", folder.display());
+            for lack in lacks {
+                let _ = writeln!(text, "lacks {lack}");
+            }
+            text
         });
         return Ok(if lacks.is_empty() { ExitCode::Ok } else { ExitCode::Warned });
     }
@@ -107,7 +112,8 @@ fn older_with(session: &Session, job: &JobName, source: &FilesBackup) -> BTreeMa
     let lacks = &source.contents.lacks;
     let Some(store) = session.store().ok().filter(|_| !lacks.is_empty()) else { return found };
     let backups = store.job(job).list().unwrap_or_default().backups;
-    let older = backups.into_iter().rev().filter(|backup| backup.is_good() && backup.id() < source.backup.id());
+    let older =
+        backups.into_iter().rev().filter(|backup| backup.is_good() && backup.id() < source.backup.id());
     for older in older.filter_map(|backup| FilesBackup::of(backup).ok()) {
         for Lack { path, .. } in lacks.iter().filter(|lack| older.contents.has(&lack.path)) {
             found.entry(path.clone()).or_insert_with(|| older.title());

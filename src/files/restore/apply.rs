@@ -178,9 +178,8 @@ pub(super) fn unpack(
         let source = io::ErrorKind::DirectoryNotEmpty.into();
         return Err(FilesError::Place { doing: "unpack into", path: into.to_owned(), source });
     }
-    let below = |entry: &FileEntry| {
-        into.join(entry.path.as_path().strip_prefix("/").unwrap_or(entry.path.as_path()))
-    };
+    let below =
+        |entry: &FileEntry| into.join(entry.path.as_path().strip_prefix("/").unwrap_or(entry.path.as_path()));
     let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
     for entry in &source.contents.entries {
         let path = below(entry);

@@ -63,16 +63,16 @@ impl Scene {
         FilesBackup::of(made.unwrap().0).unwrap()
     }
 
-    fn plan(&self, backup: &FilesBackup) -> FilesPlan {
-        backup.plan(&CancellationToken::new()).unwrap()
-    }
-
     /// What a plan would do: verb and name.
     fn changes(&self, plan: &FilesPlan) -> Vec<(How, String)> {
         let prefix = self.etc("").to_str().unwrap().to_owned();
         let name = |change: &Change| change.entry.path.text().strip_prefix(&prefix).unwrap_or("").to_owned();
         plan.changes.iter().map(|change| (change.how, name(change))).collect()
     }
+}
+
+fn plan_of(backup: &FilesBackup) -> FilesPlan {
+    backup.plan(&CancellationToken::new()).unwrap()
 }
 
 fn context() -> RunContext {
@@ -93,7 +93,7 @@ async fn what_did_not_change_is_not_written_and_what_is_excluded_is_not_in_the_b
     let scene = Scene::new();
     let backup = scene.back_up().await;
     assert_eq!(backup.contents.files().0, 3);
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     assert_eq!((plan.changes, plan.same, plan.refusals), (vec![], 6, vec![]));
 }
 
@@ -107,7 +107,7 @@ async fn a_restore_writes_what_differs_shows_it_before_and_is_taken_back() {
     fs::set_permissions(scene.etc("rules/one.yml"), fs::Permissions::from_mode(0o644)).unwrap();
     scene.write("rules/new.yml", "somebody's own");
 
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     let expected = [
         (How::Content, "binary"),
         (How::Missing, "link"),
@@ -145,7 +145,7 @@ async fn everything_comes_back_to_an_empty_place_and_an_undo_keeps_what_was_chan
     let scene = Scene::new();
     let backup = scene.back_up().await;
     fs::remove_dir_all(scene.etc("")).unwrap();
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     assert_eq!(plan.changes.len(), 6);
     apply(backup, plan, &scene.kept(), &context()).await.unwrap();
     assert_eq!(scene.read("link"), "one");
@@ -160,7 +160,7 @@ async fn an_undo_touches_nothing_that_its_restore_left_alone() {
     let scene = Scene::new();
     let backup = scene.back_up().await;
     fs::set_permissions(scene.etc("rules"), fs::Permissions::from_mode(0o700)).unwrap();
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     assert_eq!(scene.changes(&plan), [(How::Attributes, "rules".to_owned())]);
     apply(backup, plan, &scene.kept(), &context()).await.unwrap();
     scene.write("rules/one.yml", "an edit since");
@@ -174,7 +174,7 @@ async fn an_edit_that_an_undo_replaces_is_kept() {
     let scene = Scene::new();
     let backup = scene.back_up().await;
     scene.write("prometheus.yml", "before");
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     apply(backup, plan, &scene.kept(), &context()).await.unwrap();
     scene.write("prometheus.yml", "an edit since");
     let undone = undo(&scene.kept(), &context()).await.unwrap();
@@ -191,7 +191,7 @@ async fn a_damaged_archive_is_refused_before_anything_is_written() {
     let scene = Scene::new();
     let backup = scene.back_up().await;
     scene.write("prometheus.yml", "changed");
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     let file = backup.backup.path_of(&backup.backup.manifest.files[0]);
     let mut bytes = fs::read(&file).unwrap();
     bytes[30] ^= 1;
@@ -208,7 +208,7 @@ async fn a_file_in_place_of_a_folder_is_in_the_way_and_not_removed() {
     let backup = scene.back_up().await;
     fs::remove_dir_all(scene.etc("rules")).unwrap();
     scene.write("rules", "a file");
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     assert!(plan.refusals[0].ends_with("rules is no folder, and one has to be there"), "{:?}", plan.refusals);
 }
 
@@ -233,7 +233,7 @@ async fn what_cannot_be_read_is_lacking_and_the_rest_is_a_good_backup() {
     // A restore leaves what the backup lacks as it is.
     scene.write("gone", "there again");
     scene.write("prometheus.yml", "changed");
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     assert_eq!((plan.changes.len(), plan.lacks.len()), (1, 1));
     apply(backup, plan, &scene.kept(), &context()).await.unwrap();
     assert_eq!(scene.read("gone"), "there again");
@@ -283,7 +283,7 @@ async fn a_link_that_is_named_is_followed_and_one_inside_a_folder_is_kept() {
     fs::remove_dir_all(scene.etc("")).unwrap();
     fs::remove_file(&one).unwrap();
     fs::remove_file(&two).unwrap();
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     apply(backup, plan, &scene.kept(), &context()).await.unwrap();
     assert_eq!(fs::read_to_string(one.join("rules/one.yml")).unwrap(), "one");
 
@@ -292,7 +292,10 @@ async fn a_link_that_is_named_is_followed_and_one_inside_a_folder_is_kept() {
     symlink("nowhere", &dangling).unwrap();
     let backup = back_up_alone(&scene, &[circle, dangling]).await.unwrap();
     let told: Vec<&str> = backup.contents.lacks.iter().map(|lack| lack.reason.as_str()).collect();
-    assert!(told[0].contains("lead to each other") && told[1].contains("nowhere: it is not there"), "{told:?}");
+    assert!(
+        told[0].contains("lead to each other") && told[1].contains("nowhere: it is not there"),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]
@@ -302,7 +305,7 @@ async fn a_name_that_is_not_utf_8_is_backed_up_and_restored() {
     let scene = Scene::new();
     let latin = scene.etc("").join(OsStr::from_bytes(b"caf\xe9.yml"));
     let link = scene.etc("").join(OsStr::from_bytes(b"l\xe9"));
-    fs::write(&latin, "latin").unwrap();
+    crate::store::atomic::replace(&latin, b"latin", 0o644).unwrap();
     symlink(OsStr::from_bytes(b"caf\xe9.yml"), &link).unwrap();
     let backup = scene.back_up().await;
     assert_eq!(backup.contents.lacks, []);
@@ -313,7 +316,7 @@ async fn a_name_that_is_not_utf_8_is_backed_up_and_restored() {
 
     fs::remove_file(&latin).unwrap();
     fs::remove_file(&link).unwrap();
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     assert_eq!(plan.changes.len(), 2);
     apply(backup, plan, &scene.kept(), &context()).await.unwrap();
     assert_eq!(fs::read_to_string(&link).unwrap(), "latin");
@@ -321,7 +324,7 @@ async fn a_name_that_is_not_utf_8_is_backed_up_and_restored() {
     assert!(!latin.exists() && link.symlink_metadata().is_err());
 
     // Written as text it is the name of another file: that is told, and none takes the place of the other.
-    fs::write(&latin, "latin").unwrap();
+    crate::store::atomic::replace(&latin, b"latin", 0o644).unwrap();
     scene.write("caf%E9.yml", "text");
     let backup = scene.back_up().await;
     assert_eq!(backup.contents.lacks.len(), 1);
@@ -333,7 +336,7 @@ async fn what_was_changed_while_it_was_read_replaces_nothing_that_is_there() {
     let busy = scene.etc("busy");
     let stop = CancellationToken::new();
     let (path, stopped) = (busy.clone(), stop.clone());
-    fs::write(&busy, vec![b'x'; 8 << 20]).unwrap();
+    crate::store::atomic::replace(&busy, &vec![b'x'; 8 << 20], 0o644).unwrap();
     let (begun, begins) = std::sync::mpsc::channel();
     let writer = std::thread::spawn(move || {
         let mut file = File::options().append(true).open(path).unwrap();
@@ -348,7 +351,7 @@ async fn what_was_changed_while_it_was_read_replaces_nothing_that_is_there() {
     writer.join().unwrap();
     assert!(backup.backup.is_good() && backup.contents.lacks[0].torn, "{:?}", backup.contents.lacks);
     scene.write("busy", "mine");
-    assert_eq!(scene.plan(&backup).changes, []);
+    assert_eq!(plan_of(&backup).changes, []);
     fs::remove_file(&busy).unwrap();
-    assert_eq!(scene.plan(&backup).changes.len(), 1);
+    assert_eq!(plan_of(&backup).changes.len(), 1);
 }
