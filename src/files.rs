@@ -8,6 +8,7 @@ pub mod backup;
 mod container;
 mod error;
 mod host;
+mod path;
 pub mod places;
 pub mod restore;
 mod spool;
@@ -15,6 +16,7 @@ mod spool;
 use serde::{Deserialize, Serialize};
 
 pub use error::FilesError;
+pub use path::FilePath;
 
 /// The kind of the backups made here.
 pub const KIND: &str = "files-backup";
@@ -25,15 +27,33 @@ pub struct FilesContents {
     /// The container that the paths are in; this host where there is none.
     pub container: Option<String>,
     /// The files and folders that were asked for.
-    pub roots: Vec<String>,
+    pub roots: Vec<FilePath>,
     /// Everything that is in the backup, sorted by path; folders before what is in them.
     pub entries: Vec<FileEntry>,
-    /// What could not be backed up as it is, one line each.
+    /// What should be in it and is not, or not as it was at one instant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<String>,
+    pub lacks: Vec<Lack>,
     /// The restore before which this backup was made, so that it can be taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before_restore: Option<BeforeRestore>,
+}
+
+/// Something that a backup should hold and does not hold whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lack {
+    /// What: with a folder, everything below it.
+    pub path: FilePath,
+    /// Why.
+    pub reason: String,
+    /// It is in the backup, but was changed while it was read: a part of it may be older than another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub torn: bool,
+}
+
+impl std::fmt::Display for Lack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path, self.reason)
+    }
 }
 
 /// What a backup is for that was made before a restore: to take it back.
@@ -51,8 +71,8 @@ pub struct BeforeRestore {
 /// One file, folder or link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Absolute path. In the archive it stands without the first `/`.
-    pub path: String,
+    /// Absolute path. In the archive it stands without the first `/`, as text.
+    pub path: FilePath,
     /// What it is.
     #[serde(flatten)]
     pub what: What,
@@ -82,18 +102,29 @@ pub enum What {
     /// A symbolic link.
     Link {
         /// Where it leads, as it is written.
-        target: String,
+        target: FilePath,
     },
 }
 
 impl FileEntry {
     /// Its path in an archive.
-    pub fn archive_path(&self) -> &str {
-        self.path.trim_start_matches('/')
+    pub fn archive_path(&self) -> String {
+        self.path.text().trim_start_matches('/').to_owned()
     }
 }
 
 impl FilesContents {
+    /// It is in the backup, but was changed while it was read.
+    pub fn is_torn(&self, path: &FilePath) -> bool {
+        self.lacks.iter().any(|lack| lack.torn && lack.path == *path)
+    }
+
+    /// What lies at `path` is in the backup, whole.
+    pub fn has(&self, path: &FilePath) -> bool {
+        let lacking = self.lacks.iter().any(|lack| path.is_within(&lack.path));
+        !lacking && self.entries.iter().any(|entry| entry.path == *path)
+    }
+
     /// How many regular files there are, and their bytes.
     pub fn files(&self) -> (usize, u64) {
         let sizes = self.entries.iter().filter_map(|entry| match entry.what {

@@ -143,13 +143,23 @@ impl History {
 
     /// The newest run of each job that was not skipped, restores left out.
     pub fn last_per_job(&self) -> Result<BTreeMap<JobName, RunReport>, HistoryError> {
+        self.newest("kind NOT LIKE '%-restore'")
+    }
+
+    /// The newest restore of each job's backups that was not skipped, or what was done with one after it.
+    pub fn last_restore_per_job(&self) -> Result<BTreeMap<JobName, RunReport>, HistoryError> {
+        // Word for word the condition of an index: most jobs have many runs, and never a restore.
+        self.newest("kind LIKE '%-restore'")
+    }
+
+    fn newest(&self, which: &str) -> Result<BTreeMap<JobName, RunReport>, HistoryError> {
         // From one job to the next in the index, and in each from its newest run backwards: as many steps as there are
         // jobs, where a window over the table would read every run.
         let sql = format!(
             "WITH RECURSIVE name (job) AS (SELECT min(job) FROM run UNION ALL \
              SELECT (SELECT min(job) FROM run WHERE run.job > name.job) FROM name WHERE name.job IS NOT NULL) \
              SELECT {} FROM run WHERE id IN (SELECT (SELECT id FROM run WHERE run.job = name.job \
-             AND outcome <> 'skipped' AND kind NOT LIKE '%-restore' ORDER BY started DESC, id DESC LIMIT 1) FROM name)",
+             AND outcome <> 'skipped' AND {which} ORDER BY started DESC, id DESC LIMIT 1) FROM name)",
             rows::COLUMNS
         );
         Ok(self.select(&sql, [])?.into_iter().map(|report| (report.job.clone(), report)).collect())

@@ -112,6 +112,17 @@ pub struct Reply {
     pub status: u16,
     /// The body; of a redirection, where it leads to.
     pub body: Vec<u8>,
+    /// Its head calls the body HTML. Many a framework says that of any text.
+    pub called_html: bool,
+}
+
+impl Reply {
+    /// It is a page for people: by how it begins, or called HTML and beginning with a tag.
+    pub fn is_page(&self) -> bool {
+        let text = String::from_utf8_lossy(&self.body[..self.body.len().min(256)]);
+        let start = text.trim_start_matches('\u{feff}').trim_start();
+        looks_like_html(start.as_bytes()) || (self.called_html && start.starts_with('<'))
+    }
 }
 
 /// Any HTTP server below a base URL.
@@ -194,6 +205,10 @@ impl HttpClient {
         let url = below(&self.base, path);
         let read = async {
             let mut response = self.prepare(url.clone()).send().await?;
+            let called = response.headers().get(reqwest::header::CONTENT_TYPE);
+            let called =
+                called.and_then(|called| called.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
+            let called_html = called.starts_with("text/html") || called.starts_with("application/xhtml");
             let mut body = Vec::new();
             while let Some(chunk) = response.chunk().await? {
                 if body.len() + chunk.len() > LARGEST_REPLY {
@@ -205,7 +220,7 @@ impl HttpClient {
                 let to = response.headers().get(reqwest::header::LOCATION);
                 body = to.map(|value| value.as_bytes().to_vec()).unwrap_or_default();
             }
-            Ok(Some(Reply { status: response.status().as_u16(), body }))
+            Ok(Some(Reply { status: response.status().as_u16(), body, called_html }))
         };
         within(&url, limit, read).await?.ok_or(HttpError::Endless { url: url.into() })
     }
@@ -257,6 +272,20 @@ mod tests {
             assert_eq!(below(&base, "/health?full=1").as_str(), "http://h:1/prom/health?full=1");
         }
         assert_eq!(below(&"http://h:1".parse().unwrap(), "-/ready").as_str(), "http://h:1/-/ready");
+    }
+
+    #[test]
+    fn a_page_is_told_from_text_and_json_whatever_they_are_called() {
+        let reply = |body: &str, called_html| Reply { status: 200, body: body.into(), called_html };
+        for page in ["<!DOCTYPE html>", "\n <HTML>", "\u{feff}<html lang=de>"] {
+            assert!(reply(page, false).is_page() && reply(page, true).is_page(), "{page:?}");
+        }
+        for called in ["<head><title>Log in", "<form action=/login>", "<!-- 1 --><p>"] {
+            assert!(reply(called, true).is_page() && !reply(called, false).is_page(), "{called:?}");
+        }
+        for text in ["OK", "", "{\"status\":\"<html>\"}", "ok <html>"] {
+            assert!(!reply(text, true).is_page() && !reply(text, false).is_page(), "{text:?}");
+        }
     }
 
     #[test]

@@ -5,11 +5,15 @@
 //! a damaged one never takes the place of a good one. Invariants, whatever the rules say: the newest good backup
 //! is kept; a backup that is not good is kept while it is newer than the newest good one, because nothing better
 //! replaced it, and as long as the rules would keep it if all were good: one bad file makes every backup that shares it
-//! not good, and most of what they hold is still there. What is pinned is kept beside the rules, which count as if it
-//! were not there.
+//! not good, and most of what they hold is still there. A good backup may lack something that could not be read when it
+//! was made: it counts, and it never pushes out the last copy of that, because the newest good backup from before that
+//! was lacking is kept until a newer one has it again, or somebody has accepted that it is gone. What is pinned is kept
+//! beside the rules, which count as if it were not there.
 
 mod hold;
 mod until;
+
+use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
@@ -32,6 +36,10 @@ pub struct Item {
     pub good: bool,
     /// Somebody wants it kept.
     pub pinned: bool,
+    /// Somebody has said that what it lacks is right.
+    pub accepted: bool,
+    /// Paths of what it should hold and does not hold whole; each with everything below it.
+    pub lacks: Vec<String>,
 }
 
 /// What is to happen to one backup, and why.
@@ -57,6 +65,8 @@ pub enum Reason {
     Within,
     /// Kept: it is the newest good backup.
     NewestGood,
+    /// Kept: it may hold the last copy of something that every newer good backup lacks.
+    LastCopy,
     /// Kept: pinned.
     Pinned,
     /// Kept: not good, but no good backup is newer.
@@ -122,6 +132,7 @@ impl std::fmt::Display for Reason {
             Self::NewestOf(bucket) => write!(f, "the newest of its {}", bucket.word()),
             Self::Within => f.write_str("within the time to keep everything"),
             Self::NewestGood => f.write_str("the newest good backup"),
+            Self::LastCopy => f.write_str("all newer ones lack something that it does not"),
             Self::Pinned => f.write_str("pinned"),
             Self::NothingBetter => f.write_str("not good, but no good backup is newer"),
             Self::IfItWereGood => f.write_str("not good, but the rules would keep it if it were"),
@@ -136,12 +147,16 @@ pub fn plan(items: &[Item], keep: &Keep, zone: &TimeZone) -> Vec<Decision> {
     let newest_good = items.iter().rposition(|item| item.good);
     let reasons = by_rules(items, |item| item.good, keep, zone);
     let if_good = by_rules(items, |_| true, keep, zone);
+    let last_copies = last_copies(items);
     let decide = |(i, (item, mut reasons)): (usize, (&Item, Vec<Reason>))| {
         if item.pinned {
             reasons.push(Reason::Pinned);
         }
         if newest_good == Some(i) {
             reasons.push(Reason::NewestGood);
+        }
+        if last_copies.contains(&i) {
+            reasons.push(Reason::LastCopy);
         }
         if !item.good && newest_good.is_none_or(|newest| newest < i) {
             reasons.push(Reason::NothingBetter);
@@ -155,6 +170,25 @@ pub fn plan(items: &[Item], keep: &Keep, zone: &TimeZone) -> Vec<Decision> {
         Decision { id: item.id.clone(), keep, reasons }
     };
     items.iter().zip(reasons).enumerate().map(decide).collect()
+}
+
+/// For everything that the newest good backups lack: the newest good one before them. A path is lacking where it or a
+/// folder above it is. Whether that backup has it is not asked: it is not known to lack it, and that is enough.
+fn last_copies(items: &[Item]) -> BTreeSet<usize> {
+    let good: Vec<usize> = (0..items.len()).rev().filter(|&i| items[i].good).collect();
+    let lacking: BTreeSet<&str> = good.iter().flat_map(|&i| &items[i].lacks).map(String::as_str).collect();
+    let last_copy = |path: &str| {
+        let without = good.iter().take_while(|&&i| lacks(&items[i], path)).count();
+        let accepted = good[..without].iter().any(|&i| items[i].accepted);
+        good.get(without).copied().filter(|_| without > 0 && !accepted)
+    };
+    lacking.into_iter().filter_map(last_copy).collect()
+}
+
+fn lacks(item: &Item, path: &str) -> bool {
+    item.lacks.iter().any(|lacking| {
+        path.strip_prefix(lacking.as_str()).is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    })
 }
 
 /// By which rules each is kept, where those count that are not pinned and that `counts` says.

@@ -271,7 +271,7 @@ impl Runner {
 fn fill(report: &mut RunReport, outcome: Outcome, failure: Failure) {
     report.outcome = Some(outcome);
     report.reason = Some(failure.reason);
-    report.hint = failure.hint;
+    report.hint = failure.hint.map(|hint| words::for_job(&hint, report.job.as_str()));
     report.data_not_back = failure.data_not_back;
     report.output = failure.output.map(|output| *output);
 }

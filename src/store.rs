@@ -93,6 +93,11 @@ impl Store {
         Err(StoreError::Unusable { path: root.to_owned(), problem: "it is not a folder" })
     }
 
+    /// This user may write to it.
+    pub fn is_writable(&self) -> bool {
+        rustix::fs::access(&self.root, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+    }
+
     /// Where it is.
     pub fn root(&self) -> &Path {
         &self.root

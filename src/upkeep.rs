@@ -82,6 +82,8 @@ fn item(backup: &Backup) -> Item {
         created: backup.manifest.created,
         good: backup.is_good(),
         pinned: backup.state.pinned,
+        accepted: backup.state.accepted,
+        lacks: backup.manifest.lacks.clone(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Sizes are binary (`12.1 MiB`), rates per second, durations as `1 m 03 s`, and times stand in the configured
 //! zone with their offset.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
@@ -83,6 +84,26 @@ pub fn some(all: &[String], shown: usize) -> String {
     }
 }
 
+/// Text from outside, as it may go to a terminal: what would move the cursor, colour, ring, or turn the direction of
+/// writing is shown as `\u{1b}`. Line ends and tabs stay.
+pub fn terminal(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| {
+        let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        turns || (c.is_control() && !matches!(c, '\n' | '\t'))
+    };
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| if acts(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
+/// A hint whose commands name the job by the word `JOB`, as they do where nobody knows whose run it is, with what stands
+/// for the job in its place.
+pub fn for_job(hint: &str, job: &str) -> String {
+    hint.replace(" JOB ", &format!(" {job} ")).replace(" JOB`", &format!(" {job}`"))
+}
+
 /// An error and its causes in one line. A cause that repeats what was said before is left out.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -147,6 +168,20 @@ mod tests {
     fn of_many_the_first_are_named_and_the_others_counted() {
         let names = ["a", "b", "c"].map(str::to_owned);
         assert_eq!((some(&names, 3), some(&names, 2)), ("a, b, c".to_owned(), "a, b and 1 more".to_owned()));
+    }
+
+    #[test]
+    fn nothing_from_outside_acts_on_a_terminal() {
+        assert_eq!(terminal("a\u{1b}[2Jb\r\u{7f}\u{9b}"), "a\\u{1b}[2Jb\\u{d}\\u{7f}\\u{9b}");
+        assert_eq!(terminal("gpj.\u{202e}exe\u{2066}"), "gpj.\\u{202e}exe\\u{2066}");
+        assert_eq!(terminal("é: 1\n\t2 日"), "é: 1\n\t2 日");
+    }
+
+    #[test]
+    fn a_hint_names_the_job_in_its_commands_and_nowhere_else() {
+        let hint = "`restore JOB --undo`, or `watchkeeper restore JOB`; JOB/ID is a backup";
+        let told = "`restore conf --undo`, or `watchkeeper restore conf`; JOB/ID is a backup";
+        assert_eq!(for_job(hint, "conf"), told);
     }
 
     #[test]

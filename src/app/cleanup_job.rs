@@ -83,7 +83,7 @@ pub(super) async fn run(
     if failures.is_empty() {
         return Ok(output);
     }
-    let hint = "what was deleted is in the backups that are named above: `watchkeeper restore JOB ID` brings all of \
+    let hint = "what was deleted is in the backups that are named above: `watchkeeper restore BACKUP` brings all of \
                 one back, `--into DIR` unpacks it";
     Err(Failure {
         hint: Some(hint.to_owned()),

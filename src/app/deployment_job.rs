@@ -27,7 +27,10 @@ pub(super) async fn run(
         checks.push(Check { name: check.name.clone(), limit: check.timeout, probe });
     }
     let step = context.progress.step("look at everything", None);
-    let results = look(&checks, context.now, config.wait, &context.cancel).await;
+    let mut results = look(&checks, context.now, config.wait, &context.cancel).await;
+    for hint in results.iter_mut().filter_map(|result| result.hint.as_mut()) {
+        *hint = words::for_job(hint, context.job.as_str());
+    }
     let failed: Vec<&CheckResult> = results.iter().filter(|result| !result.passed).collect();
     let summary = match failed.as_slice() {
         [] => format!("{} passed", words::count(results.len(), "check")),

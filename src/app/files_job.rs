@@ -18,7 +18,7 @@ use crate::history::{Cause, RunReport};
 use crate::jobs::{JobOutput, RunContext};
 use crate::progress::Sink;
 use crate::runner::{Failure, Lock, Task};
-use crate::store::JobStore;
+use crate::store::{JobStore, Store};
 use crate::upkeep::Policy;
 use crate::words;
 
@@ -47,7 +47,7 @@ pub(super) async fn run(
         None => None,
     };
     let source = FilesSource {
-        paths: config.paths.clone(),
+        paths: config.paths.iter().map(Into::into).collect(),
         exclude: globs(&config.exclude),
         container: config.container.clone(),
     };
@@ -99,12 +99,24 @@ impl App {
         Ok(Places::of(container.info()))
     }
 
+    /// Where what was there before restores is kept: with the backups, or in `state_dir` where nothing can be written
+    /// there. What is taken back is where the newest of them is.
+    fn kept(&self, name: &JobName, undo: bool) -> JobStore {
+        let with_backups = self.shared.store.job(name);
+        let folder = self.shared.config.state_dir.join("before-restore");
+        let needed = if undo { folder.exists() } else { !self.shared.store.is_writable() };
+        let Some(in_state) = needed.then(|| Store::open(&folder).ok()).flatten() else { return with_backups };
+        let in_state = in_state.job(name);
+        let newest = |kept: &JobStore| kept.newest().ok().flatten().map(|backup| backup.manifest.created);
+        if undo && newest(&in_state) <= newest(&with_backups) { with_backups } else { in_state }
+    }
+
     /// Does it, as a run of `job`, and returns its record.
     pub async fn run_files(&self, job: &JobName, action: FilesAction, sink: Arc<dyn Sink>) -> RunReport {
         let retries = Retries { max: 0, backoff: Duration::ZERO };
         let locks = vec![Lock::Job(job.clone())];
         let task = Task { job: job.clone(), kind: RESTORE_KIND.to_owned(), locks, limit: None, retries };
-        let kept = self.shared.store.job(&before_restore(job));
+        let kept = self.kept(&before_restore(job), matches!(action, FilesAction::Undo));
         // There is one attempt: it takes the action.
         let action = Mutex::new(Some(action));
         let work = move |context: RunContext| {

@@ -28,6 +28,14 @@ pub struct Preview {
 impl App {
     /// Looks up what a run of this job would do.
     pub async fn preview(&self, job: &JobConfig) -> Preview {
+        let mut preview = self.look_ahead(job).await;
+        for hint in preview.findings.iter_mut().filter_map(|finding| finding.hint.as_mut()) {
+            *hint = words::for_job(hint, job.name.as_str());
+        }
+        preview
+    }
+
+    async fn look_ahead(&self, job: &JobConfig) -> Preview {
         let store = self.shared.store.job(&job.name);
         let mut findings = match &job.kind {
             JobKind::PrometheusSnapshot(config) => {

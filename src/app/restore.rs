@@ -87,7 +87,9 @@ impl App {
         let task = Task { job: job.clone(), kind: RESTORE_KIND.to_owned(), locks, limit: None, retries };
         let work = move |context| {
             let (opened, action) = (Arc::clone(&opened), action.clone());
-            async move { perform(&opened, action, context).await.map_err(|error| failure(&error)) }
+            async move {
+                perform(&opened, action, context).await.map_err(|error| failure(&error, &opened.site.command))
+            }
         };
         self.runner.run(&task, Cause::Manual, sink, work).await
     }
@@ -161,6 +163,9 @@ fn summed(summary: String) -> JobOutput {
     JobOutput { summary, ..JobOutput::default() }
 }
 
-fn failure(error: &RestoreError) -> Failure {
-    Failure { data_not_back: error.data_not_back(), ..Failure::of(error, error.hint(), error.is_transient()) }
+/// `command` is what restores it: a target that no job backs up is not named by a job.
+fn failure(error: &RestoreError, command: &str) -> Failure {
+    let named = command.trim_start_matches("watchkeeper restore ");
+    let hint = error.hint().map(|hint| words::for_job(&hint, named));
+    Failure { data_not_back: error.data_not_back(), ..Failure::of(error, hint, error.is_transient()) }
 }

@@ -199,6 +199,11 @@ impl App {
         match self.shared.folder(target, &client, hints).await {
             Ok(folder) => {
                 findings.extend(preflight::folder(&folder, skip_head).await);
+                // Which of its jobs the restore was of is not known; this means any.
+                let restores = format!("--prometheus {}", target.name);
+                for hint in findings.iter_mut().filter_map(|finding| finding.hint.as_mut()) {
+                    *hint = words::for_job(hint, &restores);
+                }
                 findings.extend(self.same_device(&folder));
             }
             Err(error) => findings.push(problem(&error)),

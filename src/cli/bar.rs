@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::session::Session;
 use crate::progress::{Silent, Sink, Step};
-use crate::words;
+use crate::words::{self, terminal};
 
 /// The sink that suits the terminal and the options. Where nobody watches, the steps stand in the report; `-v` shows
 /// them as they end.
@@ -39,7 +39,7 @@ impl Sink for Waits {
     fn warned(&self, _: &str) {}
 
     fn waits(&self, text: &str) {
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = writeln!(io::stderr(), "{}", terminal(text));
     }
 }
 
@@ -52,15 +52,15 @@ impl Sink for Lines {
     fn step_advanced(&self, _: &str, _: u64) {}
 
     fn step_finished(&self, step: &Step) {
-        let _ = writeln!(io::stderr(), "{}", line(step));
+        let _ = writeln!(io::stderr(), "{}", terminal(&line(step)));
     }
 
     fn warned(&self, text: &str) {
-        let _ = writeln!(io::stderr(), "warning: {text}");
+        let _ = writeln!(io::stderr(), "warning: {}", terminal(text));
     }
 
     fn waits(&self, text: &str) {
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = writeln!(io::stderr(), "{}", terminal(text));
     }
 }
 
@@ -73,8 +73,8 @@ struct Bar {
 impl Bar {
     fn print(&self, text: &str) {
         match &*self.running.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(bar) => bar.suspend(|| drop(writeln!(io::stderr(), "{text}"))),
-            None => drop(writeln!(io::stderr(), "{text}")),
+            Some(bar) => bar.suspend(|| drop(writeln!(io::stderr(), "{}", terminal(text)))),
+            None => drop(writeln!(io::stderr(), "{}", terminal(text))),
         }
     }
 }
@@ -87,7 +87,7 @@ impl Sink for Bar {
             )),
             None => ProgressBar::new_spinner().with_style(style("  {msg} {spinner}")),
         };
-        bar.set_message(name.to_owned());
+        bar.set_message(terminal(name).into_owned());
         bar.enable_steady_tick(Duration::from_millis(120));
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
     }

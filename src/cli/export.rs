@@ -11,7 +11,6 @@ use super::exit_code::ExitCode;
 use super::output::CliError;
 use super::session::Session;
 use crate::progress::Progress;
-use crate::store::resolve;
 use crate::words;
 
 /// How long to wait for somebody who removes backups.
@@ -26,7 +25,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
-    let found = resolve(&session.store()?, &args.backup)?;
+    let found = session.backup(&args.backup)?;
     let name = format!("{}/{}", found.job.job(), found.backup.id());
     let _reading = found.job.lock_shared(LOCK_LIMIT)?;
     // Only what is there now that nobody can remove it.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use clap_complete::Shell;
+use serde_json::json;
 
 use super::exit_code::ExitCode;
 use super::output::{CliError, Output};
@@ -38,7 +39,8 @@ Examples:
 pub(super) fn completions(out: Output, shell: Shell) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut super::command(), "watchkeeper", &mut script);
-    out.data(&String::from_utf8_lossy(&script));
+    let script = String::from_utf8_lossy(&script).into_owned();
+    out.result(&json!({ "completions": script }), || script.clone());
     ExitCode::Ok
 }
 
@@ -52,7 +54,8 @@ pub(super) fn man(out: Output, dir: Option<&Path>) -> Result<ExitCode, CliError>
     let Some(dir) = dir else {
         let mut page = Vec::new();
         clap_mangen::Man::new(super::command()).render(&mut page).map_err(failed)?;
-        out.data(&String::from_utf8_lossy(&page));
+        let page = String::from_utf8_lossy(&page).into_owned();
+        out.result(&json!({ "manual": page }), || page.clone());
         return Ok(ExitCode::Ok);
     };
     std::fs::create_dir_all(dir).map_err(failed)?;
@@ -61,6 +64,9 @@ pub(super) fn man(out: Output, dir: Option<&Path>) -> Result<ExitCode, CliError>
     write_page(dir, &command, "watchkeeper").map_err(failed)?;
     for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
         write_page(dir, sub, &format!("watchkeeper-{}", sub.get_name())).map_err(failed)?;
+    }
+    if out.json {
+        out.result(&json!({ "folder": dir }), String::new);
     }
     Ok(ExitCode::Ok)
 }

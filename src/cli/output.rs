@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::exit_code::ExitCode;
+use crate::words::terminal;
 
 /// Where and how a command prints.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,11 @@ impl CliError {
     /// An error with its causes.
     pub(super) fn of(code: ExitCode, error: &dyn std::error::Error, hint: Option<String>) -> Self {
         Self { code, message: crate::words::chain(error), hint }
+    }
+
+    /// The same, with what stands for the job in place of the word `JOB`.
+    pub(super) fn for_job(self, job: &str) -> Self {
+        Self { hint: self.hint.map(|hint| crate::words::for_job(&hint, job)), ..self }
     }
 
     /// A command line that makes no sense.
@@ -74,7 +80,7 @@ impl Output {
                 serde_json::to_string_pretty(value).unwrap_or_else(|e| format!("{{\"error\":\"{e}\"}}"));
             self.data(&format!("{document}\n"));
         } else {
-            self.data(&text());
+            self.data(&terminal(&text()));
         }
     }
 
@@ -88,7 +94,7 @@ impl Output {
     /// Says something to the person at the terminal.
     pub(super) fn say(self, text: &str) {
         if !self.quiet {
-            let _ = writeln!(io::stderr(), "{text}");
+            let _ = writeln!(io::stderr(), "{}", terminal(text));
         }
     }
 
@@ -100,9 +106,9 @@ impl Output {
             self.data(&format!("{document:#}\n"));
         } else {
             let mut err = io::stderr();
-            let _ = writeln!(err, "error: {}", error.message);
+            let _ = writeln!(err, "error: {}", terminal(&error.message));
             if let Some(hint) = &error.hint {
-                let _ = writeln!(err, "hint: {hint}");
+                let _ = writeln!(err, "hint: {}", terminal(hint));
             }
         }
         error.code
@@ -121,7 +127,7 @@ impl Output {
     /// Asks a question that only a plain yes answers.
     #[expect(clippy::unused_self, reason = "asking goes through an Output")]
     pub(super) fn ask(self, question: &str) -> bool {
-        let _ = write!(io::stderr(), "{question} [y/N] ");
+        let _ = write!(io::stderr(), "{} [y/N] ", terminal(question));
         let _ = io::stderr().flush();
         let mut answer = String::new();
         let read = io::stdin().read_line(&mut answer);

@@ -87,8 +87,25 @@ struct After {
     discard_old: bool,
 }
 
+impl Args {
+    /// How its commands name what is restored, as far as the arguments tell.
+    fn named(&self) -> Option<String> {
+        let job = self.what.as_deref().and_then(|what| what.split('/').next()?.parse::<JobName>().ok());
+        let target = || self.prometheus.as_deref().map(|name| format!("--prometheus {name}"));
+        job.map(|job| job.to_string()).or_else(target)
+    }
+}
+
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
+    run_any(session, args).map_err(|error| match args.named() {
+        Some(named) => error.for_job(&named),
+        None => error,
+    })
+}
+
+fn run_any(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
     session.start_log(true);
+    choose::check(session, args)?;
     let kind = choose::kind(session, args).unwrap_or_default();
     let of_files = kind == crate::files::KIND;
     let of_database = sqlite::KINDS.contains(&kind.as_str()) || args.application.is_some();
@@ -98,10 +115,15 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         let message = "--only, --exclude and --secrets are for a restore of a Grafana";
         return Err(CliError::usage(message, None));
     }
+    if of_files {
+        files::check(args)?;
+    } else if of_database {
+        sqlite::check(args)?;
+    }
     if let Some(folder) = args.into.as_ref().filter(|_| !(of_files || of_database || of_grafana)) {
         return unpack(session, args, folder);
     }
-    // Said before anything is looked up: a script learns at once that it forgot --yes.
+    // Said before any server or backup is looked at: a script learns at once that it forgot --yes.
     let asks = !(args.yes || args.dry_run || args.after.resume || args.into.is_some());
     if asks && !session.out.can_ask() {
         let message = "This overwrites what is there, and there is nobody to ask";

@@ -17,7 +17,7 @@ use crate::config::{Config, ConfigErrors, JobConfig};
 use crate::history::{History, RunReport};
 use crate::report;
 use crate::runner::LogBook;
-use crate::store::Store;
+use crate::store::{Found, Store, StoreError, resolve};
 use crate::telemetry;
 
 /// Where the configuration is looked for when nobody says.
@@ -88,6 +88,17 @@ impl Session {
     /// The store, to look at.
     pub(super) fn store(&self) -> Result<Store, CliError> {
         Ok(Store::open_to_read(&self.config.backup_dir)?)
+    }
+
+    /// The backup that is called so. A job that nobody knows is a slip of the pen; one without a good backup is not.
+    pub(super) fn backup(&self, spec: &str) -> Result<Found, CliError> {
+        let store = self.store()?;
+        resolve(&store, spec).map_err(|error| {
+            let missing = matches!(error, StoreError::NotFound { .. } | StoreError::NoneGood { .. });
+            let job = spec.split_once('/').map(|(job, _)| job).filter(|_| missing);
+            let unknown = job.and_then(|job| self.job_names(Some(job), &store).err());
+            unknown.unwrap_or_else(|| error.into())
+        })
     }
 
     /// The jobs to look at: the one that was named, or all that are configured or have backups.

@@ -21,6 +21,8 @@ struct JobStatus {
     job: JobName,
     enabled: bool,
     last: Option<Last>,
+    /// The newest restore of its backups, or what was done with one after it.
+    restore: Option<Last>,
     next: Option<Timestamp>,
     overdue: bool,
     backups: usize,
@@ -37,24 +39,47 @@ struct Last {
     outcome: &'static str,
     started: Timestamp,
     reason: Option<String>,
+    /// A restore failed, and the data that were there before are not back.
+    data_not_back: bool,
+}
+
+impl Last {
+    fn of(report: &RunReport) -> Self {
+        Self {
+            outcome: report.outcome.map_or("running", Outcome::word),
+            started: report.started,
+            reason: report.reason.clone(),
+            data_not_back: report.data_not_back,
+        }
+    }
+
+    fn failed(&self) -> bool {
+        matches!(self.outcome, "failed" | "interrupted")
+    }
 }
 
 impl JobStatus {
+    /// The newest restore, where it failed: whatever was backed up since, what was to come back did not.
+    fn failed_restore(&self) -> Option<&Last> {
+        self.restore.as_ref().filter(|restore| restore.failed())
+    }
+
     fn is_bad(&self) -> bool {
-        let failed = self.last.as_ref().is_some_and(|last| matches!(last.outcome, "failed" | "interrupted"));
+        let failed = self.last.as_ref().is_some_and(Last::failed) || self.failed_restore().is_some();
         failed || self.overdue || self.broken > 0 || self.bad > 0
     }
 }
 
 pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
-    let last = match session.history()? {
-        Some(history) => history.last_per_job()?,
-        None => BTreeMap::new(),
+    let (last, restores) = match session.history()? {
+        Some(history) => (history.last_per_job()?, history.last_restore_per_job()?),
+        None => (BTreeMap::new(), BTreeMap::new()),
     };
     let store = if session.config.backup_dir.exists() { Some(session.store()?) } else { None };
     let mut jobs = Vec::new();
     for job in &session.config.jobs {
-        jobs.push(status(session, job, last.get(&job.name), store.as_ref())?);
+        let restore = restores.get(&job.name).map(Last::of);
+        jobs.push(JobStatus { restore, ..status(session, job, last.get(&job.name), store.as_ref())? });
     }
     session.out.result(&json!({ "jobs": jobs }), || {
         let header = ["job", "last", "began", "next", "backups", "newest good", ""];
@@ -84,11 +109,8 @@ fn status(
     Ok(JobStatus {
         job: job.name.clone(),
         enabled: job.enabled,
-        last: last.map(|last| Last {
-            outcome: last.outcome.map_or("running", Outcome::word),
-            started: last.started,
-            reason: last.reason.clone(),
-        }),
+        last: last.map(Last::of),
+        restore: None,
         next: schedule.and_then(|schedule| schedule.next_after(session.now)),
         overdue,
         backups: listing.backups.len(),
@@ -101,8 +123,16 @@ fn status(
 
 fn row(session: &Session, job: &JobStatus) -> Vec<String> {
     let last = job.last.as_ref();
+    let ago = |last: &Last| words::duration(session.now.duration_since(last.started).unsigned_abs());
     let mut notes = Vec::new();
     notes.extend(last.and_then(|last| last.reason.clone()));
+    if let Some(restore) = job.failed_restore() {
+        let (outcome, ago) = (restore.outcome, ago(restore));
+        let back = if restore.data_not_back { "; the old data are NOT back" } else { "" };
+        let why = restore.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let was = if outcome == "interrupted" { "was interrupted" } else { outcome };
+        notes.push(format!("the last restore {was} {ago} ago{why}{back}"));
+    }
     if !job.enabled {
         notes.push("disabled".to_owned());
     }
@@ -118,11 +148,12 @@ fn row(session: &Session, job: &JobStatus) -> Vec<String> {
     if let Some(held) = &job.held {
         notes.push(format!("retention is held: {held}"));
     }
-    let age = last.map(|last| session.now.duration_since(last.started).unsigned_abs());
+    let outcome = last.map_or("never ran", |last| last.outcome);
+    let restore = if job.failed_restore().is_some() { ", restore failed" } else { "" };
     vec![
         job.job.to_string(),
-        last.map_or("never ran", |last| last.outcome).to_owned(),
-        age.map(|age| format!("{} ago", words::duration(age))).unwrap_or_default(),
+        format!("{outcome}{restore}"),
+        last.map(|last| format!("{} ago", ago(last))).unwrap_or_default(),
         job.next.map(|next| session.time(next)).unwrap_or_default(),
         job.backups.to_string(),
         job.newest_good.as_ref().map(ToString::to_string).unwrap_or_default(),

@@ -16,7 +16,7 @@ use crate::grafana;
 use crate::progress::Progress;
 use crate::prometheus::contents::Covered;
 use crate::prometheus::deep::DeepCheck;
-use crate::store::{Backup, Broken, JobStore, Problem, Store, StoreError, Verifier, resolve};
+use crate::store::{Backup, Broken, JobStore, Problem, Store, StoreError, Verifier};
 use crate::words;
 
 /// How long to wait for somebody else who uses a job's backups.
@@ -49,6 +49,8 @@ struct Shown<'a> {
     content_bytes: u64,
     good: bool,
     damaged: bool,
+    /// Paths of what it should hold and does not hold whole.
+    lacks: &'a [String],
     pinned: bool,
     accepted: bool,
     verified: Option<Timestamp>,
@@ -72,8 +74,10 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
     let broken_json: Vec<_> =
         broken.iter().map(|broken| json!({ "path": broken.path, "problem": broken.problem })).collect();
     session.out.result(&json!({ "backups": shown, "broken": broken_json }), || {
-        let mut text = if shown.is_empty() {
+        let mut text = if shown.is_empty() && broken.is_empty() {
             "No backups yet.\n".to_owned()
+        } else if shown.is_empty() {
+            "No backup can be used.\n".to_owned()
         } else {
             let header = ["backup", "created", "size", "of it alone", "covers", "state", "verified"];
             let backups = listings.iter().flat_map(|(_, listing)| &listing.backups);
@@ -105,6 +109,7 @@ fn shown(backup: &Backup, alone: u64) -> Shown<'_> {
         content_bytes: manifest.content_bytes,
         good: backup.is_good(),
         damaged: manifest.damaged,
+        lacks: &manifest.lacks,
         pinned: backup.state.pinned,
         accepted: backup.state.accepted,
         verified: backup.verified(),
@@ -115,14 +120,17 @@ fn shown(backup: &Backup, alone: u64) -> Shown<'_> {
 fn row(session: &Session, backup: &Backup, shown: &Shown<'_>) -> Vec<String> {
     let manifest = &backup.manifest;
     let mut state = vec![if backup.is_good() {
-        "good"
+        "good".to_owned()
     } else if manifest.damaged {
-        "damaged at the source"
+        "damaged at the source".to_owned()
     } else {
-        "BAD"
+        "BAD".to_owned()
     }];
+    if !manifest.lacks.is_empty() {
+        state.push(format!("lacks {}", words::count(manifest.lacks.len(), "path")));
+    }
     if backup.state.pinned {
-        state.push("pinned");
+        state.push("pinned".to_owned());
     }
     vec![
         format!("{}/{}", manifest.job, manifest.id),
@@ -143,11 +151,11 @@ fn chosen(session: &Session, store: &Store, what: Option<&str>) -> Result<(Asked
     if let Some(what) =
         what.filter(|what| what.contains('/') || what.parse::<crate::store::BackupId>().is_ok())
     {
-        let found = resolve(store, what)?;
+        let found = session.backup(what)?;
         return Ok((vec![(found.job, found.backup)], Vec::new()));
     }
     if what == Some("latest") {
-        let found = resolve(store, "latest")?;
+        let found = session.backup("latest")?;
         return Ok((vec![(found.job, found.backup)], Vec::new()));
     }
     let (mut chosen, mut broken) = (Vec::new(), Vec::new());
@@ -163,8 +171,25 @@ fn chosen(session: &Session, store: &Store, what: Option<&str>) -> Result<(Asked
 #[derive(Serialize)]
 struct VerifiedBackup {
     backup: String,
+    /// Every stored byte is right, and so were the data when they were stored.
     good: bool,
+    /// Some of the data were damaged when they were stored: right bytes of wrong data.
+    damaged: bool,
     problems: Vec<String>,
+}
+
+impl VerifiedBackup {
+    fn new(backup: String, damaged: bool, problems: Vec<String>) -> Self {
+        Self { backup, good: problems.is_empty() && !damaged, damaged, problems }
+    }
+
+    fn lines(&self) -> String {
+        let bad = self.problems.iter().map(|problem| format!("BAD      {}: {problem}\n", self.backup));
+        let damaged = self.damaged.then(|| {
+            format!("DAMAGED  {}: some of it was damaged at its source when it was backed up\n", self.backup)
+        });
+        bad.chain(damaged).collect()
+    }
 }
 
 pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, CliError> {
@@ -182,7 +207,7 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
         let backup = match job.get(backup.id()) {
             Err(StoreError::NotFound { .. }) => continue,
             Err(StoreError::Broken { problem, .. }) => {
-                verified.push(VerifiedBackup { backup: name, good: false, problems: vec![problem] });
+                verified.push(VerifiedBackup::new(name, false, vec![problem]));
                 continue;
             }
             found => found?,
@@ -211,21 +236,16 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
             let _step = progress.step(&format!("read the objects of {name}"), None);
             problems.extend(grafana::bundle::problem_of(&backup, &std::env::temp_dir(), &cancel));
         }
-        verified.push(VerifiedBackup { backup: name, good: problems.is_empty(), problems });
+        verified.push(VerifiedBackup::new(name, backup.manifest.damaged, problems));
     }
     let lost: Vec<String> = broken.iter().map(told).collect();
     session.out.result(&json!({ "backups": verified, "broken": lost, "deep": args.deep }), || {
-        let bad = verified.iter().filter(|backup| !backup.good);
-        let mut text: String = bad
-            .flat_map(|backup| {
-                backup.problems.iter().map(|problem| format!("BAD  {}: {problem}\n", backup.backup))
-            })
-            .collect();
+        let mut text: String = verified.iter().map(VerifiedBackup::lines).collect();
         let all = verified.len() + lost.len();
         if all == 0 {
             return "There are no backups to verify yet.\n".to_owned();
         }
-        text.extend(lost.iter().map(|broken| format!("BAD  {broken}\n")));
+        text.extend(lost.iter().map(|broken| format!("BAD      {broken}\n")));
         let good = verified.iter().filter(|backup| backup.good).count();
         let read = match (unread || !lost.is_empty(), args.deep) {
             (true, _) => "what is there and may be read was read",
@@ -233,17 +253,21 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
             (false, false) => "every byte was read",
         };
         let _ = writeln!(text, "{good} of {} good: {read}.", words::count(all, "backup"));
-        if good < all {
+        if !lost.is_empty() || verified.iter().any(|backup| !backup.problems.is_empty()) {
             text.push_str("A run of its job stores anew what is bad while its source has it.\n");
         }
         text
     });
-    let good = lost.is_empty() && verified.iter().all(|backup| backup.good);
-    Ok(if good { ExitCode::Ok } else { ExitCode::Failed })
+    let bad = !lost.is_empty() || verified.iter().any(|backup| !backup.problems.is_empty());
+    Ok(match (bad, verified.iter().any(|backup| backup.damaged)) {
+        (true, _) => ExitCode::Failed,
+        (false, true) => ExitCode::Warned,
+        (false, false) => ExitCode::Ok,
+    })
 }
 
 pub(super) fn pin(session: &Session, which: &Which, pinned: bool) -> Result<ExitCode, CliError> {
-    let found = resolve(&session.store()?, &which.backup)?;
+    let found = session.backup(&which.backup)?;
     let id = found.backup.id();
     if pinned {
         found.job.pin(id)?;
@@ -262,7 +286,7 @@ pub(super) fn pin(session: &Session, which: &Which, pinned: bool) -> Result<Exit
 }
 
 pub(super) fn accept(session: &Session, which: &Which) -> Result<ExitCode, CliError> {
-    let found = resolve(&session.store()?, &which.backup)?;
+    let found = session.backup(&which.backup)?;
     found.job.accept(found.backup.id())?;
     let name = format!("{}/{}", found.job.job(), found.backup.id());
     session.out.result(&json!({ "backup": name, "accepted": true }), || {

@@ -130,6 +130,8 @@ pub struct Answer {
     pub body: Option<String>,
     /// A value in the JSON of the body.
     pub json: Option<JsonValue>,
+    /// It is no page for people: that is what a proxy in front shows whoever is not logged in, with a status 200.
+    pub no_page: bool,
 }
 
 /// A value in a JSON document.

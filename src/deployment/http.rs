@@ -1,4 +1,5 @@
-//! What an HTTP server answers: its status, a text in its body, a value in its JSON.
+//! What an HTTP server answers: its status, a text in its body, a value in its JSON. Where it is asked for its health, an
+//! HTML page is no answer, whatever its status: it is how a proxy answers whoever is not logged in.
 
 use serde_json::Value;
 
@@ -39,6 +40,14 @@ pub(super) async fn get_json(client: &HttpClient, path: &str, terms: Terms) -> R
 
 fn judge(url: &str, answer: &Answer, reply: &Reply) -> Verdict {
     status(url, answer.status, reply)?;
+    if answer.no_page && reply.is_page() {
+        let wrong =
+            Wrong::new(format!("{url} answers {} with an HTML page, not with its health", reply.status));
+        return Err(wrong.hint(
+            "is that a login page, or a proxy's? set \"health\" of the application to a path that answers in text or \
+             JSON, or write a [[job.check]] with a \"body\" that only the right page has",
+        ));
+    }
     let mut found = vec![format!("{url} answers {}", reply.status)];
     if let Some(text) = &answer.body {
         if !String::from_utf8_lossy(&reply.body).contains(text.as_str()) {
@@ -101,7 +110,7 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, body: &str) -> Reply {
-        Reply { status, body: body.into() }
+        Reply { status, body: body.into(), called_html: false }
     }
 
     fn asked(answer: &Answer, reply: &Reply) -> String {
@@ -116,6 +125,19 @@ mod tests {
         let only = Answer { status: Some(401), ..Answer::default() };
         assert_eq!(asked(&only, &reply(401, "")), "http://h/ answers 401");
         assert!(asked(&only, &reply(200, "")).starts_with("WRONG"));
+    }
+
+    #[test]
+    fn a_page_is_nobodys_health_and_else_as_good_as_any_answer() {
+        let page = reply(200, "<!doctype html><title>Log in</title>");
+        let health = Answer { no_page: true, ..Answer::default() };
+        assert_eq!(
+            asked(&health, &page),
+            "WRONG http://h/ answers 200 with an HTML page, not with its health"
+        );
+        assert_eq!(asked(&health, &reply(200, "ok")), "http://h/ answers 200");
+        assert_eq!(asked(&health, &reply(200, "{}")), "http://h/ answers 200");
+        assert_eq!(asked(&Answer::default(), &page), "http://h/ answers 200");
     }
 
     #[test]

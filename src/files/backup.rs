@@ -1,18 +1,19 @@
 //! The backup of named files: each is read until it rests, and what cannot be read does not stop the rest.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
 
 use globset::GlobSet;
 use tokio_util::sync::CancellationToken;
 
-use super::host::{self, Place};
 use super::spool::Spooled;
-use super::{BeforeRestore, FileEntry, FilesContents, FilesError, KIND, What, container};
+use super::{
+    BeforeRestore, FileEntry, FilePath, FilesContents, FilesError, KIND, Lack, What, container, host,
+};
 use crate::config::values::Compression;
 use crate::docker::Docker;
 use crate::jobs::RunContext;
-use crate::progress::{Progress, StepGuard};
+use crate::progress::StepGuard;
 use crate::store::archive::ArchiveWriter;
 use crate::store::{Backup, Draft, JobStore, Layout, Pending, Source};
 use crate::words;
@@ -21,7 +22,7 @@ use crate::words;
 #[derive(Debug, Clone)]
 pub struct FilesSource {
     /// Absolute paths of files and folders.
-    pub paths: Vec<String>,
+    pub paths: Vec<PathBuf>,
     /// What not to take, matched against absolute paths.
     pub exclude: GlobSet,
     /// The container that the paths are in; this host where there is none.
@@ -32,7 +33,11 @@ pub struct FilesSource {
 pub(super) struct Collector<'a> {
     writer: ArchiveWriter,
     contents: FilesContents,
-    seen: BTreeSet<String>,
+    seen: BTreeSet<FilePath>,
+    /// Their names in the archive.
+    names: BTreeSet<String>,
+    /// Links, and where they lead.
+    links: BTreeMap<PathBuf, PathBuf>,
     exclude: &'a GlobSet,
     pub(super) spool: &'a Path,
     step: &'a StepGuard,
@@ -40,13 +45,44 @@ pub(super) struct Collector<'a> {
 }
 
 impl Collector<'_> {
-    pub(super) fn is_excluded(&self, path: &str) -> bool {
+    pub(super) fn is_excluded(&self, path: &Path) -> bool {
         self.exclude.is_match(path)
     }
 
-    /// Notes that something is not in the backup as it is.
-    pub(super) fn problem(&mut self, path: &str, problem: &str) {
-        self.contents.problems.push(format!("{path}: {problem}"));
+    /// Notes that something is not in the backup.
+    pub(super) fn lacks(&mut self, path: &FilePath, reason: &str) {
+        self.note(path, reason, false);
+    }
+
+    /// Notes that something was changed while it was read.
+    pub(super) fn is_torn(&mut self, path: &FilePath, reason: &str) {
+        self.note(path, reason, true);
+    }
+
+    fn note(&mut self, path: &FilePath, reason: &str, torn: bool) {
+        // Of a path that two roots hold it is said once.
+        if !self.contents.lacks.iter().any(|lack| lack.path == *path) {
+            self.contents.lacks.push(Lack { path: path.clone(), reason: reason.to_owned(), torn });
+        }
+    }
+
+    /// Where a link that was taken leads.
+    pub(super) fn target_of(&self, link: &Path) -> Option<PathBuf> {
+        self.links.get(link).cloned()
+    }
+
+    /// The same path, past the links above it that were taken: nothing is ever below a link in a backup.
+    pub(super) fn beyond_links(&self, path: &Path) -> PathBuf {
+        let mut path = path.to_owned();
+        for _ in 0..self.links.len() {
+            let above = path.ancestors().skip(1);
+            let Some((link, target)) = above.filter_map(|above| self.links.get_key_value(above)).last()
+            else {
+                break;
+            };
+            path = target.join(path.strip_prefix(link).unwrap_or(&path));
+        }
+        path
     }
 
     /// Adds an entry; a regular file with its content.
@@ -58,21 +94,43 @@ impl Collector<'_> {
         if !self.seen.insert(entry.path.clone()) {
             return Ok(());
         }
+        if !self.names.insert(entry.archive_path()) {
+            self.lacks(&entry.path, "its name is not UTF-8, and written as text it is that of another file");
+            return Ok(());
+        }
         match (&entry.what, content) {
             (What::File { size, .. }, Some(mut content)) => {
                 let mtime = u64::try_from(entry.mtime).unwrap_or_default();
                 let mode = entry.mode & 0o777;
-                self.writer.file(entry.archive_path(), mode, mtime, *size, &mut content)?;
+                self.writer.file(&entry.archive_path(), mode, mtime, *size, &mut content)?;
                 self.step.add(*size);
             }
             (What::Folder, _) if !entry.archive_path().is_empty() => {
-                self.writer.folder(entry.archive_path(), entry.mode & 0o777)?;
+                self.writer.folder(&entry.archive_path(), entry.mode & 0o777)?;
+            }
+            (What::Link { target }, _) => {
+                let above = entry.path.as_path().parent().unwrap_or(Path::new("/"));
+                let target = plain(&above.join(target.as_path()));
+                self.links.insert(entry.path.as_path().to_owned(), target);
             }
             _ => {}
         }
         self.contents.entries.push(entry);
         Ok(())
     }
+}
+
+/// Without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// Backs files up and publishes the backup. `before` is said of one that is made so that a restore can be taken back.
@@ -97,29 +155,34 @@ pub async fn back_up(
             writer,
             contents: FilesContents {
                 container: owned.container.clone(),
-                roots: owned.paths.clone(),
+                roots: owned.paths.iter().map(FilePath::from).collect(),
                 before_restore: before,
                 ..FilesContents::default()
             },
             seen: BTreeSet::new(),
+            names: BTreeSet::new(),
+            links: BTreeMap::new(),
             exclude: &owned.exclude,
             spool: pending.dir(),
             step: &step,
             cancel: &cancel,
         };
-        for path in &owned.paths {
+        // Those above first: a path below a link that is taken is one below where that leads.
+        let mut roots = owned.paths.clone();
+        roots.sort();
+        for path in &roots {
             match &reader {
-                Some(reader) => container::take(reader, path, &mut collector)?,
+                Some(reader) => container::take_root(reader, path, &mut collector)?,
                 // What a restore does not change is not taken back with it.
                 None if collector.contents.before_restore.is_some() => {
-                    host::take_alone(&Place { path: path.clone(), real: path.into() }, &mut collector)?;
+                    host::take_alone(path, &mut collector)?;
                 }
-                None => host::take(&Place { path: path.clone(), real: path.into() }, &mut collector)?,
+                None => host::take_root(path, &mut collector)?,
             }
         }
         let Collector { writer, mut contents, .. } = collector;
         if contents.entries.is_empty() && contents.before_restore.is_none() {
-            return Err(FilesError::Nothing { problems: contents.problems.join("; ") });
+            return Err(FilesError::Nothing { lacks: contents.lacks });
         }
         writer.finish()?;
         contents.entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -128,25 +191,12 @@ pub async fn back_up(
         Ok((pending, contents))
     };
     let (pending, contents) = blocking(work).await?;
-    for problem in &contents.problems {
-        context.progress.warn(format!("not in the backup as it is: {problem}"));
+    for lack in &contents.lacks {
+        let what = if lack.torn { "not in the backup as it is" } else { "not in the backup" };
+        context.progress.warn(format!("{what}: {lack}"));
     }
-    warn_of_links(&contents, &context.progress);
     let backup = publish(pending, &contents, source, context).await?;
     Ok((backup, contents))
-}
-
-/// Whoever names a path wants what is there, and a link alone is not that.
-fn warn_of_links(contents: &FilesContents, progress: &Progress) {
-    let roots = contents.roots.iter().map(|root| root.trim_end_matches('/'));
-    for root in roots.filter(|_| contents.before_restore.is_none()) {
-        let entry = contents.entries.iter().find(|entry| entry.path == root);
-        if let Some(What::Link { target }) = entry.map(|entry| &entry.what) {
-            progress.warn(format!(
-                "{root} is a link to {target}: only the link is in the backup; name what it leads to in paths, too"
-            ));
-        }
-    }
 }
 
 async fn publish(
@@ -162,7 +212,9 @@ async fn publish(
         tool: concat!("watchkeeper ", env!("CARGO_PKG_VERSION")).to_owned(),
         source: Source { container: source.container.clone(), ..Source::default() },
         content_bytes: contents.files().1,
-        damaged: !contents.problems.is_empty(),
+        // What is in it is whole.
+        damaged: false,
+        lacks: contents.lacks.iter().map(|lack| lack.path.to_string()).collect(),
         contents: serde_json::value::to_raw_value(contents)
             .map_err(|source| FilesError::Describe { source })?,
         layout: Layout::Archive,

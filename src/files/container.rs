@@ -1,6 +1,7 @@
 //! Named files and folders in a container, through the engine: the container may be stopped, and need have no shell.
 
 use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tar::EntryType;
@@ -8,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::backup::Collector;
 use super::spool::Spooled;
-use super::{FileEntry, FilesError, What};
+use super::{FileEntry, FilePath, FilesError, What};
 use crate::docker::{Container, Docker, DockerError};
 
 /// How long nothing may come before it is given up.
@@ -27,38 +28,114 @@ pub(super) async fn open(docker: &Docker, name: &str) -> Result<Reader, FilesErr
     Ok(Reader { container: docker.container(name).await?, handle: Handle::current() })
 }
 
-/// Takes what lies at a path, and everything below.
-pub(super) fn take(reader: &Reader, path: &str, collector: &mut Collector<'_>) -> Result<(), FilesError> {
+/// So many links may lead from one to the next.
+const MOST_LINKS: usize = 40;
+
+/// Takes what a path that somebody named stands for: where it is a link, that and what it leads to.
+pub(super) fn take_root(
+    reader: &Reader,
+    path: &Path,
+    collector: &mut Collector<'_>,
+) -> Result<(), FilesError> {
+    let named = FilePath::from(path);
+    let mut path = collector.beyond_links(path);
+    for _ in 0..MOST_LINKS {
+        if !take(reader, &path, &named, collector)? {
+            return Ok(());
+        }
+        let Some(next) = collector.target_of(&path) else { return Ok(()) };
+        path = collector.beyond_links(&next);
+    }
+    collector.lacks(&named, "its links lead to each other");
+    Ok(())
+}
+
+/// Takes what lies at a path, and everything below. `named` is what is lacking where nothing is there. Returns whether it
+/// is a link.
+fn take(
+    reader: &Reader,
+    path: &Path,
+    named: &FilePath,
+    collector: &mut Collector<'_>,
+) -> Result<bool, FilesError> {
+    if collector.is_excluded(path) {
+        collector.lacks(named, "\"exclude\" leaves it out: take it out of \"paths\", too");
+        return Ok(false);
+    }
+    let Some(taken) = stream(reader, path, named, collector)? else { return Ok(false) };
+    // Of a file with several names a stream holds the first with its content, and only that of the others.
+    for path in taken.hard_links {
+        match stream(reader, &path, &FilePath::from(&path), collector)? {
+            Some(again) if !again.hard_links.is_empty() => {
+                collector.lacks(&FilePath::from(&path), "Docker gives only its other name");
+            }
+            _ => {}
+        }
+    }
+    Ok(taken.is_link)
+}
+
+/// What came out of one stream.
+#[derive(Default)]
+struct Taken {
+    /// Something came.
+    any: bool,
+    /// What was asked for is a symbolic link.
+    is_link: bool,
+    /// Names without content.
+    hard_links: Vec<PathBuf>,
+}
+
+fn stream(
+    reader: &Reader,
+    path: &Path,
+    named: &FilePath,
+    collector: &mut Collector<'_>,
+) -> Result<Option<Taken>, FilesError> {
     let container = reader.container.info().name.clone();
-    let download = match reader.handle.block_on(reader.container.download(path, IDLE)) {
+    let Some(text) = path.to_str() else {
+        collector.lacks(named, "Docker cannot be asked for a name that is not UTF-8");
+        return Ok(None);
+    };
+    let download = match reader.handle.block_on(reader.container.download(text, IDLE)) {
         Ok(download) => download,
         Err(error @ DockerError::NoPath { .. }) => {
-            collector.problem(path, &error.to_string());
-            return Ok(());
+            collector.lacks(named, &error.to_string());
+            return Ok(None);
         }
         Err(error) => return Err(error.into()),
     };
-    let broken = |source| FilesError::Stream { container: container.clone(), path: path.to_owned(), source };
+    let broken = |source| FilesError::Stream { container: container.clone(), path: text.to_owned(), source };
     let mut archive = tar::Archive::new(Tail { inner: download, last: Vec::new() });
     // Entries begin with the last part of the path.
-    let above = path.rsplit_once('/').map_or("", |(above, _)| above).to_owned();
+    let above = path.parent().unwrap_or(Path::new("/"));
+    let mut taken = Taken::default();
     for entry in archive.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
-        let inside = entry.path().map_err(broken)?.into_owned();
-        let Some(inside) = inside.to_str().map(|inside| inside.trim_end_matches('/').to_owned()) else {
-            collector.problem(path, "a name in it is not UTF-8");
-            continue;
-        };
-        let full = format!("{above}/{inside}");
+        taken.any = true;
+        let full: PathBuf = above.join(entry.path().map_err(broken)?).components().collect();
         if collector.is_excluded(&full) {
             continue;
         }
-        one(&full, &mut entry, collector).map_err(|error| match error {
+        let kind = one(&full, &mut entry, collector).map_err(|error| match error {
             Failed::Read(source) => broken(source),
             Failed::Files(error) => error,
         })?;
+        match kind {
+            EntryType::Link => taken.hard_links.push(full),
+            EntryType::Symlink if full == path => taken.is_link = true,
+            EntryType::Fifo | EntryType::Char | EntryType::Block if full == path => collector.lacks(
+                named,
+                "it is a pipe or a device, which holds nothing to back up: take it out of \"paths\"",
+            ),
+            _ => {}
+        }
     }
-    archive.into_inner().ended().map_err(broken)
+    archive.into_inner().ended().map_err(broken)?;
+    if !taken.any {
+        collector.lacks(named, "Docker gives nothing of it, as of a socket: take it out of \"paths\"");
+    }
+    Ok(Some(taken))
 }
 
 enum Failed {
@@ -66,11 +143,12 @@ enum Failed {
     Files(FilesError),
 }
 
+/// Takes one entry, and says what it is.
 fn one(
-    path: &str,
+    path: &Path,
     entry: &mut tar::Entry<'_, impl Read>,
     collector: &mut Collector<'_>,
-) -> Result<(), Failed> {
+) -> Result<EntryType, Failed> {
     let header = entry.header();
     let number = |read: io::Result<u64>| read.map_err(Failed::Read);
     let (uid, gid) = (number(header.uid())?, number(header.gid())?);
@@ -81,7 +159,7 @@ fn one(
         EntryType::Directory => What::Folder,
         EntryType::Symlink => {
             let target = entry.link_name().map_err(Failed::Read)?.unwrap_or_default();
-            What::Link { target: target.to_string_lossy().into_owned() }
+            What::Link { target: FilePath::from(target.as_os_str()) }
         }
         EntryType::Regular | EntryType::Continuous => {
             let size = entry.size();
@@ -93,22 +171,19 @@ fn one(
             content = Some(read);
             what
         }
-        EntryType::Link => {
-            collector.problem(path, "it is a hard link, which is not backed up through Docker");
-            return Ok(());
-        }
-        _ => return Ok(()),
+        _ => return Ok(kind),
     };
     let id = |id: u64| u32::try_from(id).unwrap_or(u32::MAX);
     let entry = FileEntry {
-        path: path.to_owned(),
+        path: path.into(),
         what,
         uid: id(uid),
         gid: id(gid),
         mode: mode & 0o7777,
         mtime: i64::try_from(mtime).unwrap_or_default(),
     };
-    collector.add(entry, content).map_err(Failed::Files)
+    collector.add(entry, content).map_err(Failed::Files)?;
+    Ok(kind)
 }
 
 /// Keeps the end of what passes.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::{FilePath, Lack};
 use crate::docker::DockerError;
 use crate::store::{ArchiveError, StoreError};
 
@@ -29,10 +30,10 @@ pub enum FilesError {
         source: io::Error,
     },
     /// Nothing of what was named is there.
-    #[error("Nothing to back up: {problems}")]
+    #[error("Nothing to back up: {}", each(lacks))]
     Nothing {
-        /// Why, for each.
-        problems: String,
+        /// What is not there, and why.
+        lacks: Vec<Lack>,
     },
     /// The contents could not be written as JSON.
     #[error("Cannot describe the backup")]
@@ -54,7 +55,7 @@ pub enum FilesError {
     #[error("{path} in the backup is not the file that its manifest describes")]
     Differs {
         /// The file.
-        path: String,
+        path: FilePath,
     },
     /// It is a backup of something else.
     #[error("{title} is a {kind} backup, not one of files")]
@@ -79,6 +80,10 @@ pub enum FilesError {
     /// The run was told to stop.
     #[error("It was stopped before it was complete")]
     Cancelled,
+}
+
+fn each(lacks: &[Lack]) -> String {
+    lacks.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl FilesError {

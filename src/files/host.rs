@@ -1,103 +1,157 @@
-//! Walking named files and folders of this host. Links are kept as links, and never followed.
+//! Walking named files and folders of this host. Links are kept as links, and only one that is named itself is followed.
 
 use std::fs::{self, File, Metadata};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::backup::Collector;
 use super::spool::{Spooled, Stamp};
-use super::{FileEntry, FilesError, What};
+use super::{FileEntry, FilePath, FilesError, What};
 
 /// How often a file is read that changes while it is read.
 const READINGS: usize = 3;
 
-/// Where a container's path lies on this host; the same on the host itself.
-pub(super) struct Place {
-    /// As it is named in the backup.
-    pub(super) path: String,
-    /// As it is reached here.
-    pub(super) real: PathBuf,
+/// So much is read of a file that says it is shorter.
+const LEAST_READ: u64 = 1 << 20;
+
+/// So many links may lead from one to the next.
+const MOST_LINKS: usize = 40;
+
+/// Takes what a path that somebody named stands for: where it is a link, that and what it leads to.
+pub(super) fn take_root(path: &Path, collector: &mut Collector<'_>) -> Result<(), FilesError> {
+    let named = FilePath::from(path);
+    let mut path = collector.beyond_links(path);
+    for _ in 0..MOST_LINKS {
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_symlink() && !collector.is_excluded(&path) => {
+                link(&path, &metadata, collector)?;
+                match leads_to(&path) {
+                    Ok(next) => path = collector.beyond_links(&next),
+                    Err(error) => {
+                        collector.lacks(&named, &format!("where it leads is unknown: {}", reason(&error)));
+                        return Ok(());
+                    }
+                }
+            }
+            Ok(metadata) if is_content(&metadata) && !collector.is_excluded(&path) => {
+                return take(&path, collector);
+            }
+            Ok(metadata) => {
+                collector.lacks(&named, refused(&metadata));
+                return Ok(());
+            }
+            Err(error) => {
+                let link = if named.as_path() == path {
+                    String::new()
+                } else {
+                    format!("it leads to {}: ", path.display())
+                };
+                collector.lacks(&named, &format!("{link}{}", reason(&error)));
+                return Ok(());
+            }
+        }
+    }
+    collector.lacks(&named, "its links lead to each other");
+    Ok(())
+}
+
+/// Where a link leads. A `..` is one of the folder that the path before it stands for, through all links.
+fn leads_to(link: &Path) -> io::Result<PathBuf> {
+    let to = link.parent().unwrap_or(Path::new("/")).join(fs::read_link(link)?);
+    if !to.components().any(|part| part == Component::ParentDir) {
+        return Ok(to.components().collect());
+    }
+    match (to.parent(), to.file_name()) {
+        (Some(above), Some(name)) => Ok(fs::canonicalize(above)?.join(name)),
+        _ => fs::canonicalize(&to),
+    }
+}
+
+fn is_content(metadata: &Metadata) -> bool {
+    metadata.is_file() || metadata.is_dir() || metadata.is_symlink()
+}
+
+/// Why something that was named and is there is not taken.
+fn refused(metadata: &Metadata) -> &'static str {
+    use std::os::unix::fs::FileTypeExt as _;
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_fifo() => "it is a pipe, which holds nothing to back up: take it out of \"paths\"",
+        () if kind.is_socket() => "it is a socket, which holds nothing to back up: take it out of \"paths\"",
+        () if is_content(metadata) => "\"exclude\" leaves it out: take it out of \"paths\", too",
+        () => "it is a device, which is no configuration: take it out of \"paths\"",
+    }
 }
 
 /// Takes what lies at a place, and everything below.
-pub(super) fn take(place: &Place, collector: &mut Collector<'_>) -> Result<(), FilesError> {
-    take_one(place, true, collector)
+pub(super) fn take(path: &Path, collector: &mut Collector<'_>) -> Result<(), FilesError> {
+    take_one(path, true, collector)
 }
 
 /// Takes what lies at a place; of a folder only itself.
-pub(super) fn take_alone(place: &Place, collector: &mut Collector<'_>) -> Result<(), FilesError> {
-    take_one(place, false, collector)
+pub(super) fn take_alone(path: &Path, collector: &mut Collector<'_>) -> Result<(), FilesError> {
+    take_one(path, false, collector)
 }
 
-fn take_one(place: &Place, with_below: bool, collector: &mut Collector<'_>) -> Result<(), FilesError> {
-    if collector.is_excluded(&place.path) {
+fn take_one(path: &Path, with_below: bool, collector: &mut Collector<'_>) -> Result<(), FilesError> {
+    if collector.is_excluded(path) {
         return Ok(());
     }
-    let metadata = match fs::symlink_metadata(&place.real) {
+    let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) => {
-            collector.problem(&place.path, &reason(&error));
+            collector.lacks(&path.into(), &reason(&error));
             return Ok(());
         }
     };
     let kind = metadata.file_type();
     if kind.is_dir() {
-        collector.add(entry(place, &metadata, What::Folder), None)?;
-        if with_below { below(place, collector) } else { Ok(()) }
+        collector.add(entry(path, &metadata, What::Folder), None)?;
+        if with_below { below(path, collector) } else { Ok(()) }
     } else if kind.is_file() {
-        file(place, &metadata, collector)
+        file(path, &metadata, collector)
     } else if kind.is_symlink() {
-        link(place, &metadata, collector)
+        link(path, &metadata, collector)
     } else {
         // A socket or a pipe is made by whoever uses it.
         Ok(())
     }
 }
 
-fn below(place: &Place, collector: &mut Collector<'_>) -> Result<(), FilesError> {
+fn below(path: &Path, collector: &mut Collector<'_>) -> Result<(), FilesError> {
     let mut names = Vec::new();
-    match fs::read_dir(&place.real) {
+    match fs::read_dir(path) {
         Ok(entries) => {
             for entry in entries {
-                match entry.map(|entry| entry.file_name().into_string()) {
-                    Ok(Ok(name)) => names.push(name),
-                    Ok(Err(name)) => {
-                        collector
-                            .problem(&place.path, &format!("the name {} in it is not UTF-8", name.display()));
-                    }
-                    Err(error) => collector.problem(&place.path, &reason(&error)),
+                match entry {
+                    Ok(entry) => names.push(entry.file_name()),
+                    Err(error) => collector.lacks(&path.into(), &reason(&error)),
                 }
             }
         }
-        Err(error) => collector.problem(&place.path, &reason(&error)),
+        Err(error) => collector.lacks(&path.into(), &reason(&error)),
     }
     names.sort();
-    for name in names {
-        let path = format!("{}/{name}", place.path.trim_end_matches('/'));
-        take(&Place { path, real: place.real.join(&name) }, collector)?;
-    }
-    Ok(())
+    names.iter().try_for_each(|name| take(&path.join(name), collector))
 }
 
-fn link(place: &Place, metadata: &Metadata, collector: &mut Collector<'_>) -> Result<(), FilesError> {
-    match fs::read_link(&place.real).map(|target| target.into_os_string().into_string()) {
-        Ok(Ok(target)) => collector.add(entry(place, metadata, What::Link { target }), None),
-        Ok(Err(_)) => {
-            collector.problem(&place.path, "where the link leads is not UTF-8");
-            Ok(())
+fn link(path: &Path, metadata: &Metadata, collector: &mut Collector<'_>) -> Result<(), FilesError> {
+    match fs::read_link(path) {
+        Ok(target) => {
+            collector.add(entry(path, metadata, What::Link { target: FilePath::from(&target) }), None)
         }
         Err(error) => {
-            collector.problem(&place.path, &reason(&error));
+            collector.lacks(&path.into(), &reason(&error));
             Ok(())
         }
     }
 }
 
-fn file(place: &Place, metadata: &Metadata, collector: &mut Collector<'_>) -> Result<(), FilesError> {
+fn file(path: &Path, metadata: &Metadata, collector: &mut Collector<'_>) -> Result<(), FilesError> {
     let mut read = None;
     for _ in 0..READINGS {
-        match read_once(&place.real, collector) {
+        match read_once(path, collector) {
             Ok((spooled, stable)) => {
                 read = Some((spooled, stable));
                 if stable {
@@ -106,35 +160,43 @@ fn file(place: &Place, metadata: &Metadata, collector: &mut Collector<'_>) -> Re
             }
             Err(_) if collector.cancel.is_cancelled() => return Err(FilesError::Cancelled),
             Err(error) => {
-                collector.problem(&place.path, &reason(&error));
+                collector.lacks(&path.into(), &reason(&error));
                 return Ok(());
             }
         }
     }
     let Some((spooled, stable)) = read else { return Ok(()) };
     if !stable {
-        let problem =
+        let reason =
             format!("it changed each of the {READINGS} times it was read: exclude it, or make it rest");
-        collector.problem(&place.path, &problem);
+        collector.is_torn(&path.into(), &reason);
     }
     let what = What::File { size: spooled.size, sha256: spooled.sha256.clone() };
-    collector.add(entry(place, metadata, what), Some(spooled))
+    collector.add(entry(path, metadata, what), Some(spooled))
 }
 
 /// Reads a file, and says whether nothing had changed by the end.
 fn read_once(path: &Path, collector: &Collector<'_>) -> io::Result<(Spooled, bool)> {
-    let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    let mut file = File::options().read(true).custom_flags(nofollow).open(path)?;
+    // Somebody may have put a link in its place since it was looked at, or a pipe, whose opening waits for a writer.
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
     let before = Stamp::of(&file)?;
-    let spooled = Spooled::read(&mut file, collector.spool, collector.cancel)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no file any more"));
+    }
+    // A file that grows as fast as it is read would never end; one of /proc says that it is empty.
+    let most = metadata.len().max(LEAST_READ);
+    let spooled = Spooled::read(&mut file.take(most), collector.spool, collector.cancel)?;
     // By its name: a file that was replaced is another one.
-    let after = Stamp::of(&File::options().read(true).custom_flags(nofollow).open(path)?)?;
+    let after = Stamp::of(&File::options().read(true).custom_flags(flags).open(path)?)?;
     Ok((spooled, before == after))
 }
 
-fn entry(place: &Place, metadata: &Metadata, what: What) -> FileEntry {
+fn entry(path: &Path, metadata: &Metadata, what: What) -> FileEntry {
     FileEntry {
-        path: place.path.clone(),
+        path: path.into(),
         what,
         uid: metadata.uid(),
         gid: metadata.gid(),

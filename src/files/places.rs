@@ -25,21 +25,21 @@ impl Places {
     }
 
     /// Where a path lies on this host.
-    pub fn real(&self, path: &str) -> Option<PathBuf> {
+    pub fn real(&self, path: &Path) -> Option<PathBuf> {
         match self {
-            Self::Host => Some(path.into()),
+            Self::Host => Some(path.to_owned()),
             Self::Mounts(mounts) => mounts.iter().find_map(|(inside, here)| {
-                let below = Path::new(path).strip_prefix(inside).ok()?;
+                let below = path.strip_prefix(inside).ok()?;
                 Some(if below.as_os_str().is_empty() { here.clone() } else { here.join(below) })
             }),
         }
     }
 
     /// It is a mount itself: whoever has it mounted keeps what was there, until started again.
-    pub fn is_mount(&self, path: &str) -> bool {
+    pub fn is_mount(&self, path: &Path) -> bool {
         match self {
             Self::Host => false,
-            Self::Mounts(mounts) => mounts.iter().any(|(inside, _)| inside == Path::new(path)),
+            Self::Mounts(mounts) => mounts.iter().any(|(inside, _)| inside == path),
         }
     }
 }
@@ -55,11 +55,11 @@ mod tests {
             mount("/etc/prometheus/rules", "/srv/rules"),
             mount("/etc/prometheus", "/srv/prometheus"),
         ]);
-        let real = |path: &str| places.real(path).map(|path| path.display().to_string());
+        let real = |path: &str| places.real(Path::new(path)).map(|path| path.display().to_string());
         assert_eq!(real("/etc/prometheus/rules/a.yml").as_deref(), Some("/srv/rules/a.yml"));
         assert_eq!(real("/etc/prometheus/rules2").as_deref(), Some("/srv/prometheus/rules2"));
         assert_eq!(real("/etc/prometheus").as_deref(), Some("/srv/prometheus"));
         assert_eq!(real("/etc/other"), None);
-        assert!(places.is_mount("/etc/prometheus") && !places.is_mount("/etc"));
+        assert!(places.is_mount(Path::new("/etc/prometheus")) && !places.is_mount(Path::new("/etc")));
     }
 }

@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::places::Places;
-use super::spool::Spooled;
-use super::{FileEntry, FilesContents, FilesError, KIND, What};
-use crate::store::archive::{ArchiveError, EntryKind, open_archive};
+use super::{FileEntry, FilePath, FilesContents, FilesError, KIND, Lack, What};
+use crate::store::archive::{ArchiveError, EntryKind, Watched, open_archive};
+use crate::store::digest::Hashing;
 use crate::store::{Backup, StoreError};
 
 pub use apply::{Applied, apply, undo};
@@ -37,6 +37,8 @@ pub struct FilesPlan {
     pub changes: Vec<Change>,
     /// How many files, folders and links are as the backup has them.
     pub same: usize,
+    /// What the backup does not hold whole. What is there of it is left as it is.
+    pub lacks: Vec<Lack>,
     /// What stands in the way, one line each: nothing is written then.
     pub refusals: Vec<String>,
 }
@@ -88,7 +90,7 @@ pub struct FilesBackup {
 impl FilesBackup {
     fn real(&self, entry: &FileEntry) -> PathBuf {
         // What has no place was refused by the plan.
-        self.places.real(&entry.path).unwrap_or_else(|| entry.path.clone().into())
+        self.places.real(entry.path.as_path()).unwrap_or_else(|| entry.path.clone().into())
     }
 
     /// Takes a backup that is one of files.
@@ -112,24 +114,30 @@ impl FilesBackup {
     }
 
     /// Compares it with what is on this host. Writes nothing.
-    pub fn plan(&self, spool: &Path, cancel: &CancellationToken) -> Result<FilesPlan, FilesError> {
-        let mut plan = FilesPlan { source: self.title(), changes: Vec::new(), same: 0, refusals: Vec::new() };
-        let mut wanted = Vec::new();
+    pub fn plan(&self, cancel: &CancellationToken) -> Result<FilesPlan, FilesError> {
+        let mut plan = FilesPlan {
+            source: self.title(),
+            changes: Vec::new(),
+            same: 0,
+            lacks: self.contents.lacks.clone(),
+            refusals: Vec::new(),
+        };
         for entry in &self.contents.entries {
             if cancel.is_cancelled() {
                 return Err(FilesError::Cancelled);
             }
-            let Some(real) = self.places.real(&entry.path) else {
+            let Some(real) = self.places.real(entry.path.as_path()) else {
                 plan.refusals.push(format!(
                     "{} lies in the container's own layer: unpack the backup with --into, and use `docker cp`",
                     entry.path
                 ));
                 continue;
             };
-            match compare(entry, &real, spool, cancel)? {
+            match compare(entry, &real, cancel)? {
                 Compared::Same => plan.same += 1,
+                // Better than nothing, and no better than anything.
+                Compared::Differs(How::Content | How::Attributes) if self.leaves(entry) => {}
                 Compared::Differs(how) => {
-                    wanted.push(entry.path.clone());
                     plan.changes.push(Change { entry: entry.clone(), how, diff: None });
                 }
                 Compared::InTheWay(what) => plan.refusals.push(format!("{} is {what}", entry.path)),
@@ -137,6 +145,12 @@ impl FilesBackup {
         }
         self.add_diffs(&mut plan, cancel)?;
         Ok(plan)
+    }
+
+    /// What is there is not replaced by what was changed while it was read. (What a restore has replaced was kept just
+    /// before, and comes back as it was kept.)
+    fn leaves(&self, entry: &FileEntry) -> bool {
+        self.contents.before_restore.is_none() && self.contents.is_torn(&entry.path)
     }
 
     fn add_diffs(&self, plan: &mut FilesPlan, cancel: &CancellationToken) -> Result<(), FilesError> {
@@ -148,7 +162,7 @@ impl FilesBackup {
             .changes
             .iter_mut()
             .filter(shown)
-            .map(|change| (change.entry.archive_path().to_owned(), change))
+            .map(|change| (change.entry.archive_path(), change))
             .collect();
         if changes.is_empty() {
             return Ok(());
@@ -157,7 +171,7 @@ impl FilesBackup {
             if let Some(change) = changes.get_mut(path) {
                 let mut new = Vec::new();
                 content.read_to_end(&mut new)?;
-                change.diff = diff::unified(&self.real(&change.entry), &change.entry.path, &new);
+                change.diff = diff::unified(&self.real(&change.entry), &change.entry.path.text(), &new);
             }
             Ok(())
         })
@@ -192,12 +206,7 @@ enum Compared {
 }
 
 /// How what is there differs from an entry. Times do not count.
-fn compare(
-    entry: &FileEntry,
-    path: &Path,
-    spool: &Path,
-    cancel: &CancellationToken,
-) -> Result<Compared, FilesError> {
+fn compare(entry: &FileEntry, path: &Path, cancel: &CancellationToken) -> Result<Compared, FilesError> {
     let failed = |source| FilesError::Place { doing: "look at", path: path.to_owned(), source };
     let there = match fs::symlink_metadata(path) {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -210,12 +219,12 @@ fn compare(
         What::Folder if kind.is_dir() => true,
         What::Folder => return Ok(Compared::InTheWay("no folder, and one has to be there")),
         What::Link { target } if kind.is_symlink() => {
-            fs::read_link(path).map_err(failed)?.to_str() == Some(target.as_str())
+            FilePath::from(&fs::read_link(path).map_err(failed)?) == *target
         }
         What::File { size, sha256 } if kind.is_file() => {
             there.len() == *size && {
-                let mut file = File::open(path).map_err(failed)?;
-                Spooled::read(&mut file, spool, cancel).map_err(failed)?.sha256 == *sha256
+                let hashed = File::open(path).and_then(|file| hash(file, cancel)).map_err(failed)?;
+                hashed == *sha256
             }
         }
         _ if kind.is_dir() => return Ok(Compared::InTheWay("a folder, and a file or link has to be there")),
@@ -228,6 +237,12 @@ fn compare(
     let owned = (there.uid(), there.gid()) == (entry.uid, entry.gid);
     let as_is = owned && (is_link || there.mode() & 0o7777 == entry.mode);
     Ok(if as_is { Compared::Same } else { Compared::Differs(How::Attributes) })
+}
+
+fn hash(file: File, cancel: &CancellationToken) -> io::Result<String> {
+    let mut hashed = Hashing::new(Watched::new(file, cancel, &|_| {}));
+    io::copy(&mut hashed, &mut io::sink())?;
+    Ok(hashed.finish().2)
 }
 
 #[cfg(test)]

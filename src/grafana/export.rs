@@ -130,6 +130,7 @@ async fn publish(
             .map_err(|source| GrafanaError::Describe { source })?,
         layout: Layout::Archive,
         shared: Vec::new(),
+        lacks: Vec::new(),
     };
     let cancel = context.cancel.clone();
     let backup = blocking(move || {

@@ -59,6 +59,8 @@ CREATE TABLE log_line (
     text     TEXT    NOT NULL,
     PRIMARY KEY (run, position)
 ) STRICT, WITHOUT ROWID;
+", "
+CREATE INDEX run_restore ON run (job, started) WHERE kind LIKE '%-restore';
 "];
 
 /// The version this program writes.

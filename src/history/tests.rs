@@ -81,6 +81,36 @@ fn skipped_runs_and_restores_are_not_a_jobs_last() {
 }
 
 #[test]
+fn each_jobs_last_restore_is_found_whatever_ran_since_and_by_an_index_of_its_own() {
+    let fixture = Fixture::new();
+    let restores = || {
+        let last = fixture.history.last_restore_per_job().unwrap();
+        last.into_iter().map(|(job, report)| (job.to_string(), report.run)).collect::<Vec<_>>()
+    };
+    fixture.run(1, "a", "prometheus-restore", 1, Some(Outcome::Done));
+    let failed = fixture.run(2, "a", "prometheus-restore", 2, Some(Outcome::Failed));
+    fixture.run(3, "a", "prometheus-restore", 3, Some(Outcome::Skipped));
+    fixture.done(4, "a", 4);
+    fixture.done(5, "b", 5);
+    assert_eq!(restores(), [("a".into(), failed)]);
+    let undone = fixture.run(6, "a", "prometheus-restore", 6, Some(Outcome::Done));
+    assert_eq!(restores(), [("a".into(), undone)]);
+    let plan: String = fixture
+        .history
+        .lock()
+        .prepare(
+            "EXPLAIN QUERY PLAN SELECT id FROM run WHERE job = 'a' AND outcome <> 'skipped' AND kind LIKE '%-restore' \
+             ORDER BY started DESC, id DESC LIMIT 1",
+        )
+        .unwrap()
+        .query_map([], |row| row.get::<_, String>(3))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert!(plan.contains("run_restore"), "{plan}");
+}
+
+#[test]
 fn a_run_is_shown_by_the_beginning_of_its_id_in_either_case() {
     let fixture = Fixture::new();
     let ids = ["01K0000000000000000000000Z", "01K000000000000000000000Z0", "01M00000000000000000000000"];

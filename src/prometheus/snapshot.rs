@@ -489,6 +489,7 @@ impl Snapshotter<'_> {
             source,
             content_bytes: contents.blocks.iter().map(|block| block.bytes).sum(),
             damaged: contents.damaged().next().is_some(),
+            lacks: Vec::new(),
             contents: serde_json::value::to_raw_value(contents)
                 .map_err(|source| SnapshotError::Describe { source })?,
             layout: match self.options.layout {

@@ -11,7 +11,14 @@ fn id(n: usize) -> BackupId {
 }
 
 fn item(n: usize, created: &str) -> Item {
-    Item { id: id(n), created: created.parse().unwrap(), good: true, pinned: false }
+    Item {
+        id: id(n),
+        created: created.parse().unwrap(),
+        good: true,
+        pinned: false,
+        accepted: false,
+        lacks: Vec::new(),
+    }
 }
 
 fn kept(items: &[Item], rules: KeepRules, zone: &str) -> Vec<usize> {
@@ -106,7 +113,7 @@ fn model(items: &[Item], rules: &KeepRules, zone: &TimeZone) -> Vec<bool> {
     let by_label = |item: &Item, n: Option<NonZeroU32>, format: &str| {
         let Some(n) = n else { return false };
         let newer: Vec<String> = newer_than(item).iter().map(|i| label(i, format)).collect();
-        let distinct: std::collections::BTreeSet<&String> = newer.iter().collect();
+        let distinct: BTreeSet<&String> = newer.iter().collect();
         !newer.contains(&label(item, format)) && distinct.len() < n.get() as usize
     };
     let keep = |item: &Item| {
@@ -153,7 +160,14 @@ fn items() -> impl Strategy<Value = Vec<Item>> {
             let mut at = "2026-10-24T20:00:00Z".parse::<Timestamp>().unwrap().as_second();
             let mut next = |(n, (step, good, pinned)): (usize, (i64, bool, bool))| {
                 at += step;
-                Item { id: id(n), created: Timestamp::from_second(at).unwrap(), good, pinned }
+                Item {
+                    id: id(n),
+                    created: Timestamp::from_second(at).unwrap(),
+                    good,
+                    pinned,
+                    accepted: false,
+                    lacks: Vec::new(),
+                }
             };
             steps.into_iter().enumerate().map(&mut next).collect()
         })
@@ -187,4 +201,44 @@ proptest! {
         let left: Vec<Item> = items.into_iter().zip(&decisions).filter(|(_, d)| d.keep).map(|(i, _)| i).collect();
         prop_assert!(plan(&left, &keep, &TimeZone::UTC).iter().all(|d| d.keep));
     }
+}
+
+fn lacking(n: usize, created: &str, lacks: &[&str]) -> Item {
+    Item { lacks: lacks.iter().map(|path| (*path).to_owned()).collect(), ..item(n, created) }
+}
+
+/// Which of them, made one a day, `last = 1` keeps.
+fn kept_of(lacks: &[&[&str]]) -> Vec<usize> {
+    let items = lacks.iter().enumerate();
+    let items: Vec<Item> =
+        items.map(|(n, lacks)| lacking(n, &format!("2026-11-{:02}T02:00:00Z", n + 1), lacks)).collect();
+    kept(&items, last(1), "UTC")
+}
+
+#[test]
+fn a_backup_that_lacks_something_never_pushes_out_the_last_copy_of_it() {
+    let nothing: &[&str] = &[];
+    assert_eq!(kept_of(&[nothing, nothing, &["/a"]]), [1, 2]);
+    assert_eq!(kept_of(&[nothing, nothing, &["/a"], &["/a"], &["/a"]]), [1, 4]);
+    // What was lost one after the other is in different backups.
+    assert_eq!(kept_of(&[nothing, &["/a"], &["/a", "/b"], &["/a", "/b"]]), [0, 1, 3]);
+    // A folder that is gone takes what is in it along, and `/ab` is not in `/a`.
+    assert_eq!(kept_of(&[nothing, &["/a/x"], &["/a"], &["/a"]]), [0, 1, 3]);
+    assert_eq!(kept_of(&[nothing, &["/a"], &["/a/x"], &["/a/x"]]), [0, 3]);
+    assert_eq!(kept_of(&[nothing, &["/ab"], &["/a"], &["/a"]]), [1, 3]);
+}
+
+#[test]
+fn the_last_copy_goes_when_a_newer_backup_has_it_or_somebody_accepts_that_it_is_gone() {
+    let nothing: &[&str] = &[];
+    assert_eq!(kept_of(&[nothing, &["/a"], &["/a"], nothing]), [3]);
+    assert_eq!(kept_of(&[&["/a"], &["/a"], &["/a"]]), [2]);
+    let days = ["2026-11-01T02:00:00Z", "2026-11-02T02:00:00Z", "2026-11-03T02:00:00Z"];
+    let mut items = vec![item(0, days[0]), lacking(1, days[1], &["/a"]), lacking(2, days[2], &["/a"])];
+    assert_eq!(kept(&items, last(1), "UTC"), [0, 2]);
+    items[1].accepted = true;
+    assert_eq!(kept(&items, last(1), "UTC"), [2]);
+    // What was accepted does not concern what is lost later.
+    items[1].lacks.clear();
+    assert_eq!(kept(&items, last(1), "UTC"), [1, 2]);
 }

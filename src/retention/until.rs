@@ -45,7 +45,10 @@ pub fn until(items: &[Item], keep: &Keep, zone: &TimeZone, slots: &[Timestamp]) 
             break;
         }
         let id = BackupId::after(there.last().map(|(_, item)| &item.id), *slot);
-        there.push((None, Item { id, created: *slot, good: true, pinned: false }));
+        there.push((
+            None,
+            Item { id, created: *slot, good: true, pinned: false, accepted: false, lacks: Vec::new() },
+        ));
         let items: Vec<Item> = there.iter().map(|(_, item)| item.clone()).collect();
         let mut kept = plan(&items, keep, zone).into_iter().map(|decision| decision.keep);
         there.retain(|(index, _)| {
@@ -70,7 +73,14 @@ mod tests {
     }
 
     fn item(n: i64) -> Item {
-        Item { id: BackupId::after(None, day(n)), created: day(n), good: true, pinned: false }
+        Item {
+            id: BackupId::after(None, day(n)),
+            created: day(n),
+            good: true,
+            pinned: false,
+            accepted: false,
+            lacks: Vec::new(),
+        }
     }
 
     fn ends(items: &[Item], rules: KeepRules, slots: std::ops::Range<i64>) -> Vec<Until> {

@@ -168,6 +168,7 @@ async fn publish(
         },
         content_bytes: contents.bytes,
         damaged: !contents.damage.is_empty(),
+        lacks: Vec::new(),
         contents: serde_json::value::to_raw_value(contents)
             .map_err(|source| SqliteError::Describe { source })?,
         layout: Layout::Archive,

@@ -94,8 +94,14 @@ pub enum StoreError {
         /// Its folder.
         path: PathBuf,
     },
+    /// The newest good backup was meant, and none is good.
+    #[error("There is no good backup in {}", path.display())]
+    NoneGood {
+        /// Where.
+        path: PathBuf,
+    },
     /// There is no such backup.
-    #[error("There is no {} in {}", called(what), path.display())]
+    #[error("There is no backup {what} in {}", path.display())]
     NotFound {
         /// What was looked for.
         what: String,
@@ -151,7 +157,12 @@ impl StoreError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         if let Some(source) = self.io() {
-            return io_hint(source);
+            return match (self, source.kind()) {
+                (Self::Io { path, .. } | Self::Archive { path, .. }, io::ErrorKind::PermissionDenied) => {
+                    Some(format!("run it as root, or as a user who may use {}", path.display()))
+                }
+                _ => io_hint(source),
+            };
         }
         match self {
             Self::Pinned { id, .. } => Some(format!("unpin {id} first")),
@@ -163,7 +174,9 @@ impl StoreError {
             Self::Broken { .. } | Self::Manifest { .. } => {
                 Some("restore another backup, or bring this one's files back from a copy".to_owned())
             }
-            Self::NotFound { .. } => Some("`watchkeeper backups` lists what there is".to_owned()),
+            Self::NoneGood { .. } | Self::NotFound { .. } => {
+                Some("`watchkeeper backups` lists what there is".to_owned())
+            }
             Self::Target { .. } => Some("choose another name, such as backup.tar.gz".to_owned()),
             Self::ReadBack { .. } => Some("check the disk and the memory of this machine".to_owned()),
             _ => None,
@@ -184,11 +197,6 @@ impl StoreError {
     }
 }
 
-/// `latest` stands for a good one.
-fn called(what: &str) -> String {
-    if what == "latest" { "good backup".to_owned() } else { format!("backup {what}") }
-}
-
 fn passing(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, ResourceBusy, StaleNetworkFileHandle, TimedOut};
     matches!(error.kind(), Interrupted | ResourceBusy | StaleNetworkFileHandle | TimedOut)
@@ -204,7 +212,7 @@ pub(super) fn io_hint(error: &io::Error) -> Option<String> {
     }
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            Some("run it as root, or as the user who owns the backup folder".to_owned())
+            Some("run it as root, or as the user whose files these are".to_owned())
         }
         io::ErrorKind::NotFound => Some("is backup_dir in jobs.toml right?".to_owned()),
         io::ErrorKind::ReadOnlyFilesystem => Some("the file system is mounted read-only".to_owned()),

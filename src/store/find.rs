@@ -33,7 +33,10 @@ pub fn resolve(store: &Store, spec: &str) -> Result<Found, StoreError> {
         }
         (None, _) => {
             let path = job.map_or_else(|| store.root.clone(), |job| store.job(&job).folder);
-            Err(StoreError::NotFound { what: what.to_owned(), path })
+            Err(match what {
+                "latest" => StoreError::NoneGood { path },
+                id => StoreError::NotFound { what: id.to_owned(), path },
+            })
         }
     }
 }
@@ -69,7 +72,7 @@ mod tests {
         let (_dir, store) = testing::store();
         let (a, b) = (store.job(&"a".parse().unwrap()), store.job(&"b".parse().unwrap()));
         let found = |spec: &str| resolve(&store, spec).map(|f| format!("{}/{}", f.job.job(), f.backup.id()));
-        assert!(matches!(found("latest"), Err(StoreError::NotFound { .. })));
+        assert!(matches!(found("latest"), Err(StoreError::NoneGood { .. })));
         testing::backup(&a, 0);
         testing::backup(&a, 1);
         assert_eq!(found("latest").unwrap(), "a/20261123T020001Z");
@@ -82,7 +85,7 @@ mod tests {
             assert!(error.contains("a or b"), "{error}");
         }
         assert!(matches!(found("b/20261123T020001Z"), Err(StoreError::NotFound { .. })));
-        assert!(matches!(found("none/latest"), Err(StoreError::NotFound { .. })));
+        assert!(matches!(found("none/latest"), Err(StoreError::NoneGood { .. })));
         for bad in ["", "x", "a/", "/latest", "../latest", "a/b/latest", "Latest"] {
             assert!(matches!(found(bad), Err(StoreError::BadSpec { .. })), "{bad:?}");
         }

@@ -47,6 +47,10 @@ pub struct Manifest {
     pub content_bytes: u64,
     /// Some of the data were damaged at the source. Such a backup is kept, but is not a good one.
     pub damaged: bool,
+    /// What it should hold and does not, or not as it was at one instant: paths, each with everything below it. What it
+    /// does hold is whole, so it may be a good one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
 }
 
 /// What is inside a backup, as its kind describes it: the last field of a manifest before its seal. It can be long, so

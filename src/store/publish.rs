@@ -44,6 +44,8 @@ pub struct Draft {
     pub content_bytes: u64,
     /// Some of the data were damaged at the source.
     pub damaged: bool,
+    /// Paths of what it should hold and does not hold whole.
+    pub lacks: Vec<String>,
     /// What is inside.
     pub contents: Contents,
     /// How it is laid out.
@@ -117,6 +119,7 @@ impl Pending {
             files,
             content_bytes: draft.content_bytes,
             damaged: draft.damaged,
+            lacks: draft.lacks,
         };
         Ok(Publication { manifest, contents: draft.contents })
     }

@@ -37,6 +37,7 @@ pub(super) fn draft(seconds: i64) -> Draft {
         source: Source { target: "main".into(), url: "http://localhost:9090/".into(), ..Source::default() },
         content_bytes: 3,
         damaged: false,
+        lacks: Vec::new(),
         contents: contents(),
         layout: Layout::Archive,
         shared: Vec::new(),
@@ -92,5 +93,6 @@ pub(super) fn manifest(id: &str) -> Manifest {
         files: vec![StoredFile { name: format!("snapshot_{id}.tar.gz"), size: 1, sha256: "0".repeat(64) }],
         content_bytes: 1,
         damaged: false,
+        lacks: Vec::new(),
     }
 }

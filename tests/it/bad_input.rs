@@ -39,7 +39,7 @@ fn a_slip_of_the_pen_is_told_with_what_is_right() {
     }
     expect(watchkeeper.run(&["restore", "nope", "--yes"]), 2, &["no job", "the jobs are", JOB]);
     for command in ["pin", "unpin", "accept"] {
-        expect(watchkeeper.run(&[command, "latest"]), 2, &["no good backup", "`watchkeeper backups`"]);
+        expect(watchkeeper.run(&[command, "latest"]), 1, &["no good backup", "`watchkeeper backups`"]);
         let spec = format!("{JOB}/20200101T000000Z");
         expect(watchkeeper.run(&[command, &spec]), 2, &["20200101T000000Z", "`watchkeeper backups`"]);
         expect(watchkeeper.run(&[command, "a/b/c"]), 2, &["names no backup", "JOB/ID"]);
@@ -52,6 +52,43 @@ fn a_slip_of_the_pen_is_told_with_what_is_right() {
         assert!(!output.stderr.contains("--dry-run"), "{after} knows no --dry-run: {output:?}");
         expect(output, 2, &["say --yes"]);
     }
+}
+
+#[test]
+fn a_restore_that_makes_no_sense_is_told_so_before_anybody_is_asked_and_none_good_ends_like_an_export() {
+    let watchkeeper = at_port(9, "");
+    let wrong: [(&[&str], &str); 6] = [
+        (&["nope"], "no job \"nope\""),
+        (&["nope/20200101T000000Z"], "no job \"nope\""),
+        (&[JOB, "--at", "yesterday"], "\"yesterday\" is not a time"),
+        (&["20200101T000000Z", "--at", "2026-11-23T02:00:00Z"], "is one backup already"),
+        (&[JOB, "--prometheus", "mian"], "no [prometheus.mian]"),
+        (&[JOB, "--application", "app"], "no [application.app]"),
+    ];
+    for (words, told) in wrong {
+        let output = watchkeeper.run(&[&["restore"], words].concat());
+        assert!(!output.stderr.contains("nobody to ask"), "{output:?}");
+        expect(output, 2, &[told]);
+    }
+    expect(watchkeeper.run(&["restore", JOB]), 2, &["nobody to ask"]);
+
+    let file = watchkeeper.folder().join("x.tar.gz").display().to_string();
+    let latest = format!("{JOB}/latest");
+    for words in [&["restore", JOB, "--yes"][..], &["restore", &latest, "--yes"], &["export", &latest, &file]]
+    {
+        expect(watchkeeper.run(words), 1, &["no good backup"]);
+    }
+    expect(watchkeeper.run(&["export", "nope/latest", &file]), 2, &["no job"]);
+    expect(watchkeeper.run(&["export", &format!("{JOB}/20200101T000000Z"), &file]), 2, &["20200101T000000Z"]);
+}
+
+#[test]
+fn a_hint_names_the_job_in_its_commands() {
+    let watchkeeper = Watchkeeper::with_config(
+        "[[job]]\nname = \"memory\"\nkind = \"sqlite-backup\"\ndatabase = \"/nowhere/memory.db\"\n\
+         keep = { last = 1 }\nretries = { max = 0 }\n",
+    );
+    expect(watchkeeper.run(&["run-now", "memory"]), 1, &["`watchkeeper restore memory --undo`"]);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The kind `verify-deployment` against a real Prometheus, Alertmanager, container and HTTPS server.
 
 use std::fs;
-use std::io::Read;
-use std::net::TcpStream;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -87,6 +87,55 @@ fn the_six_of_the_runbook_are_made_over_the_targets_and_one_that_is_down_fails_t
     );
     let dry = watchkeeper.run(&["run-now", "verify", "--dry-run"]).expect(0).stdout;
     assert!(dry.contains("would check: prometheus.main rules"), "{dry}");
+}
+
+/// Answers each request with this, until the test ends.
+fn canned(head: &'static str, body: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let length = body.len();
+            let head = format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    port
+}
+
+#[test]
+fn a_page_to_log_in_is_not_the_health_of_an_application_and_text_and_json_are() {
+    let html = "200 OK\r\nContent-Type: text/html; charset=utf-8";
+    let answers = [
+        ("page", html, "<!DOCTYPE html>\n<title>Log in</title>", "200 with an HTML page"),
+        (
+            "bare",
+            html,
+            "<head><meta http-equiv=refresh content='0;url=/login'></head>",
+            "200 with an HTML page",
+        ),
+        ("away", "302 Found\r\nLocation: https://sso.example/login", "", "answers 302"),
+        ("json", "200 OK\r\nContent-Type: application/json", "{\"status\":\"ok\"}", ""),
+        ("text", "200 OK\r\nContent-Type: text/plain", "OK", ""),
+        // As many a framework calls any text.
+        ("called", html, "OK", ""),
+        ("empty", "200 OK", "", ""),
+    ];
+    let target = |(name, head, body, _): &(&str, &'static str, &'static str, &str)| {
+        format!("[application.{name}]\nurl = \"http://127.0.0.1:{}\"\n", canned(head, body))
+    };
+    let targets: Vec<String> = answers.iter().map(target).collect();
+    let report = watchkeeper(&targets.concat(), "").run_json(&["run-now", "verify"]).expect(1).json();
+    for (name, _, _, wrong) in answers {
+        let (passed, text) = check(&report, &format!("application.{name} /health"));
+        assert_eq!(passed, wrong.is_empty(), "{name}: {text}");
+        assert!(text.contains(wrong), "{name}: {text}");
+    }
+    // One who asks for a page gets one.
+    let port = canned(html, "<html>hello");
+    let asked = format!("[[job.check]]\ntype = \"http\"\nurl = \"http://127.0.0.1:{port}\"\n");
+    watchkeeper("", &asked).run(&["run-now", "verify"]).expect(0);
 }
 
 #[test]
@@ -338,7 +387,7 @@ fn the_days_of_a_certificate_are_counted_although_nobody_trusts_it() {
 
 #[test]
 fn a_server_that_accepts_and_says_nothing_ends_with_the_limit_of_its_check_alone() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let silent = std::thread::spawn(move || {
         let mut held = Vec::new();

@@ -40,15 +40,115 @@ fn configuration_is_backed_up_compared_restored_and_taken_back() {
 }
 
 #[test]
-fn a_path_that_is_not_there_is_a_warning_and_the_backup_no_good_one() {
+fn a_path_that_is_not_there_is_a_warning_each_time_and_the_last_copy_of_it_stays() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("there"), "x").unwrap();
     let (there, gone) = (folder.path().join("there"), folder.path().join("gone"));
+    fs::write(&there, "x").unwrap();
+    fs::write(&gone, "the last copy").unwrap();
     let watchkeeper = watchkeeper(&format!("paths = [\"{}\", \"{}\"]\n", there.display(), gone.display()));
-    let report = watchkeeper.run(&["run-now", "conf"]).expect(3);
-    assert!(report.stdout.contains("gone: it is not there"), "{}", report.stdout);
+    watchkeeper.run(&["run-now", "conf"]).expect(0);
+    fs::remove_file(&gone).unwrap();
+    // It keeps three.
+    for _ in 0..5 {
+        fs::write(&there, "the newest, and about as large").unwrap();
+        let report = watchkeeper.run(&["run-now", "conf"]).expect(3);
+        assert!(report.stdout.contains("gone: it is not there"), "{}", report.stdout);
+    }
     let backups = watchkeeper.run_json(&["backups"]).expect(0).json();
-    assert_eq!(backups["backups"][0]["good"], false, "{backups}");
+    let backups = backups["backups"].as_array().unwrap();
+    assert!(backups.iter().all(|backup| backup["good"] == true), "{backups:?}");
+    let lacking: Vec<usize> =
+        backups.iter().map(|backup| backup["lacks"].as_array().unwrap().len()).collect();
+    assert_eq!(lacking, [0, 1, 1, 1]);
+
+    // The newest is restored, which says what it lacks and who has that.
+    fs::write(&there, "changed").unwrap();
+    let oldest = format!("conf/{}", backups[0]["id"].as_str().unwrap());
+    let plan = watchkeeper.run(&["restore", "conf", "--dry-run"]).expect(0);
+    assert!(plan.stdout.contains("gone: it is not there"), "{}", plan.stdout);
+    assert!(plan.stdout.contains(&format!("({oldest} has it)")), "{}", plan.stdout);
+    watchkeeper.run(&["restore", "conf", "--yes"]).expect(3);
+    assert_eq!(fs::read_to_string(&there).unwrap(), "the newest, and about as large");
+    assert!(!gone.exists());
+    watchkeeper.run(&["restore", &oldest, "--yes"]).expect(0);
+    assert_eq!(fs::read_to_string(&gone).unwrap(), "the last copy");
+}
+
+#[test]
+fn a_restore_that_failed_shows_in_the_status_until_one_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prometheus.yml");
+    fs::write(&file, "a: 1\n").unwrap();
+    let watchkeeper = watchkeeper(&format!("paths = [\"{}\"]\n", folder.path().display()));
+    watchkeeper.run(&["run-now", "conf"]).expect(0);
+    let backups = watchkeeper.run_json(&["backups"]).expect(0).json();
+    let id = backups["backups"][0]["id"].as_str().unwrap().to_owned();
+    let archive = watchkeeper.folder().join(format!("backups/conf/files_{id}.tar.gz"));
+    let flip = || {
+        let mut bytes = fs::read(&archive).unwrap();
+        bytes[30] ^= 1;
+        fs::write(&archive, bytes).unwrap();
+    };
+    fs::remove_file(&file).unwrap();
+    flip();
+    watchkeeper.run(&["restore", "conf", "--yes"]).expect(1);
+    assert!(!file.exists());
+    flip();
+    fs::write(&file, "a: 2\n").unwrap();
+    watchkeeper.run(&["run-now", "conf"]).expect(0);
+    let status = watchkeeper.run(&["status"]).expect(1);
+    assert!(status.stdout.contains("done, restore failed"), "{}", status.stdout);
+    let status = watchkeeper.run_json(&["status"]).expect(1).json();
+    assert_eq!(status["jobs"][0]["last"]["outcome"], "done");
+    assert_eq!(status["jobs"][0]["restore"]["outcome"], "failed");
+    watchkeeper.run(&["restore", &format!("conf/{id}"), "--yes"]).expect(0);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "a: 1\n");
+    assert!(!watchkeeper.run(&["status"]).expect(0).stdout.contains("failed"));
+}
+
+#[test]
+fn files_are_restored_from_a_backup_folder_that_can_only_be_read_and_the_restore_is_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prometheus.yml");
+    fs::write(&file, "a: 1\n").unwrap();
+    let watchkeeper = watchkeeper(&format!("paths = [\"{}\"]\n", folder.path().display()));
+    watchkeeper.run(&["run-now", "conf"]).expect(0);
+    fs::write(&file, "a: 2\n").unwrap();
+    // The mount ends with the command.
+    let read_only = |then: &str| {
+        let backups = watchkeeper.folder().join("backups").display().to_string();
+        let program = env!("CARGO_BIN_EXE_watchkeeper");
+        let config = watchkeeper.folder().join("jobs.toml").display().to_string();
+        run(Command::new("unshare").args(["--mount", "sh", "-ec"]).arg(format!(
+            "mount --bind {backups} {backups} && mount -o remount,ro,bind {backups} && \
+             {program} --config {config} restore conf {then} --yes"
+        )));
+    };
+    read_only("");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "a: 1\n");
+    read_only("--undo");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "a: 2\n");
+}
+
+#[test]
+fn both_names_of_a_file_in_a_container_and_what_a_link_leads_to_come_back() {
+    let Some(prometheus) = Prometheus::container(Builder::default().bind_mounted()) else { return };
+    let name = prometheus.container_name().unwrap();
+    let data = prometheus.data_dir();
+    fs::create_dir(data.join("conf")).unwrap();
+    fs::write(data.join("conf/one.yml"), "linked").unwrap();
+    fs::hard_link(data.join("conf/one.yml"), data.join("conf/two.yml")).unwrap();
+    std::os::unix::fs::symlink("conf", data.join("current")).unwrap();
+    let watchkeeper = watchkeeper(&format!("container = \"{name}\"\npaths = [\"/prometheus/current\"]\n"));
+    watchkeeper.run(&["run-now", "conf"]).expect(0);
+    fs::remove_dir_all(data.join("conf")).unwrap();
+    fs::remove_file(data.join("current")).unwrap();
+    watchkeeper.run(&["restore", "conf", "--yes"]).expect(0);
+    for file in ["current/one.yml", "current/two.yml"] {
+        assert_eq!(fs::read_to_string(data.join(file)).unwrap(), "linked");
+    }
+    fs::remove_dir_all(data.join("conf")).unwrap();
+    fs::remove_file(data.join("current")).unwrap();
 }
 
 #[test]

@@ -211,7 +211,8 @@ fn killed_in_its_swap_it_is_taken_back(scene: &Scene<'_>) {
         kill_in_the_middle(moment, Doing::Swap, prometheus, watchkeeper, &RESTORE, &UNDO);
         scene.serves_all_old_or_all_new();
         let refused = watchkeeper.run(&["run-now", JOB]).expect(1);
-        assert!(refused.stdout.contains("--resume") && refused.stdout.contains("--undo"), "{refused:?}");
+        let resume = format!("`watchkeeper restore {JOB} --resume`");
+        assert!(refused.stdout.contains(&resume) && refused.stdout.contains("--undo"), "{refused:?}");
         watchkeeper.run(&UNDO).expect(0);
         scene.serves(&scene.old);
     }

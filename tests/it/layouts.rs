@@ -195,6 +195,27 @@ fn a_stored_block_that_is_cut_or_gone_breaks_its_backups_loudly_and_is_stored_an
 }
 
 #[test]
+fn a_folder_in_place_of_a_stored_block_is_moved_aside_with_a_warning_and_the_block_stored_anew() {
+    tell(Prometheus::host(Builder::default()), "", |_, watchkeeper| {
+        let id = watchkeeper.back_up();
+        let names = files(watchkeeper, &id);
+        let name = names.iter().find(|name| name.starts_with("blocks/")).unwrap();
+        let path = watchkeeper.store().join(name);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("note"), "mine").unwrap();
+        watchkeeper.run(&["verify"]).expect(1);
+
+        let warnings = back_up(watchkeeper, 3)["warnings"].to_string();
+        let aside = format!("{}.set-aside-1", path.display());
+        assert!(warnings.contains("a folder stood in place of") && warnings.contains(&aside), "{warnings}");
+        assert_eq!(fs::read_to_string(Path::new(&aside).join("note")).unwrap(), "mine");
+        watchkeeper.run(&["verify", "--deep"]).expect(0);
+        back_up(watchkeeper, 0);
+    });
+}
+
+#[test]
 fn one_rotten_byte_costs_no_backup_when_prometheus_has_lost_its_data() {
     tell(Prometheus::host(Builder::default()), "", |prometheus, watchkeeper| {
         let ids = [(); 3].map(|()| watchkeeper.back_up());

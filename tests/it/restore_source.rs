@@ -194,6 +194,7 @@ fn backup(root: &Path) -> Backup {
         source: Source { target: "main".into(), ..Source::default() },
         content_bytes: 1,
         damaged: false,
+        lacks: Vec::new(),
         contents: serde_json::value::to_raw_value(&contents).unwrap(),
         layout: Layout::Archive,
         shared: Vec::new(),

@@ -108,7 +108,7 @@ impl Share {
         if self.known.blocks > 0 {
             let blocks = words::count(self.known.blocks, "block");
             lines.push(format!(
-                "{blocks} of which the store had the same bytes: only the times of its files had changed"
+                "{blocks} of which the store had the same bytes: only what is noted of it beside them was written anew"
             ));
         }
         if self.shared.blocks > 0 {

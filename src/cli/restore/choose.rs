@@ -88,14 +88,8 @@ pub(super) fn backup(
             let found = newest(session, &job, at)?;
             (job, found)
         }
-        (Some(job), Some(id)) => found(&store, &format!("{job}/{id}"))?,
-        (None, None) if what.contains('/') || what.parse::<BackupId>().is_ok() => {
-            if at.is_some() {
-                let hint = Some("--at goes with a job".to_owned());
-                return Err(CliError::usage(format!("{what} is one backup already"), hint));
-            }
-            found(&store, what)?
-        }
+        (Some(job), Some(id)) => found(session, &format!("{job}/{id}"))?,
+        (None, None) if is_backup(what) => found(session, what)?,
         // Says what the jobs are.
         (None, _) => {
             return Err(session
@@ -108,9 +102,66 @@ pub(super) fn backup(
     Ok(Found { backup: found, job: job.job().clone(), reading })
 }
 
-fn found(store: &Store, spec: &str) -> Result<(JobStore, Backup), CliError> {
-    let found = resolve(store, spec)?;
+fn found(session: &Session, spec: &str) -> Result<(JobStore, Backup), CliError> {
+    let found = session.backup(spec)?;
     Ok((found.job, found.backup))
+}
+
+/// It names one backup, and not a job.
+fn is_backup(what: &str) -> bool {
+    what.contains('/') || what.parse::<BackupId>().is_ok()
+}
+
+/// What can be said of the arguments without looking into a backup: nobody is asked, or told to say `--yes`, who has to
+/// write them anew.
+pub(super) fn check(session: &Session, args: &super::Args) -> Result<(), CliError> {
+    if let Some(at) = &args.at {
+        time(session, at)?;
+    }
+    if let Some(name) = &args.prometheus {
+        target(session, name)?;
+    }
+    if let Some(name) = &args.application
+        && !session.config.application.keys().any(|known| known.as_str() == name)
+    {
+        let known: Vec<&str> = session.config.application.keys().map(Name::as_str).collect();
+        let hint = hint_of_targets("application", &known);
+        let file = session.config.path.display();
+        return Err(CliError::usage(format!("There is no [application.{name}] in {file}"), Some(hint)));
+    }
+    let Some(what) = &args.what else { return Ok(()) };
+    if args.at.is_some() && is_backup(what) {
+        let hint = Some("--at goes with a job".to_owned());
+        return Err(CliError::usage(format!("{what} is one backup already"), hint));
+    }
+    if what.parse::<BackupId>().is_ok() {
+        return Ok(());
+    }
+    let name = what.split('/').next().unwrap_or(what);
+    match session.store() {
+        Ok(store) => session.job_names(Some(name), &store).map(drop),
+        // Why it cannot be read is said by who has to.
+        Err(_) => Ok(()),
+    }
+}
+
+/// The Prometheus of the configuration that is called so.
+fn target<'a>(session: &'a Session, wanted: &str) -> Result<&'a PrometheusTarget, CliError> {
+    let config = &session.config;
+    let found = config.prometheus.values().find(|target| target.name.as_str() == wanted);
+    found.ok_or_else(|| {
+        let known: Vec<&str> = config.prometheus.keys().map(Name::as_str).collect();
+        let hint = hint_of_targets("prometheus", &known);
+        CliError::usage(format!("There is no [prometheus.{wanted}] in {}", config.path.display()), Some(hint))
+    })
+}
+
+fn hint_of_targets(kind: &str, known: &[&str]) -> String {
+    if known.is_empty() {
+        format!("the configuration has no [{kind}.NAME]")
+    } else {
+        format!("name one with --{kind}: {}", known.join(", "))
+    }
 }
 
 /// The newest good backup, at most as young as `at`.
@@ -190,19 +241,11 @@ pub(super) fn whose<'a>(
     let configured = job.and_then(|name| config.jobs.iter().find(|job| job.name == *name));
     let of_job = configured.and_then(|job| job.kind.prometheus()).map(Name::as_str);
     let wanted = named.or(of_job).or(origin.filter(|origin| !origin.is_empty()));
-    let known: Vec<&str> = config.prometheus.keys().map(Name::as_str).collect();
-    let hint = if known.is_empty() {
-        "the configuration has no [prometheus.NAME]".to_owned()
-    } else {
-        format!("name one with --prometheus: {}", known.join(", "))
-    };
     let Some(wanted) = wanted else {
-        return Err(CliError::usage("Which Prometheus?", Some(hint)));
+        let known: Vec<&str> = config.prometheus.keys().map(Name::as_str).collect();
+        return Err(CliError::usage("Which Prometheus?", Some(hint_of_targets("prometheus", &known))));
     };
-    let target = config.prometheus.values().find(|target| target.name.as_str() == wanted);
-    let target = target.ok_or_else(|| {
-        CliError::usage(format!("There is no [prometheus.{wanted}] in {}", config.path.display()), Some(hint))
-    })?;
+    let target = target(session, wanted)?;
     let on_it = |kind: &JobKind| kind.prometheus() == Some(&target.name);
     let of_target = || config.jobs.iter().find(|job| on_it(&job.kind)).map(|job| job.name.clone());
     // Target names are job names as far as their letters go.

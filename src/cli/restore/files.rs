@@ -1,12 +1,13 @@
 //! `restore` of named files: shows what differs, asks, writes that, and can take it back.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::choose::{self, Found};
-use super::{Args, nothing_done, reading};
+use super::{Args, GRACE, nothing_done};
 use crate::app::FilesAction;
 use crate::cli::bar;
 use crate::cli::exit_code::ExitCode;
@@ -14,18 +15,20 @@ use crate::cli::output::CliError;
 use crate::cli::run_now::signals;
 use crate::cli::session::{Session, block_on};
 use crate::config::values::JobName;
-use crate::files::FilesError;
 use crate::files::restore::{Change, FilesBackup, FilesPlan};
+use crate::files::{FilePath, FilesError, Lack};
+
+/// The arguments make sense for files.
+pub(super) fn check(args: &Args) -> Result<(), CliError> {
+    if !(args.after.resume || args.after.discard_old) {
+        return Ok(());
+    }
+    let hint = "run the restore again: it writes only what still differs".to_owned();
+    Err(CliError::usage("A restore of files is never half done: nothing is set aside", Some(hint)))
+}
 
 /// Restores, or tells what that would do.
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
-    if args.after.resume || args.after.discard_old {
-        let hint = "run the restore again: it writes only what still differs".to_owned();
-        return Err(CliError::usage(
-            "A restore of files is never half done: nothing is set aside",
-            Some(hint),
-        ));
-    }
     if args.after.undo {
         let job = choose::job_called(session, args.what.as_deref())?;
         let Some(job) = job else { return Err(CliError::usage("Which job?", None)) };
@@ -38,38 +41,43 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     let Found { backup, job, reading: _reading } = found;
     let mut source = FilesBackup::of(backup).map_err(|error| failed(&error))?;
     let cancel = CancellationToken::new();
-    let spool = reading(session, &cancel).spool;
     if let Some(folder) = &args.into {
         let written = source.unpack(folder, &cancel).map_err(|error| failed(&error))?;
-        let title = source.title();
-        session.out.result(&json!({ "source": title, "into": folder, "written": written }), || {
-            format!("{title}: {written} files, folders and links in {}\n", folder.display())
+        let (title, lacks) = (source.title(), &source.contents.lacks);
+        let document = json!({ "source": title, "into": folder, "written": written, "lacks": lacks });
+        session.out.result(&document, || {
+            let mut text = format!("{title}: {written} files, folders and links in {}\n", folder.display());
+            for lack in lacks {
+                let _ = writeln!(text, "lacks {lack}");
+            }
+            text
         });
-        return Ok(ExitCode::Ok);
+        return Ok(if lacks.is_empty() { ExitCode::Ok } else { ExitCode::Warned });
     }
     if source.contents.container.is_some() {
         let places = block_on(async {
-            let app = session.app(cancel.clone())?;
+            let app = session.app_to_restore(cancel.clone(), GRACE)?;
             let places = app.places_of(&source.contents).await.map_err(|error| failed(&error));
             app.close().await;
             places
         });
         source.places = places?;
     }
-    let plan = source.plan(&spool, &cancel).map_err(|error| failed(&error))?;
+    let plan = source.plan(&cancel).map_err(|error| failed(&error))?;
+    let older = older_with(session, &job, &source);
     let nothing_to_do = plan.changes.is_empty() && plan.refusals.is_empty();
     if args.dry_run || nothing_to_do {
-        session.out.result(&json!({ "plan": plan }), || text(&plan));
+        session.out.result(&json!({ "plan": plan }), || text(&plan, &older));
         return Ok(if plan.refusals.is_empty() { ExitCode::Ok } else { ExitCode::Failed });
     }
-    session.out.say(text(&plan).trim_end());
+    session.out.say(text(&plan, &older).trim_end());
     if let Some(refusal) = plan.refusals.first() {
         return Err(failed(&FilesError::InTheWay { what: refusal.clone() }));
     }
     if !args.yes && !session.out.ask("Restore this?") {
         return Ok(nothing_done(session));
     }
-    let mounted = plan.changes.iter().any(|change| source.places.is_mount(&change.entry.path));
+    let mounted = plan.changes.iter().any(|change| source.places.is_mount(change.entry.path.as_path()));
     let code = perform(session, &job, FilesAction::Apply(Box::new((source, plan))))?;
     if mounted && code == ExitCode::Ok {
         session
@@ -90,7 +98,7 @@ fn undo(session: &Session, args: &Args, job: &JobName) -> Result<ExitCode, CliEr
 fn perform(session: &Session, job: &JobName, action: FilesAction) -> Result<ExitCode, CliError> {
     block_on(async {
         let shutdown = signals()?;
-        let app = session.app(shutdown.cancel.clone())?;
+        let app = session.app_to_restore(shutdown.cancel.clone(), GRACE)?;
         let report = app.run_files(job, action, bar::sink(session)).await;
         app.close().await;
         session.out.result(&json!({ "runs": [report] }), || session.report(&report));
@@ -98,7 +106,26 @@ fn perform(session: &Session, job: &JobName, action: FilesAction) -> Result<Exit
     })
 }
 
-fn text(plan: &FilesPlan) -> String {
+/// The newest older backup of the job that has it, for each that this one lacks.
+fn older_with(session: &Session, job: &JobName, source: &FilesBackup) -> BTreeMap<FilePath, String> {
+    let mut found = BTreeMap::new();
+    let lacks = &source.contents.lacks;
+    let Some(store) = session.store().ok().filter(|_| !lacks.is_empty()) else { return found };
+    let backups = store.job(job).list().unwrap_or_default().backups;
+    let older =
+        backups.into_iter().rev().filter(|backup| backup.is_good() && backup.id() < source.backup.id());
+    for older in older.filter_map(|backup| FilesBackup::of(backup).ok()) {
+        for Lack { path, .. } in lacks.iter().filter(|lack| older.contents.has(&lack.path)) {
+            found.entry(path.clone()).or_insert_with(|| older.title());
+        }
+        if found.len() == lacks.len() {
+            break;
+        }
+    }
+    found
+}
+
+fn text(plan: &FilesPlan, older: &BTreeMap<FilePath, String>) -> String {
     let mut out = format!("Restore {}\n", plan.source);
     for change in &plan.changes {
         let Change { entry, how, diff } = change;
@@ -106,6 +133,11 @@ fn text(plan: &FilesPlan) -> String {
         for line in diff.iter().flat_map(|diff| diff.lines()) {
             let _ = writeln!(out, "      {line}");
         }
+    }
+    for lack in &plan.lacks {
+        let what = if lack.torn { "  only where missing" } else { "  not in the backup" };
+        let has = older.get(&lack.path).map(|title| format!(" ({title} has it)")).unwrap_or_default();
+        let _ = writeln!(out, "{what}  {lack}{has}");
     }
     for refusal in &plan.refusals {
         let _ = writeln!(out, "  in the way         {refusal}");

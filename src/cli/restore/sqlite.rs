@@ -23,12 +23,17 @@ use crate::words::{size, time};
 /// The kinds of job whose backups are databases.
 pub(super) const KINDS: [&str; 2] = [crate::sqlite::KIND, "close-stale-sessions"];
 
+/// The arguments make sense for a database.
+pub(super) fn check(args: &Args) -> Result<(), CliError> {
+    if !args.after.resume {
+        return Ok(());
+    }
+    let hint = "take it back with --undo, then restore again".to_owned();
+    Err(CliError::usage("A restore of a database that was cut is not resumed", Some(hint)))
+}
+
 /// Restores, or tells what that would do.
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
-    if args.after.resume {
-        let hint = "take it back with --undo, then restore again".to_owned();
-        return Err(CliError::usage("A restore of a database that was cut is not resumed", Some(hint)));
-    }
     with_app(session, async |app, cancel| {
         if args.after.undo || args.after.discard_old {
             after(session, app, args).await

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use crate::prometheus::restore::Fate;
 use crate::prometheus::restore::into::Unpacked;
 use crate::prometheus::restore::plan::{Destination, Live, RestorePlan};
-use crate::words::{count, grouped, size, time};
+use crate::words::{count, for_job, grouped, size, time};
 
 /// The plan. `all` also lists every block.
 pub(super) fn plan(plan: &RestorePlan, zone: &TimeZone, all: bool) -> String {
@@ -51,6 +51,7 @@ pub(super) fn plan(plan: &RestorePlan, zone: &TimeZone, all: bool) -> String {
     for refusal in plan.refusals.iter().filter(|_| all) {
         let _ = writeln!(out, "cannot be done: {refusal}");
         if let Some(hint) = refusal.hint() {
+            let hint = for_job(&hint, &format!("--prometheus {}", plan.destination.target));
             let _ = writeln!(out, "hint: {hint}");
         }
     }

@@ -61,7 +61,7 @@ pub(in crate::config) fn standard(
     let health = applications.values().map(|target| CheckKind::Http {
         server: Server::Application(target.name.clone()),
         path: target.health.clone(),
-        answer: Answer::default(),
+        answer: Answer { no_page: true, ..Answer::default() },
     });
     let metrics = applications.values().map(|target| CheckKind::Metric {
         server: Server::Application(target.name.clone()),
@@ -169,7 +169,11 @@ fn http(section: &mut Section<'_, '_>, context: &Context<'_>) -> Option<CheckKin
         None => None,
     };
     let status = status.and_then(|status| u16::try_from(status).ok());
-    Some(CheckKind::Http { server: server?, path: path?, answer: Answer { status, body, json } })
+    Some(CheckKind::Http {
+        server: server?,
+        path: path?,
+        answer: Answer { status, body, json, no_page: false },
+    })
 }
 
 fn json(item: &Item<'_, '_>) -> Option<JsonValue> {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Change, FilesBackup, FilesPlan, How};
 use crate::config::values::Compression;
 use crate::files::backup::{FilesSource, back_up, blocking};
-use crate::files::{BeforeRestore, FileEntry, FilesContents, FilesError, What};
+use crate::files::{BeforeRestore, FileEntry, FilePath, FilesContents, FilesError, What};
 use crate::jobs::RunContext;
 use crate::store::atomic::{TEMP_PREFIX, sync_folder};
 use crate::store::{Backup, BackupId, JobStore, StoreError};
@@ -53,6 +53,9 @@ pub async fn apply(
         Ok(())
     })
     .await?;
+    for lack in &plan.lacks {
+        context.progress.warn(format!("not restored, and left as it is: {lack}"));
+    }
     let before = keep_what_is_there(&source, &plan, false, kept, context).await?;
     let step = context.progress.step("write what differs", None);
     let cancel = context.cancel.clone();
@@ -77,8 +80,8 @@ pub async fn undo(kept: &JobStore, context: &RunContext) -> Result<Applied, File
     let newest = kept.list()?.backups.into_iter().rfind(of_restore);
     let source = FilesBackup::of(newest.ok_or_else(nothing)?)?;
     let undone = source.backup.id().clone();
-    let (spool, cancel) = (context.state_dir.clone(), context.cancel.clone());
-    let (source, plan) = blocking(move || source.plan(&spool, &cancel).map(|plan| (source, plan))).await?;
+    let cancel = context.cancel.clone();
+    let (source, plan) = blocking(move || source.plan(&cancel).map(|plan| (source, plan))).await?;
     if let Some(refusal) = plan.refusals.first() {
         return Err(FilesError::InTheWay { what: refusal.clone() });
     }
@@ -105,12 +108,12 @@ async fn keep_what_is_there(
     context: &RunContext,
 ) -> Result<BackupId, FilesError> {
     let there = plan.changes.iter().filter(|change| change.how != How::Missing);
-    let paths = there.map(|change| source.real(&change.entry).display().to_string()).collect();
+    let paths = there.map(|change| source.real(&change.entry)).collect();
     let what = FilesSource { paths, exclude: GlobSet::empty(), container: None };
     let created = plan.changes.iter().rev().filter(|change| change.how == How::Missing);
     // Kept by where they lie here: a container may be another one by then.
     let here = |change: &Change| FileEntry {
-        path: source.real(&change.entry).display().to_string(),
+        path: FilePath::from(&source.real(&change.entry)),
         ..change.entry.clone()
     };
     let created = created.map(here).collect();
@@ -127,13 +130,13 @@ fn write_all(
     changes: &[Change],
     cancel: &CancellationToken,
 ) -> Result<usize, FilesError> {
-    let mut files: BTreeMap<&str, &FileEntry> = BTreeMap::new();
+    let mut files: BTreeMap<String, &FileEntry> = BTreeMap::new();
     let mut folders = BTreeSet::new();
     for Change { entry, how, .. } in changes {
         match (&entry.what, how) {
             (What::Folder, How::Missing) => make_folder(&source.real(entry), entry)?,
             (What::Link { target }, How::Missing | How::Content) => {
-                make_link(&source.real(entry), entry, target)?;
+                make_link(&source.real(entry), entry, target.as_path())?;
             }
             (What::File { .. }, How::Missing | How::Content) => {
                 files.insert(entry.archive_path(), entry);
@@ -143,7 +146,7 @@ fn write_all(
         folders.extend(source.real(entry).parent().map(Path::to_path_buf));
     }
     let mut failed = None;
-    let mut left: BTreeSet<&str> = files.keys().copied().collect();
+    let mut left: BTreeSet<&str> = files.keys().map(String::as_str).collect();
     source.each_file(cancel, &mut |path, content| {
         let Some(entry) = files.get(path) else { return Ok(()) };
         left.remove(path);
@@ -156,7 +159,7 @@ fn write_all(
         return Err(error);
     }
     if let Some(path) = left.first() {
-        return Err(FilesError::Differs { path: (*path).to_owned() });
+        return Err(FilesError::Differs { path: FilePath::from(*path) });
     }
     for folder in folders {
         sync_folder(&folder).map_err(place("sync", &folder))?;
@@ -175,18 +178,25 @@ pub(super) fn unpack(
         let source = io::ErrorKind::DirectoryNotEmpty.into();
         return Err(FilesError::Place { doing: "unpack into", path: into.to_owned(), source });
     }
-    let below = |entry: &FileEntry| into.join(entry.archive_path());
+    let below =
+        |entry: &FileEntry| into.join(entry.path.as_path().strip_prefix("/").unwrap_or(entry.path.as_path()));
+    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
     for entry in &source.contents.entries {
         let path = below(entry);
         let folder = if entry.what == What::Folder { path.as_path() } else { path.parent().unwrap_or(into) };
         fs::create_dir_all(folder).map_err(place("create the folder", folder))?;
+        files.insert(entry.archive_path(), path);
+    }
+    source.each_file(cancel, &mut |inside, content| match files.get(inside) {
+        Some(path) => io::copy(content, &mut File::create_new(path)?).map(drop),
+        None => Ok(()),
+    })?;
+    // Last: nothing is written through a link that leads out of the folder.
+    for entry in &source.contents.entries {
         if let What::Link { target } = &entry.what {
-            symlink(target, &path).map_err(place("create the link", &path))?;
+            symlink(target.as_path(), below(entry)).map_err(place("create the link", &below(entry)))?;
         }
     }
-    source.each_file(cancel, &mut |inside, content| {
-        io::copy(content, &mut File::create_new(into.join(inside))?).map(drop)
-    })?;
     Ok(source.contents.entries.len())
 }
 
@@ -214,12 +224,13 @@ fn make_folder(path: &Path, entry: &FileEntry) -> Result<(), FilesError> {
     own(path, entry)
 }
 
-fn make_link(path: &Path, entry: &FileEntry, target: &str) -> Result<(), FilesError> {
+fn make_link(path: &Path, entry: &FileEntry, target: &Path) -> Result<(), FilesError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).map_err(place("create the folder", folder))?;
     // Made beside and renamed: there is always a link, the old or the new.
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside: PathBuf = folder.join(format!("{TEMP_PREFIX}{name}"));
+    let mut name = std::ffi::OsString::from(TEMP_PREFIX);
+    name.push(path.file_name().unwrap_or_default());
+    let beside = folder.join(name);
     let _ = fs::remove_file(&beside);
     symlink(target, &beside).map_err(place("create the link", path))?;
     lchown(&beside, Some(entry.uid), Some(entry.gid)).map_err(place("give to its owner", path))?;
@@ -247,22 +258,18 @@ fn remove_created(before: &FilesContents) -> Result<usize, FilesError> {
 }
 
 fn remove_if_same(entry: &FileEntry) -> Result<bool, FilesError> {
-    let path = Path::new(&entry.path);
+    let path = entry.path.as_path();
     let same = match &entry.what {
         What::Folder => return Ok(fs::remove_dir(path).is_ok()),
-        What::Link { target } => fs::read_link(path).is_ok_and(|there| there.to_str() == Some(target)),
-        What::File { sha256, .. } => File::open(path).and_then(hash).is_ok_and(|hash| hash == *sha256),
+        What::Link { target } => fs::read_link(path).is_ok_and(|there| FilePath::from(&there) == *target),
+        What::File { sha256, .. } => File::open(path)
+            .and_then(|file| super::hash(file, &CancellationToken::new()))
+            .is_ok_and(|hash| hash == *sha256),
     };
     if same {
         fs::remove_file(path).map_err(place("remove", path))?;
     }
     Ok(same)
-}
-
-fn hash(file: File) -> io::Result<String> {
-    let mut hashed = crate::store::digest::Hashing::new(file);
-    io::copy(&mut hashed, &mut io::sink())?;
-    Ok(hashed.finish().2)
 }
 
 fn place(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> FilesError + use<> {

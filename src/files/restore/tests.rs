@@ -55,7 +55,7 @@ impl Scene {
 
     async fn back_up(&self) -> FilesBackup {
         let source = FilesSource {
-            paths: vec![self.etc("").to_str().unwrap().trim_end_matches('/').to_owned()],
+            paths: vec![self.dir.path().join("etc")],
             exclude: GlobSet::new([Glob::new("**/*.tmp").unwrap()]).unwrap(),
             container: None,
         };
@@ -63,16 +63,16 @@ impl Scene {
         FilesBackup::of(made.unwrap().0).unwrap()
     }
 
-    fn plan(&self, backup: &FilesBackup) -> FilesPlan {
-        backup.plan(self.dir.path(), &CancellationToken::new()).unwrap()
-    }
-
     /// What a plan would do: verb and name.
     fn changes(&self, plan: &FilesPlan) -> Vec<(How, String)> {
         let prefix = self.etc("").to_str().unwrap().to_owned();
-        let name = |change: &Change| change.entry.path.strip_prefix(&prefix).unwrap_or("").to_owned();
+        let name = |change: &Change| change.entry.path.text().strip_prefix(&prefix).unwrap_or("").to_owned();
         plan.changes.iter().map(|change| (change.how, name(change))).collect()
     }
+}
+
+fn plan_of(backup: &FilesBackup) -> FilesPlan {
+    backup.plan(&CancellationToken::new()).unwrap()
 }
 
 fn context() -> RunContext {
@@ -93,7 +93,7 @@ async fn what_did_not_change_is_not_written_and_what_is_excluded_is_not_in_the_b
     let scene = Scene::new();
     let backup = scene.back_up().await;
     assert_eq!(backup.contents.files().0, 3);
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     assert_eq!((plan.changes, plan.same, plan.refusals), (vec![], 6, vec![]));
 }
 
@@ -107,7 +107,7 @@ async fn a_restore_writes_what_differs_shows_it_before_and_is_taken_back() {
     fs::set_permissions(scene.etc("rules/one.yml"), fs::Permissions::from_mode(0o644)).unwrap();
     scene.write("rules/new.yml", "somebody's own");
 
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     let expected = [
         (How::Content, "binary"),
         (How::Missing, "link"),
@@ -145,7 +145,7 @@ async fn everything_comes_back_to_an_empty_place_and_an_undo_keeps_what_was_chan
     let scene = Scene::new();
     let backup = scene.back_up().await;
     fs::remove_dir_all(scene.etc("")).unwrap();
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     assert_eq!(plan.changes.len(), 6);
     apply(backup, plan, &scene.kept(), &context()).await.unwrap();
     assert_eq!(scene.read("link"), "one");
@@ -160,7 +160,7 @@ async fn an_undo_touches_nothing_that_its_restore_left_alone() {
     let scene = Scene::new();
     let backup = scene.back_up().await;
     fs::set_permissions(scene.etc("rules"), fs::Permissions::from_mode(0o700)).unwrap();
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     assert_eq!(scene.changes(&plan), [(How::Attributes, "rules".to_owned())]);
     apply(backup, plan, &scene.kept(), &context()).await.unwrap();
     scene.write("rules/one.yml", "an edit since");
@@ -174,7 +174,7 @@ async fn an_edit_that_an_undo_replaces_is_kept() {
     let scene = Scene::new();
     let backup = scene.back_up().await;
     scene.write("prometheus.yml", "before");
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     apply(backup, plan, &scene.kept(), &context()).await.unwrap();
     scene.write("prometheus.yml", "an edit since");
     let undone = undo(&scene.kept(), &context()).await.unwrap();
@@ -191,7 +191,7 @@ async fn a_damaged_archive_is_refused_before_anything_is_written() {
     let scene = Scene::new();
     let backup = scene.back_up().await;
     scene.write("prometheus.yml", "changed");
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     let file = backup.backup.path_of(&backup.backup.manifest.files[0]);
     let mut bytes = fs::read(&file).unwrap();
     bytes[30] ^= 1;
@@ -208,24 +208,150 @@ async fn a_file_in_place_of_a_folder_is_in_the_way_and_not_removed() {
     let backup = scene.back_up().await;
     fs::remove_dir_all(scene.etc("rules")).unwrap();
     scene.write("rules", "a file");
-    let plan = scene.plan(&backup);
+    let plan = plan_of(&backup);
     assert!(plan.refusals[0].ends_with("rules is no folder, and one has to be there"), "{:?}", plan.refusals);
 }
 
+/// Backs up just these, without any exclusion.
+async fn back_up_alone(scene: &Scene, paths: &[PathBuf]) -> Result<FilesBackup, FilesError> {
+    let source = FilesSource { paths: paths.to_vec(), exclude: GlobSet::empty(), container: None };
+    let made = back_up(&source, None, &scene.job(), Compression::default(), None, &context()).await?;
+    FilesBackup::of(made.0)
+}
+
 #[tokio::test]
-async fn what_cannot_be_read_is_a_problem_and_the_rest_is_backed_up() {
+async fn what_cannot_be_read_is_lacking_and_the_rest_is_a_good_backup() {
     let scene = Scene::new();
     let (there, gone) = (scene.etc("prometheus.yml"), scene.etc("gone"));
-    let paths = [&there, &gone].map(|path| path.to_str().unwrap().to_owned());
-    let source = FilesSource { paths: paths.to_vec(), exclude: GlobSet::empty(), container: None };
-    let made = back_up(&source, None, &scene.job(), Compression::default(), None, &context()).await;
-    let (backup, contents) = made.unwrap();
-    assert!(backup.manifest.damaged && !backup.is_good());
-    assert_eq!((contents.files().0, contents.problems.len()), (1, 1));
-    assert!(contents.problems[0].ends_with("gone: it is not there"), "{:?}", contents.problems);
+    let backup = back_up_alone(&scene, &[there, gone.clone()]).await.unwrap();
+    assert!(backup.backup.is_good());
+    assert_eq!(backup.backup.manifest.lacks, [gone.to_str().unwrap()]);
+    assert_eq!((backup.contents.files().0, backup.contents.lacks.len()), (1, 1));
+    let lack = backup.contents.lacks[0].to_string();
+    assert!(lack.ends_with("gone: it is not there"), "{lack}");
 
-    let nothing = FilesSource { paths: vec![paths[1].clone()], ..source };
-    let made = back_up(&nothing, None, &scene.job(), Compression::default(), None, &context()).await;
+    // A restore leaves what the backup lacks as it is.
+    scene.write("gone", "there again");
+    scene.write("prometheus.yml", "changed");
+    let plan = plan_of(&backup);
+    assert_eq!((plan.changes.len(), plan.lacks.len()), (1, 1));
+    apply(backup, plan, &scene.kept(), &context()).await.unwrap();
+    assert_eq!(scene.read("gone"), "there again");
+    fs::remove_file(&gone).unwrap();
+
+    let made = back_up_alone(&scene, std::slice::from_ref(&gone)).await;
     assert!(matches!(made.err(), Some(FilesError::Nothing { .. })));
     assert_eq!(scene.job().list().unwrap().backups.len(), 1);
+}
+
+#[tokio::test]
+async fn a_pipe_or_a_socket_that_is_named_is_told_as_what_it_is() {
+    let scene = Scene::new();
+    let (pipe, socket) = (scene.etc("pipe"), scene.etc("socket"));
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let _listens = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let error = back_up_alone(&scene, &[pipe, socket, "/dev/null".into()]).await.err().unwrap().to_string();
+    for what in ["/pipe: it is a pipe", "/socket: it is a socket", "/dev/null: it is a device"] {
+        assert!(error.contains(what), "{error}");
+    }
+    // Where they only lie in a folder that is named, nobody misses them.
+    assert!(scene.back_up().await.contents.lacks.is_empty());
+}
+
+#[tokio::test]
+async fn a_link_that_is_named_is_followed_and_one_inside_a_folder_is_kept() {
+    let scene = Scene::new();
+    let (one, two) = (scene.dir.path().join("one"), scene.dir.path().join("two"));
+    symlink("two", &one).unwrap();
+    symlink(scene.dir.path().join("etc"), &two).unwrap();
+    // The last lies below a link that is named.
+    let backup = back_up_alone(&scene, &[one.clone(), one.join("rules")]).await.unwrap();
+    assert_eq!(backup.contents.lacks, []);
+    let is_link = |path: &Path| {
+        let entry = backup.contents.entries.iter().find(|entry| entry.path.as_path() == path).unwrap();
+        matches!(entry.what, What::Link { .. })
+    };
+    assert!(is_link(&one) && is_link(&two) && is_link(&scene.etc("link")));
+    assert!(!is_link(&scene.etc("rules/one.yml")));
+
+    let into = scene.dir.path().join("into");
+    backup.unpack(&into, &CancellationToken::new()).unwrap();
+    let unpacked = |path: &Path| into.join(path.strip_prefix("/").unwrap());
+    assert_eq!(fs::read_to_string(unpacked(&scene.etc("rules/one.yml"))).unwrap(), "one");
+    assert_eq!(fs::read_link(unpacked(&one)).unwrap(), Path::new("two"));
+
+    fs::remove_dir_all(scene.etc("")).unwrap();
+    fs::remove_file(&one).unwrap();
+    fs::remove_file(&two).unwrap();
+    let plan = plan_of(&backup);
+    apply(backup, plan, &scene.kept(), &context()).await.unwrap();
+    assert_eq!(fs::read_to_string(one.join("rules/one.yml")).unwrap(), "one");
+
+    let (circle, dangling) = (scene.dir.path().join("circle"), scene.dir.path().join("dangling"));
+    symlink("circle", &circle).unwrap();
+    symlink("nowhere", &dangling).unwrap();
+    let backup = back_up_alone(&scene, &[circle, dangling]).await.unwrap();
+    let told: Vec<&str> = backup.contents.lacks.iter().map(|lack| lack.reason.as_str()).collect();
+    assert!(
+        told[0].contains("lead to each other") && told[1].contains("nowhere: it is not there"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_utf_8_is_backed_up_and_restored() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let scene = Scene::new();
+    let latin = scene.etc("").join(OsStr::from_bytes(b"caf\xe9.yml"));
+    let link = scene.etc("").join(OsStr::from_bytes(b"l\xe9"));
+    crate::store::atomic::replace(&latin, b"latin", 0o644).unwrap();
+    symlink(OsStr::from_bytes(b"caf\xe9.yml"), &link).unwrap();
+    let backup = scene.back_up().await;
+    assert_eq!(backup.contents.lacks, []);
+
+    let into = scene.dir.path().join("into");
+    backup.unpack(&into, &CancellationToken::new()).unwrap();
+    assert_eq!(fs::read_to_string(into.join(latin.strip_prefix("/").unwrap())).unwrap(), "latin");
+
+    fs::remove_file(&latin).unwrap();
+    fs::remove_file(&link).unwrap();
+    let plan = plan_of(&backup);
+    assert_eq!(plan.changes.len(), 2);
+    apply(backup, plan, &scene.kept(), &context()).await.unwrap();
+    assert_eq!(fs::read_to_string(&link).unwrap(), "latin");
+    undo(&scene.kept(), &context()).await.unwrap();
+    assert!(!latin.exists() && link.symlink_metadata().is_err());
+
+    // Written as text it is the name of another file: that is told, and none takes the place of the other.
+    crate::store::atomic::replace(&latin, b"latin", 0o644).unwrap();
+    scene.write("caf%E9.yml", "text");
+    let backup = scene.back_up().await;
+    assert_eq!(backup.contents.lacks.len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_changed_while_it_was_read_replaces_nothing_that_is_there() {
+    let scene = Scene::new();
+    let busy = scene.etc("busy");
+    let stop = CancellationToken::new();
+    let (path, stopped) = (busy.clone(), stop.clone());
+    crate::store::atomic::replace(&busy, &vec![b'x'; 8 << 20], 0o644).unwrap();
+    let (begun, begins) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        let mut file = File::options().append(true).open(path).unwrap();
+        while !stopped.is_cancelled() {
+            io::Write::write_all(&mut file, b"y").unwrap();
+            let _ = begun.send(());
+        }
+    });
+    begins.recv().unwrap();
+    let backup = back_up_alone(&scene, std::slice::from_ref(&busy)).await.unwrap();
+    stop.cancel();
+    writer.join().unwrap();
+    assert!(backup.backup.is_good() && backup.contents.lacks[0].torn, "{:?}", backup.contents.lacks);
+    scene.write("busy", "mine");
+    assert_eq!(plan_of(&backup).changes, []);
+    fs::remove_file(&busy).unwrap();
+    assert_eq!(plan_of(&backup).changes.len(), 1);
 }

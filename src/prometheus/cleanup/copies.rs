@@ -253,6 +253,8 @@ impl Holder {
             created: backup.manifest.created,
             good: backup.is_good(),
             pinned: backup.state.pinned,
+            accepted: backup.state.accepted,
+            lacks: backup.manifest.lacks.clone(),
         };
         let items: Vec<Item> = backups.iter().map(item).collect();
         let decisions = retain(&items, &self.keep, &self.zone);

@@ -198,6 +198,14 @@ impl Shelf for BlockShelf<'_> {
         let about = serde_json::to_value(about).map_err(|source| SnapshotError::Describe { source })?;
         let draft = SharedDraft { key: &report.name, content_sha256, compression, about };
         let published = self.pending.publish_shared(&written, draft, &silent(), self.cancel)?;
+        if let Some(folder) = published.set_aside {
+            self.progress.warn(format!(
+                "a folder stood in place of the stored block {}: it is {} now, with all that is in it; remove it if \
+                 nobody misses it",
+                published.file.file.name,
+                folder.display()
+            ));
+        }
         self.added.push(Added { report, file: published.file, fate: Fate::Stored(published.how) });
         Ok(())
     }

@@ -122,7 +122,8 @@ impl Site {
         let url = health.client.url(&health.path);
         loop {
             let seen = match health.client.get(&health.path, ANSWER).await {
-                Ok(reply) if (200..300).contains(&reply.status) => {
+                // A page is what a proxy shows in place of an application that is down.
+                Ok(reply) if (200..300).contains(&reply.status) && !reply.is_page() => {
                     return Ok(format!("{url} answers with {}", reply.status));
                 }
                 Ok(reply) => {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,8 @@ pub struct Published {
     pub file: SharedFile,
     /// Whether the store had it.
     pub how: Novelty,
+    /// Where a folder is now that stood in place of the file.
+    pub set_aside: Option<PathBuf>,
 }
 
 /// Whether the store had a content before.
@@ -90,6 +92,7 @@ impl Pending {
             about: draft.about,
         };
         let to = self.job.folder.join(&shared.file.name);
+        let set_aside = set_folder_aside(&to)?;
         fs::rename(&from, &to).at("publish", &to)?;
         atomic::sync_folder(&folder).at("sync", &folder)?;
         if let Err(error) = self.describe(&shared) {
@@ -100,7 +103,7 @@ impl Pending {
             return Err(error);
         }
         self.forget_what_was_wrong(&shared)?;
-        Ok(Published { file: shared, how })
+        Ok(Published { file: shared, how, set_aside })
     }
 
     /// A file of the name was there before, and what was found when that was read is still noted.
@@ -118,7 +121,7 @@ impl Pending {
         if shared != *there {
             self.describe(&shared)?;
         }
-        Ok(Published { file: shared, how: Novelty::Known })
+        Ok(Published { file: shared, how: Novelty::Known, set_aside: None })
     }
 
     fn describe(&self, shared: &SharedFile) -> Result<(), StoreError> {
@@ -173,6 +176,21 @@ impl Pending {
         let checks = self.job.shared_checks();
         !is_whole || checks.get(&there.file.name).is_some_and(|check| check.problem.is_some())
     }
+}
+
+/// A folder where a file belongs is none of ours: it is moved aside with all that is in it, so that the file can be
+/// there. Returns where it is then.
+fn set_folder_aside(path: &Path) -> Result<Option<PathBuf>, StoreError> {
+    if !fs::symlink_metadata(path).is_ok_and(|there| there.is_dir()) {
+        return Ok(None);
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let aside = |number: u32| path.with_file_name(format!("{name}.set-aside-{number}"));
+    let free = (1..MOST_TWINS).map(aside).find(|aside| aside.symlink_metadata().is_err());
+    let problem = "a folder stands in its place, and too many were set aside already";
+    let free = free.ok_or_else(|| StoreError::Unready { path: path.to_owned(), problem })?;
+    fs::rename(path, &free).at("set aside", path)?;
+    Ok(Some(free))
 }
 
 /// A file of this stem is there, whatever its codec.

@@ -155,6 +155,34 @@ fn a_bad_file_that_cannot_be_made_again_stays_bad_and_its_content_gets_another_n
 }
 
 #[test]
+fn a_folder_in_place_of_a_stored_file_is_moved_aside_and_the_file_stored_anew() {
+    let (_dir, job) = testing::job();
+    let one = backup(&job, 0, &["A"]);
+    let path = one.path_of(&one.manifest.files[1]);
+    for number in [1, 2] {
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        atomic::replace(&path.join("note"), b"mine", 0o640).unwrap();
+        assert_eq!(job.list().unwrap().backups.len(), 0);
+        let pending = job.begin(Ulid::from_parts(7, number), testing::at(7)).unwrap();
+        let published = publish(&pending, "A", b"A", GZIP);
+        assert_eq!(published.how, Novelty::Mended);
+        let aside = published.set_aside.unwrap();
+        assert!(
+            aside.to_str().unwrap().ends_with(&format!(".tar.gz.set-aside-{number}")),
+            "{}",
+            aside.display()
+        );
+        assert_eq!(fs::read_to_string(aside.join("note")).unwrap(), "mine");
+        drop(pending);
+        assert!(verify(&job, &one));
+    }
+    backup(&job, 1, &["A"]);
+    let backups = job.list().unwrap().backups;
+    assert!(backups.len() == 2 && backups.iter().all(Backup::is_good), "{backups:?}");
+}
+
+#[test]
 fn a_lost_description_is_written_anew_when_the_same_bytes_come_again() {
     let (_dir, job) = testing::job();
     let one = backup(&job, 0, &["A"]);
