@@ -32,7 +32,8 @@ live_samples() { value "sum(count_over_time(up[1h] @ $live_until))"; }
 
 title "Getting ready"
 CI= scripts/setup.sh "$folder"
-cargo build --release --locked
+# Together: alone, each of them has the crates built with other features.
+cargo build --release --locked --bin watchkeeper --example grafana-stand-in
 PATH="$(realpath "${CARGO_TARGET_DIR:-target}/release"):$PATH"
 port=$(free_port)
 make_blocks

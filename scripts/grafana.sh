@@ -1,9 +1,8 @@
 # The Grafana of the demo and of README: a stand-in that answers as a recorded Grafana 7.5.5 does
-# (examples/grafana-stand-in.rs), because no Grafana can be installed here. Sourced after scene.sh; tidy_grafana ends it.
+# (examples/grafana-stand-in.rs), which has to be built already. Sourced after scene.sh; tidy_grafana ends it.
 
 # Sets $grafana_port. One that holds one of everything, as a user has it.
 start_grafana() {
-  cargo build --release --locked --example grafana-stand-in
   grafana_stand_in=$(realpath "${CARGO_TARGET_DIR:-target}/release/examples/grafana-stand-in")
   grafana_port=${grafana_port:-$(free_port $((port + 2)))}
   serve_grafana 0 sample

@@ -19,7 +19,7 @@ folders=(/etc/watchkeeper /var/lib/watchkeeper /var/backups/watchkeeper)
 # The namespace needs somewhere to mount: folders that are not there are made, and removed again.
 outside() {
   have cargo || die "No cargo: install Rust from your distribution or https://rustup.rs"
-  cargo build --release --locked
+  cargo build --release --locked --bin watchkeeper --example grafana-stand-in
   engine=$(mktemp -d "${TMPDIR:-/tmp}/watchkeeper-readme.XXXXXX") made=()
   trap leave EXIT
   trap 'exit 130' INT
