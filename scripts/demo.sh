@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # The whole story, for real: a Prometheus with hours of data, an application with a database and a Grafana (a stand-in,
-# or with WATCHKEEPER_TEST_GRAFANA_URL=http://user:password@host a real one, which is only exported) are backed up,
-# tidied and looked at, lose everything, and have it back. In containers where a Docker engine answers or can be started,
+# or a real one that WATCHKEEPER_TEST_GRAFANA_URL names, which is only exported) are backed up, tidied and looked at, lose everything, and have it back. In containers where a Docker engine answers or can be started,
 # else with plain processes. Nothing stays.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -52,12 +51,11 @@ else
 fi
 wait_until_it_serves
 if [ -n "${WATCHKEEPER_TEST_GRAFANA_URL:-}" ]; then
-  userinfo=${WATCHKEEPER_TEST_GRAFANA_URL#*://} userinfo=${userinfo%@*}
-  grafana_url=${WATCHKEEPER_TEST_GRAFANA_URL%%://*}://${WATCHKEEPER_TEST_GRAFANA_URL##*@}
-  export GRAFANA_PASSWORD=${userinfo#*:}
+  grafana_url=$WATCHKEEPER_TEST_GRAFANA_URL grafana_user=${WATCHKEEPER_TEST_GRAFANA_USER:-admin}
+  export GRAFANA_PASSWORD=${WATCHKEEPER_TEST_GRAFANA_PASSWORD:-admin}
 else
   start_grafana
-  userinfo=admin:admin grafana_url=http://127.0.0.1:$grafana_port
+  grafana_user=admin grafana_url=http://127.0.0.1:$grafana_port
   export GRAFANA_PASSWORD=admin
   echo "In place of a Grafana, a stand-in that answers as a recorded 7.5.5 does; it holds one of everything."
 fi
@@ -79,7 +77,7 @@ $application_target
 
 [grafana.main]
 url      = "$grafana_url"
-user     = "${userinfo%%:*}"
+user     = "$grafana_user"
 password = { env = "GRAFANA_PASSWORD" }
 
 [[job]]
