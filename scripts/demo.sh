@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The whole story, for real: a Prometheus with hours of data, an application with a database and a Grafana (a stand-in,
-# or a real one that WATCHKEEPER_TEST_GRAFANA_URL names, which is only exported) are backed up, tidied and looked at, lose everything, and have it back. In containers where a Docker engine answers or can be started,
-# else with plain processes. Nothing stays.
+# or a real one that WATCHKEEPER_TEST_GRAFANA_URL names, which is only exported) are backed up, tidied and looked at, lose
+# everything, and have it back. In containers where a Docker engine answers or can be started, else with plain processes.
+# Nothing stays.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
