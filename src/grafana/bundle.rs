@@ -1,5 +1,5 @@
-//! The archive of an export: one canonical JSON file for each object, in the order of [`ObjectId`], and `export.json`
-//! at the end, which says what all of it is.
+//! The archive of an export: one canonical JSON file for each object, in the order of
+//! [`ObjectId`](crate::grafana::object::ObjectId), and `export.json` at the end, which says what all of it is.
 //!
 //! An archive without its `export.json`, or with another number of objects than that says, is none of ours or not whole.
 
