@@ -15,7 +15,7 @@ use crate::config::GrafanaTarget;
 use crate::config::values::{JobName, Retries};
 use crate::grafana::client::GrafanaClient;
 use crate::grafana::contents::Secret;
-use crate::grafana::restore::apply::{Applied, Prepared, apply, prepare};
+use crate::grafana::restore::apply::{Applied, Prepared, apply, prepare, settle};
 use crate::grafana::restore::plan::{Action, Choice};
 use crate::grafana::restore::source::GrafanaBackup;
 use crate::grafana::restore::undo::undo;
@@ -83,16 +83,33 @@ impl App {
         sink: Arc<dyn Sink>,
         cancel: CancellationToken,
     ) -> Result<Prepared, GrafanaOpenError> {
-        let context = RunContext {
+        let context = self.beside_runs(job, now, Progress::new(sink), cancel);
+        Ok(prepare(site, backup, choice, &context).await?)
+    }
+
+    /// What was prepared found nothing to do: an earlier restore that was not finished is.
+    pub fn settle_grafana(&self, site: &Site, job: &JobName, now: Timestamp) -> Result<(), RestoreError> {
+        let context = self.beside_runs(job, now, Progress::silent(), CancellationToken::new());
+        settle(site, &context)
+    }
+
+    /// For what is no run.
+    fn beside_runs(
+        &self,
+        job: &JobName,
+        now: Timestamp,
+        progress: Progress,
+        cancel: CancellationToken,
+    ) -> RunContext {
+        RunContext {
             run: Ulid::nil(),
             job: job.clone(),
             now,
             cancel,
-            progress: Progress::new(sink),
+            progress,
             state_dir: self.shared.config.state_dir.clone(),
             backup_dir: self.shared.config.backup_dir.clone(),
-        };
-        Ok(prepare(site, backup, choice, &context).await?)
+        }
     }
 
     /// Does it, as a run of `job`, and returns its record. `command` is what a person types to restore it.

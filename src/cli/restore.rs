@@ -77,13 +77,13 @@ pub(super) struct Args {
 #[derive(clap::Args)]
 struct After {
     /// Finish a restore that was cut
-    #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup"])]
+    #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup", "only", "exclude", "secrets"])]
     resume: bool,
     /// Bring back what was live before the restore
-    #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup", "resume"])]
+    #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup", "resume", "only", "exclude", "secrets"])]
     undo: bool,
     /// Remove the data that restores have set aside, for good
-    #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup", "resume", "undo"])]
+    #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup", "resume", "undo", "only", "exclude", "secrets"])]
     discard_old: bool,
 }
 

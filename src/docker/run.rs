@@ -213,6 +213,8 @@ impl Running {
     async fn next(&mut self, until: Until<'_>) -> Result<Option<LogOutput>, DockerError> {
         let action = || self.action.clone();
         tokio::select! {
+            // First: who was told to stop takes no answer that happens to be there already.
+            biased;
             () = until.cancel.cancelled() => Err(DockerError::Cancelled { action: action() }),
             next = tokio::time::timeout(until.idle, self.output.next()) => match next {
                 Err(_) => Err(DockerError::Stalled { action: action(), limit: until.idle }),

@@ -343,6 +343,67 @@ fn a_restore_is_taken_back_with_all_that_it_created_and_nothing_else() {
     assert!(nothing.stdout.contains("There is no restore of grafana to take back"), "{nothing:?}");
 }
 
+/// A Grafana that is empty but for something that keeps one object of the backup out of it, the backup's, and the program.
+fn with_one_in_the_way() -> (Grafana, Grafana, Watchkeeper) {
+    let here = sample(Version::V11_2);
+    let there = Builder::default().version(Version::V11_2).ids_from(300).start();
+    let keeper = keeper_of(&[("main", here.url(), ADMIN), ("other", there.url(), ADMIN)], "");
+    export(&keeper);
+    there.seed().make(
+        "/api/datasources",
+        &json!({ "uid": "own", "name": "Loki", "type": "loki", "access": "proxy" }),
+    );
+    (here, there, keeper)
+}
+
+fn dashboards_of(grafana: &Grafana) -> Vec<String> {
+    let hits = grafana.seed().ask("GET", "/api/search?type=dash-db", &Value::Null).1;
+    let mut uids: Vec<String> =
+        hits.as_array().unwrap().iter().map(|hit| hit["uid"].as_str().unwrap().to_owned()).collect();
+    uids.sort();
+    uids
+}
+
+#[test]
+fn what_can_be_restored_being_there_ends_a_restore_and_a_later_one_is_taken_back_alone() {
+    let (_here, there, keeper) = with_one_in_the_way();
+    let other = |more: &[&str]| restore(&keeper, &[&["--grafana", "other"], more].concat());
+    other(&[]).expect(4);
+    let left = other(&["--exclude", "data-sources/loki", "--exclude", "correlations"]);
+    assert!(left.stdout.contains("Nothing to do"), "{left:?}");
+    let all = dashboards_of(&there);
+    let broken = json!({ "dashboard": { "uid": "postgres", "title": "Broken" }, "folderUid": "databases", "overwrite": true });
+    there.seed().make("/api/dashboards/db", &broken);
+    other(&["--only", "dashboards/postgres"]).expect(0);
+    let undone = keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]).expect(0);
+    assert_eq!(dashboards_of(&there), all, "{}", undone.stdout);
+    // What would choose is for a restore, and not passed over here.
+    keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--only", "dashboards", "--yes"]).expect(2);
+}
+
+#[test]
+fn a_restore_that_took_many_tries_is_taken_back_to_what_was_before_the_first() {
+    let (_here, there, keeper) = with_one_in_the_way();
+    for _ in 0..7 {
+        let tried = restore(&keeper, &["--grafana", "other"]);
+        assert!(matches!(tried.code, 1 | 4), "{tried:?}");
+    }
+    let kept = || fs::read_dir(keeper.store_of("grafana-before-restore")).unwrap().flatten();
+    let first = kept().map(|entry| entry.path()).filter(|path| {
+        path.extension().is_some_and(|e| e == "json") && !path.to_string_lossy().ends_with(".state.json")
+    });
+    let first = first.min().unwrap();
+    assert!(!dashboards_of(&there).is_empty());
+    let hidden = first.with_extension("hidden");
+    fs::rename(&first, &hidden).unwrap();
+    let refused = keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]).expect(1);
+    assert!(refused.stdout.contains("is not there any more: nothing was taken back"), "{refused:?}");
+    fs::rename(&hidden, &first).unwrap();
+    let undone = keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]);
+    assert!(matches!(undone.code, 0 | 3), "{undone:?}");
+    assert_eq!(dashboards_of(&there), [""; 0]);
+}
+
 #[test]
 fn a_restore_that_is_killed_is_finished_by_the_next_one_and_both_are_taken_back_together() {
     let grafana = sample(Version::V10);
@@ -365,6 +426,12 @@ fn a_restore_that_is_killed_is_finished_by_the_next_one_and_both_are_taken_back_
     grafana.heal();
     let dashboards =
         |contents: &Value| contents["orgs"]["Main Org."]["dashboards"].as_object().unwrap().len();
+    // What had been sent before it was killed is still done.
+    let mut seen = Value::Null;
+    while seen != grafana.contents() {
+        seen = grafana.contents();
+        std::thread::sleep(Duration::from_millis(200));
+    }
     let half = dashboards(&grafana.contents());
     assert!(half > 10 && half < dashboards(&full), "killed in the middle: {half}");
     let file = secrets(&keeper, SECRETS);

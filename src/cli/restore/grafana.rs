@@ -78,6 +78,9 @@ async fn restore(
     let prepared = prepared.map_err(|error| not_opened(&error))?;
     let plan = &prepared.plan;
     let nothing_to_do = plan.is_done() && plan.refusals.is_empty();
+    if nothing_to_do && !args.dry_run {
+        app.settle_grafana(&site, &job, session.now).map_err(|error| failed(&error))?;
+    }
     if args.dry_run || nothing_to_do {
         session.out.result(&json!({ "plan": plan }), || text(plan, session.zone(), args.dry_run));
         return Ok(code_of(plan));

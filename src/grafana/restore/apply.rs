@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::{Action, Choice, Planner, RestorePlan};
 use super::run::{Outcome, Run, stopped};
 use super::source::GrafanaBackup;
+use super::undo::of_restore;
 use super::{BeforeRestore, RestoreError, Site};
 use crate::grafana::bundle::Bundle;
 use crate::grafana::object::ObjectId;
@@ -158,10 +159,23 @@ pub(super) fn spool(context: &RunContext) -> PathBuf {
     if context.state_dir.is_dir() { context.state_dir.clone() } else { std::env::temp_dir() }
 }
 
-/// Removes what is older than anybody takes back.
+/// Removes what is older than anybody takes back; never what a restore that is kept goes on from.
 pub(super) fn forget_old(kept: &JobStore) -> Result<(), RestoreError> {
-    let older: Vec<BackupId> = kept.list()?.backups.iter().rev().skip(KEPT).map(|b| b.id().clone()).collect();
+    let mut needed = BTreeSet::new();
+    let mut older = Vec::new();
+    for (age, backup) in kept.list()?.backups.iter().rev().enumerate() {
+        if age >= KEPT && !needed.contains(backup.id()) {
+            older.push(backup.id().clone());
+        } else if let Some(earlier) = of_restore(backup).and_then(|before| before.continues) {
+            needed.insert(earlier);
+        }
+    }
     forget(kept, &older)
+}
+
+/// Nothing is left of an earlier restore that could still be done: the next one goes on from nothing.
+pub fn settle(site: &Site, context: &RunContext) -> Result<(), RestoreError> {
+    Note::at(site, context).remove()
 }
 
 /// Removes what is kept and no longer needed.

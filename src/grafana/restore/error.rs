@@ -7,7 +7,7 @@ use super::door::WriteError;
 use super::secrets::SecretsError;
 use crate::grafana::GrafanaError;
 use crate::grafana::bundle::BundleError;
-use crate::store::{ArchiveError, StoreError};
+use crate::store::{ArchiveError, BackupId, StoreError};
 
 /// A Grafana could not be restored.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,14 @@ pub enum RestoreError {
     NothingToUndo {
         /// The job.
         job: String,
+    },
+    /// What was there before the first of the restores that belong together is no longer kept.
+    #[error(
+        "What was there before the restore was kept as {id}, which is not there any more: nothing was taken back"
+    )]
+    Forgotten {
+        /// What was kept.
+        id: BackupId,
     },
     /// A folder has no manifest in it.
     #[error("There is no backup in {}", path.display())]
@@ -133,6 +141,10 @@ impl RestoreError {
             },
             Self::Cut { .. } => again.to_owned(),
             Self::NoBackup { .. } => "name its manifest, or its archive".to_owned(),
+            Self::Forgotten { .. } => {
+                "restore the export that shows what you want; `watchkeeper backups` lists all, those from before restores too"
+                    .to_owned()
+            }
             Self::Refused { .. } | Self::NothingToUndo { .. } | Self::Place { .. } => return None,
         })
     }

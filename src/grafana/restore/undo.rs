@@ -49,7 +49,7 @@ pub async fn undo(site: &Site, kept: &JobStore, context: &RunContext) -> Result<
     Ok(applied)
 }
 
-fn of_restore(backup: &Backup) -> Option<BeforeRestore> {
+pub(super) fn of_restore(backup: &Backup) -> Option<BeforeRestore> {
     let contents: GrafanaContents = backup.contents().ok()?;
     contents.before_restore.filter(|before| !before.by_undo)
 }
@@ -64,13 +64,15 @@ fn past(site: &Site, kept: &JobStore) -> Result<Option<Past>, RestoreError> {
     let (mut all, mut touched) = (vec![base.id().clone()], BTreeSet::new());
     loop {
         touched.extend(before.created.iter().chain(&before.changed).cloned());
-        let earlier =
-            before.continues.as_ref().and_then(|id| backups.iter().find(|backup| backup.id() == id));
+        let Some(id) = &before.continues else { break };
+        let earlier = backups.iter().find(|backup| backup.id() == id);
         let earlier = earlier.and_then(|backup| Some((backup, of_restore(backup)?)));
-        match earlier.filter(|(backup, _)| !all.contains(backup.id())) {
-            Some((backup, noted)) => (base, before) = (backup, noted),
-            None => break,
+        // Half of what belongs together would be neither what was before nor what was after.
+        let earlier = earlier.ok_or_else(|| RestoreError::Forgotten { id: id.clone() })?;
+        if all.contains(earlier.0.id()) {
+            break;
         }
+        (base, before) = earlier;
         all.push(base.id().clone());
     }
     Ok(Some(Past { base: base.clone(), all, touched }))
