@@ -55,7 +55,11 @@ where
     let mut task = tokio::spawn(work);
     let told = tokio::select! {
         biased;
-        result = &mut task => return by_itself(result),
+        result = &mut task => return match by_itself(result) {
+            // The work heard of the stop before we did.
+            Ended::Failed(failure) if terms.stop.is_cancelled() => Ended::Stopped(failure),
+            ended => ended,
+        },
         () = terms.stop.cancelled() => None,
         limit = reached(terms) => Some(limit),
     };

@@ -78,7 +78,7 @@ fn told_twice_it_cuts_off_what_a_frozen_server_keeps_waiting() {
     // The slots that came meanwhile were skipped.
     let ended = runs(&watchkeeper).into_iter().filter(|run| run["outcome"] != "skipped");
     let ended: Vec<_> = ended.map(|run| run["outcome"].clone()).collect();
-    assert_eq!(ended, ["interrupted"]);
+    assert_eq!(ended, ["interrupted"], "{:?}", runs(&watchkeeper));
     prometheus.wait_ready();
     assert!(prometheus.snapshots().is_empty());
     assert!(watchkeeper.leftovers().is_empty(), "{:?}", watchkeeper.leftovers());
