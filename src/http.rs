@@ -5,6 +5,8 @@
 //! [`HttpClient`] asks any server for a path and judges nothing. Who knows what a server should answer has a
 //! client of its own over [`connector`].
 
+mod broken;
+
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::values::{Endpoint, Secret};
+pub use broken::Broken;
 
 /// How long a server may take to accept a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);

@@ -9,7 +9,6 @@
 //!   depends on who asked.
 
 mod answer;
-mod broken;
 mod call;
 mod pages;
 mod retry;
@@ -23,7 +22,6 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 pub use answer::Answer;
-pub use broken::Broken;
 pub use call::{Call, segment};
 pub use pages::{List, Listed};
 
@@ -32,7 +30,7 @@ use super::GrafanaError;
 use super::contents::Organisation;
 use crate::config::values::Endpoint;
 pub use crate::http::Credentials;
-use crate::http::{self, LARGEST_REPLY, SetupError, excerpt, looks_like_html};
+use crate::http::{self, Broken, LARGEST_REPLY, SetupError, excerpt, looks_like_html};
 
 /// How many requests are sent side by side where nobody says otherwise.
 pub const REQUESTS: usize = 8;

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::bundle::BundleError;
-use super::client::Broken;
-use crate::http::SetupError;
+use crate::http::{Broken, SetupError};
 use crate::store::{ArchiveError, StoreError};
 
 /// A Grafana did not give or take what it was to.

@@ -17,13 +17,13 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-pub use error::{Broken, ClientError};
+pub use error::ClientError;
 pub use reply::{BuildInfo, Metrics, RuntimeInfo, Sample};
 pub use status::{Rule, Target};
 
 use crate::config::values::Endpoint;
 pub use crate::http::Credentials;
-use crate::http::{self, LARGEST_REPLY, SetupError, excerpt, looks_like_html};
+use crate::http::{self, Broken, LARGEST_REPLY, SetupError, excerpt, looks_like_html};
 use reply::{Answer, SnapshotName};
 
 /// How long an ordinary request may take.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::http::Broken;
+
 /// A request did not bring what was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -86,26 +88,6 @@ pub enum ClientError {
         /// How that was seen.
         problem: String,
     },
-}
-
-/// How a connection broke: the innermost cause, which is the one that tells a person something.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{cause}")]
-pub struct Broken {
-    cause: String,
-    /// There never was a connection.
-    before_sending: bool,
-}
-
-impl Broken {
-    pub(super) fn of(error: &reqwest::Error) -> Self {
-        let before_sending = error.is_connect();
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        Self { cause: cause.to_string(), before_sending }
-    }
 }
 
 impl ClientError {

@@ -10,7 +10,7 @@ pub struct Broken {
 }
 
 impl Broken {
-    pub(super) fn of(error: &reqwest::Error) -> Self {
+    pub(crate) fn of(error: &reqwest::Error) -> Self {
         let before_sending = error.is_connect();
         let mut cause: &dyn std::error::Error = error;
         while let Some(inner) = cause.source() {
