@@ -284,8 +284,3 @@ pub fn settle_history(config: &Config, history: &History, now: Timestamp) {
         );
     }
 }
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-}

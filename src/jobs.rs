@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+use crate::blocking::blocking;
 use crate::config::values::JobName;
 use crate::progress::Progress;
-use crate::store::BackupId;
+use crate::store::{Backup, BackupId, Draft, Pending, StoreError};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +72,20 @@ pub struct RunContext {
     pub state_dir: PathBuf,
     /// Where backups go.
     pub backup_dir: PathBuf,
+}
+
+impl RunContext {
+    /// Reads an archive back and publishes the backup, as a step of the run.
+    pub async fn publish(&self, pending: Pending, draft: Draft) -> Result<Backup, StoreError> {
+        let step = self.progress.step("read the archive back and publish it", pending.size());
+        let cancel = self.cancel.clone();
+        blocking(move || {
+            let backup = pending.publish(draft, &step, &cancel)?;
+            step.finish(backup.id().to_string());
+            Ok(backup)
+        })
+        .await
+    }
 }
 
 /// What a run that was not a failure brought.

@@ -12,6 +12,7 @@
 //! | [`http`] | requests with limits, for those who know what a server should answer |
 //! | [`deployment`] | the checks of a `verify-deployment`, one file each |
 //! | [`command`] | any program as a job |
+//! | `blocking` | work on a thread of its own |
 //! | [`progress`] | what a run is doing: steps, bytes, warnings; collected for the record, shown by a sink |
 //! | [`jobs`] | the kinds of job, what one is given, and what comes out of it |
 //! | [`prometheus`] | snapshot, block checks and restore of a Prometheus TSDB |
@@ -27,6 +28,7 @@
 //! | [`store`] | backups on disk: manifests, archives, locks |
 
 pub mod app;
+mod blocking;
 pub mod cli;
 pub mod command;
 pub mod config;

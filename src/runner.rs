@@ -33,6 +33,7 @@ pub use logbook::LogBook;
 pub use shutdown::Shutdown;
 pub use watch::TARGET as STEP_LOG_TARGET;
 
+use crate::blocking::blocking;
 use crate::config::values::{JobName, Retries};
 use crate::history::{Attempt, Cause, History, HistoryError, NewRun, RunReport};
 use crate::jobs::{JobOutput, Outcome, RunContext};
@@ -303,13 +304,4 @@ fn new_ulid(at: Timestamp) -> Ulid {
 /// History keeps milliseconds; what the runner returns is what history will show.
 fn whole_millis(time: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, HistoryError> + Send + 'static,
-) -> Result<T, HistoryError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }

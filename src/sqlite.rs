@@ -16,6 +16,7 @@ pub mod place;
 pub mod restore;
 pub mod stale_sessions;
 
+use crate::blocking::blocking;
 pub use contents::{SqliteContents, TableRows};
 pub use error::SqliteError;
 
@@ -26,7 +27,7 @@ pub const KIND: &str = "sqlite-backup";
 pub async fn look(database: &place::Database) -> Result<Option<usize>, SqliteError> {
     let place::Place::Host { path } = &database.place else { return Ok(None) };
     let path = path.clone();
-    backup::blocking(move || {
+    blocking(move || {
         let live = open::Live::open(&path)?;
         let tables = contents::tables(&live.connection)
             .map_err(|source| SqliteError::of(&path, "read the tables of", source))?;

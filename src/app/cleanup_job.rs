@@ -10,7 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{Hints, Shared, TargetError, blocking};
+use super::{Hints, Shared, TargetError};
+use crate::blocking::blocking;
 use crate::config::values::PrometheusTarget;
 use crate::config::{CleanupConfig, JobConfig, RequireBackup};
 use crate::jobs::{JobOutput, RunContext};

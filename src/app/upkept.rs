@@ -1,6 +1,6 @@
 //! Every backup is made between what is done before and what is done after one.
 
-use super::blocking;
+use crate::blocking::blocking;
 use crate::jobs::RunContext;
 use crate::runner::Failure;
 use crate::store::JobStore;

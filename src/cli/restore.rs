@@ -19,6 +19,7 @@ use super::output::CliError;
 use super::run_now::signals;
 use super::session::{Session, block_on};
 use crate::app::{App, RestoreAction};
+use crate::blocking::blocking;
 use crate::config::values::{JobName, PrometheusTarget};
 use crate::progress::Progress;
 use crate::prometheus::restore::into::into;
@@ -260,8 +261,7 @@ async fn source_of_unfinished(
     let Some(unfinished) = folder.unfinished() else { return Ok(None) };
     let (called, reading) = (unfinished.note.source.clone(), reading(session, &cancel));
     let store = session.store().ok();
-    let found = tokio::task::spawn_blocking(move || source_called(&called, store.as_ref(), &reading));
-    let found = found.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    let found = blocking(move || source_called(&called, store.as_ref(), &reading)).await;
     if found.is_none() {
         session.out.say("The backup that was being restored is not at hand: its blocks are looked for, not its sample counts.");
     }
@@ -278,8 +278,7 @@ async fn blocking_choice(
         return choose(session, args.what.as_deref(), args.backup.as_deref(), args.at.as_deref());
     };
     let reading = reading(session, cancel);
-    let found = tokio::task::spawn_blocking(move || RestoreSource::at_path(&path, &reading)).await;
-    let found = found.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    let found = blocking(move || RestoreSource::at_path(&path, &reading)).await;
     let source = found.map_err(|error| failed(&RestoreError::Source(error)))?;
     Ok(Chosen { source, job: None, reading: None })
 }
@@ -289,12 +288,11 @@ fn unpack(session: &Session, args: &Args, folder: &Path) -> Result<ExitCode, Cli
         let shutdown = signals()?;
         let chosen = blocking_choice(session, args, &shutdown.cancel).await?;
         let (reading, to) = (reading(session, &shutdown.cancel), folder.to_path_buf());
-        let unpacked = tokio::task::spawn_blocking(move || {
+        let unpacked = blocking(move || {
             let unpacked = into(&chosen.source, &to, &reading);
             unpacked.map(|unpacked| (unpacked, chosen.source.title.clone()))
         });
-        let unpacked = unpacked.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-        let (unpacked, title) = unpacked.map_err(|error| failed(&error))?;
+        let (unpacked, title) = unpacked.await.map_err(|error| failed(&error))?;
         let damaged = unpacked.blocks.iter().filter(|block| !block.is_good()).count();
         let document =
             json!({ "source": title, "into": folder, "blocks": unpacked.blocks, "bytes": unpacked.bytes });

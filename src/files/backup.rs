@@ -10,12 +10,13 @@ use super::spool::Spooled;
 use super::{
     BeforeRestore, FileEntry, FilePath, FilesContents, FilesError, KIND, Lack, What, container, host,
 };
+use crate::blocking::blocking;
 use crate::config::values::Compression;
 use crate::docker::Docker;
 use crate::jobs::RunContext;
 use crate::progress::StepGuard;
 use crate::store::archive::ArchiveWriter;
-use crate::store::{Backup, Draft, JobStore, Layout, Pending, Source};
+use crate::store::{Backup, Draft, JobStore, Pending, Source};
 use crate::words;
 
 /// What to back up.
@@ -205,35 +206,14 @@ async fn publish(
     source: &FilesSource,
     context: &RunContext,
 ) -> Result<Backup, FilesError> {
-    let step = context.progress.step("read the archive back and publish it", pending.size());
+    let described =
+        serde_json::value::to_raw_value(contents).map_err(|source| FilesError::Describe { source })?;
+    let source = Source { container: source.container.clone(), ..Source::default() };
     let draft = Draft {
-        kind: KIND.to_owned(),
-        created: context.now,
-        tool: concat!("watchkeeper ", env!("CARGO_PKG_VERSION")).to_owned(),
-        source: Source { container: source.container.clone(), ..Source::default() },
         content_bytes: contents.files().1,
         // What is in it is whole.
-        damaged: false,
         lacks: contents.lacks.iter().map(|lack| lack.path.to_string()).collect(),
-        contents: serde_json::value::to_raw_value(contents)
-            .map_err(|source| FilesError::Describe { source })?,
-        layout: Layout::Archive,
-        shared: Vec::new(),
+        ..Draft::new(KIND, context.now, source, described)
     };
-    let cancel = context.cancel.clone();
-    blocking(move || {
-        let backup = pending.publish(draft, &step, &cancel)?;
-        step.finish(backup.id().to_string());
-        Ok(backup)
-    })
-    .await
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, FilesError> + Send + 'static,
-) -> Result<T, FilesError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    Ok(context.publish(pending, draft).await?)
 }

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 
 use crate::config::values::Compression;
 use crate::jobs::RunContext;
-use crate::store::{Backup, Draft, JobStore, Layout, Pending, Source};
+use crate::store::{Backup, Draft, JobStore, Pending, Source};
 use crate::words;
 
 use super::client::GrafanaClient;
@@ -116,34 +116,13 @@ async fn publish(
     origin: &Origin,
     context: &RunContext,
 ) -> Result<(Backup, GrafanaContents), GrafanaError> {
-    let step = context.progress.step("read the archive back and publish it", pending.size());
     let product_version = contents.version.clone();
     let (target, url) = (origin.target.clone(), origin.url.clone());
-    let draft = Draft {
-        kind: KIND.to_owned(),
-        created: context.now,
-        tool: concat!("watchkeeper ", env!("CARGO_PKG_VERSION")).to_owned(),
-        source: Source { target, url, product_version, ..Source::default() },
-        content_bytes,
-        damaged: false,
-        contents: serde_json::value::to_raw_value(&contents)
-            .map_err(|source| GrafanaError::Describe { source })?,
-        layout: Layout::Archive,
-        shared: Vec::new(),
-        lacks: Vec::new(),
-    };
-    let cancel = context.cancel.clone();
-    let backup = blocking(move || {
-        let backup = pending.publish(draft, &step, &cancel)?;
-        step.finish(backup.id().to_string());
-        Ok::<_, GrafanaError>(backup)
-    });
-    Ok((backup.await?, contents))
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    let source = Source { target, url, product_version, ..Source::default() };
+    let described =
+        serde_json::value::to_raw_value(&contents).map_err(|source| GrafanaError::Describe { source })?;
+    let draft = Draft { content_bytes, ..Draft::new(KIND, context.now, source, described) };
+    Ok((context.publish(pending, draft).await?, contents))
 }
 
 /// A type, or an object, that is not in an export.

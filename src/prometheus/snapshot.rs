@@ -29,6 +29,7 @@ use super::coverage::sources;
 use super::folder::DataFolder;
 use super::folder_op::survey::SurveyedBlock;
 use super::folder_op::{FolderOp, FolderReply, FolderState};
+use crate::blocking::blocking;
 use crate::config::values::{Compression, PrometheusTarget, SnapshotLayout};
 use crate::jobs::RunContext;
 use crate::progress::Progress;
@@ -295,7 +296,7 @@ impl Snapshotter<'_> {
             files.take_all(&mut Archiver::new(&mut archive, pending.dir(), &step, &cancel))?;
             let blocks = archive.finish()?;
             step.finish(described(blocks.iter()));
-            Ok((files, (pending, Stored { blocks, ..Stored::default() })))
+            Ok::<_, SnapshotError>((files, (pending, Stored { blocks, ..Stored::default() })))
         })
         .await?;
         files.close().await?;
@@ -481,30 +482,19 @@ impl Snapshotter<'_> {
         contents: &SnapshotContents,
         source: Source,
     ) -> Result<Backup, SnapshotError> {
-        let step = context.progress.step("read the archive back and publish it", pending.size());
+        let described =
+            serde_json::value::to_raw_value(contents).map_err(|source| SnapshotError::Describe { source })?;
         let draft = Draft {
-            kind: "prometheus-snapshot".to_owned(),
-            created: context.now,
-            tool: concat!("watchkeeper ", env!("CARGO_PKG_VERSION")).to_owned(),
-            source,
             content_bytes: contents.blocks.iter().map(|block| block.bytes).sum(),
             damaged: contents.damaged().next().is_some(),
-            lacks: Vec::new(),
-            contents: serde_json::value::to_raw_value(contents)
-                .map_err(|source| SnapshotError::Describe { source })?,
             layout: match self.options.layout {
                 SnapshotLayout::Archive => Layout::Archive,
                 SnapshotLayout::Blocks => Layout::Blocks,
             },
             shared,
+            ..Draft::new("prometheus-snapshot", context.now, source, described)
         };
-        let cancel = context.cancel.clone();
-        blocking(move || {
-            let backup = pending.publish(draft, &step, &cancel)?;
-            step.finish(backup.id().to_string());
-            Ok(backup)
-        })
-        .await
+        Ok(context.publish(pending, draft).await?)
     }
 }
 
@@ -530,13 +520,4 @@ fn warn_about_out_of_order(progress: &Progress, metrics: &Metrics, skip_head: bo
 
 fn set(state: &FolderState) -> BTreeSet<String> {
     state.snapshots.iter().cloned().collect()
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SnapshotError> + Send + 'static,
-) -> Result<T, SnapshotError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }

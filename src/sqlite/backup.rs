@@ -11,11 +11,12 @@ use super::inside::Inside;
 use super::ledger::Ledger;
 use super::place::{Database, Place};
 use super::{KIND, SqliteError};
+use crate::blocking::blocking;
 use crate::config::values::Compression;
 use crate::jobs::RunContext;
 use crate::store::archive::Watched;
 use crate::store::digest::Hashing;
-use crate::store::{Backup, Draft, JobStore, Layout, Owner, Pending, Source};
+use crate::store::{Backup, Draft, JobStore, Owner, Pending, Source};
 use crate::words;
 
 /// The copy, until it is in the archive.
@@ -143,7 +144,6 @@ async fn publish(
     origin: &Origin,
     context: &RunContext,
 ) -> Result<Backup, SqliteError> {
-    let step = context.progress.step("read the archive back and publish it", pending.size());
     let owner = match &database.place {
         Place::Host { path } => std::fs::metadata(path).ok().map(|meta| Owner {
             uid: meta.uid(),
@@ -152,41 +152,22 @@ async fn publish(
         }),
         Place::Inside { .. } => None,
     };
+    let source = Source {
+        target: origin.target.clone(),
+        url: origin.url.clone(),
+        product_version: None,
+        container: database.container.clone(),
+        image: database.image.clone(),
+        data_path: Some(database.shown.clone()),
+        retention: None,
+        owner,
+    };
+    let described =
+        serde_json::value::to_raw_value(contents).map_err(|source| SqliteError::Describe { source })?;
     let draft = Draft {
-        kind: KIND.to_owned(),
-        created: context.now,
-        tool: concat!("watchkeeper ", env!("CARGO_PKG_VERSION")).to_owned(),
-        source: Source {
-            target: origin.target.clone(),
-            url: origin.url.clone(),
-            product_version: None,
-            container: database.container.clone(),
-            image: database.image.clone(),
-            data_path: Some(database.shown.clone()),
-            retention: None,
-            owner,
-        },
         content_bytes: contents.bytes,
         damaged: !contents.damage.is_empty(),
-        lacks: Vec::new(),
-        contents: serde_json::value::to_raw_value(contents)
-            .map_err(|source| SqliteError::Describe { source })?,
-        layout: Layout::Archive,
-        shared: Vec::new(),
+        ..Draft::new(KIND, context.now, source, described)
     };
-    let cancel = context.cancel.clone();
-    blocking(move || {
-        let backup = pending.publish(draft, &step, &cancel)?;
-        step.finish(backup.id().to_string());
-        Ok(backup)
-    })
-    .await
-}
-
-/// SQLite, hashes and archives are not for the threads of tokio.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SqliteError> + Send + 'static,
-) -> Result<T, SqliteError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    Ok(context.publish(pending, draft).await?)
 }

@@ -13,6 +13,7 @@ use super::SqliteError;
 use super::error::file;
 use super::ledger::{Copy, Ledger};
 use super::open::SIDES;
+use crate::blocking::blocking;
 use crate::command::{Command, End, Place, RUN_VARIABLE, Ran, run};
 use crate::docker::{Docker, DockerError};
 use crate::store::archive::{ArchiveError, EntryKind, read_tar};
@@ -208,8 +209,7 @@ impl Inside {
             read?;
             if found { Ok(()) } else { Err(file("read", &to)(io::ErrorKind::NotFound.into())) }
         };
-        let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        blocking(work).await
     }
 
     /// Removes a copy in there with what SQLite keeps beside one, also when the run was told to stop.

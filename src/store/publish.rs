@@ -54,6 +54,24 @@ pub struct Draft {
     pub shared: Vec<SharedFile>,
 }
 
+impl Draft {
+    /// A whole one of this program, in an archive of its own, that holds no bytes yet.
+    pub fn new(kind: &str, created: Timestamp, source: Source, contents: Contents) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            created,
+            tool: concat!("watchkeeper ", env!("CARGO_PKG_VERSION")).to_owned(),
+            source,
+            content_bytes: 0,
+            damaged: false,
+            lacks: Vec::new(),
+            contents,
+            layout: Layout::Archive,
+            shared: Vec::new(),
+        }
+    }
+}
+
 /// Which names a publication is about to create.
 #[derive(Serialize, Deserialize)]
 struct Intent {

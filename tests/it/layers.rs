@@ -15,6 +15,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config::values", &[]),
     // Words sizes, times and errors; uses nothing.
     ("words", &[]),
+    // Puts work on a thread of its own; uses nothing.
+    ("blocking", &[]),
     // What a `verify-deployment` looks at, as pure values.
     ("config::checks", &["config::values"]),
     // Which sessions are stale, as pure values.
@@ -30,10 +32,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("docker", &["config::values", "progress", "words"]),
     ("service", &["config::values", "progress", "words", "docker"]),
     // What every kind of job is given and gives back. The kinds themselves live with their domain.
-    ("jobs", &["config::values", "progress", "store"]),
+    ("jobs", &["blocking", "config::values", "progress", "store"]),
     (
         "prometheus",
         &[
+            "blocking",
             "config::values",
             "config::secret",
             "progress",
@@ -51,13 +54,17 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["config::values", "config::checks", "words", "http", "jobs", "docker", "store", "prometheus"],
     ),
     ("command", &["config::values", "progress", "words", "jobs", "docker"]),
-    ("files", &["config::values", "progress", "words", "jobs", "docker", "store"]),
+    ("files", &["blocking", "config::values", "progress", "words", "jobs", "docker", "store"]),
     // What there is in a Grafana, as pure values; a configuration names its types.
     ("grafana::object", &["store"]),
-    ("grafana", &["config::values", "grafana::object", "progress", "words", "http", "jobs", "store"]),
+    (
+        "grafana",
+        &["blocking", "config::values", "grafana::object", "progress", "words", "http", "jobs", "store"],
+    ),
     (
         "sqlite",
         &[
+            "blocking",
             "config::values",
             "config::sessions",
             "progress",
@@ -84,11 +91,25 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("history", &["config::values", "progress", "words", "jobs", "state_dir", "store"]),
     ("report", &["config::values", "progress", "words", "jobs", "store", "retention", "history"]),
-    ("runner", &["config::values", "progress", "words", "jobs", "state_dir", "store", "history", "report"]),
+    (
+        "runner",
+        &[
+            "blocking",
+            "config::values",
+            "progress",
+            "words",
+            "jobs",
+            "state_dir",
+            "store",
+            "history",
+            "report",
+        ],
+    ),
     ("telemetry", &["history", "runner"]),
     (
         "app",
         &[
+            "blocking",
             "upkeep",
             "config::values",
             "config::checks",
@@ -120,6 +141,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "blocking",
             "upkeep",
             "config::values",
             "config::secret",

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::choose::{self, Found};
 use super::{Args, nothing_done, with_app};
 use crate::app::{App, SqliteAction};
+use crate::blocking::blocking;
 use crate::cli::bar;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::CliError;
@@ -58,8 +59,7 @@ async fn restore(
     if let Some(folder) = &args.into {
         let title = source.title();
         let (folder, cancel) = (folder.clone(), cancel.clone());
-        let unpacked = tokio::task::spawn_blocking(move || source.unpack(&folder, &cancel)).await;
-        let unpacked = unpacked.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let unpacked = blocking(move || source.unpack(&folder, &cancel)).await;
         let path = unpacked.map_err(|error| failed(&error))?;
         session.out.result(&json!({ "source": title, "into": path }), || {
             format!("{title}: {}, checked\n", path.display())

@@ -11,8 +11,9 @@ use globset::GlobSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Change, FilesBackup, FilesPlan, How};
+use crate::blocking::blocking;
 use crate::config::values::Compression;
-use crate::files::backup::{FilesSource, back_up, blocking};
+use crate::files::backup::{FilesSource, back_up};
 use crate::files::{BeforeRestore, FileEntry, FilePath, FilesContents, FilesError, What};
 use crate::jobs::RunContext;
 use crate::store::atomic::{TEMP_PREFIX, sync_folder};
@@ -50,7 +51,7 @@ pub async fn apply(
             }
         }
         step.finish("its hash is the one in its manifest");
-        Ok(())
+        Ok::<_, FilesError>(())
     })
     .await?;
     for lack in &plan.lacks {
@@ -62,7 +63,7 @@ pub async fn apply(
     let written = blocking(move || {
         let written = write_all(&source, &plan.changes, &cancel)?;
         step.finish(words::count(written, "change"));
-        Ok(written)
+        Ok::<_, FilesError>(written)
     })
     .await?;
     Ok(Applied { written, before })
@@ -92,7 +93,7 @@ pub async fn undo(kept: &JobStore, context: &RunContext) -> Result<Applied, File
         let mut written = write_all(&source, &plan.changes, &cancel)?;
         written += remove_created(&source.contents)?;
         step.finish(words::count(written, "change"));
-        Ok(written)
+        Ok::<_, FilesError>(written)
     })
     .await?;
     // It is as it was: there is nothing left to take back.

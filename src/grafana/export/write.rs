@@ -9,7 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::site::Taken;
 use super::survey::{Planned, Survey, list};
-use super::{blocking, secrets, skip};
+use super::{secrets, skip};
+use crate::blocking::blocking;
 use crate::config::values::Compression;
 use crate::grafana::GrafanaError;
 use crate::grafana::bundle::{BundleError, BundleWriter};

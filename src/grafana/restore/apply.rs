@@ -13,6 +13,7 @@ use super::run::{Outcome, Run, stopped};
 use super::source::GrafanaBackup;
 use super::undo::of_restore;
 use super::{BeforeRestore, RestoreError, Site};
+use crate::blocking::blocking;
 use crate::grafana::bundle::Bundle;
 use crate::grafana::object::ObjectId;
 use crate::jobs::RunContext;
@@ -182,15 +183,6 @@ pub fn settle(site: &Site, context: &RunContext) -> Result<(), RestoreError> {
 pub(super) fn forget(kept: &JobStore, ids: &[BackupId]) -> Result<(), RestoreError> {
     kept.remove(&kept.lock_exclusive(LOCK_LIMIT)?, ids)?;
     Ok(())
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, RestoreError> + Send + 'static,
-) -> Result<T, RestoreError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }
 
 /// While a restore writes, this file says so: one that was cut is known by it, and the next one takes back both.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::apply::{blocking, spool};
+use super::apply::spool;
 use super::plan::Facts;
 use super::source::GrafanaBackup;
 use super::{BeforeRestore, RestoreError};
+use crate::blocking::blocking;
 use crate::config::values::{Compression, TargetName};
 use crate::grafana::GrafanaError;
 use crate::grafana::bundle::Bundle;

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::{CleanupError, CleanupPolicy, Copies, Decision, Holder, mapped};
+use crate::blocking::blocking;
 use crate::jobs::RunContext;
 use crate::prometheus::client::PrometheusClient;
 use crate::prometheus::folder_op::{DoomedBlock, FolderOp, FolderReply, FolderState, RemovedBlock};
@@ -138,8 +139,7 @@ impl Cleanup<'_> {
             copies.prove(&folder, &policy, context.now, &context.progress, &context.cancel)?;
             Ok(copies)
         };
-        let done = tokio::task::spawn_blocking(work).await;
-        match done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
+        match blocking(work).await {
             Err(StoreError::Cancelled) => Err(CleanupError::Cancelled),
             done => Ok(done?),
         }

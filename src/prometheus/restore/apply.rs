@@ -14,6 +14,7 @@ use super::site::{Before, Site};
 use super::source::RestoreSource;
 use super::stage;
 use super::warn::Warning;
+use crate::blocking::blocking;
 use crate::jobs::RunContext;
 use crate::progress::Progress;
 use crate::prometheus::block::BlockReport;
@@ -119,11 +120,7 @@ async fn put(
 
 pub(super) async fn verify(source: &Arc<RestoreSource>, context: &RunContext) -> Result<(), RestoreError> {
     let (source, progress, cancel) = (Arc::clone(source), context.progress.clone(), context.cancel.clone());
-    let verified = tokio::task::spawn_blocking(move || source.verify(&progress, &cancel)).await;
-    match verified {
-        Ok(result) => Ok(result?),
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    Ok(blocking(move || source.verify(&progress, &cancel)).await?)
 }
 
 /// Drops what was staged; the live data were not touched.

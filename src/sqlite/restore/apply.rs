@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::note::Note;
 use super::{RestorePlan, Site, SqliteBackup, holders, swap};
+use crate::blocking::blocking;
 use crate::jobs::RunContext;
 use crate::sqlite::SqliteError;
-use crate::sqlite::backup::blocking;
 use crate::sqlite::error::file;
 use crate::sqlite::open::beside;
 use crate::store::{Owner, StoreError};
@@ -83,7 +83,7 @@ async fn stage(source: &SqliteBackup, note: &Note, context: &RunContext) -> Resu
             }
         }
         step.finish("its hash is the one in its manifest");
-        Ok(())
+        Ok::<_, SqliteError>(())
     })
     .await?;
     let step = context.progress.step("write the new database beside the old", None);

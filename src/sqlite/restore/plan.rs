@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Site, SqliteBackup};
+use crate::blocking::blocking;
 use crate::sqlite::SqliteError;
-use crate::sqlite::backup::blocking;
 use crate::sqlite::contents::tables;
 use crate::sqlite::error::file;
 use crate::sqlite::open::{Live, SIDES, beside};

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use super::apply::{after_free, free};
 use super::note::Note;
 use super::{Site, swap};
+use crate::blocking::blocking;
 use crate::jobs::RunContext;
 use crate::sqlite::SqliteError;
-use crate::sqlite::backup::blocking;
 use crate::sqlite::open::{SIDES, beside};
 
 /// A restore that was taken back.

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OpenFlags};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+use crate::blocking::blocking;
 use crate::sqlite::SqliteError;
-use crate::sqlite::backup::blocking;
 use crate::sqlite::inside::Inside;
 use crate::sqlite::open::{Live, PATIENCE, must_be_sqlite};
 use crate::sqlite::place::{Database, Place};
