@@ -1,15 +1,13 @@
 //! What people get wrong, and what breaks under the program: every message says what to do, and nothing is left
 //! behind on the server, on the Docker engine or in the store.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::support::docker::docker;
 use crate::support::prometheus::{Builder, Prometheus};
 use crate::support::watchkeeper::{JOB, Output, Watchkeeper};
-use crate::support::{run, wait_until};
+use crate::support::{http, run, wait_until};
 
 /// Fails unless the command ended so and said all of this.
 #[track_caller]
@@ -115,30 +113,13 @@ fn what_answers_in_place_of_prometheus_is_told_from_it() {
         ("404 Not Found", "404 page not found", "path prefix"),
     ];
     for (head, body, hint) in answers {
-        let watchkeeper = at_port(canned(head, body), "token = { plain = \"s3cret\" }\n");
+        let watchkeeper = at_port(http::canned(head, body), "token = { plain = \"s3cret\" }\n");
         let output = watchkeeper.run(&["run-now", JOB]);
         assert!(!format!("{output:?}").contains("s3cret"), "{output:?}");
         expect(output, 1, &[hint]);
         assert!(watchkeeper.leftovers().is_empty(), "{:?}", watchkeeper.leftovers());
         expect(watchkeeper.run(&["check", "--online"]), 1, &[hint]);
     }
-}
-
-/// A port at which every request gets this answer.
-fn canned(head: &'static str, body: &'static str) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let _ = stream.read(&mut [0; 4096]);
-            let length = body.len();
-            let _ = write!(
-                stream,
-                "HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-            );
-        }
-    });
-    port
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The kind `verify-deployment` against a real Prometheus, Alertmanager, container and HTTPS server.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::support::docker;
 use crate::support::exporter::Exporter;
 use crate::support::prometheus::{Builder, Prometheus};
 use crate::support::watchkeeper::Watchkeeper;
-use crate::support::{missing, run, scratch, wait_until};
+use crate::support::{http, missing, run, scratch, wait_until};
 
 const JOB: &str = "[[job]]\nname = \"verify\"\nkind = \"verify-deployment\"\n";
 
@@ -89,21 +89,6 @@ fn the_six_of_the_runbook_are_made_over_the_targets_and_one_that_is_down_fails_t
     assert!(dry.contains("would check: prometheus.main rules"), "{dry}");
 }
 
-/// Answers each request with this, until the test ends.
-fn canned(head: &'static str, body: &'static str) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let _ = stream.read(&mut [0; 4096]);
-            let length = body.len();
-            let head = format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-            let _ = stream.write_all(format!("{head}{body}").as_bytes());
-        }
-    });
-    port
-}
-
 #[test]
 fn a_page_to_log_in_is_not_the_health_of_an_application_and_text_and_json_are() {
     let html = "200 OK\r\nContent-Type: text/html; charset=utf-8";
@@ -123,7 +108,7 @@ fn a_page_to_log_in_is_not_the_health_of_an_application_and_text_and_json_are() 
         ("empty", "200 OK", "", ""),
     ];
     let target = |(name, head, body, _): &(&str, &'static str, &'static str, &str)| {
-        format!("[application.{name}]\nurl = \"http://127.0.0.1:{}\"\n", canned(head, body))
+        format!("[application.{name}]\nurl = \"http://127.0.0.1:{}\"\n", http::canned(head, body))
     };
     let targets: Vec<String> = answers.iter().map(target).collect();
     let report = watchkeeper(&targets.concat(), "").run_json(&["run-now", "verify"]).expect(1).json();
@@ -133,7 +118,7 @@ fn a_page_to_log_in_is_not_the_health_of_an_application_and_text_and_json_are() 
         assert!(text.contains(wrong), "{name}: {text}");
     }
     // One who asks for a page gets one.
-    let port = canned(html, "<html>hello");
+    let port = http::canned(html, "<html>hello");
     let asked = format!("[[job.check]]\ntype = \"http\"\nurl = \"http://127.0.0.1:{port}\"\n");
     watchkeeper("", &asked).run(&["run-now", "verify"]).expect(0);
 }

@@ -274,12 +274,7 @@ fn a_database_that_was_cut_short_is_kept_as_damaged_and_nothing_older_is_deleted
         let warned = watchkeeper.run(&["run-now", "db"]).expect(3);
         assert!(warned.stdout.contains("the database is damaged"), "{}", warned.stdout);
         let backups = watchkeeper.run_json(&["backups"]).expect(0).json();
-        let good: Vec<bool> = backups["backups"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|backup| backup["good"].as_bool().unwrap())
-            .collect();
+        let good = watchkeeper.goods();
         assert_eq!(good.len(), all);
         assert!(good[0] && good[1..].iter().all(|good| !good), "{good:?}");
         let id = backups["backups"][all - 1]["id"].as_str().unwrap().to_owned();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 /// Status and body of `GET path`; `None` where nobody answers.
@@ -13,6 +13,21 @@ pub(crate) fn get(port: u16, path: &str) -> Option<(u16, String)> {
 /// Status and body of `POST path` without a body.
 pub(crate) fn post(port: u16, path: &str) -> Option<(u16, String)> {
     request(port, "POST", path)
+}
+
+/// A port at which every request gets this answer, until the test ends: the status line and headers, and the body.
+pub(crate) fn canned(head: &'static str, body: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let length = body.len();
+            let head = format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    port
 }
 
 fn request(port: u16, method: &str, path: &str) -> Option<(u16, String)> {

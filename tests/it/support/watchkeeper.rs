@@ -113,6 +113,13 @@ impl Watchkeeper {
         Output { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
     }
 
+    /// Of each backup, the oldest first: whether it is good.
+    pub(crate) fn goods(&self) -> Vec<bool> {
+        let backups = self.run_json(&["backups"]).expect(0).json();
+        let backups = backups["backups"].as_array().unwrap().iter();
+        backups.map(|backup| backup["good"].as_bool().unwrap()).collect()
+    }
+
     /// Runs it with `--json`.
     pub(crate) fn run_json(&self, arguments: &[&str]) -> Output {
         self.run(&[&["--json"], arguments].concat())
