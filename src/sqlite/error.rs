@@ -304,6 +304,12 @@ pub enum SqliteError {
         /// The job.
         job: String,
     },
+    /// What a restore had set aside is gone.
+    #[error("The database of before the restore is not at {} any more: nothing was changed", path.display())]
+    NotAside {
+        /// Where it was set aside.
+        path: PathBuf,
+    },
     /// The run was told to stop.
     #[error("It was stopped before it was complete")]
     Cancelled,
@@ -359,6 +365,9 @@ impl SqliteError {
             Self::Service(error) => return error.hint(),
             Self::Missing { .. } | Self::MissingInside { .. } => {
                 "is \"database\" in jobs.toml right? an unfinished restore is taken back by `watchkeeper restore JOB --undo`"
+            }
+            Self::NotAside { .. } => {
+                "put it back there, or restore the backup of that time; `watchkeeper restore JOB --discard-old` forgets this restore"
             }
             Self::NotSqlite { .. } => "is \"database\" in jobs.toml right?",
             Self::Corrupt { .. } => {

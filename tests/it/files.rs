@@ -75,6 +75,49 @@ fn a_path_that_is_not_there_is_a_warning_each_time_and_the_last_copy_of_it_stays
 }
 
 #[test]
+fn what_was_there_before_many_restores_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.yml");
+    fs::write(&file, "as backed up").unwrap();
+    let watchkeeper = watchkeeper(&format!("paths = [\"{}\"]\n", file.display()));
+    watchkeeper.run(&["run-now", "conf"]).expect(0);
+    for edit in 0..8 {
+        fs::write(&file, format!("edit {edit}")).unwrap();
+        watchkeeper.run(&["restore", "conf", "--yes"]).expect(0);
+    }
+    for edit in (0..8).rev() {
+        watchkeeper.run(&["restore", "conf", "--undo", "--yes"]).expect(0);
+        assert_eq!(fs::read_to_string(&file).unwrap(), format!("edit {edit}"));
+    }
+}
+
+#[test]
+fn an_undo_neither_waits_for_a_fifo_nor_removes_a_link_in_place_of_what_was_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let conf = folder.path().join("conf");
+    fs::create_dir(&conf).unwrap();
+    let (fifo, link, same) = (conf.join("1.yml"), conf.join("2.yml"), conf.join("3.yml"));
+    for file in [&fifo, &link, &same] {
+        fs::write(file, "x").unwrap();
+    }
+    let watchkeeper = watchkeeper(&format!("paths = [\"{}\"]\n", conf.display()));
+    watchkeeper.run(&["run-now", "conf"]).expect(0);
+    for file in [&fifo, &link, &same] {
+        fs::remove_file(file).unwrap();
+    }
+    watchkeeper.run(&["restore", "conf", "--yes"]).expect(0);
+    fs::remove_file(&fifo).unwrap();
+    run(Command::new("mkfifo").arg(&fifo));
+    let elsewhere = folder.path().join("elsewhere");
+    fs::rename(&link, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+    watchkeeper.run(&["restore", "conf", "--undo", "--yes"]).expect(0);
+    assert!(fs::symlink_metadata(&fifo).is_ok());
+    assert_eq!(fs::read_link(&link).unwrap(), elsewhere);
+    assert!(!same.exists());
+}
+
+#[test]
 fn a_restore_that_failed_shows_in_the_status_until_one_works() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("prometheus.yml");

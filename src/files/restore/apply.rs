@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use globset::GlobSet;
+use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Change, FilesBackup, FilesPlan, How};
@@ -20,8 +21,9 @@ use crate::store::atomic::{TEMP_PREFIX, sync_folder};
 use crate::store::{Backup, BackupId, JobStore, StoreError};
 use crate::words;
 
-/// So many restores can be taken back, one after the other.
+/// What was there before a restore is kept for two weeks, and that of so many restores for longer.
 const KEPT: usize = 5;
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// How long readers of what is kept are waited for.
 const LOCK_LIMIT: Duration = Duration::from_secs(30);
 
@@ -91,7 +93,7 @@ pub async fn undo(kept: &JobStore, context: &RunContext) -> Result<Applied, File
     let cancel = context.cancel.clone();
     let written = blocking(move || {
         let mut written = write_all(&source, &plan.changes, &cancel)?;
-        written += remove_created(&source.contents)?;
+        written += remove_created(&source.contents, &cancel)?;
         step.finish(words::count(written, "change"));
         Ok::<_, FilesError>(written)
     })
@@ -120,7 +122,12 @@ async fn keep_what_is_there(
     let created = created.map(here).collect();
     let before = Some(BeforeRestore { of: plan.source.clone(), created, by_undo });
     let (backup, _) = back_up(&what, None, kept, Compression::default(), before, context).await?;
-    let older: Vec<BackupId> = kept.list()?.backups.iter().rev().skip(KEPT).map(|b| b.id().clone()).collect();
+    // Not by their number alone: a restore that fails in the middle has written some of it, and of those files only
+    // the first of its tries holds what was there.
+    let backups = kept.list()?.backups;
+    let older = backups.iter().rev().skip(KEPT);
+    let older = older.filter(|backup| context.now.duration_since(backup.manifest.created) > KEPT_FOR);
+    let older: Vec<BackupId> = older.map(|backup| backup.id().clone()).collect();
     kept.remove(&kept.lock_exclusive(LOCK_LIMIT)?, &older)?;
     Ok(backup.id().clone())
 }
@@ -249,23 +256,27 @@ fn own(path: &Path, entry: &FileEntry) -> Result<(), FilesError> {
 }
 
 /// Removes what the restore created. What was changed since stays, and so does a folder that is not empty.
-fn remove_created(before: &FilesContents) -> Result<usize, FilesError> {
+fn remove_created(before: &FilesContents, cancel: &CancellationToken) -> Result<usize, FilesError> {
     let created = before.before_restore.iter().flat_map(|before| &before.created);
     let mut removed = 0;
     for entry in created {
-        removed += usize::from(remove_if_same(entry)?);
+        removed += usize::from(remove_if_same(entry, cancel)?);
     }
     Ok(removed)
 }
 
-fn remove_if_same(entry: &FileEntry) -> Result<bool, FilesError> {
+fn remove_if_same(entry: &FileEntry, cancel: &CancellationToken) -> Result<bool, FilesError> {
     let path = entry.path.as_path();
     let same = match &entry.what {
         What::Folder => return Ok(fs::remove_dir(path).is_ok()),
         What::Link { target } => fs::read_link(path).is_ok_and(|there| FilePath::from(&there) == *target),
-        What::File { sha256, .. } => File::open(path)
-            .and_then(|file| super::hash(file, &CancellationToken::new()))
-            .is_ok_and(|hash| hash == *sha256),
+        // Looked at before it is opened: a FIFO would be waited for, and a link be followed.
+        What::File { sha256, .. } => {
+            fs::symlink_metadata(path).is_ok_and(|there| there.is_file())
+                && File::open(path)
+                    .and_then(|file| super::hash(file, cancel))
+                    .is_ok_and(|hash| hash == *sha256)
+        }
     };
     if same {
         fs::remove_file(path).map_err(place("remove", path))?;

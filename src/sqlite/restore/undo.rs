@@ -30,6 +30,9 @@ pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteErr
     if note.done {
         // Of another job: that one is taken back first.
         site.notes.none_unfinished(&note.path)?;
+        if note.had_old && !swap::exists(&note.aside) {
+            return Err(SqliteError::NotAside { path: note.aside });
+        }
     } else if !swap::is_begun(&note) {
         swap::remove(&note.stage)?;
         site.notes.remove(&note)?;

@@ -258,6 +258,26 @@ fn the_copy_that_a_killed_run_has_left_in_a_container_is_removed_by_the_next_one
 }
 
 #[test]
+fn an_undo_without_what_was_set_aside_says_so_and_changes_nothing() {
+    let folder = scratch::folder("sqlite");
+    let path = folder.path().join("memory.db");
+    create(&path).close().unwrap();
+    let watchkeeper = watchkeeper(&path);
+    watchkeeper.run(&["run-now", "db"]).expect(0);
+    watchkeeper.run(&["restore", "db", "--yes"]).expect(0);
+    let aside = names(folder.path()).into_iter().find(|name| name.contains(".before-")).unwrap();
+    let (aside, elsewhere) = (folder.path().join(aside), folder.path().join("elsewhere"));
+    fs::rename(&aside, &elsewhere).unwrap();
+    let live = fs::read(&path).unwrap();
+    let failed = watchkeeper.run(&["restore", "db", "--undo", "--yes"]).expect(1);
+    assert!(failed.stdout.contains("any more: nothing was changed"), "{}", failed.stdout);
+    assert_eq!(fs::read(&path).unwrap(), live);
+    // And it can still be taken back when that is there again.
+    fs::rename(&elsewhere, &aside).unwrap();
+    watchkeeper.run(&["restore", "db", "--undo", "--yes"]).expect(0);
+}
+
+#[test]
 fn a_database_that_was_cut_short_is_kept_as_damaged_and_nothing_older_is_deleted() {
     let folder = scratch::folder("sqlite");
     let path = folder.path().join("memory.db");
