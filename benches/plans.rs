@@ -64,7 +64,7 @@ fn schedules() -> Vec<Schedule> {
         3 => format!("{} {} {} * *", n % 60, n % 24, 1 + n % 28),
         _ => format!("{} {} 29 2 *", n % 60, n % 24),
     };
-    let schedule = |n: u64| Schedule::parse(&pattern(n), &zones[(n % 3) as usize]).unwrap();
+    let schedule = |n: u64| Schedule::parse(&pattern(n), &zones[(n % 3) as usize], "job").unwrap();
     (0..SCHEDULES).map(schedule).collect()
 }
 

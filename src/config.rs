@@ -145,12 +145,13 @@ fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone:
         snapshots: snapshots.collect(),
     };
     let placed = job::read_all(&mut root, &context);
-    warn::same_minute(root.report, &placed);
+    let max_concurrent = usize::try_from(max_concurrent).unwrap_or(1);
+    warn::schedules(root.report, &placed, max_concurrent);
     let config = Config {
         path: path.to_owned(),
         state_dir: state_dir.unwrap_or_else(|| "/var/lib/watchkeeper".into()),
         backup_dir: backup_dir.unwrap_or_else(|| "/var/backups/watchkeeper".into()),
-        max_concurrent: usize::try_from(max_concurrent).unwrap_or(1),
+        max_concurrent,
         jobs: placed.into_iter().map(|placed| placed.job).collect(),
         warnings: Vec::new(),
         timezone,

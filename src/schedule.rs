@@ -1,18 +1,23 @@
-//! When a job is due: a cron pattern in a time zone.
+//! When a job is due: a cron pattern in a time zone, or an interval.
 //!
-//! The pattern is matched on civil time (by croner), and the zone is applied here, so that what happens when
+//! A pattern is matched on civil time (by croner), and the zone is applied here, so that what happens when
 //! clocks change is one rule of this file and not an accident of a crate:
 //!
-//! * **The hour is wild** (`*`, `*/2`, or all 24): the schedule follows real time. A slot is every instant whose
-//!   wall clock matches. When the clock is put back, the repeated hour has its slots twice; when it is put
+//! * **The hour is wild** (`*`, `*/2`, `H/2`, or all 24): the schedule follows real time. A slot is every instant
+//!   whose wall clock matches. When the clock is put back, the repeated hour has its slots twice; when it is put
 //!   forward, the hour that is not there has none.
 //! * **The hour is fixed** (`0 2 * * *`): every matching date and time has exactly one slot. One that is skipped
 //!   by the clock is due at the end of the gap, together with all others of that gap; one that comes twice is due
 //!   the first time.
+//! * **An interval** (`@every 6h`) knows no clocks: its slots are the whole multiples of it since
+//!   1970-01-01T00:00:00Z, so that they stay where they are when the program is started anew.
 //!
-//! This is what Vixie cron does. Slots are strictly increasing, whatever the zone does.
+//! This is what Vixie cron does, but that there a wild minute makes a pattern follow real time too: `*/10 2 * * *`
+//! would not run at all on the day without that hour. Slots are strictly increasing, whatever the zone does.
 
+mod clock_change;
 pub mod driver;
+mod hashed;
 mod pattern;
 
 use std::fmt;
@@ -23,33 +28,56 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
+pub use clock_change::{ClockChange, Direction};
 pub use pattern::ScheduleError;
 
-/// A cron pattern in a time zone, that matches at least once.
+/// When a job is due, in a time zone. It is due at least once.
 #[derive(Clone)]
 pub struct Schedule {
     text: String,
-    cron: Cron,
+    rule: Rule,
     zone: TimeZone,
+}
+
+/// How slots are found.
+#[derive(Clone)]
+enum Rule {
+    Civil(Civil),
+    /// At whole multiples of so many seconds. Never zero.
+    Every(i64),
+}
+
+/// A pattern of dates and times of day, as clocks on the wall show them.
+#[derive(Clone)]
+struct Civil {
+    cron: Cron,
     follows_real_time: bool,
+    /// The pattern with its `H` filled in, where it has any.
+    hashed: Option<String>,
 }
 
 impl Schedule {
     /// Reads a pattern: five fields (minute, hour, day of month, month, day of week), six with seconds in front,
-    /// or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.
+    /// `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`, or `@every 6h`.
     ///
-    /// Where both day fields are given, a day that matches either is meant; with `+` before the day of week, one
-    /// that matches both. `L`, `W` and `#` are understood.
-    pub fn parse(text: &str, zone: &TimeZone) -> Result<Self, ScheduleError> {
-        let cron = pattern::parse(text)?;
-        let hours = &cron.pattern.hours;
-        let follows_real_time = pattern::hour_field(text).starts_with('*') || hours.values().len() == 24;
-        Ok(Self { text: text.trim().to_owned(), cron, zone: zone.clone(), follows_real_time })
+    /// Where both day fields are given and neither begins with `*`, a day that matches either is meant; else, or with
+    /// `+` before the day of week, one that matches both. `L`, `W` and `#` are understood. `H` stands for a value that
+    /// depends on the name of the `job` alone, so that jobs with the same pattern are spread.
+    pub fn parse(text: &str, zone: &TimeZone, job: &str) -> Result<Self, ScheduleError> {
+        let rule = pattern::parse(text, job)?;
+        Ok(Self { text: text.trim().to_owned(), rule, zone: zone.clone() })
     }
 
     /// The first slot after `time`, or none before the end of the calendar.
     pub fn next_after(&self, time: Timestamp) -> Option<Timestamp> {
-        if self.follows_real_time { self.next_in_real_time(time) } else { self.next_fixed(time) }
+        match &self.rule {
+            Rule::Civil(civil) if civil.follows_real_time => civil.next_in_real_time(&self.zone, time),
+            Rule::Civil(civil) => civil.next_fixed(&self.zone, time),
+            Rule::Every(seconds) => {
+                let length = i128::from(*seconds) * 1_000_000_000;
+                Timestamp::from_nanosecond((time.as_nanosecond().div_euclid(length) + 1) * length).ok()
+            }
+        }
     }
 
     /// The last slot after `from` and not after `to`. Asks for few slots, however many there are.
@@ -75,15 +103,47 @@ impl Schedule {
         &self.zone
     }
 
+    /// The earliest day of the month that the pattern names, and those of its months, 1 to 12, that are shorter than
+    /// that; February counts as one of 28 days. Nothing where days of the week, `L` or `W` give every month a date.
+    pub fn too_short_months(&self) -> Option<(u16, Vec<usize>)> {
+        const DAYS: [u16; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        let Rule::Civil(civil) = &self.rule else { return None };
+        let pattern = &civil.cron.pattern;
+        let other_days = !pattern.is_dow_wildcard() && !pattern.matches_dom_and_dow();
+        let first = pattern.days.values().into_iter().min();
+        let first = first.filter(|_| !other_days && !pattern.days.has_modifiers())?;
+        let months = pattern.months.values().into_iter().map(usize::from);
+        let short: Vec<usize> = months.filter(|month| first > DAYS[month - 1]).collect();
+        (!short.is_empty()).then_some((first, short))
+    }
+
+    /// What it means, in words: `At 02:00, on Monday (Europe/Berlin)`.
+    pub fn describe(&self) -> String {
+        match &self.rule {
+            Rule::Every(_) => {
+                let length = self.text.split_whitespace().skip(1).collect::<String>();
+                format!("Every {length}, counted from 1970-01-01T00:00:00Z")
+            }
+            Rule::Civil(civil) => {
+                let words = civil.cron.describe();
+                let zone = self.zone.iana_name().unwrap_or("the host's time");
+                let hashed = civil.hashed.as_ref().map(|pattern| format!("; with its H: {pattern}"));
+                format!("{} ({zone}){}", words.trim_end_matches('.'), hashed.unwrap_or_default())
+            }
+        }
+    }
+}
+
+impl Civil {
     /// Walks from one change of the zone to the next: between them, wall clock and real time run alike.
-    fn next_in_real_time(&self, time: Timestamp) -> Option<Timestamp> {
+    fn next_in_real_time(&self, zone: &TimeZone, time: Timestamp) -> Option<Timestamp> {
         let mut from = time;
         let mut inclusive = false;
         loop {
-            let wall = self.zone.to_datetime(from);
-            let offset = self.zone.to_offset(from);
+            let wall = zone.to_datetime(from);
+            let offset = zone.to_offset(from);
             let slot = self.match_from(wall, inclusive).and_then(|civil| offset.to_timestamp(civil).ok());
-            match self.zone.following(from).next() {
+            match zone.following(from).next() {
                 Some(change) if slot.is_none_or(|slot| slot >= change.timestamp()) => {
                     from = change.timestamp();
                     inclusive = true;
@@ -95,26 +155,13 @@ impl Schedule {
 
     /// Takes matching civil times until one lies after `time`. Only in the second half of a repeated hour are
     /// there any to skip: from anywhere else the first will do.
-    fn next_fixed(&self, time: Timestamp) -> Option<Timestamp> {
-        let mut wall = self.zone.to_datetime(time);
+    fn next_fixed(&self, zone: &TimeZone, time: Timestamp) -> Option<Timestamp> {
+        let mut wall = zone.to_datetime(time);
         loop {
             wall = self.match_from(wall, false)?;
-            let slot = self.instant_of(wall)?;
+            let slot = instant_of(zone, wall)?;
             if slot > time {
                 return Some(slot);
-            }
-        }
-    }
-
-    /// The one instant of a civil time.
-    fn instant_of(&self, civil: DateTime) -> Option<Timestamp> {
-        match self.zone.to_ambiguous_timestamp(civil).offset() {
-            AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(civil).ok(),
-            AmbiguousOffset::Fold { before, .. } => before.to_timestamp(civil).ok(),
-            AmbiguousOffset::Gap { before, .. } => {
-                let beyond =
-                    before.to_timestamp(civil).ok()?.checked_add(SignedDuration::from_secs(1)).ok()?;
-                self.zone.preceding(beyond).next().map(|change| change.timestamp())
             }
         }
     }
@@ -122,6 +169,18 @@ impl Schedule {
     fn match_from(&self, civil: DateTime, inclusive: bool) -> Option<DateTime> {
         let found = self.cron.find_next_occurrence(&to_chrono(civil)?, inclusive).ok()?;
         from_chrono(found)
+    }
+}
+
+/// The one instant of a civil time.
+fn instant_of(zone: &TimeZone, civil: DateTime) -> Option<Timestamp> {
+    match zone.to_ambiguous_timestamp(civil).offset() {
+        AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(civil).ok(),
+        AmbiguousOffset::Fold { before, .. } => before.to_timestamp(civil).ok(),
+        AmbiguousOffset::Gap { before, .. } => {
+            let beyond = before.to_timestamp(civil).ok()?.checked_add(SignedDuration::from_secs(1)).ok()?;
+            zone.preceding(beyond).next().map(|change| change.timestamp())
+        }
     }
 }
 

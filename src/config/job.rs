@@ -213,7 +213,7 @@ fn read(
             );
         }
     }
-    let schedule = schedule(&mut section, context.zone);
+    let schedule = schedule(&mut section, context.zone, name.as_ref());
     let enabled = section.get("enabled").and_then(|item| item.boolean()).unwrap_or(true);
     let common = common(&mut section, &context.defaults);
     let span = section.key_span("schedule");
@@ -228,11 +228,13 @@ fn read(
     Some(Placed { job, span })
 }
 
-fn schedule(section: &mut Section<'_, '_>, zone: &TimeZone) -> Option<Schedule> {
+fn schedule(section: &mut Section<'_, '_>, zone: &TimeZone, name: Option<&JobName>) -> Option<Schedule> {
     let own_zone = section.get("timezone").and_then(|item| time_zone(&item));
     let item = section.get("schedule")?;
     let text = item.text()?;
-    let schedule = Schedule::parse(text, own_zone.as_ref().unwrap_or(zone));
+    // A job whose name is wrong is read to the end, so that all that is wrong with it is told.
+    let name = name.map_or("", JobName::as_str);
+    let schedule = Schedule::parse(text, own_zone.as_ref().unwrap_or(zone), name);
     let hint = "such as \"0 2 * * *\", every day at 02:00".to_owned();
     schedule.inspect_err(|error| item.error(format!("{text:?} is no schedule: {error}"), Some(hint))).ok()
 }

@@ -436,6 +436,42 @@ fn what_is_doubtful_is_a_warning() {
 }
 
 #[test]
+fn a_schedule_that_does_not_do_what_was_meant_is_warned_about() {
+    let job = |name: &str, schedule: &str| {
+        format!(
+            "[[job]]\nname = \"{name}\"\nkind = \"command\"\ncommand = [\"true\"]\nschedule = \"{schedule}\"\ntimezone = \"Europe/Berlin\"\n"
+        )
+    };
+    let warnings = |text: &str| -> Vec<String> { good("", text).warnings.iter().map(short).collect() };
+    assert_eq!(
+        warnings(&job("a", "30 2 * * *")),
+        [
+            "5:1: job \"a\" when clocks are changed: 02:30 does not come on 26 March 2028, and it runs at 03:00 then; 02:30 comes twice on 29 October 2028, and it runs the first time, at 02:30+02:00 -> it runs once on these days too; to be clear of it, move it to an hour that Europe/Berlin does not change, or set timezone = \"UTC\""
+        ]
+    );
+    assert_eq!(
+        warnings(&job("a", "0 4 31 2-6 *")),
+        [
+            "5:1: job \"a\" does not run in February, April, June, which has no day 31 -> write L for the last day of every month"
+        ]
+    );
+    let leap = "5:1: job \"a\" does not run in February, which has no day 29, but for 29 February of leap years -> write L for the last day of every month";
+    assert_eq!(warnings(&job("a", "0 4 29,30 * *")), [leap]);
+    for harmless in ["0 4 * * *", "*/5 * * * *", "0 4 28-31 * *", "0 4 L * *", "0 4 31 * MON", "0 1 * * *"] {
+        assert_eq!(warnings(&job("a", harmless)), Vec::<String>::new(), "{harmless}");
+    }
+    let crowd: String = (0..6).map(|n| job(&format!("j{n}"), "0 4 * * *")).collect();
+    assert_eq!(
+        warnings(&crowd),
+        [
+            "35:1: 6 jobs start in the same minute, for instance on 1 January at 04:00, and 2 may run at a time: j0, j1, j2, j3, j4 and 1 more -> write H for the minute, which is another one for each job, or raise max_concurrent"
+        ]
+    );
+    assert_eq!(warnings(&crowd.replace("0 4", "H 4")), Vec::<String>::new());
+    assert_eq!(warnings(&format!("max_concurrent = 6\n{crowd}")), Vec::<String>::new());
+}
+
+#[test]
 fn a_cleanup_has_the_documented_defaults_and_warns_where_it_deletes_nothing_or_too_much() {
     let cleanup = |rest: &str| {
         let job = "[[job]]\nname = \"c\"\nkind = \"block-cleanup\"\nprometheus = \"main\"\n";

@@ -141,8 +141,9 @@ mod tests {
     use super::*;
 
     fn every_second() -> Vec<(JobName, Schedule)> {
-        let schedule = Schedule::parse("* * * * * *", &TimeZone::UTC).unwrap();
-        vec![("tick".parse().unwrap(), schedule)]
+        let name = "tick".parse().unwrap();
+        let schedule = Schedule::parse("* * * * * *", &TimeZone::UTC, "tick").unwrap();
+        vec![(name, schedule)]
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,13 @@
 //! Reads cron patterns, and says what is wrong with one: croner alone does not say which field it means.
 
+use std::time::Duration;
+
 use chrono::NaiveDate;
-use croner::Cron;
 use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
+
+use super::{Civil, Rule, hashed};
+use crate::config::duration::{self, DurationError};
 
 /// The fields with their limits, in the order of a pattern with seconds.
 const FIELDS: [(&str, &str); 6] = [
@@ -14,6 +18,11 @@ const FIELDS: [(&str, &str); 6] = [
     ("month", "1 to 12 or JAN to DEC"),
     ("day of week", "0 to 7 or SUN to SAT"),
 ];
+const HOUR: usize = 2;
+const DAY_OF_MONTH: usize = 3;
+const DAY_OF_WEEK: usize = 5;
+/// Stands before the length of an interval.
+const EVERY: &str = "@every";
 /// The names for patterns, and what they stand for.
 const NICKNAMES: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
@@ -37,11 +46,22 @@ pub enum ScheduleError {
         count: usize,
     },
     /// `@something`
-    #[error("{text:?} is not known: there are @hourly, @daily, @weekly, @monthly and @yearly")]
+    #[error("{text:?} is not known: there are @hourly, @daily, @weekly, @monthly, @yearly and @every 6h")]
     Nickname {
         /// The text.
         text: String,
     },
+    /// `@every` without a length of time.
+    #[error("its interval {text:?} is wrong: {source}")]
+    Interval {
+        /// What stands behind `@every`.
+        text: String,
+        /// What is wrong with it.
+        source: DurationError,
+    },
+    /// `@every 0s`
+    #[error("its interval is nothing: write at least 1s")]
+    NoInterval,
     /// One field is wrong.
     #[error("its {field} {text:?} is wrong: {reason} ({limits})")]
     Field {
@@ -59,32 +79,87 @@ pub enum ScheduleError {
     Never,
 }
 
-/// Reads the pattern.
-pub(super) fn parse(text: &str) -> Result<Cron, ScheduleError> {
-    let pattern = expand(text)?;
-    let fields: Vec<&str> = pattern.split_whitespace().collect();
+/// Reads the pattern of `job`.
+pub(super) fn parse(text: &str, job: &str) -> Result<Rule, ScheduleError> {
+    match interval(text) {
+        Some(length) => every(length),
+        None => civil(text, job).map(Rule::Civil),
+    }
+}
+
+/// What stands behind `@every`, where that is what the text is.
+fn interval(text: &str) -> Option<&str> {
+    let (name, length) = text.trim().split_at_checked(EVERY.len())?;
+    let ends = length.is_empty() || length.starts_with(char::is_whitespace);
+    (ends && name.eq_ignore_ascii_case(EVERY)).then(|| length.trim())
+}
+
+fn every(length: &str) -> Result<Rule, ScheduleError> {
+    let failed = |source| ScheduleError::Interval { text: length.to_owned(), source };
+    match duration::parse(length).map_err(failed)? {
+        Duration::ZERO => Err(ScheduleError::NoInterval),
+        length => {
+            i64::try_from(length.as_secs()).map(Rule::Every).map_err(|_| failed(DurationError::TooLong))
+        }
+    }
+}
+
+fn civil(text: &str, job: &str) -> Result<Civil, ScheduleError> {
+    let written = expand(text)?;
+    let mut fields: Vec<String> = written.split_whitespace().map(str::to_owned).collect();
     let skipped = match fields.len() {
         5 => 1,
         6 => 0,
         count => return Err(ScheduleError::Fields { count }),
     };
-    for (field, position) in fields.iter().zip(skipped..) {
+    let follows_real_time = is_wild(&fields[HOUR - skipped]);
+    let mut is_hashed = false;
+    for (field, position) in fields.iter_mut().zip(skipped..) {
+        is_hashed |= fill(field, position, job)?;
         check(field, position)?;
     }
+    let hashed = is_hashed.then(|| fields.join(" "));
+    both_days(&mut fields, skipped);
+    let pattern = fields.join(" ");
     let failed = |error: CronError| at(&pattern, "pattern", "see above", &error);
     let cron = parser().parse(&pattern).map_err(failed)?;
     let start = NaiveDate::from_ymd_opt(2000, 1, 1).and_then(|date| date.and_hms_opt(0, 0, 0));
+    let all_hours = cron.pattern.hours.values().len() == 24;
     match start.map(|start| cron.find_next_occurrence(&start, true)) {
-        Some(Ok(_)) => Ok(cron),
+        Some(Ok(_)) => Ok(Civil { cron, follows_real_time: follows_real_time || all_hours, hashed }),
         _ => Err(ScheduleError::Never),
     }
 }
 
-/// The hour field of a pattern that [`parse`] accepts.
-pub(super) fn hour_field(text: &str) -> String {
-    let pattern = expand(text).unwrap_or_default();
-    let fields: Vec<&str> = pattern.split_whitespace().collect();
-    fields.len().checked_sub(4).and_then(|hour| fields.get(hour)).map(ToString::to_string).unwrap_or_default()
+/// Whether the hour is an interval, and not times of day.
+fn is_wild(hour: &str) -> bool {
+    hour.starts_with('*') || hour.starts_with("H/")
+}
+
+/// Fills in the `H` of a field, and says whether there was one.
+fn fill(field: &mut String, position: usize, job: &str) -> Result<bool, ScheduleError> {
+    let (name, limits) = FIELDS[position];
+    let filled = hashed::fill(field, position, job);
+    let filled = filled.map_err(|reason| ScheduleError::Field {
+        field: name,
+        text: field.clone(),
+        reason: reason.to_owned(),
+        limits,
+    })?;
+    let is_filled = filled != *field;
+    *field = filled;
+    Ok(is_filled)
+}
+
+/// Vixie's rule: either day is meant, unless one of the fields begins with `*`. Croner knows only whether one is `*`
+/// alone, and would run `0 0 */2 * MON` on every Monday.
+fn both_days(fields: &mut [String], skipped: usize) {
+    let (day, week_day) = (&fields[DAY_OF_MONTH - skipped], &fields[DAY_OF_WEEK - skipped]);
+    let is_any = |field: &str| matches!(field, "*" | "?");
+    let starts = day.starts_with('*') || week_day.starts_with('*');
+    if starts && !is_any(day) && !is_any(week_day) {
+        fields[DAY_OF_WEEK - skipped].insert(0, '+');
+    }
 }
 
 fn parser() -> CronParser {
@@ -132,8 +207,12 @@ fn lower_first(sentence: &str) -> String {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Result<Rule, ScheduleError> {
+        parse(text, "nightly")
+    }
+
     fn error(text: &str) -> String {
-        parse(text).unwrap_err().to_string()
+        read(text).err().unwrap().to_string()
     }
 
     #[test]
@@ -141,10 +220,21 @@ mod tests {
         for text in
             ["0 2 * * *", "*/5 * * * *", "30 0 2 * * *", "@daily", "@Hourly", " @yearly ", "0 0 * * mon-fri"]
         {
-            assert!(parse(text).is_ok(), "{text}");
+            assert!(read(text).is_ok(), "{text}");
         }
-        for text in ["0 0 L * *", "0 0 15W * *", "0 0 * * 5#2", "0 0 1 * +MON", "0 0 29 2 *", "0 0 * * 7"] {
-            assert!(parse(text).is_ok(), "{text}");
+        for text in [
+            "0 0 L * *",
+            "0 0 15W * *",
+            "0 0 * * 5#2",
+            "0 0 1 * +MON",
+            "0 0 29 2 *",
+            "0 0 * * 7",
+            "@every 6h",
+            "@Every 1h 30m",
+            "H H * * *",
+            "H(0-29)/10 H(8-15) * * H(1-5)",
+        ] {
+            assert!(read(text).is_ok(), "{text}");
         }
     }
 
@@ -165,7 +255,7 @@ mod tests {
             ),
             (
                 "@nightly",
-                "\"@nightly\" is not known: there are @hourly, @daily, @weekly, @monthly and @yearly",
+                "\"@nightly\" is not known: there are @hourly, @daily, @weekly, @monthly, @yearly and @every 6h",
             ),
             ("61 2 * * *", "its minute \"61\" is wrong: number out of bounds (0 to 59)"),
             ("0 24 * * *", "its hour \"24\" is wrong: number out of bounds (0 to 23)"),
@@ -176,18 +266,25 @@ mod tests {
             ),
             ("0 2 5-1 * *", "its day of month \"5-1\" is wrong: range out of bounds (1 to 31)"),
             ("0,, 2 * * *", "its minute \"0,,\" is wrong: a comma stands between two values (0 to 59)"),
+            (
+                "@every",
+                "its interval \"\" is wrong: write whole numbers with a unit, such as \"90s\", \"1h30m\" or \"14d\" (s, m, h, d, w)",
+            ),
+            ("@every 0s", "its interval is nothing: write at least 1s"),
+            (
+                "@everyday",
+                "\"@everyday\" is not known: there are @hourly, @daily, @weekly, @monthly, @yearly and @every 6h",
+            ),
+            ("H/61 * * * *", "its minute \"H/61\" is wrong: the step is longer than the field (0 to 59)"),
+            (
+                "H(5-1) * * * *",
+                "its minute \"H(5-1)\" is wrong: write H, H/15, H(0-29) or H(0-29)/10 (0 to 59)",
+            ),
             ("0 2 31 2 *", "it never matches: there is no such date"),
             ("0 2 31 4,6,9,11 *", "it never matches: there is no such date"),
         ];
         for (text, wanted) in cases {
             assert_eq!(error(text), wanted, "{text}");
         }
-    }
-
-    #[test]
-    fn the_hour_is_found_in_every_form() {
-        assert_eq!(hour_field("1 2 3 4 5"), "2");
-        assert_eq!(hour_field("0 1 2 3 4 5"), "2");
-        assert_eq!(hour_field("@hourly"), "*");
     }
 }

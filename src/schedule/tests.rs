@@ -29,7 +29,7 @@ fn zone(name: &str) -> TimeZone {
 }
 
 fn schedule(text: &str, zone_name: &str) -> Schedule {
-    Schedule::parse(text, &zone(zone_name)).unwrap()
+    Schedule::parse(text, &zone(zone_name), "nightly").unwrap()
 }
 
 fn instant(text: &str) -> Timestamp {
@@ -48,9 +48,10 @@ fn local(schedule: &Schedule, from: &str, count: usize) -> Vec<String> {
 /// What the rules of the module say, by trying every minute. Fixed hours: every civil minute of the stretch is
 /// mapped; wild hours: every instant is looked at.
 fn model(schedule: &Schedule, from: Timestamp, to: Timestamp) -> BTreeSet<Timestamp> {
-    let matches = |civil: DateTime| schedule.cron.is_time_matching(&to_chrono(civil).unwrap()).unwrap();
+    let Rule::Civil(pattern) = &schedule.rule else { panic!("{schedule} is an interval") };
+    let matches = |civil: DateTime| pattern.cron.is_time_matching(&to_chrono(civil).unwrap()).unwrap();
     let mut slots = BTreeSet::new();
-    if schedule.follows_real_time {
+    if pattern.follows_real_time {
         for second in (from.as_second() + 1..=to.as_second()).filter(|second| second % 60 == 0) {
             let at = Timestamp::from_second(second).unwrap();
             if matches(schedule.zone.to_datetime(at)) {
@@ -181,6 +182,87 @@ fn both_day_fields_mean_either_day_and_a_plus_means_both() {
     assert_eq!(local(&either, "2027-01-01T12:00:00Z", 2), ["01-04 03:00:00 +00:00", "01-11 03:00:00 +00:00"]);
     let both = schedule("0 3 1 * +MON", "UTC");
     assert_eq!(both.next_after(instant("2027-01-01T12:00:00Z")), Some(instant("2027-02-01T03:00:00Z")));
+}
+
+#[test]
+fn a_day_field_that_begins_with_a_star_narrows_the_other() {
+    // As in Vixie cron: every Monday with an odd date, not every Monday and every odd date.
+    let mondays = schedule("0 3 */2 * MON", "UTC");
+    let wanted = ["01-11 03:00:00 +00:00", "01-25 03:00:00 +00:00", "02-01 03:00:00 +00:00"];
+    assert_eq!(local(&mondays, "2027-01-01T12:00:00Z", 3), wanted);
+    let first = schedule("0 3 1 * */3", "UTC");
+    // Sundays, Wednesdays and Saturdays that are the first of a month.
+    assert_eq!(local(&first, "2027-01-02T12:00:00Z", 2), ["05-01 03:00:00 +00:00", "08-01 03:00:00 +00:00"]);
+}
+
+#[test]
+fn an_interval_is_counted_from_1970_whatever_the_zone_does() {
+    let often = schedule("@every 6h", "Europe/Berlin");
+    let wanted = ["10-31 02:00:00 +02:00", "10-31 07:00:00 +01:00", "10-31 13:00:00 +01:00"];
+    assert_eq!(local(&often, "2027-10-30T23:00:00Z", 3), wanted);
+    assert_eq!(often.next_after(instant("1969-12-31T23:59:59.5Z")), Some(Timestamp::UNIX_EPOCH));
+    assert_eq!(often.next_after(Timestamp::MAX), None);
+    assert!(often.next_after(Timestamp::MIN).is_some());
+    let odd = schedule("@every 7h", "UTC");
+    let seconds: Vec<i64> = (0..50)
+        .map(|n| odd.next_after(Timestamp::from_second(n * 9_999).unwrap()).unwrap().as_second())
+        .collect();
+    assert!(seconds.iter().all(|second| second % 25_200 == 0), "{seconds:?}");
+    assert_eq!(
+        odd.last_between(instant("2027-01-01T00:00:00Z"), instant("2027-06-01T00:00:00Z"))
+            .map(|slot| slot.as_second() % 25_200),
+        Some(0)
+    );
+}
+
+#[test]
+fn a_schedule_says_what_it_means() {
+    let cases = [
+        ("0 2 * * *", "At 02:00 (Europe/Berlin)"),
+        ("*/15 * * * *", "At every 15 minutes (Europe/Berlin)"),
+        (
+            "30 0 2 * * MON-FRI",
+            "At 02:00:30, on Monday, Tuesday, Wednesday, Thursday, and Friday (Europe/Berlin)",
+        ),
+        ("0 3 1 * MON", "At 03:00, on day 1 or Monday (Europe/Berlin)"),
+        ("0 3 1-7 * +MON", "At 03:00, on day 1-7 (if it is also Monday) (Europe/Berlin)"),
+        ("0 0 L * *", "At 00:00, on the last day of the month (Europe/Berlin)"),
+        ("@daily", "At 00:00 (Europe/Berlin)"),
+        ("@every 1h 30m", "Every 1h30m, counted from 1970-01-01T00:00:00Z"),
+        ("H 2 * * *", "At 02:39 (Europe/Berlin); with its H: 39 2 * * *"),
+    ];
+    for (text, words) in cases {
+        assert_eq!(schedule(text, "Europe/Berlin").describe(), words, "{text}");
+    }
+}
+
+#[test]
+fn the_changes_of_the_clocks_that_touch_a_schedule_are_told() {
+    let year = |text: &str| {
+        let schedule = schedule(text, "Europe/Berlin");
+        let changes =
+            schedule.clock_changes(instant("2027-01-01T00:00:00Z"), instant("2028-01-01T00:00:00Z"));
+        let told = |change: &ClockChange| {
+            format!(
+                "{:?} {} {}",
+                change.direction(),
+                change.civil,
+                change.due.to_zoned_datetime(schedule.zone.clone()).strftime("%H:%M%:z")
+            )
+        };
+        changes.iter().map(told).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        year("30 2 * * *"),
+        ["Forward 2027-03-28T02:30:00 03:00+02:00", "Back 2027-10-31T02:30:00 02:30+02:00"]
+    );
+    assert_eq!(
+        year("0 2,3 * * *"),
+        ["Forward 2027-03-28T02:00:00 03:00+02:00", "Back 2027-10-31T02:00:00 02:00+02:00"]
+    );
+    for text in ["0 3 * * *", "59 1 * * *", "30 2 1 * *", "*/5 * * * *", "@every 1h"] {
+        assert_eq!(year(text), Vec::<String>::new(), "{text}");
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("http", &["config::values"]),
     ("progress", &[]),
     ("config::secret", &["config::values"]),
-    ("schedule", &["config::values"]),
+    ("schedule", &["config::duration", "config::values"]),
     ("state_dir", &["config::values", "words"]),
     ("store", &["config::values", "progress", "words"]),
     ("retention", &["config::values", "store"]),

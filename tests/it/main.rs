@@ -11,6 +11,7 @@
 mod bad_input;
 mod bench_data;
 mod block;
+mod calendar;
 mod cleanup;
 mod command;
 mod command_line;

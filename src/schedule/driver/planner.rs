@@ -142,8 +142,9 @@ mod tests {
 
     fn planner(patterns: &[&str]) -> Planner {
         let job = |(index, pattern): (usize, &&str)| {
-            let schedule = Schedule::parse(pattern, &TimeZone::UTC).unwrap();
-            (format!("job-{index}").parse().unwrap(), schedule)
+            let name = format!("job-{index}").parse().unwrap();
+            let schedule = Schedule::parse(pattern, &TimeZone::UTC, "tick").unwrap();
+            (name, schedule)
         };
         Planner::new(patterns.iter().enumerate().map(job).collect(), at(0))
     }
