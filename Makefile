@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help build test demo readme bench bench-parts scale fmt clippy doc sweep
+.PHONY: help build test demo readme bench bench-parts oracle scale fmt clippy doc sweep
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -22,6 +22,9 @@ bench: ## measure against the runbook's script, restic, borg, pigz and zstd; wri
 
 bench-parts: ## measure the parts: archive writer, block check, retention, schedules, history
 	cargo bench --locked --benches
+
+oracle: ## a thousand schedules in thirty zones against a walker that tries every minute of ten years
+	WATCHKEEPER_ORACLE_PATTERNS=1000 cargo test --release --locked --test it calendar:: -- --nocapture
 
 scale: ## measure many blocks and large ones, for docs/SCALE.md
 	@scripts/scale.sh $(ARGS)

@@ -1,5 +1,9 @@
-//! `next`: when jobs are due.
+//! `next`: when jobs are due. Without a job, the plan of the coming day; with one, what its schedule means and its
+//! coming slots.
 
+use std::fmt::Write as _;
+
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
@@ -7,60 +11,182 @@ use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
 use crate::config::JobConfig;
+use crate::schedule::Schedule;
+
+/// How far the plan looks.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// A job with more slots in the plan has one line for all of them.
+const EACH: usize = 6;
+/// How many slots of a job are shown unless told.
+const SHOWN: usize = 3;
+/// A date with its day of the week, a time and the offset.
+const SLOT: &str = "%a %Y-%m-%d %H:%M:%S %:z";
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Only this job
+    /// Only this job: what its schedule means, and its coming slots
     job: Option<String>,
-    /// How many times
-    #[arg(short, value_name = "N", default_value_t = 3)]
-    n: usize,
+    /// So many slots of each job, in place of the plan of the coming day
+    #[arg(short, value_name = "N")]
+    n: Option<usize>,
 }
 
+pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
+    match (&args.job, args.n) {
+        (Some(name), n) => of_jobs(session, &[session.job(name)?], n.unwrap_or(SHOWN)),
+        (None, Some(n)) => of_jobs(session, &session.config.jobs.iter().collect::<Vec<_>>(), n),
+        (None, None) => of_day(session),
+    }
+    Ok(ExitCode::Ok)
+}
+
+/// The slots of a job.
 #[derive(Serialize)]
 struct Upcoming {
     job: String,
     enabled: bool,
     schedule: Option<String>,
-    slots: Vec<jiff::Timestamp>,
+    /// What the schedule means, in words.
+    meaning: Option<String>,
+    slots: Vec<Timestamp>,
+    #[serde(skip)]
+    local: Vec<String>,
 }
 
-pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
-    let jobs: Vec<&JobConfig> = match &args.job {
-        Some(name) => vec![session.job(name)?],
-        None => session.config.jobs.iter().collect(),
-    };
-    let upcoming: Vec<Upcoming> = jobs.iter().map(|job| upcoming(session, job, args.n)).collect();
-    session.out.result(&json!({ "jobs": upcoming }), || {
-        let rows = upcoming.iter().flat_map(|job| rows(session, job));
-        table(&["job", "schedule", "next"], rows)
-    });
-    Ok(ExitCode::Ok)
+fn of_jobs(session: &Session, jobs: &[&JobConfig], n: usize) {
+    let upcoming: Vec<Upcoming> = jobs.iter().map(|job| upcoming(session, job, n)).collect();
+    session
+        .out
+        .result(&json!({ "jobs": upcoming }), || upcoming.iter().map(text).collect::<Vec<_>>().join("\n"));
 }
 
 fn upcoming(session: &Session, job: &JobConfig, n: usize) -> Upcoming {
-    let mut slots = Vec::new();
-    let mut after = session.now;
-    if let Some(schedule) = job.schedule.as_ref().filter(|_| job.enabled) {
-        while slots.len() < n
-            && let Some(slot) = schedule.next_after(after)
-        {
-            slots.push(slot);
-            after = slot;
-        }
+    let slots: Vec<Timestamp> =
+        scheduled(job).map(|schedule| slots(schedule, session.now).take(n).collect()).unwrap_or_default();
+    let local = |schedule: &Schedule| slots.iter().map(|slot| local(*slot, schedule)).collect();
+    Upcoming {
+        job: job.name.to_string(),
+        enabled: job.enabled,
+        schedule: job.schedule.as_ref().map(ToString::to_string),
+        meaning: job.schedule.as_ref().map(Schedule::describe),
+        local: job.schedule.as_ref().map(local).unwrap_or_default(),
+        slots,
     }
-    let schedule = job.schedule.as_ref().map(ToString::to_string);
-    Upcoming { job: job.name.to_string(), enabled: job.enabled, schedule, slots }
 }
 
-fn rows(session: &Session, job: &Upcoming) -> Vec<Vec<String>> {
-    let schedule = job.schedule.clone().unwrap_or_else(|| "none: only by hand".to_owned());
-    let row = |next: String| vec![job.job.clone(), schedule.clone(), next];
-    if !job.enabled {
-        return vec![row("never: it is disabled".to_owned())];
+fn text(job: &Upcoming) -> String {
+    let mut text = format!("{}\n", job.job);
+    match (&job.schedule, &job.meaning) {
+        (Some(schedule), Some(meaning)) => {
+            let _ = writeln!(text, "  schedule  {schedule}\n  means     {meaning}");
+        }
+        _ => text.push_str("  no schedule: it runs only by `watchkeeper run-now`\n"),
     }
-    if job.slots.is_empty() {
-        return vec![row(String::new())];
+    if job.schedule.is_some() && !job.enabled {
+        text.push_str("  disabled: it runs only by `watchkeeper run-now`\n");
     }
-    job.slots.iter().map(|slot| row(session.time(*slot))).collect()
+    for (index, slot) in job.local.iter().enumerate() {
+        let _ = writeln!(text, "  {:<8}  {slot}", if index == 0 { "due" } else { "" });
+    }
+    text
+}
+
+/// A line of the plan: one slot, or all of a job that has many.
+#[derive(Serialize)]
+struct Planned {
+    job: String,
+    kind: &'static str,
+    first: Timestamp,
+    last: Timestamp,
+    times: usize,
+    #[serde(skip)]
+    local: [String; 2],
+}
+
+/// A job without a slot in the plan.
+#[derive(Serialize)]
+struct Later {
+    job: String,
+    /// Nothing where it has no schedule or is disabled, which `why` says.
+    next: Option<Timestamp>,
+    why: String,
+}
+
+fn of_day(session: &Session) {
+    let from = session.now;
+    let until = from.saturating_add(DAY).unwrap_or(Timestamp::MAX);
+    let jobs = &session.config.jobs;
+    let mut plan: Vec<Planned> = jobs.iter().flat_map(|job| planned(job, from, until)).collect();
+    plan.sort_by(|a, b| (a.first, &a.job).cmp(&(b.first, &b.job)));
+    let later: Vec<Later> = jobs.iter().filter_map(|job| later(job, from, until)).collect();
+    session.out.result(&json!({ "from": from, "until": until, "plan": plan, "later": later }), || {
+        let rows = plan
+            .iter()
+            .map(|line| vec![line.local[0].clone(), line.job.clone(), line.kind.into(), line.again()]);
+        let mut text = format!("Until {}:\n", session.time(until));
+        if plan.is_empty() {
+            text.push_str("nothing is due\n");
+        } else {
+            text += &table(&["due", "job", "kind", ""], rows);
+        }
+        if !later.is_empty() {
+            text.push_str("\nAfter that:\n");
+            text +=
+                &table(&["job", "due"], later.iter().map(|later| vec![later.job.clone(), later.why.clone()]));
+        }
+        text
+    });
+}
+
+impl Planned {
+    fn again(&self) -> String {
+        if self.times == 1 {
+            String::new()
+        } else {
+            format!("{} times, the last {}", self.times, self.local[1])
+        }
+    }
+}
+
+fn planned(job: &JobConfig, from: Timestamp, until: Timestamp) -> Vec<Planned> {
+    let Some(schedule) = scheduled(job) else { return Vec::new() };
+    let line = |first: Timestamp, last: Timestamp, times: usize| Planned {
+        job: job.name.to_string(),
+        kind: job.kind.kind_name(),
+        first,
+        last,
+        times,
+        local: [local(first, schedule), local(last, schedule)],
+    };
+    let slots: Vec<Timestamp> = slots(schedule, from).take_while(|slot| *slot <= until).collect();
+    match slots[..] {
+        [first, .., last] if slots.len() > EACH => vec![line(first, last, slots.len())],
+        _ => slots.iter().map(|slot| line(*slot, *slot, 1)).collect(),
+    }
+}
+
+fn later(job: &JobConfig, from: Timestamp, until: Timestamp) -> Option<Later> {
+    let by_hand = |why: &str| (None, format!("{why}, it runs only by `watchkeeper run-now`"));
+    let (next, why) = match (&job.schedule, job.enabled) {
+        (None, _) => by_hand("no schedule"),
+        (Some(_), false) => by_hand("disabled"),
+        (Some(schedule), true) => match schedule.next_after(from) {
+            Some(slot) if slot <= until => return None,
+            Some(slot) => (Some(slot), local(slot, schedule)),
+            None => (None, "never again".to_owned()),
+        },
+    };
+    Some(Later { job: job.name.to_string(), next, why })
+}
+
+fn scheduled(job: &JobConfig) -> Option<&Schedule> {
+    job.schedule.as_ref().filter(|_| job.enabled)
+}
+
+fn slots(schedule: &Schedule, after: Timestamp) -> impl Iterator<Item = Timestamp> {
+    std::iter::successors(schedule.next_after(after), |slot| schedule.next_after(*slot))
+}
+
+fn local(slot: Timestamp, schedule: &Schedule) -> String {
+    slot.to_zoned_datetime(schedule.zone().clone()).strftime(SLOT).to_string()
 }

@@ -133,3 +133,39 @@ fn whoever_waits_for_another_attempt_is_told_so() {
     assert!(output.stderr.contains("; trying again in 1.0 s"), "{output:?}");
     assert!(!watchkeeper.run(&["-q", "run-now", JOB]).expect(1).stderr.contains("again"));
 }
+
+#[test]
+fn next_prints_the_plan_of_a_day_and_what_a_schedule_means() {
+    let job = |name: &str, rest: &str| {
+        format!("[[job]]\nname = \"{name}\"\nkind = \"command\"\ncommand = [\"true\"]\n{rest}\n")
+    };
+    let watchkeeper = Watchkeeper::with_config(&format!(
+        "timezone = \"Asia/Kolkata\"\n{}{}{}{}{}",
+        job("daily", "schedule = \"30 4 * * *\""),
+        job("often", "schedule = \"@every 15m\""),
+        job("rare", "schedule = \"0 0 29 2 *\"\ntimezone = \"Europe/Berlin\""),
+        job("off", "schedule = \"@daily\"\nenabled = false"),
+        job("by-hand", ""),
+    ));
+    let text = watchkeeper.run(&["next"]).expect(0).stdout;
+    let line =
+        |job: &str| text.lines().find(|line| line.contains(job)).unwrap_or_else(|| panic!("{job}: {text}"));
+    assert!(line("daily").contains(" 04:30:00 +05:30") && !line("daily").contains("times"), "{text}");
+    assert!(line("often").contains("96 times, the last "), "{text}");
+    assert!(line("rare").contains("-02-29 00:00:00 +01:00"), "{text}");
+    assert!(line("off").contains("disabled") && line("by-hand").contains("no schedule"), "{text}");
+    let plan = watchkeeper.run_json(&["next"]).expect(0).json();
+    assert_eq!(
+        (plan["plan"].as_array().unwrap().len(), plan["later"].as_array().unwrap().len()),
+        (2, 3),
+        "{plan}"
+    );
+
+    let text = watchkeeper.run(&["next", "daily", "-n", "2"]).expect(0).stdout;
+    assert!(text.contains("means     At 04:30 (Asia/Kolkata)"), "{text}");
+    assert_eq!(text.matches(" 04:30:00 +05:30").count(), 2, "{text}");
+    let all = watchkeeper.run_json(&["next", "-n", "1"]).expect(0).json();
+    let slots: Vec<usize> =
+        all["jobs"].as_array().unwrap().iter().map(|job| job["slots"].as_array().unwrap().len()).collect();
+    assert_eq!(slots, [1, 1, 1, 0, 0], "{all}");
+}
