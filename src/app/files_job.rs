@@ -115,7 +115,14 @@ impl App {
     pub async fn run_files(&self, job: &JobName, action: FilesAction, sink: Arc<dyn Sink>) -> RunReport {
         let retries = Retries { max: 0, backoff: Duration::ZERO };
         let locks = vec![Lock::Job(job.clone())];
-        let task = Task { job: job.clone(), kind: RESTORE_KIND.to_owned(), locks, limit: None, retries };
+        let task = Task {
+            job: job.clone(),
+            kind: RESTORE_KIND.to_owned(),
+            locks,
+            limit: None,
+            retries,
+            patience: None,
+        };
         let kept = self.kept(&before_restore(job), matches!(action, FilesAction::Undo));
         // There is one attempt: it takes the action.
         let action = Mutex::new(Some(action));

@@ -33,6 +33,8 @@ mod layers;
 mod layouts;
 mod restore;
 mod restore_source;
+mod retention;
+mod slots;
 mod sqlite;
 mod stale_sessions;
 mod support;

@@ -90,6 +90,11 @@ impl Watchkeeper {
         self.path("bin")
     }
 
+    /// Its jobs.toml.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.path("jobs.toml")
+    }
+
     /// Its own state.
     pub(crate) fn state(&self) -> PathBuf {
         self.path("state")
@@ -127,9 +132,15 @@ impl Watchkeeper {
 
     /// Starts it and lets it run.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).spawn().unwrap()
+    }
+
+    /// What [`Watchkeeper::spawn`] starts.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         // What a test puts there comes before what is installed.
         let path = std::env::var("PATH").unwrap_or_default();
-        Command::new(env!("CARGO_BIN_EXE_watchkeeper"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchkeeper"));
+        command
             .env("PATH", format!("{}:{path}", self.programs().display()))
             .arg("--config")
             .arg(self.path("jobs.toml"))
@@ -137,9 +148,8 @@ impl Watchkeeper {
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+            .stderr(Stdio::piped());
+        command
     }
 
     /// `run-now` of the snapshot job, which must end well, and the ID of the backup it made.
