@@ -249,7 +249,6 @@ keep = { last = 7 }"#, &[r#"9:8: there is another job "a" -> each needs its own 
     (JOB, r#"timeout = "1 hour""#, &[r#"8:11: "timeout" is not a length of time: "1 hour" -> write whole numbers with a unit, such as "90s", "1h30m" or "14d" (s, m, h, d, w)"#]),
     (JOB, "timeout = 3600", &[r#"8:11: "timeout" must be a length of time such as "90s", "1h" or "14d", not an integer"#]),
     (JOB, r#"verify_within = "1000y""#, &[r#"8:17: "verify_within" is not a length of time: "1000y" -> write whole numbers with a unit, such as "90s", "1h30m" or "14d" (s, m, h, d, w)"#]),
-    (JOB, r#"jitter = "5m""#, &[r#"8:1: unknown key "jitter" -> not in this version yet"#]),
     (JOB, r#"layout = "zip""#, &[r#"8:10: "layout" cannot be "zip" -> write "blocks" or "archive""#]),
     (JOB, r#"compression = "bzip2""#, &[r#"8:15: "compression" cannot be "bzip2" -> write "gzip" or "zstd" or "none""#]),
     (JOB, "compression = 3", &[r#"8:15: "compression" must be a string, not an integer"#]),
