@@ -39,7 +39,7 @@ pub use find::{Found, resolve};
 pub use id::{BackupId, BackupIdError};
 pub use list::{Backup, Broken, Listing};
 pub use lock::{ExclusiveLock, SharedLock};
-pub use manifest::{Contents, Layout, Manifest, Owner, Source, StoredFile};
+pub use manifest::{Contents, Layout, Manifest, Owner, Source, StoredFile, is_lacking};
 pub use pending::Pending;
 pub use publish::Draft;
 pub use remove::Removed;

@@ -135,8 +135,8 @@ impl FilesBackup {
             };
             match compare(entry, &real, cancel)? {
                 Compared::Same => plan.same += 1,
-                // Better than nothing, and no better than anything.
-                Compared::Differs(How::Content | How::Attributes) if self.leaves(entry) => {}
+                Compared::Differs(How::Content | How::Attributes) | Compared::InTheWay(_)
+                    if self.leaves(entry) => {}
                 Compared::Differs(how) => {
                     plan.changes.push(Change { entry: entry.clone(), how, diff: None });
                 }
@@ -147,10 +147,10 @@ impl FilesBackup {
         Ok(plan)
     }
 
-    /// What is there is not replaced by what was changed while it was read. (What a restore has replaced was kept just
+    /// What is there is not replaced by what is doubtful. (What a restore has replaced was kept just
     /// before, and comes back as it was kept.)
     fn leaves(&self, entry: &FileEntry) -> bool {
-        self.contents.before_restore.is_none() && self.contents.is_torn(&entry.path)
+        self.contents.before_restore.is_none() && self.contents.is_doubtful(&entry.path)
     }
 
     fn add_diffs(&self, plan: &mut FilesPlan, cancel: &CancellationToken) -> Result<(), FilesError> {

@@ -57,7 +57,7 @@ pub async fn apply(
     })
     .await?;
     for lack in &plan.lacks {
-        context.progress.warn(format!("not restored, and left as it is: {lack}"));
+        context.progress.warn(format!("{}: {lack}", lack.held.in_restore()));
     }
     let before = keep_what_is_there(&source, &plan, false, kept, context).await?;
     let step = context.progress.step("write what differs", None);
