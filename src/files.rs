@@ -91,6 +91,13 @@ impl Held {
     }
 }
 
+impl Lack {
+    /// Nothing of it is in the backup.
+    fn new(path: FilePath, reason: &str) -> Self {
+        Self { path, reason: reason.to_owned(), held: Held::Nothing }
+    }
+}
+
 impl std::fmt::Display for Lack {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.path, self.reason)
@@ -158,6 +165,11 @@ impl FilesContents {
     /// What is in the backup at `path` is not known to be right.
     pub fn is_doubtful(&self, path: &FilePath) -> bool {
         self.lacks.iter().any(|lack| lack.held == Held::Doubtful && path.is_within(&lack.path))
+    }
+
+    /// The backup whose restore this one was made before: `JOB/ID`. Empty where it was made before none.
+    pub fn restored(&self) -> &str {
+        self.before_restore.as_ref().map_or("", |before| &before.of)
     }
 
     /// What lies at `path` is in the backup, whole.

@@ -13,7 +13,9 @@ impl Links {
     /// Those among some entries.
     pub(super) fn of(entries: &[FileEntry]) -> Self {
         let mut links = Self::default();
-        entries.iter().for_each(|entry| links.add(entry));
+        for entry in entries {
+            links.add(entry);
+        }
         links
     }
 

@@ -7,6 +7,9 @@
 
 mod apply;
 mod diff;
+mod kept;
+mod undo;
+mod write;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -23,7 +26,9 @@ use crate::store::archive::{ArchiveError, EntryKind, Watched, open_archive};
 use crate::store::digest::Hashing;
 use crate::store::{Backup, StoreError};
 
-pub use apply::{Applied, apply, undo};
+pub use apply::{Applied, apply};
+pub use kept::Shelf;
+pub use undo::{Undone, undo};
 
 /// A text longer than this is compared, but not shown.
 const LONGEST_SHOWN: u64 = 256 << 10;
@@ -110,7 +115,7 @@ impl FilesBackup {
 
     /// Unpacks it into an empty folder, as if that were the root. Owners are those of whoever does it.
     pub fn unpack(&self, into: &Path, cancel: &CancellationToken) -> Result<usize, FilesError> {
-        apply::unpack(self, into, cancel)
+        write::unpack(self, into, cancel)
     }
 
     /// Compares it with what is on this host. Writes nothing.
@@ -228,6 +233,10 @@ fn compare(entry: &FileEntry, path: &Path, cancel: &CancellationToken) -> Result
             }
         }
         _ if kind.is_dir() => return Ok(Compared::InTheWay("a folder, and a file or link has to be there")),
+        // Nothing can be kept of it.
+        _ if !kind.is_file() && !kind.is_symlink() => {
+            return Ok(Compared::InTheWay("a pipe, socket or device, and a file or link has to be there"));
+        }
         _ => false,
     };
     if !same {

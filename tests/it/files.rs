@@ -150,30 +150,6 @@ fn a_restore_that_failed_shows_in_the_status_until_one_works() {
 }
 
 #[test]
-fn files_are_restored_from_a_backup_folder_that_can_only_be_read_and_the_restore_is_taken_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("prometheus.yml");
-    fs::write(&file, "a: 1\n").unwrap();
-    let watchkeeper = watchkeeper(&format!("paths = [\"{}\"]\n", folder.path().display()));
-    watchkeeper.run(&["run-now", "conf"]).expect(0);
-    fs::write(&file, "a: 2\n").unwrap();
-    // The mount ends with the command.
-    let read_only = |then: &str| {
-        let backups = watchkeeper.folder().join("backups").display().to_string();
-        let program = env!("CARGO_BIN_EXE_watchkeeper");
-        let config = watchkeeper.folder().join("jobs.toml").display().to_string();
-        run(Command::new("unshare").args(["--mount", "sh", "-ec"]).arg(format!(
-            "mount --bind {backups} {backups} && mount -o remount,ro,bind {backups} && \
-             {program} --config {config} restore conf {then} --yes"
-        )));
-    };
-    read_only("");
-    assert_eq!(fs::read_to_string(&file).unwrap(), "a: 1\n");
-    read_only("--undo");
-    assert_eq!(fs::read_to_string(&file).unwrap(), "a: 2\n");
-}
-
-#[test]
 fn both_names_of_a_file_in_a_container_and_what_a_link_leads_to_come_back() {
     let Some(prometheus) = Prometheus::container(Builder::default().bind_mounted()) else { return };
     let name = prometheus.container_name().unwrap();
