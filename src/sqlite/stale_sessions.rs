@@ -57,14 +57,39 @@ pub struct Stale {
     pub hours: String,
 }
 
-/// A session that is open and whose age cannot be told.
+/// A session that is left as it is, because something about it cannot be told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Doubtful {
     /// The session.
     #[serde(flatten)]
     pub session: Session,
-    /// What is wrong with its start.
-    pub problem: String,
+    /// What cannot be told.
+    #[serde(flatten)]
+    pub doubt: Doubt,
+}
+
+/// What cannot be told of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doubt {
+    /// How old it is: what is wrong with its start.
+    Age(String),
+    /// Whether it is open: its end, as an SQL literal, is neither NULL nor a time.
+    Open(String),
+}
+
+impl std::fmt::Display for Doubtful {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Session { id, label, start, .. } = &self.session;
+        match &self.doubt {
+            Doubt::Age(problem) => write!(f, "session {id} ({label}) is left open: {problem}"),
+            Doubt::Open(end) => write!(
+                f,
+                "open? session {id} ({label}), since {start}, is left as it is: its end is {end}, which is neither NULL \
+                 nor a time"
+            ),
+        }
+    }
 }
 
 /// `12.5`
