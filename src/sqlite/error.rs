@@ -60,6 +60,16 @@ pub enum SqliteError {
         /// What SQLite says.
         source: rusqlite::Error,
     },
+    /// Its pages contradict each other, as a program in its container says.
+    #[error("The database {} is corrupt: {program} in there says {said:?}", path.display())]
+    CorruptInside {
+        /// The database, behind its container.
+        path: PathBuf,
+        /// `sqlite3`, `python3`
+        program: &'static str,
+        /// The end of what it said.
+        said: String,
+    },
     /// A transaction was cut, and may not be rolled back by this user.
     #[error("A transaction of the database {} was cut while it was written, and must be rolled back first", path.display())]
     Interrupted {
@@ -370,7 +380,7 @@ impl SqliteError {
                 "put it back there, or restore the backup of that time; `watchkeeper restore JOB --discard-old` forgets this restore"
             }
             Self::NotSqlite { .. } => "is \"database\" in jobs.toml right?",
-            Self::Corrupt { .. } => {
+            Self::Corrupt { .. } | Self::CorruptInside { .. } => {
                 "`watchkeeper restore JOB` brings the newest good backup back; `sqlite3 FILE .recover` saves what can be read"
             }
             Self::Interrupted { .. } => {
