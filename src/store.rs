@@ -10,6 +10,7 @@ mod error;
 mod export;
 mod find;
 mod id;
+mod left;
 mod list;
 mod lock;
 pub mod manifest;
@@ -37,6 +38,7 @@ pub use archive::{ArchiveError, ArchiveWriter, Entry, EntryKind};
 pub use error::StoreError;
 pub use find::{Found, resolve};
 pub use id::{BackupId, BackupIdError};
+pub use left::Left;
 pub use list::{Backup, Broken, Listing};
 pub use lock::{ExclusiveLock, SharedLock};
 pub use manifest::{Contents, Layout, Manifest, Owner, Source, StoredFile, is_lacking};
@@ -44,7 +46,8 @@ pub use pending::Pending;
 pub use publish::Draft;
 pub use remove::Removed;
 pub use shared::{
-    Novelty, Published, SharedDraft, SharedFile, SharedIndex, StoredName, Unclaimed, key_of as shared_key,
+    Novelty, Published, SharedDraft, SharedFile, SharedIndex, SharedSwept, StoredName, Unclaimed,
+    key_of as shared_key,
 };
 pub use state::{BackupState, How, Verified};
 pub use sweep::Swept;
