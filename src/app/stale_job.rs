@@ -10,9 +10,8 @@ use crate::config::{JobConfig, StaleConfig};
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::preflight::Finding;
 use crate::runner::Failure;
-use crate::sqlite::SqliteError;
 use crate::sqlite::restore::Notes;
-use crate::sqlite::stale_sessions::{Access, Doubt, Stale, Survey, close, survey};
+use crate::sqlite::stale_sessions::{Access, Doubt, SessionsError, Stale, Survey, close, survey};
 use crate::words;
 
 pub(super) async fn run(
@@ -36,7 +35,7 @@ pub(super) async fn run(
     // Before the backup: what is not closed needs none.
     let most = usize::try_from(config.sessions.max_rows).unwrap_or(usize::MAX);
     if found.stale.len() > most {
-        return Err(of(&SqliteError::TooManyStale { found: found.stale.len(), most }));
+        return Err(of(&SessionsError::TooManyStale { found: found.stale.len(), most }.into()));
     }
     let kept = keep(shared, job, &config.backup, &database, &context).await?;
     let step = context.progress.step("close them", None);
@@ -93,7 +92,7 @@ pub(super) async fn preview(
     findings.extend(found.doubtful.iter().map(|doubtful| Finding::warning(doubtful.to_string(), hint)));
     let most = usize::try_from(config.sessions.max_rows).unwrap_or(usize::MAX);
     if found.stale.len() > most {
-        let error = SqliteError::TooManyStale { found: found.stale.len(), most };
+        let error = SessionsError::TooManyStale { found: found.stale.len(), most };
         findings.push(Finding::problem(error.to_string(), error.hint()));
     }
     findings

@@ -7,6 +7,7 @@
 
 mod access;
 mod close;
+mod error;
 mod form;
 mod reopen;
 mod start;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use access::Access;
 pub use close::{Closed, close};
+pub use error::SessionsError;
 pub use reopen::{Reopened, undo};
 pub use survey::{Survey, survey};
 pub use undo_file::newest;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::form::{Form, Kind, Suffix, Unit};
 use super::value::{SHOWN, Value, shortened, unhex};
-use super::{Access, Doubt, Doubtful, EARLIEST, Session, Stale, hours};
+use super::{Access, Doubt, Doubtful, EARLIEST, Session, SessionsError, Stale, hours};
 use crate::config::sessions::{Columns, Sessions, StartFormat};
 use crate::sqlite::SqliteError;
 use crate::sqlite::open::quoted;
@@ -36,7 +36,7 @@ pub async fn survey(access: &Access, sessions: &Sessions, now: Timestamp) -> Res
     check(access, &sessions.columns).await?;
     let rows = access.read(&[select_open(&sessions.columns)]).await?;
     if rows.len() > MOST {
-        return Err(SqliteError::TooMany { found: rows.len(), most: MOST });
+        return Err(SessionsError::TooMany { found: rows.len(), most: MOST }.into());
     }
     let limit = SignedDuration::try_from(sessions.older_than).unwrap_or(SignedDuration::MAX);
     let mut survey =
@@ -73,19 +73,19 @@ async fn check(access: &Access, columns: &Columns) -> Result<(), SqliteError> {
         let tables = access
             .read(&["SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name".to_owned()])
             .await?;
-        return Err(SqliteError::NoTable { table: table.clone(), known: tables.join(", ") });
+        return Err(SessionsError::NoTable { table: table.clone(), known: tables.join(", ") }.into());
     }
     let known = access.read(&[format!("SELECT name FROM pragma_table_info({name})")]).await?;
     for column in [&columns.id, &columns.label, &columns.start, &columns.end] {
         if !known.iter().any(|known| known.eq_ignore_ascii_case(column)) {
             let (table, column, known) = (table.clone(), column.clone(), known.join(", "));
-            return Err(SqliteError::NoColumn { table, column, known });
+            return Err(SessionsError::NoColumn { table, column, known }.into());
         }
     }
     let numbered = access.read(&[format!("SELECT rowid FROM {} LIMIT 0", quoted(table))]).await;
     let shadowed = known.iter().any(|known| known.eq_ignore_ascii_case("rowid"));
     if shadowed || matches!(&numbered, Err(error) if crate::words::chain(error).contains("no such column")) {
-        return Err(SqliteError::NoRowid { table: table.clone() });
+        return Err(SessionsError::NoRowid { table: table.clone() }.into());
     }
     numbered.map(drop)
 }
@@ -114,7 +114,7 @@ fn select_open(columns: &Columns) -> String {
 
 /// A line as it was selected: the session, its start, and its end.
 fn read(row: &str) -> Result<(Session, Value, Value), SqliteError> {
-    let bad = || SqliteError::BadRow { row: row.chars().take(SHOWN).collect() };
+    let bad = || SqliteError::from(SessionsError::BadRow { row: row.chars().take(SHOWN).collect() });
     let words: Vec<&str> = row.split(' ').collect();
     let [rowid, kind, length, word, id, label, end_kind, end_length, end, "."] = words[..] else {
         return Err(bad());
@@ -161,7 +161,7 @@ async fn end(access: &Access, sessions: &Sessions, now: Timestamp) -> Result<Str
         (Some(form), _) => form,
         // Something else in between would be read by the application as it likes.
         (None, Some(seen)) => {
-            return Err(SqliteError::NoForm { column: end.clone(), seen: seen.literal() });
+            return Err(SessionsError::NoForm { column: end.clone(), seen: seen.literal() }.into());
         }
         (None, None) => Form::most(&samples(access, table, start).await?).unwrap_or_else(|| usual(sessions)),
     };
