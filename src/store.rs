@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub mod atomic;
+mod before;
 pub mod digest;
 mod error;
 mod export;

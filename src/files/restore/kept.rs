@@ -2,23 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use globset::GlobSet;
-use jiff::SignedDuration;
 
 use super::{Change, FilesBackup, FilesPlan, How};
 use crate::config::values::Compression;
 use crate::files::backup::{FilesSource, back_up};
 use crate::files::{BeforeRestore, FileEntry, FilePath, FilesContents, FilesError, Lack};
 use crate::jobs::RunContext;
-use crate::store::{Backup, BackupId, JobStore, StoreError};
-
-/// What was there before a restore is kept for two weeks, and that of so many restores for longer.
-const KEPT: usize = 5;
-const KEPT_FOR: SignedDuration = SignedDuration::from_hours(14 * 24);
-/// How long readers of what is kept are waited for.
-const LOCK_LIMIT: Duration = Duration::from_secs(30);
+use crate::store::{Backup, BackupId, JobStore};
 
 /// Where what was there before the restores of a job is kept.
 #[derive(Debug, Clone)]
@@ -69,25 +61,11 @@ impl Shelf {
         let (backup, contents) = kept;
         let lacks = not_kept(&what.paths, &contents);
         if !lacks.is_empty() {
-            Self::forget(&self.store, std::slice::from_ref(backup.id()))?;
+            self.store.forget_restores(std::slice::from_ref(backup.id()))?;
             return Err(FilesError::NotKept { lacks });
         }
-        self.forget_old(context)?;
+        self.store.forget_old_restores(context.now, |_| None)?;
         Ok(backup.id().clone())
-    }
-
-    /// Not by their number alone: a restore that fails in the middle has written some of it, and of those files only
-    /// the first of its tries holds what was there.
-    fn forget_old(&self, context: &RunContext) -> Result<(), StoreError> {
-        let backups = self.store.list()?.backups;
-        let older = backups.iter().rev().skip(KEPT);
-        let older = older.filter(|backup| context.now.duration_since(backup.manifest.created) > KEPT_FOR);
-        let older: Vec<BackupId> = older.map(|backup| backup.id().clone()).collect();
-        Self::forget(&self.store, &older)
-    }
-
-    pub(super) fn forget(store: &JobStore, ids: &[BackupId]) -> Result<(), StoreError> {
-        store.remove(&store.lock_exclusive(LOCK_LIMIT)?, ids).map(drop)
     }
 }
 

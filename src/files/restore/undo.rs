@@ -41,7 +41,7 @@ pub async fn undo(shelf: &Shelf, context: &RunContext) -> Result<Undone, FilesEr
         if plan.changes.is_empty() { None } else { Some(shelf.keep(&source, &plan, true, context).await?) };
     let (changed, left) = write(source, plan, context).await?;
     // It is as it was: there is nothing left to take back.
-    if let Err(error) = Shelf::forget(&kept, std::slice::from_ref(&id)) {
+    if let Err(error) = kept.forget_restores(std::slice::from_ref(&id)) {
         let why = words::chain(&error);
         context.progress.warn(format!(
             "{}/{id} could not be removed, so that the next --undo will take the same restore back: {why}",
