@@ -169,7 +169,7 @@ fn file(path: &Path, metadata: &Metadata, collector: &mut Collector<'_>) -> Resu
     if !stable {
         let reason =
             format!("it changed each of the {READINGS} times it was read: exclude it, or make it rest");
-        collector.is_torn(&path.into(), &reason);
+        collector.doubts(&path.into(), &reason);
     }
     let what = What::File { size: spooled.size, sha256: spooled.sha256.clone() };
     collector.add(entry(path, metadata, what), Some(spooled))

@@ -7,6 +7,9 @@
 
 mod apply;
 mod diff;
+mod kept;
+mod undo;
+mod write;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -23,7 +26,9 @@ use crate::store::archive::{ArchiveError, EntryKind, Watched, open_archive};
 use crate::store::digest::Hashing;
 use crate::store::{Backup, StoreError};
 
-pub use apply::{Applied, apply, undo};
+pub use apply::{Applied, apply};
+pub use kept::Shelf;
+pub use undo::{Undone, undo};
 
 /// A text longer than this is compared, but not shown.
 const LONGEST_SHOWN: u64 = 256 << 10;
@@ -110,7 +115,7 @@ impl FilesBackup {
 
     /// Unpacks it into an empty folder, as if that were the root. Owners are those of whoever does it.
     pub fn unpack(&self, into: &Path, cancel: &CancellationToken) -> Result<usize, FilesError> {
-        apply::unpack(self, into, cancel)
+        write::unpack(self, into, cancel)
     }
 
     /// Compares it with what is on this host. Writes nothing.
@@ -135,8 +140,8 @@ impl FilesBackup {
             };
             match compare(entry, &real, cancel)? {
                 Compared::Same => plan.same += 1,
-                // Better than nothing, and no better than anything.
-                Compared::Differs(How::Content | How::Attributes) if self.leaves(entry) => {}
+                Compared::Differs(How::Content | How::Attributes) | Compared::InTheWay(_)
+                    if self.leaves(entry) => {}
                 Compared::Differs(how) => {
                     plan.changes.push(Change { entry: entry.clone(), how, diff: None });
                 }
@@ -147,10 +152,10 @@ impl FilesBackup {
         Ok(plan)
     }
 
-    /// What is there is not replaced by what was changed while it was read. (What a restore has replaced was kept just
+    /// What is there is not replaced by what is doubtful. (What a restore has replaced was kept just
     /// before, and comes back as it was kept.)
     fn leaves(&self, entry: &FileEntry) -> bool {
-        self.contents.before_restore.is_none() && self.contents.is_torn(&entry.path)
+        self.contents.before_restore.is_none() && self.contents.is_doubtful(&entry.path)
     }
 
     fn add_diffs(&self, plan: &mut FilesPlan, cancel: &CancellationToken) -> Result<(), FilesError> {
@@ -228,6 +233,10 @@ fn compare(entry: &FileEntry, path: &Path, cancel: &CancellationToken) -> Result
             }
         }
         _ if kind.is_dir() => return Ok(Compared::InTheWay("a folder, and a file or link has to be there")),
+        // Nothing can be kept of it.
+        _ if !kind.is_file() && !kind.is_symlink() => {
+            return Ok(Compared::InTheWay("a pipe, socket or device, and a file or link has to be there"));
+        }
         _ => false,
     };
     if !same {

@@ -12,7 +12,7 @@ use ulid::Ulid;
 use super::SqliteError;
 use super::error::file;
 use super::ledger::{Copy, Ledger};
-use super::open::SIDES;
+use super::open::{LENIENT, SIDES};
 use crate::blocking::blocking;
 use crate::command::{Command, End, Place, RUN_VARIABLE, Ran, run};
 use crate::docker::{Docker, DockerError};
@@ -29,10 +29,12 @@ for statement in sys.argv[2:]:
         print(row[0])
 db.close()
 ";
-/// One moment of the database, in one step.
+/// One moment of the database, in one step; what is to be run first comes behind the two paths.
 const PYTHON_BACKUP: &str = "\
 import sqlite3, sys
 db = sqlite3.connect('file:' + __import__('urllib.parse').parse.quote(sys.argv[1]) + '?mode=rw', uri=True, timeout=10)
+for statement in sys.argv[3:]:
+    db.execute(statement)
 copy = sqlite3.connect(sys.argv[2])
 db.backup(copy, pages=-1)
 copy.close()
@@ -156,7 +158,7 @@ impl Inside {
         let copy =
             Copy { container: self.container.clone(), database: self.path.clone(), path: beside.clone() };
         let note = ledger.note(self.run, &copy)?;
-        let copied = match self.must(self.backup_to(&beside), &mut |_| ()).await {
+        let copied = match self.back_up_to(&beside).await {
             Ok(()) => self.bring_out(&beside, to).await,
             Err(error) => Err(error),
         };
@@ -178,17 +180,36 @@ impl Inside {
         Ok(())
     }
 
-    fn backup_to(&self, beside: &str) -> Vec<String> {
-        match self.program {
-            Program::Sqlite3 => {
-                // Its name is ours: there is nothing in the folder's that this kind of quotes could not hold but one.
-                let backup = format!(".backup \"{}\"", beside.replace('\\', "\\\\").replace('"', "\\\""));
-                SQLITE3.map(str::to_owned).into_iter().chain([self.path.clone(), backup]).collect()
+    async fn back_up_to(&self, beside: &str) -> Result<(), SqliteError> {
+        match self.must(self.backup_to(beside, false), &mut |_| ()).await {
+            // What is left of it may be the last that there is.
+            Err(SqliteError::CorruptInside { .. }) => {
+                self.remove(beside).await?;
+                self.must(self.backup_to(beside, true), &mut |_| ()).await
             }
+            done => done,
+        }
+    }
+
+    /// The backup to a file; where the database is corrupt, of what there is.
+    fn backup_to(&self, beside: &str, corrupt: bool) -> Vec<String> {
+        let mut argv: Vec<&str> = Vec::new();
+        // Its name is ours: there is nothing in the folder's that this kind of quotes could not hold but one.
+        let backup = format!(".backup \"{}\"", beside.replace('\\', "\\\\").replace('"', "\\\""));
+        match self.program {
+            Program::Sqlite3 if corrupt => {
+                // Newer ones refuse the second word without the first, and older ones, which do not need the first, may
+                // not know it.
+                argv.extend(SQLITE3.iter().filter(|word| **word != "-bail"));
+                argv.extend(["-cmd", ".dbconfig defensive off", "-cmd", LENIENT, &self.path, &backup]);
+            }
+            Program::Sqlite3 => argv.extend(SQLITE3.into_iter().chain([self.path.as_str(), &backup])),
             Program::Python3 => {
-                ["python3", "-c", PYTHON_BACKUP, &self.path, beside].map(str::to_owned).to_vec()
+                argv.extend(["python3", "-c", PYTHON_BACKUP, &self.path, beside]);
+                argv.extend(corrupt.then_some(LENIENT));
             }
         }
+        argv.into_iter().map(str::to_owned).collect()
     }
 
     async fn bring_out(&self, beside: &str, to: &Path) -> Result<(), SqliteError> {
@@ -251,6 +272,9 @@ impl Inside {
         }
         if said.contains("is locked") || said.contains("(5)") {
             return SqliteError::Locked { path: path(), waited: super::open::PATIENCE.as_secs() };
+        }
+        if said.contains("malformed") || said.contains("(11)") {
+            return SqliteError::CorruptInside { path: path(), program: self.program.name(), said };
         }
         SqliteError::Inside { program: self.program.name(), container: self.container.clone(), said }
     }

@@ -20,6 +20,8 @@ mod deployment;
 mod docker;
 mod end_to_end;
 mod files;
+mod files_roots;
+mod files_undo;
 mod grafana_client;
 mod grafana_export;
 mod grafana_restore;

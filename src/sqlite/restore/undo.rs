@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::RestoreError;
 use super::apply::{after_free, free};
 use super::note::Note;
 use super::{Site, swap};
@@ -26,12 +27,12 @@ pub struct Undone {
 /// Brings back what was there before the newest restore.
 pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteError> {
     let note = site.notes.list()?.pop();
-    let note = note.ok_or_else(|| SqliteError::NothingToUndo { job: context.job.to_string() })?;
+    let note = note.ok_or_else(|| RestoreError::NothingToUndo { job: context.job.to_string() })?;
     if note.done {
         // Of another job: that one is taken back first.
         site.notes.none_unfinished(&note.path)?;
         if note.had_old && !swap::exists(&note.aside) {
-            return Err(SqliteError::NotAside { path: note.aside });
+            return Err(RestoreError::NotAside { path: note.aside }.into());
         }
     } else if !swap::is_begun(&note) {
         swap::remove(&note.stage)?;

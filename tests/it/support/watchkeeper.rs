@@ -78,7 +78,7 @@ impl Watchkeeper {
         this
     }
 
-    fn configure(&self, text: &str) {
+    pub(crate) fn configure(&self, text: &str) {
         let (state, backups) = (self.path("state"), self.path("backups"));
         let folders =
             format!("state_dir = \"{}\"\nbackup_dir = \"{}\"\n", state.display(), backups.display());
