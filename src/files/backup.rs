@@ -151,7 +151,7 @@ pub async fn back_up(
                 Some(reader) => container::take_root(reader, path, &mut collector)?,
                 // What a restore does not change is not taken back with it.
                 None if collector.contents.before_restore.is_some() => {
-                    host::take_alone(path, &mut collector)?;
+                    host::take_alone(path, &mut collector).map(drop)?;
                 }
                 None => host::take_root(path, &mut collector)?,
             }

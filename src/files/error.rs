@@ -147,7 +147,6 @@ impl FilesError {
             Self::NotKept { .. } => {
                 Some("run it as a user who may read that, or move it away, then try again".to_owned())
             }
-            Self::InTheWay { .. } => Some("move it away, then try again".to_owned()),
             Self::Nothing { .. } => Some("look at the \"paths\" of the job".to_owned()),
             Self::Place { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("run it as root, or as the owner of the files".to_owned())

@@ -113,7 +113,8 @@ impl FilesBackup {
         format!("{}/{}", self.backup.manifest.job, self.backup.id())
     }
 
-    /// Unpacks it into an empty folder, as if that were the root. Owners are those of whoever does it.
+    /// Unpacks it into an empty folder, as if that were the root: with the modes and times that the backup has, and, as
+    /// root, with its owners.
     pub fn unpack(&self, into: &Path, cancel: &CancellationToken) -> Result<usize, FilesError> {
         write::unpack(self, into, cancel)
     }
@@ -133,7 +134,7 @@ impl FilesBackup {
             }
             let Some(real) = self.places.real(entry.path.as_path()) else {
                 plan.refusals.push(format!(
-                    "{} lies in the container's own layer: unpack the backup with --into, and use `docker cp`",
+                    "{} lies in the container's own layer: unpack the backup with --into, and use `docker cp -a`",
                     entry.path
                 ));
                 continue;
@@ -145,7 +146,9 @@ impl FilesBackup {
                 Compared::Differs(how) => {
                     plan.changes.push(Change { entry: entry.clone(), how, diff: None });
                 }
-                Compared::InTheWay(what) => plan.refusals.push(format!("{} is {what}", entry.path)),
+                Compared::InTheWay(what) => {
+                    plan.refusals.push(format!("{} is {what}: move it away, then try again", entry.path));
+                }
             }
         }
         self.add_diffs(&mut plan, cancel)?;

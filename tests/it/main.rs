@@ -21,6 +21,7 @@ mod docker;
 mod end_to_end;
 mod files;
 mod files_roots;
+mod files_trees;
 mod files_undo;
 mod grafana_client;
 mod grafana_export;

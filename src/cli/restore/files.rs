@@ -148,6 +148,7 @@ fn text(plan: &FilesPlan, older: &BTreeMap<FilePath, String>) -> String {
     }
     let same = plan.same;
     let _ = match plan.changes.len() {
+        0 if !plan.refusals.is_empty() => Ok(()),
         0 => writeln!(out, "  Nothing to do: all {same} files, folders and links are as the backup has them"),
         _ => writeln!(out, "  as it is           {same} files, folders and links"),
     };

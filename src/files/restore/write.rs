@@ -1,9 +1,9 @@
 //! Writes what a backup has: each file gets its name by one rename, once its bytes are those of the manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -22,6 +22,7 @@ pub(super) fn write_all(
 ) -> Result<(), FilesError> {
     let mut files: BTreeMap<String, &FileEntry> = BTreeMap::new();
     let mut folders = BTreeSet::new();
+    let mut to_own = Vec::new();
     for Change { entry, how, .. } in changes {
         let real = source.real(entry);
         folders.extend(real.parent().map(Path::to_path_buf));
@@ -30,15 +31,24 @@ pub(super) fn write_all(
                 files.insert(entry.archive_path(), entry);
                 continue;
             }
-            (What::Folder, How::Missing) => make_folder(&real, entry)?,
+            (What::Folder, how) => {
+                if *how == How::Missing {
+                    make_folder(&real)?;
+                }
+                to_own.push((real, entry));
+            }
             (What::Link { target }, How::Missing | How::Content) => {
                 make_link(&real, entry, target.as_path())?;
             }
-            (_, How::Attributes | How::Content) => own(&real, entry)?,
+            (_, How::Attributes) => own(&real, entry)?,
         }
         done.push(entry.path.clone());
     }
     write_files(source, files, done, cancel)?;
+    // What is in a folder comes before its mode, which may forbid to write there; the deepest first.
+    for (real, entry) in to_own.iter().rev() {
+        own(real, entry)?;
+    }
     for folder in folders {
         sync_folder(&folder).map_err(place("sync", &folder))?;
     }
@@ -92,16 +102,38 @@ pub(super) fn unpack(
         files.insert(entry.archive_path(), path);
     }
     source.each_file(cancel, &mut |inside, content| match files.get(inside) {
-        Some(path) => io::copy(content, &mut File::create_new(path)?).map(drop),
+        Some(path) => {
+            let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+            io::copy(content, &mut file).map(drop)
+        }
         None => Ok(()),
     })?;
-    // Last: nothing is written through a link that leads out of the folder.
-    for entry in &source.contents.entries {
-        if let What::Link { target } = &entry.what {
-            symlink(target.as_path(), below(entry)).map_err(place("create the link", &below(entry)))?;
-        }
+    // Nothing is written through a link that leads out of the folder, and no folder is closed before it is full.
+    for entry in source.contents.entries.iter().rev() {
+        unpacked(entry, &below(entry))?;
     }
     Ok(source.contents.entries.len())
+}
+
+/// Gives what was unpacked its mode and time, and its owner where we may; makes it, where it is a link.
+fn unpacked(entry: &FileEntry, path: &Path) -> Result<(), FilesError> {
+    if let What::Link { target } = &entry.what {
+        symlink(target.as_path(), path).map_err(place("create the link", path))?;
+    }
+    if rustix::process::geteuid().is_root() {
+        lchown(path, Some(entry.uid), Some(entry.gid)).map_err(place("give to its owner", path))?;
+    }
+    if matches!(entry.what, What::Link { .. }) {
+        return Ok(());
+    }
+    let file = File::open(path).map_err(place("open", path))?;
+    file.set_modified(modified(entry)).map_err(place("set the time of", path))?;
+    // A change of owner takes these bits away.
+    file.set_permissions(Permissions::from_mode(entry.mode)).map_err(place("set the mode of", path))
+}
+
+fn modified(entry: &FileEntry) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(entry.mtime).unwrap_or_default())
 }
 
 fn write_file(path: &Path, entry: &FileEntry, content: &mut dyn io::Read) -> Result<(), FilesError> {
@@ -117,15 +149,19 @@ fn write_file(path: &Path, entry: &FileEntry, content: &mut dyn io::Read) -> Res
     }
     temp.flush().map_err(place("write", path))?;
     own(temp.path(), entry)?;
-    let mtime = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(entry.mtime).unwrap_or_default());
-    temp.as_file().set_modified(mtime).map_err(place("set the time of", path))?;
+    temp.as_file().set_modified(modified(entry)).map_err(place("set the time of", path))?;
     temp.as_file().sync_all().map_err(place("sync", path))?;
     temp.persist(path).map(drop).map_err(|error| place("put in place", path)(error.error))
 }
 
-fn make_folder(path: &Path, entry: &FileEntry) -> Result<(), FilesError> {
-    fs::create_dir_all(path).map_err(place("create the folder", path))?;
-    own(path, entry)
+/// Makes a folder that is ours alone until it gets its owner and mode.
+fn make_folder(path: &Path) -> Result<(), FilesError> {
+    let above = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(above).map_err(place("create the folder", above))?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.map_err(place("create the folder", path)),
+    }
 }
 
 fn make_link(path: &Path, entry: &FileEntry, target: &Path) -> Result<(), FilesError> {
