@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help build test demo readme bench bench-parts oracle scale fmt clippy doc sweep
+.PHONY: help build install uninstall deb test demo readme bench bench-parts oracle scale fmt clippy doc sweep
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -7,6 +7,20 @@ help: ## this list
 
 build: ## the program, in target/release/watchkeeper
 	cargo build --release --locked
+
+# As for most programs: PREFIX is where it will be, DESTDIR a root to put it under.
+export DESTDIR ?=
+export PREFIX ?= /usr/local
+export SYSCONFDIR ?= /etc
+
+install: ## the program, units, manual and completions under PREFIX (/usr/local), below DESTDIR; starts nothing
+	@scripts/install.sh
+
+uninstall: ## remove what `make install` has put there; configuration, state and backups stay
+	@scripts/install.sh --remove
+
+deb: build ## a Debian package, in target/debian
+	@scripts/deb.sh
 
 test: ## install what is needed, then format, lints, documentation and all tests
 	@scripts/test.sh

@@ -22,6 +22,7 @@ mod run_now;
 mod session;
 mod status;
 mod store;
+mod systemd_timers;
 
 use std::path::PathBuf;
 
@@ -114,6 +115,8 @@ enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// Print or write a systemd timer for each job, to be used in place of the daemon
+    SystemdTimers(systemd_timers::Args),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -176,6 +179,7 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::Next(args) => next::run(&Session::open(&global, out)?, &args),
         Command::Explain { job } => explain::run(&Session::open(&global, out)?, &job),
         Command::Status => status::run(&Session::open(&global, out)?),
+        Command::SystemdTimers(args) => systemd_timers::run(&Session::open(&global, out)?, &args),
     }
 }
 

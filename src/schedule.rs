@@ -19,6 +19,7 @@ mod clock_change;
 pub mod driver;
 mod hashed;
 mod missed;
+mod on_calendar;
 mod pattern;
 
 use std::fmt;
@@ -34,6 +35,7 @@ use crate::config::values::JobName;
 
 pub use clock_change::{ClockChange, Direction};
 pub use missed::{Missed, Stretch};
+pub use on_calendar::{OnCalendar, OnCalendarError};
 pub use pattern::ScheduleError;
 
 /// When a job is due, in a time zone. It is due at least once.

@@ -41,4 +41,5 @@ mod slots;
 mod sqlite;
 mod stale_sessions;
 mod support;
+mod systemd;
 mod ways;

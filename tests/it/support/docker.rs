@@ -100,7 +100,7 @@ impl Image {
     /// Another one, with busybox as its shell and these programs of this host.
     pub(crate) fn of_programs(programs: &[&str]) -> Self {
         let scratch = scratch::folder("image");
-        let (root, tar) = (scratch.path().join("root"), scratch.path().join("image.tar"));
+        let root = scratch.path().join("root");
         for folder in ["bin", "lib", "lib64", "tmp", "app"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
@@ -108,11 +108,17 @@ impl Image {
             add_program(&root, program);
         }
         add_busybox(&root);
+        Self::of_root(&root)
+    }
+
+    /// An image of what is in a folder, as root's.
+    pub(crate) fn of_root(root: &Path) -> Self {
+        let tar = root.with_extension("tar");
         run(Command::new("tar")
             .args(["--owner=0", "--group=0", "-cf"])
             .arg(&tar)
             .arg("-C")
-            .arg(&root)
+            .arg(root)
             .arg("."));
         let name = unique("image");
         run(Command::new("docker")

@@ -1,0 +1,223 @@
+//! The installed service under a real systemd: one that is booted in a container, with this host's `/usr` and a root of
+//! its own.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use super::make;
+use crate::support::docker::{self, Container, Image, docker};
+use crate::support::{installed, missing, run, scratch, wait_until};
+
+const SOON: Duration = Duration::from_secs(30);
+const JOBS: &str = r#"
+[[job]]
+name = "tick"
+kind = "command"
+command = ["/bin/sh", "-c", "id -un; grep CapEff /proc/self/status; touch /etc/mine || echo cannot touch"]
+schedule = "*/2 * * * * *"
+[[job]]
+name = "secret"
+kind = "files-backup"
+paths = ["/etc/secret"]
+keep = { last = 3 }
+[[job]]
+name = "warns"
+kind = "command"
+command = ["/bin/sh", "-c", "exit 7"]
+warning_codes = [7]
+"#;
+
+/// A host of its own, in which the program was installed by `make install`.
+struct Host {
+    container: Container,
+    _image: Image,
+}
+
+impl Host {
+    /// Nothing where systemd cannot be booted in a container: that takes rights that no installation gives.
+    fn boot() -> Option<Self> {
+        if !docker::available() {
+            return None;
+        }
+        if !Path::new("/usr/lib/systemd/systemd").exists() || !installed("systemd-analyze") {
+            missing("systemd");
+            return None;
+        }
+        let scratch = scratch::folder("booted");
+        let root = scratch.path().join("root");
+        fill(&root);
+        let image = Image::of_root(&root);
+        let container = Container::named("booted");
+        let mut arguments =
+            vec!["--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined", "--cgroupns=host"];
+        arguments.extend([
+            "--security-opt=apparmor=unconfined",
+            "--tmpfs=/run",
+            "--tmpfs=/tmp",
+            "--env=container=docker",
+        ]);
+        arguments.extend(["--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw"]);
+        // All of it but /usr/local, which is the image's.
+        arguments.extend(["--volume=/usr/bin:/usr/bin:ro", "--volume=/usr/sbin:/usr/sbin:ro"]);
+        arguments.extend(["--volume=/usr/lib:/usr/lib:ro", "--volume=/usr/share:/usr/share:ro"]);
+        if Path::new("/usr/lib64").exists() {
+            arguments.push("--volume=/usr/lib64:/usr/lib64:ro");
+        }
+        arguments.extend([image.name.as_str(), "/usr/lib/systemd/systemd", "--unit=basic.target"]);
+        container.create(&arguments);
+        let host = Self { container, _image: image };
+        let started = Command::new("docker").args(["start", &host.container.name]).output().unwrap();
+        let is_up = || host.container.inspect("{{.State.Running}}") == "true";
+        let mut state = String::new();
+        if started.status.success() {
+            wait_until("systemd has booted, or has not", SOON, || {
+                state = host.said(&["systemctl", "is-system-running"]);
+                !is_up() || matches!(state.as_str(), "running" | "degraded")
+            });
+        }
+        if !started.status.success() || !is_up() {
+            eprintln!("skipped: systemd cannot be booted in a container here");
+            return None;
+        }
+        Some(host)
+    }
+
+    fn run(&self, command: &[&str]) -> Output {
+        let exec = ["exec", &self.container.name];
+        Command::new("docker").args(exec).args(command).output().unwrap()
+    }
+
+    fn said(&self, command: &[&str]) -> String {
+        String::from_utf8_lossy(&self.run(command).stdout).trim().to_owned()
+    }
+
+    #[track_caller]
+    fn must(&self, command: &[&str]) -> String {
+        let output = self.run(command);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command:?}: {stderr}\n{}", self.said(&["journalctl", "-n", "30"]));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn property(&self, unit: &str, name: &str) -> String {
+        self.must(&["systemctl", "show", "--value", "-p", name, unit])
+    }
+
+    fn put(&self, path: &str, text: &str) {
+        let scratch = scratch::folder("put");
+        let file = scratch.path().join("file");
+        fs::write(&file, text).unwrap();
+        self.must(&["mkdir", "-p", Path::new(path).parent().unwrap().to_str().unwrap()]);
+        docker(["cp", file.to_str().unwrap(), &format!("{}:{path}", self.container.name)]);
+    }
+
+    fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let command = ["watchkeeper", "--config", "/etc/watchkeeper/jobs.toml", "--json"];
+        let program = ["/usr/local/bin/watchkeeper", "--config", command[2], command[3]];
+        serde_json::from_str(&self.must(&[&program[..], arguments].concat())).unwrap()
+    }
+
+    /// The newest run of the job, where it is done.
+    fn done(&self, job: &str, cause: &str) -> Option<serde_json::Value> {
+        let history = self.json(&["history"]);
+        let runs = history["runs"].as_array().unwrap();
+        runs.iter()
+            .find(|run| run["job"] == job && run["cause"] == cause && run["outcome"] == "done")
+            .cloned()
+    }
+}
+
+fn fill(root: &Path) {
+    for folder in ["etc/sysusers.d", "dev", "proc", "run", "sys", "tmp", "root", "var/lib", "var/backups"] {
+        fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    for folder in ["bin", "sbin", "lib", "lib64", "share"] {
+        fs::create_dir_all(root.join("usr").join(folder)).unwrap();
+    }
+    for folder in ["bin", "sbin", "lib", "lib64"] {
+        std::os::unix::fs::symlink(format!("usr/{folder}"), root.join(folder)).unwrap();
+    }
+    fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
+    fs::write(root.join("etc/group"), "root:x:0:\n").unwrap();
+    fs::write(root.join("etc/machine-id"), "").unwrap();
+    for file in ["ld.so.cache", "nsswitch.conf"] {
+        fs::copy(Path::new("/etc").join(file), root.join("etc").join(file)).unwrap();
+    }
+    make("install", root, "/usr/local");
+    fs::write(root.join("etc/watchkeeper/jobs.toml"), JOBS).unwrap();
+    fs::write(root.join("etc/secret"), "of root alone").unwrap();
+    run(Command::new("chmod").arg("600").arg(root.join("etc/secret")));
+}
+
+#[test]
+fn the_installed_service_runs_as_its_own_user_with_no_rights_and_tells_systemd_how_it_stands() {
+    let Some(host) = Host::boot() else { return };
+    host.must(&["systemctl", "start", "watchkeeper"]);
+    assert_eq!(host.property("watchkeeper", "ActiveState"), "active");
+    wait_until("a scheduled run is done", SOON, || host.done("tick", "scheduled").is_some());
+    let run = host.done("tick", "scheduled").unwrap();
+    let shown = host.json(&["show", run["id"].as_str().or(run["run"].as_str()).unwrap()]).to_string();
+    for said in ["watchkeeper", "CapEff:\\t0000000000000000", "cannot touch"] {
+        assert!(shown.contains(said), "no {said:?} in {shown}");
+    }
+    let status = host.property("watchkeeper", "StatusText");
+    assert!(status.starts_with("next: tick at "), "{status}");
+    host.must(&["systemctl", "reload", "watchkeeper"]);
+
+    // What only root may read takes the drop-in.
+    let backup = |host: &Host| {
+        host.run(&["systemctl", "start", "watchkeeper-job@secret"]);
+        host.done("secret", "manual").is_some()
+    };
+    assert!(!backup(&host), "the user watchkeeper read a file of root alone");
+    let host_conf = fs::read_to_string(super::project().join("systemd/drop-ins/host.conf")).unwrap();
+    host.put("/etc/systemd/system/watchkeeper-job@.service.d/host.conf", &host_conf);
+    host.must(&["systemctl", "daemon-reload"]);
+    assert!(backup(&host), "{}", host.json(&["history"]));
+
+    host.must(&["systemctl", "stop", "watchkeeper"]);
+    assert_eq!(host.property("watchkeeper", "Result"), "success");
+}
+
+#[test]
+fn a_wrong_configuration_is_not_tried_again_and_a_missing_group_is_no_hindrance_until_it_is_asked_for() {
+    let Some(host) = Host::boot() else { return };
+    host.put("/etc/watchkeeper/jobs.toml", "nonsense = 1\n");
+    assert!(!host.run(&["systemctl", "start", "watchkeeper"]).status.success());
+    let shown = ["ExecMainStatus", "NRestarts", "ActiveState"].map(|name| host.property("watchkeeper", name));
+    assert_eq!(shown, ["78", "0", "failed"]);
+
+    // There is no group docker in this host.
+    host.put("/etc/watchkeeper/jobs.toml", JOBS);
+    host.must(&["systemctl", "start", "watchkeeper"]);
+    let conf = fs::read_to_string(super::project().join("systemd/drop-ins/docker.conf")).unwrap();
+    host.put("/etc/systemd/system/watchkeeper.service.d/docker.conf", &conf);
+    host.must(&["groupadd", "--system", "docker"]);
+    host.must(&["systemctl", "daemon-reload"]);
+    host.must(&["systemctl", "restart", "watchkeeper"]);
+    let pid = host.property("watchkeeper", "MainPID");
+    let groups = host.must(&["grep", "Groups", &format!("/proc/{pid}/status")]);
+    let docker = host.must(&["getent", "group", "docker"]);
+    assert!(groups.contains(docker.split(':').nth(2).unwrap()), "{groups} without {docker}");
+}
+
+#[test]
+fn timers_run_the_jobs_in_place_of_the_daemon() {
+    let Some(host) = Host::boot() else { return };
+    // Done with warnings is no failure of the unit.
+    host.must(&["systemctl", "start", "watchkeeper-job@warns"]);
+    assert_eq!(host.property("watchkeeper-job@warns", "Result"), "success");
+    host.must(&[
+        "/usr/local/bin/watchkeeper",
+        "--config",
+        "/etc/watchkeeper/jobs.toml",
+        "systemd-timers",
+        "/etc/systemd/system",
+    ]);
+    host.must(&["systemctl", "daemon-reload"]);
+    host.must(&["systemctl", "enable", "--now", "watchkeeper-job@tick.timer"]);
+    wait_until("the timer has run the job", SOON, || host.done("tick", "manual").is_some());
+    assert!(host.said(&["systemctl", "list-timers", "--no-pager"]).contains("watchkeeper-job@tick.timer"));
+}
