@@ -21,6 +21,8 @@ missing_packages() {
   have jq || echo jq
   have zstd || echo zstd
   have curl || echo curl
+  have systemd-analyze && have systemd-sysusers || echo systemd
+  have strip || echo binutils
   if [ -n "${BENCH:-}" ]; then
     have pigz || echo pigz
     have restic || echo restic
