@@ -44,7 +44,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     let stale = args.dir.as_deref().map(|dir| written(dir, &timers)).transpose()?.unwrap_or_default();
     let result = json!({ "folder": args.dir, "timers": timers, "stale": stale });
     session.out.result(&result, || match &args.dir {
-        Some(_) => timers.iter().map(|timer| format!("{}\n", timer.unit)).collect(),
+        Some(_) => timers.iter().flat_map(|timer| [timer.unit.as_str(), "\n"]).collect(),
         None => timers.iter().map(Timer::printed).collect::<Vec<_>>().join("\n"),
     });
     for note in notes(session, &timers) {

@@ -44,11 +44,11 @@ fn verify(units: &Path, names: &[&str]) {
     assert!(output.status.success() && said.is_empty(), "{names:?}: {said}");
 }
 
+/// Fails above so many tenths.
 fn exposure(unit: &Path, threshold: u32) {
-    let text = run(Command::new("systemd-analyze")
+    run(Command::new("systemd-analyze")
         .args(["security", "--offline=true", "--no-pager", &format!("--threshold={threshold}")])
         .arg(unit));
-    println!("{}", text.lines().last().unwrap_or_default());
 }
 
 #[test]
