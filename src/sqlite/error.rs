@@ -397,7 +397,7 @@ impl SqliteError {
                 "the disk is full: free some space"
             }
             Self::OutOfReach { .. } => {
-                "keep the database in a volume or a mounted folder, or have sqlite3 or python3 in the image"
+                "keep the database in a volume or a mounted folder; else the image needs sqlite3 or python3, and its user a folder to write a copy to, no tmpfs"
             }
             Self::StateDir(error) => return error.hint(),
             Self::NoTable { known, .. } => return Some(format!("\"table\" can be: {known}")),

@@ -169,7 +169,7 @@ fn read(path: &Path, how: &str, first: &str) -> rusqlite::Result<Connection> {
 }
 
 /// A path in a URI.
-fn escaped(path: &Path) -> String {
+pub(super) fn escaped(path: &Path) -> String {
     use std::fmt::Write as _;
     use std::os::unix::ffi::OsStrExt as _;
     let mut text = String::new();
