@@ -13,6 +13,7 @@ use crate::support::watchkeeper::{Output, Watchkeeper};
 use crate::support::{scratch, wait_until};
 
 mod cut;
+mod guest;
 mod inside;
 
 /// One job called `db` on a database of this host.

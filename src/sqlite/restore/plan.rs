@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::{Site, SqliteBackup};
 use crate::blocking::blocking;
 use crate::sqlite::SqliteError;
-use crate::sqlite::contents::tables;
+use crate::sqlite::contents::tables_of;
 use crate::sqlite::error::file;
-use crate::sqlite::open::{Live, SIDES, beside};
+use crate::sqlite::open::{SIDES, beside};
 
 /// Room that is left beside the new database.
 const SPARE: u64 = 16 << 20;
@@ -105,11 +105,7 @@ fn old_bytes(path: &std::path::Path) -> Option<u64> {
 
 async fn compare(plan: &mut RestorePlan, source: &SqliteBackup) -> Result<(), SqliteError> {
     let path = plan.path.clone();
-    let read = blocking(move || {
-        let live = Live::open(&path)?;
-        tables(&live.connection).map_err(|source| SqliteError::of(&path, "read the tables of", source))
-    });
-    let now = match read.await {
+    let now = match blocking(move || tables_of(&path)).await {
         Ok(now) => now,
         Err(SqliteError::Missing { .. }) => Vec::new(),
         Err(error) => {
