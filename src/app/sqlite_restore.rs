@@ -17,7 +17,7 @@ use crate::runner::{Failure, Lock, Task};
 use crate::service::Service;
 use crate::sqlite::SqliteError;
 use crate::sqlite::restore::{
-    Health, Notes, RestorePlan, Restored, Site, SqliteBackup, apply, discard_old, undo,
+    Health, Notes, RestorePlan, Restored, Site, SqliteBackup, Taken, apply, discard_old, undo,
 };
 use crate::sqlite::stale_sessions::{self, Access};
 use crate::words;
@@ -105,10 +105,17 @@ async fn perform(site: &Site, action: SqliteAction, context: &RunContext) -> Res
             let undone = undo(site, context).await?;
             let displaced =
                 undone.displaced.map(|path| format!("what was live until now is {}", path.display()));
-            let summary = if undone.was_untouched {
-                format!("the restore of {} had changed nothing; what it had staged is gone", undone.source)
-            } else {
-                format!("the database of before the restore of {} is live again", undone.source)
+            let (source, began) = (undone.source, undone.began);
+            let summary = match undone.what {
+                Taken::Nothing => {
+                    format!("the restore of {source} had changed nothing; what it had staged is gone")
+                }
+                Taken::Restore => format!("the database of before the restore of {source} is live again"),
+                Taken::Undo => {
+                    format!(
+                        "what the restore of {source} had brought is live again, as before the undo of {began}"
+                    )
+                }
             };
             Ok(JobOutput {
                 summary,

@@ -12,6 +12,9 @@ use crate::service::ServiceError;
 use crate::state_dir::StateDirError;
 use crate::store::{ArchiveError, StoreError};
 
+/// "Operation not permitted"
+const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
+
 /// A database could not be used, backed up or restored.
 #[derive(Debug, thiserror::Error)]
 pub enum SqliteError {
@@ -35,6 +38,14 @@ pub enum SqliteError {
     Missing {
         /// Where it should be.
         path: PathBuf,
+    },
+    /// It is named by a link to where no folder is.
+    #[error("There is no database {}: it is a link to {}, and there is no such folder", path.display(), target.display())]
+    LeadsNowhere {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
     },
     /// There is no such file in the container.
     #[error("There is no database {path} in container {container}")]
@@ -204,10 +215,12 @@ pub enum SqliteError {
         began: jiff::Timestamp,
     },
     /// A restore did not work, and what was there before is back.
-    #[error("The restore was taken back, the old database is in its place: {}", crate::words::chain(&**why))]
+    #[error("The restore was taken back, the old database is in its place{}: {}", kept(displaced.as_deref()), crate::words::chain(&**why))]
     TakenBack {
         /// Why.
         why: Box<SqliteError>,
+        /// Where the restored one is, if something was written to it meanwhile.
+        displaced: Option<PathBuf>,
     },
     /// A restore did not work, and could not be taken back.
     #[error("The restore failed ({}), and the old database is NOT back: {}; it is {}", crate::words::chain(&**why), crate::words::chain(&**back), aside.display())]
@@ -304,6 +317,16 @@ pub enum SqliteError {
         /// The job.
         job: String,
     },
+    /// The newest restore took itself back.
+    #[error("There is nothing to undo: the restore of {source_title}, begun {began}, took itself back")]
+    TookItselfBack {
+        /// What was to be restored.
+        source_title: String,
+        /// When.
+        began: jiff::Timestamp,
+        /// Where the restore before it has set the old database aside, if there was one.
+        older: Option<PathBuf>,
+    },
     /// What a restore had set aside is gone.
     #[error("The database of before the restore is not at {} any more: nothing was changed", path.display())]
     NotAside {
@@ -366,6 +389,14 @@ impl SqliteError {
             Self::Missing { .. } | Self::MissingInside { .. } => {
                 "is \"database\" in jobs.toml right? an unfinished restore is taken back by `watchkeeper restore JOB --undo`"
             }
+            Self::LeadsNowhere { .. } => {
+                "mount or make the folder, and restore: the database comes to where the link leads"
+            }
+            Self::TookItselfBack { older, .. } => {
+                return older.as_ref().map(|aside| {
+                    format!("what the restore before it has set aside is still there: {}", aside.display())
+                });
+            }
             Self::NotAside { .. } => {
                 "put it back there, or restore the backup of that time; `watchkeeper restore JOB --discard-old` forgets this restore"
             }
@@ -390,6 +421,13 @@ impl SqliteError {
             {
                 "run it as root, or as the user who owns the database and its folder"
             }
+            Self::File { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                "it is mounted read-only: mount it so that it can be written"
+            }
+            // Only an attribute keeps root out so.
+            Self::File { source, .. } if source.raw_os_error() == Some(EPERM) => {
+                "run it as root; if you did: `lsattr -d` shows an `i`, and `chattr -i` removes it"
+            }
             Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "run it as root, or as the user who owns the database and its folder"
             }
@@ -411,7 +449,7 @@ impl SqliteError {
             Self::Unfinished { job, .. } => {
                 return Some(format!("`watchkeeper restore {job} --undo` takes it back"));
             }
-            Self::TakenBack { why } | Self::Unchanged { why } => return why.hint(),
+            Self::TakenBack { why, .. } | Self::Unchanged { why } => return why.hint(),
             Self::NotBack { .. } => {
                 "end what has the database open, then run `watchkeeper restore JOB --undo`"
             }
@@ -429,6 +467,12 @@ impl SqliteError {
         };
         Some(hint.to_owned())
     }
+}
+
+fn kept(displaced: Option<&Path>) -> String {
+    displaced.map_or_else(String::new, |path| {
+        format!(", and what was written to the restored one meanwhile is in {}", path.display())
+    })
 }
 
 fn last_words(words: &[String]) -> String {

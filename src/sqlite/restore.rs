@@ -29,7 +29,7 @@ pub use apply::{Restored, apply};
 pub use note::Notes;
 pub use plan::{RestorePlan, TableChange, plan};
 pub use site::{Health, Site};
-pub use undo::{Undone, discard_old, undo};
+pub use undo::{Taken, Undone, discard_old, undo};
 
 /// A backup of a database, to be restored.
 #[derive(Debug, Clone)]
