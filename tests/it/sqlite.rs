@@ -15,6 +15,7 @@ use crate::support::{scratch, wait_until};
 mod cut;
 mod guest;
 mod inside;
+mod place;
 mod taken_back;
 
 /// One job called `db` on a database of this host.

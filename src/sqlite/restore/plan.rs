@@ -87,6 +87,11 @@ pub async fn plan(site: &Site, source: &SqliteBackup) -> Result<RestorePlan, Sql
             crate::words::size(free)
         ));
     }
+    if let Err(error) = rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK) {
+        let error = file("write to the folder", &folder)(error.into());
+        let hint = error.hint().map_or_else(String::new, |hint| format!(": {hint}"));
+        plan.refusals.push(format!("{}{hint}", crate::words::chain(&error)));
+    }
     if let Err(unfinished) = site.notes.none_unfinished(&plan.path) {
         let hint = unfinished.hint().map_or_else(String::new, |hint| format!(": {hint}"));
         plan.refusals.push(format!("{}{hint}", crate::words::chain(&unfinished)));
