@@ -131,10 +131,11 @@ async fn perform(site: &Site, action: SqliteAction, context: &RunContext) -> Res
             let reopened = stale_sessions::undo(&access, &file).await?;
             let opened = words::count(reopened.opened, "session");
             step.finish(opened.clone());
-            if reopened.left > 0 {
+            if !reopened.left.is_empty() {
                 context.progress.warn(format!(
-                    "{} had changed since they were closed, and were left as they are",
-                    reopened.left
+                    "{} had changed or gone since they were closed, and were left as they are: {}",
+                    reopened.left.len(),
+                    reopened.left.join(", ")
                 ));
             }
             if !reopened.doubtful.is_empty() {
@@ -144,7 +145,10 @@ async fn perform(site: &Site, action: SqliteAction, context: &RunContext) -> Res
                 ));
             }
             let summary = format!("{opened} that had been closed are open again");
-            Ok(JobOutput { summary, ..JobOutput::default() })
+            let all = reopened.left.is_empty() && reopened.doubtful.is_empty();
+            let file = format!("what was not opened again is told in {}", reopened.undo_file.display());
+            let facts = if all { Vec::new() } else { vec![file] };
+            Ok(JobOutput { summary, facts, ..JobOutput::default() })
         }
         SqliteAction::DiscardOld => {
             let bytes = discard_old(site).await?;

@@ -103,10 +103,8 @@ impl Inside {
             Program::Python3 => vec!["python3".to_owned(), "-c".to_owned(), PYTHON_SQL.to_owned()],
         };
         argv.push(self.uri());
-        match self.program {
-            Program::Sqlite3 => argv.push(statements.join(";\n")),
-            Program::Python3 => argv.extend(statements.iter().cloned()),
-        }
+        // One argument each: the kernel limits the length of one.
+        argv.extend(statements.iter().cloned());
         let mut lines = Vec::new();
         self.must(argv, &mut |line| lines.push(line.to_owned())).await?;
         Ok(lines)

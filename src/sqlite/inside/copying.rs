@@ -103,8 +103,9 @@ impl Inside {
         match self.program {
             Program::Sqlite3 => {
                 let backup = format!(".backup \"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""));
-                let first = SQLITE3.map(str::to_owned).into_iter().chain([self.uri()]);
-                first.chain(begin).chain([backup]).collect()
+                let begin = begin.into_iter().flat_map(|statement| ["-cmd".to_owned(), statement]);
+                let first = SQLITE3.map(str::to_owned).into_iter().chain(begin);
+                first.chain([self.uri(), backup]).collect()
             }
             Program::Python3 => {
                 let first = ["python3", "-c", PYTHON_BACKUP, &self.uri(), path].map(str::to_owned);
