@@ -213,7 +213,12 @@ async fn a_file_in_place_of_a_folder_is_in_the_way_and_not_removed() {
     fs::remove_dir_all(scene.etc("rules")).unwrap();
     scene.write("rules", "a file");
     let plan = plan_of(&backup);
-    assert!(plan.refusals[0].ends_with("rules is no folder, and one has to be there"), "{:?}", plan.refusals);
+    assert!(
+        plan.refusals[0]
+            .ends_with("rules is no folder, and one has to be there: move it away, then try again"),
+        "{:?}",
+        plan.refusals
+    );
 }
 
 fn make_pipe(path: &Path) {
