@@ -2,6 +2,7 @@
 
 mod cleanup_job;
 mod command_job;
+pub mod daemon;
 mod deployment_job;
 mod files_job;
 mod grafana_job;
@@ -39,7 +40,7 @@ use crate::config::{Config, JobConfig, JobKind};
 use crate::docker::{Docker, DockerError};
 use crate::history::{Cause, History, HistoryError, RunReport};
 use crate::progress::Sink;
-use crate::runner::{Limit, Lock, Locks, LogBook, Runner, Task};
+use crate::runner::{Limit, Lock, Locks, LogBook, Patience, Runner, Task};
 use crate::store::{Store, StoreError};
 use crate::upkeep::Policy;
 
@@ -79,7 +80,7 @@ pub(crate) struct Shared {
     pub(crate) environment: Environment,
     pub(crate) store: Store,
     docker_host: Option<String>,
-    docker: OnceCell<Docker>,
+    docker: Arc<OnceCell<Docker>>,
 }
 
 /// The program cannot begin its work.
@@ -138,9 +139,24 @@ impl App {
             environment: around.environment,
             store,
             docker_host: around.docker_host,
-            docker: OnceCell::new(),
+            docker: Arc::default(),
         };
         Ok(Self { shared: Arc::new(shared), runner })
+    }
+
+    /// The same program with another configuration, whose folders are the same.
+    #[must_use]
+    pub fn with_config(&self, config: Config) -> Self {
+        let config = Arc::new(config);
+        let shared = Shared {
+            environment: Arc::clone(&self.shared.environment),
+            store: self.shared.store.clone(),
+            docker_host: self.shared.docker_host.clone(),
+            docker: Arc::clone(&self.shared.docker),
+            config,
+        };
+        let runner = Runner { zone: shared.config.timezone.clone(), ..self.runner.clone() };
+        Self { shared: Arc::new(shared), runner }
     }
 
     /// What runs work and keeps its record.
@@ -158,8 +174,19 @@ impl App {
         &self.shared.store
     }
 
+    /// Runs a job once, because a person asked for it, and returns its record.
+    pub async fn run_now(&self, job: &JobConfig, sink: Arc<dyn Sink>) -> RunReport {
+        self.run_job(job, Cause::Manual, None, sink).await
+    }
+
     /// Runs a job once and returns its record.
-    pub async fn run_job(&self, job: &JobConfig, cause: Cause, sink: Arc<dyn Sink>) -> RunReport {
+    async fn run_job(
+        &self,
+        job: &JobConfig,
+        cause: Cause,
+        patience: Option<Patience>,
+        sink: Arc<dyn Sink>,
+    ) -> RunReport {
         let (shared, job_of_work) = (Arc::clone(&self.shared), job.clone());
         // What the attempts of one run share.
         let begun = Arc::new(AtomicBool::new(false));
@@ -187,7 +214,7 @@ impl App {
                 }
             })
         };
-        let task = task(job, self.shared.locks(job).await);
+        let task = Task { patience, ..task(job, self.shared.locks(job).await) };
         self.runner.run(&task, cause, sink, work).await
     }
 
@@ -259,6 +286,7 @@ fn task(job: &JobConfig, targets: Vec<Lock>) -> Task {
         locks: std::iter::once(Lock::Job(job.name.clone())).chain(targets).collect(),
         limit: Some(limit),
         retries: job.retries,
+        patience: None,
     }
 }
 

@@ -14,6 +14,7 @@ mod history;
 mod junit;
 mod next;
 mod output;
+mod pause;
 mod prune;
 mod restore;
 mod run;
@@ -93,6 +94,13 @@ enum Command {
     },
     /// Tell when jobs are due
     Next(next::Args),
+    /// Keep a job from running on its schedule, until `resume`; the daemon need not be told
+    Pause(pause::Args),
+    /// Let a paused job run on its schedule again
+    Resume {
+        /// Which
+        job: String,
+    },
     /// Tell how every job stands; exit code 1 where one failed last or is overdue
     Status,
     /// Explain a job: why it ran or did not, which backups stay and why, what each costs
@@ -163,6 +171,8 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::Export(args) => export::run(&Session::open(&global, out)?, &args),
         Command::History(args) => history::list(&Session::open(&global, out)?, &args),
         Command::Show { run } => history::show(&Session::open(&global, out)?, &run),
+        Command::Pause(args) => pause::pause(&Session::open(&global, out)?, &args),
+        Command::Resume { job } => pause::resume(&Session::open(&global, out)?, &job),
         Command::Next(args) => next::run(&Session::open(&global, out)?, &args),
         Command::Explain { job } => explain::run(&Session::open(&global, out)?, &job),
         Command::Status => status::run(&Session::open(&global, out)?),

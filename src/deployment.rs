@@ -129,7 +129,7 @@ impl Probe {
             Self::Metric(check) => check.look(terms).await,
             Self::Promql(check) => check.look(terms).await,
             Self::Targets(check) => check.look(terms).await,
-            Self::Rules(check) => check.look().await,
+            Self::Rules(check) => check.look(terms).await,
             Self::Alertmanager(check) => check.look(terms).await,
             Self::Grafana(check) => check.look(terms).await,
             Self::Container(check) => check.look(terms).await,

@@ -8,9 +8,11 @@ pub mod backup;
 mod container;
 mod error;
 mod host;
+mod links;
 mod path;
 pub mod places;
 pub mod restore;
+mod roots;
 mod spool;
 
 use serde::{Deserialize, Serialize};
@@ -45,9 +47,55 @@ pub struct Lack {
     pub path: FilePath,
     /// Why.
     pub reason: String,
-    /// It is in the backup, but was changed while it was read: a part of it may be older than another.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub torn: bool,
+    /// What of it is in the backup nevertheless.
+    #[serde(default, skip_serializing_if = "Held::is_nothing")]
+    pub held: Held,
+}
+
+/// What a backup holds of a path that it lacks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Held {
+    /// Nothing, or nothing but the folder.
+    #[default]
+    Nothing,
+    /// What is not known to be right: a file that was changed while it was read, or something else than was there
+    /// before. It is better than nothing, and no better than anything.
+    Doubtful,
+    /// A part of what was there before. Each file of it is as good as any.
+    Part,
+}
+
+impl Held {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
+    const fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    /// Says of a backup what it has.
+    pub const fn in_backup(self) -> &'static str {
+        match self {
+            Self::Nothing => "not in the backup",
+            Self::Doubtful => "not as it should be in the backup",
+            Self::Part => "only in part in the backup",
+        }
+    }
+
+    /// Says of a restore what it does.
+    pub const fn in_restore(self) -> &'static str {
+        match self {
+            Self::Nothing => "not restored, and left as it is",
+            Self::Doubtful => "restored only where nothing was there",
+            Self::Part => "restored only in part",
+        }
+    }
+}
+
+impl Lack {
+    /// Nothing of it is in the backup.
+    fn new(path: FilePath, reason: &str) -> Self {
+        Self { path, reason: reason.to_owned(), held: Held::Nothing }
+    }
 }
 
 impl std::fmt::Display for Lack {
@@ -114,9 +162,14 @@ impl FileEntry {
 }
 
 impl FilesContents {
-    /// It is in the backup, but was changed while it was read.
-    pub fn is_torn(&self, path: &FilePath) -> bool {
-        self.lacks.iter().any(|lack| lack.torn && lack.path == *path)
+    /// What is in the backup at `path` is not known to be right.
+    pub fn is_doubtful(&self, path: &FilePath) -> bool {
+        self.lacks.iter().any(|lack| lack.held == Held::Doubtful && path.is_within(&lack.path))
+    }
+
+    /// The backup whose restore this one was made before: `JOB/ID`. Empty where it was made before none.
+    pub fn restored(&self) -> &str {
+        self.before_restore.as_ref().map_or("", |before| &before.of)
     }
 
     /// What lies at `path` is in the backup, whole.

@@ -12,6 +12,7 @@ mod error;
 mod record;
 mod rows;
 mod schema;
+mod slots;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 
 pub use error::HistoryError;
 pub use record::{Attempt, Cause, LogLine, NewRun, RunReport};
+pub use slots::{MissedSlots, Pause, Watched};
 
 use crate::config::values::JobName;
 use crate::jobs::Outcome;

@@ -23,7 +23,7 @@ pub use hold::{Hold, hold};
 pub use until::{Until, until};
 
 use crate::config::values::Keep;
-use crate::store::BackupId;
+use crate::store::{BackupId, is_lacking};
 
 /// A backup, as far as retention looks at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,17 +178,11 @@ fn last_copies(items: &[Item]) -> BTreeSet<usize> {
     let good: Vec<usize> = (0..items.len()).rev().filter(|&i| items[i].good).collect();
     let lacking: BTreeSet<&str> = good.iter().flat_map(|&i| &items[i].lacks).map(String::as_str).collect();
     let last_copy = |path: &str| {
-        let without = good.iter().take_while(|&&i| lacks(&items[i], path)).count();
+        let without = good.iter().take_while(|&&i| is_lacking(&items[i].lacks, path)).count();
         let accepted = good[..without].iter().any(|&i| items[i].accepted);
         good.get(without).copied().filter(|_| without > 0 && !accepted)
     };
     lacking.into_iter().filter_map(last_copy).collect()
-}
-
-fn lacks(item: &Item, path: &str) -> bool {
-    item.lacks.iter().any(|lacking| {
-        path.strip_prefix(lacking.as_str()).is_some_and(|below| below.is_empty() || below.starts_with('/'))
-    })
 }
 
 /// By which rules each is kept, where those count that are not pinned and that `counts` says.

@@ -44,6 +44,9 @@ use attempt::{Ended, Terms, attempt};
 /// The longest wait between two attempts, however often the wait was doubled.
 const LONGEST_BACKOFF: Duration = Duration::from_hours(1);
 
+/// How often a run that waits for its locks looks whether they are free.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// What the runner has to know of the work it runs.
 #[derive(Debug, Clone)]
 pub struct Task {
@@ -57,6 +60,17 @@ pub struct Task {
     pub limit: Option<Limit>,
     /// What to do when an attempt failed for a passing reason.
     pub retries: Retries,
+    /// Whether it waits for its locks; else a run whose locks are held is skipped.
+    pub patience: Option<Patience>,
+}
+
+/// A run that waits for its locks: one that nobody looks at, and that has no second chance.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// Also for the lock of its own job, and not only for those of its targets.
+    pub for_job: bool,
+    /// Ends the waiting. The run is not in the history then, as if it had not been due yet.
+    pub stop: CancellationToken,
 }
 
 /// Why work was not done, in words: an error with all its causes, as a person reads it and history keeps it.
@@ -86,7 +100,8 @@ impl Failure {
     }
 }
 
-/// Runs work and keeps its record. One per process.
+/// Runs work and keeps its record. Its clones are one runner.
+#[derive(Clone)]
 pub struct Runner {
     /// Where runs are kept.
     pub history: Arc<History>,
@@ -147,6 +162,48 @@ impl Runner {
         self.close(report, held.is_some()).await
     }
 
+    /// Notes that a slot was not run, and why.
+    pub async fn skip(&self, job: &JobName, kind: &str, cause: Cause, reason: String) -> RunReport {
+        let started = whole_millis((self.clock)());
+        let run = new_ulid(started);
+        let new = NewRun { run, job: job.clone(), kind: kind.to_owned(), cause, started };
+        let mut report = RunReport::begun(&new);
+        (report.outcome, report.reason, report.finished) =
+            (Some(Outcome::Skipped), Some(reason), Some(started));
+        tracing::info_span!("run", job = %job, run = %run).in_scope(|| tell(&report));
+        match self.note(&new).await {
+            Ok(()) => self.close(report, true).await,
+            Err(error) => {
+                report.warnings.push(words::chain(&error));
+                report
+            }
+        }
+    }
+
+    /// Takes the locks; with patience, as soon as they are free.
+    async fn locks(&self, task: &Task, holder: &Holder) -> Result<Held, LockError> {
+        let mut told = false;
+        loop {
+            let busy = match self.locks.take(&task.locks, holder) {
+                Err(LockError::Busy(busy)) => busy,
+                taken => return taken,
+            };
+            let waits = |patience: &&Patience| {
+                (patience.for_job || !matches!(busy.lock, Lock::Job(_))) && !patience.stop.is_cancelled()
+            };
+            let Some(patience) = task.patience.as_ref().filter(waits) else {
+                return Err(LockError::Busy(busy));
+            };
+            if !std::mem::replace(&mut told, true) {
+                tracing::info!("{}; it waits", busy.reason(&self.zone));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = patience.stop.cancelled() => {}
+            }
+        }
+    }
+
     /// Takes the locks and notes the start; nothing where the run cannot begin, which `report` then says.
     async fn guard(&self, task: &Task, new: &NewRun, report: &mut RunReport) -> Option<Arc<Held>> {
         let holder = Holder {
@@ -155,7 +212,7 @@ impl Runner {
             job: Some(new.job.clone()),
             run: Some(new.run),
         };
-        match self.locks.take(&task.locks, &holder) {
+        match self.locks(task, &holder).await {
             Ok(held) => {
                 if let Err(error) = self.note(new).await {
                     match error {
@@ -172,6 +229,9 @@ impl Runner {
             }
             Err(LockError::Busy(busy)) => {
                 (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(busy.reason(&self.zone)));
+                if task.patience.as_ref().is_some_and(|patience| patience.stop.is_cancelled()) {
+                    return None;
+                }
             }
             Err(error) => {
                 report.outcome = Some(Outcome::Failed);

@@ -18,9 +18,11 @@
 mod clock_change;
 pub mod driver;
 mod hashed;
+mod missed;
 mod pattern;
 
 use std::fmt;
+use std::time::Duration;
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike};
 use croner::Cron;
@@ -28,7 +30,10 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::config::values::JobName;
+
 pub use clock_change::{ClockChange, Direction};
+pub use missed::{Missed, Stretch};
 pub use pattern::ScheduleError;
 
 /// When a job is due, in a time zone. It is due at least once.
@@ -42,7 +47,7 @@ pub struct Schedule {
 /// How slots are found.
 #[derive(Clone)]
 enum Rule {
-    Civil(Civil),
+    Civil(Box<Civil>),
     /// At whole multiples of so many seconds. Never zero.
     Every(i64),
 }
@@ -132,6 +137,11 @@ impl Schedule {
             }
         }
     }
+}
+
+/// How much later than its slot a run of `job` begins: less than `most`, and always the same for the same slot.
+pub fn jitter(job: &JobName, slot: Timestamp, most: Duration) -> Duration {
+    hashed::jitter(job.as_str(), slot, most)
 }
 
 impl Civil {

@@ -5,11 +5,13 @@
 
 pub mod archive;
 pub mod atomic;
+mod before;
 pub mod digest;
 mod error;
 mod export;
 mod find;
 mod id;
+mod left;
 mod list;
 mod lock;
 pub mod manifest;
@@ -37,14 +39,16 @@ pub use archive::{ArchiveError, ArchiveWriter, Entry, EntryKind};
 pub use error::StoreError;
 pub use find::{Found, resolve};
 pub use id::{BackupId, BackupIdError};
+pub use left::Left;
 pub use list::{Backup, Broken, Listing};
 pub use lock::{ExclusiveLock, SharedLock};
-pub use manifest::{Contents, Layout, Manifest, Owner, Source, StoredFile};
+pub use manifest::{Contents, Layout, Manifest, Owner, Source, StoredFile, is_lacking};
 pub use pending::Pending;
 pub use publish::Draft;
 pub use remove::Removed;
 pub use shared::{
-    Novelty, Published, SharedDraft, SharedFile, SharedIndex, StoredName, Unclaimed, key_of as shared_key,
+    Novelty, Published, SharedDraft, SharedFile, SharedIndex, SharedSwept, StoredName, Unclaimed,
+    key_of as shared_key,
 };
 pub use state::{BackupState, How, Verified};
 pub use sweep::Swept;

@@ -15,7 +15,8 @@ use crate::config::values::Keep;
 use crate::progress::Progress;
 use crate::retention::{self, Decision, Hold, Item, Reason};
 use crate::store::{
-    Backup, BackupId, Broken, JobStore, Listing, Removed, StoreError, StoredFile, StoredName, Verifier,
+    Backup, BackupId, Broken, JobStore, Left, Listing, Removed, StoreError, StoredFile, StoredName, Swept,
+    Verifier,
 };
 use crate::words;
 
@@ -94,6 +95,8 @@ pub struct Pruned {
     pub removed: Removed,
     /// Files that no backup has named for days.
     pub swept: Vec<StoredName>,
+    /// What should have gone and is still there, sorted.
+    pub left: Vec<Left>,
 }
 
 impl Pruned {
@@ -106,12 +109,15 @@ impl Pruned {
 /// Deletes what the plan lets go, made anew under the lock.
 pub fn prune(store: &JobStore, policy: &Policy, now: Timestamp) -> Result<(Plan, Pruned), StoreError> {
     let lock = store.lock_exclusive(LOCK_LIMIT)?;
-    store.sweep(&lock)?;
+    let Swept { mut left, .. } = store.sweep(&lock)?;
     let listing = store.list()?;
     let swept = store.sweep_shared(&lock, &listing, now)?;
     let plan = Plan::of(&listing, policy);
     let removed = store.remove(&lock, &plan.deletions())?;
-    Ok((plan, Pruned { removed, swept }))
+    left.extend(swept.left.iter().chain(&removed.left).cloned());
+    left.sort_by(|a, b| a.path.cmp(&b.path));
+    left.dedup();
+    Ok((plan, Pruned { removed, swept: swept.files, left }))
 }
 
 /// What was found before a backup.
@@ -196,6 +202,7 @@ pub fn after_backup(
                     "{hold}: no older backup is deleted until `watchkeeper accept {job}/latest` says that this is right"
                 ));
             }
+            pruned.left.iter().for_each(|left| progress.warn(left.to_string()));
             let deleted = pruned.removed.backups.len();
             let bad = plan.decisions.iter().filter(|decision| decision.reasons.contains(&Reason::NotGood));
             let bad: Vec<String> = bad.map(|decision| decision.id.to_string()).collect();

@@ -42,6 +42,12 @@ pub(super) async fn run(
     if ran.left_running {
         context.progress.warn("something that it has started still runs; what it says is not kept");
     }
+    if matches!(ran.end, End::Lost) {
+        // Said beside the reason, which at a timeout is the timeout.
+        context.progress.warn(format!("{ended}: look for it in the container"));
+    }
+    // The engine's own words; what a container runs ends with 126 then, too.
+    let is_missing = ran.printed.iter().any(|line| line.contains("executable file not found"));
     let output = JobOutput { summary: ended.clone(), printed: ran.printed, ..JobOutput::default() };
     let code = match ran.end {
         End::Code(0) => return Ok(output),
@@ -53,7 +59,7 @@ pub(super) async fn run(
         return Ok(output);
     }
     Err(Failure {
-        hint: hint(ran.end),
+        hint: hint(ran.end, is_missing),
         // Whether the same works a little later only the program knows: it is tried again.
         transient: matches!(ran.end, End::Code(_) | End::Signal(_)),
         output: Some(Box::new(output)),
@@ -70,8 +76,9 @@ fn words(end: End) -> String {
     }
 }
 
-fn hint(end: End) -> Option<String> {
+fn hint(end: End, is_missing: bool) -> Option<String> {
     let hint = match end {
+        End::Code(126) if is_missing => "there is no such program in the container",
         End::Code(126) => "126: it was found, but cannot be run",
         End::Code(127) => "127: there is no such program",
         End::Code(_) => "a code that is no failure belongs in \"warning_codes\"",

@@ -12,13 +12,13 @@ use crate::config::values::{JobName, Retries};
 use crate::config::{FilesConfig, JobConfig};
 use crate::files::backup::{FilesSource, back_up};
 use crate::files::places::Places;
-use crate::files::restore::{FilesBackup, FilesPlan, apply, undo};
+use crate::files::restore::{FilesBackup, FilesPlan, Shelf, Undone, apply, undo};
 use crate::files::{FilesContents, FilesError};
 use crate::history::{Cause, RunReport};
 use crate::jobs::{JobOutput, RunContext};
 use crate::progress::Sink;
 use crate::runner::{Failure, Lock, Task};
-use crate::store::{JobStore, Store};
+use crate::store::Store;
 use crate::upkeep::Policy;
 use crate::words;
 
@@ -26,6 +26,8 @@ use crate::words;
 const RESTORE_KIND: &str = "files-restore";
 /// How the name ends of the folder of what was there before restores.
 const BEFORE_RESTORE: &str = "-before-restore";
+/// Of a restore that fails in the middle so many of the files that it has written are named.
+const MOST_TOLD: usize = 100;
 
 /// What its backups are kept by.
 pub(super) fn policy(config: &FilesConfig, zone: &TimeZone) -> Policy {
@@ -100,23 +102,32 @@ impl App {
     }
 
     /// Where what was there before restores is kept: with the backups, or in `state_dir` where nothing can be written
-    /// there. What is taken back is where the newest of them is.
-    fn kept(&self, name: &JobName, undo: bool) -> JobStore {
-        let with_backups = self.shared.store.job(name);
+    /// there.
+    fn shelf(&self, job: &JobName) -> Shelf {
+        let name = before_restore(job);
+        let with_backups = self.shared.store.job(&name);
         let folder = self.shared.config.state_dir.join("before-restore");
-        let needed = if undo { folder.exists() } else { !self.shared.store.is_writable() };
-        let Some(in_state) = needed.then(|| Store::open(&folder).ok()).flatten() else { return with_backups };
-        let in_state = in_state.job(name);
-        let newest = |kept: &JobStore| kept.newest().ok().flatten().map(|backup| backup.manifest.created);
-        if undo && newest(&in_state) <= newest(&with_backups) { with_backups } else { in_state }
+        let writable = self.shared.store.is_writable();
+        let in_state = (folder.exists() || !writable).then(|| Store::open(&folder).ok()).flatten();
+        match in_state.map(|store| store.job(&name)) {
+            Some(in_state) if !writable => Shelf { store: in_state, other: Some(with_backups) },
+            in_state => Shelf { store: with_backups, other: in_state },
+        }
     }
 
     /// Does it, as a run of `job`, and returns its record.
     pub async fn run_files(&self, job: &JobName, action: FilesAction, sink: Arc<dyn Sink>) -> RunReport {
         let retries = Retries { max: 0, backoff: Duration::ZERO };
         let locks = vec![Lock::Job(job.clone())];
-        let task = Task { job: job.clone(), kind: RESTORE_KIND.to_owned(), locks, limit: None, retries };
-        let kept = self.kept(&before_restore(job), matches!(action, FilesAction::Undo));
+        let task = Task {
+            job: job.clone(),
+            kind: RESTORE_KIND.to_owned(),
+            locks,
+            limit: None,
+            retries,
+            patience: None,
+        };
+        let kept = self.shelf(job);
         // There is one attempt: it takes the action.
         let action = Mutex::new(Some(action));
         let work = move |context: RunContext| {
@@ -137,33 +148,51 @@ pub(super) fn before_restore(job: &JobName) -> JobName {
 
 async fn perform(
     action: Option<FilesAction>,
-    kept: &JobStore,
+    shelf: &Shelf,
     context: &RunContext,
 ) -> Result<JobOutput, FilesError> {
-    let (done, facts, applied) = match action {
+    let output = match action {
         Some(FilesAction::Apply(planned)) => {
             let (source, plan) = *planned;
             let title = source.title();
-            let applied = apply(source, plan, kept, context).await?;
-            let fact = format!("what was there before is the backup {}/{}", kept.job(), applied.before);
-            (format!("restored from {title}"), vec![fact], applied)
+            let applied = apply(source, plan, shelf, context).await?;
+            JobOutput {
+                summary: format!("{} files, folders and links restored from {title}", applied.written),
+                facts: vec![format!(
+                    "what was there before is the backup {}/{}",
+                    shelf.store.job(),
+                    applied.before
+                )],
+                ..JobOutput::default()
+            }
         }
-        Some(FilesAction::Undo) | None => {
-            let applied = undo(kept, context).await?;
-            let fact = format!("what they replaced is the backup {}/{}", kept.job(), applied.before);
-            ("as they were before the restore".to_owned(), vec![fact], applied)
-        }
+        Some(FilesAction::Undo) | None => undone(&undo(shelf, context).await?, shelf),
     };
-    Ok(JobOutput {
-        summary: format!("{} files, folders and links {done}", applied.written),
-        facts,
-        verified: vec![
-            "each file was compared with the SHA-256 of its manifest before it got its name".to_owned(),
-        ],
-        ..JobOutput::default()
-    })
+    let verified =
+        "each file was compared with the SHA-256 of its manifest before it got its name".to_owned();
+    Ok(JobOutput { verified: vec![verified], ..output })
+}
+
+fn undone(undone: &Undone, shelf: &Shelf) -> JobOutput {
+    let Undone { of, changed, left, replaced } = undone;
+    let summary = match (changed, left.len()) {
+        (0, 0) => format!("nothing to undo: all is as it was before the restore of {of}"),
+        (0, _) => format!("nothing to undo: what the restore of {of} wrote was changed since"),
+        _ => format!("{changed} files, folders and links as they were before the restore of {of}"),
+    };
+    let left =
+        left.iter().map(|path| format!("left as it is, because it was changed since the restore: {path}"));
+    let replaced =
+        replaced.iter().map(|id| format!("what they replaced is the backup {}/{id}", shelf.store.job()));
+    JobOutput { summary, facts: left.chain(replaced).collect(), ..JobOutput::default() }
 }
 
 fn of(error: &FilesError) -> Failure {
-    Failure::of(error, error.hint(), error.is_transient())
+    let failure = Failure::of(error, error.hint(), error.is_transient());
+    let FilesError::Halfway { done, .. } = error else { return failure };
+    let mut facts: Vec<String> = done.iter().take(MOST_TOLD).map(|path| format!("written: {path}")).collect();
+    if let Some(more @ 1..) = done.len().checked_sub(MOST_TOLD) {
+        facts.push(format!("written: {more} more"));
+    }
+    Failure { output: Some(Box::new(JobOutput { facts, ..JobOutput::default() })), ..failure }
 }

@@ -123,7 +123,14 @@ impl App {
     ) -> RunReport {
         let retries = Retries { max: 0, backoff: Duration::ZERO };
         let locks = vec![Lock::Job(job.clone()), Lock::Target { kind: "grafana", name: site.target.clone() }];
-        let task = Task { job: job.clone(), kind: RESTORE_KIND.to_owned(), locks, limit: None, retries };
+        let task = Task {
+            job: job.clone(),
+            kind: RESTORE_KIND.to_owned(),
+            locks,
+            limit: None,
+            retries,
+            patience: None,
+        };
         let kept = self.shared.store.job(&before_restore(job));
         // There is one attempt: it takes the action.
         let action = Mutex::new(Some((site, action)));

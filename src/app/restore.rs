@@ -84,7 +84,14 @@ impl App {
             vec![Lock::Job(job.clone()), Lock::Target { kind: "prometheus", name: target.name.clone() }];
         // Each step has its own limit, and a restore is never tried again by itself.
         let retries = Retries { max: 0, backoff: Duration::ZERO };
-        let task = Task { job: job.clone(), kind: RESTORE_KIND.to_owned(), locks, limit: None, retries };
+        let task = Task {
+            job: job.clone(),
+            kind: RESTORE_KIND.to_owned(),
+            locks,
+            limit: None,
+            retries,
+            patience: None,
+        };
         let work = move |context| {
             let (opened, action) = (Arc::clone(&opened), action.clone());
             async move {

@@ -86,6 +86,7 @@ impl App {
             locks: locks.collect(),
             limit: None,
             retries,
+            patience: None,
         };
         let work = move |context: RunContext| {
             let (site, action) = (Arc::clone(&site), action.clone());

@@ -10,9 +10,8 @@ use crate::config::{JobConfig, StaleConfig};
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::preflight::Finding;
 use crate::runner::Failure;
-use crate::sqlite::SqliteError;
 use crate::sqlite::restore::Notes;
-use crate::sqlite::stale_sessions::{Access, Doubtful, Stale, Survey, close, survey};
+use crate::sqlite::stale_sessions::{Access, Doubt, SessionsError, Stale, Survey, close, survey};
 use crate::words;
 
 pub(super) async fn run(
@@ -28,7 +27,7 @@ pub(super) async fn run(
     let found = survey(&access, &config.sessions, context.now).await.map_err(|error| of(&error))?;
     step.finish(summed(&found));
     for doubtful in &found.doubtful {
-        context.progress.warn(told(doubtful));
+        context.progress.warn(doubtful.to_string());
     }
     if found.stale.is_empty() {
         return Ok(JobOutput { summary: summed(&found), ..JobOutput::default() });
@@ -36,7 +35,7 @@ pub(super) async fn run(
     // Before the backup: what is not closed needs none.
     let most = usize::try_from(config.sessions.max_rows).unwrap_or(usize::MAX);
     if found.stale.len() > most {
-        return Err(of(&SqliteError::TooManyStale { found: found.stale.len(), most }));
+        return Err(of(&SessionsError::TooManyStale { found: found.stale.len(), most }.into()));
     }
     let kept = keep(shared, job, &config.backup, &database, &context).await?;
     let step = context.progress.step("close them", None);
@@ -89,11 +88,11 @@ pub(super) async fn preview(
     };
     let mut findings = vec![Finding::ok(summed(&found))];
     findings.extend(found.stale.iter().map(|stale| Finding::ok(format!("would close {}", named(stale)))));
-    let hint = "look at it by hand: it is left open";
-    findings.extend(found.doubtful.iter().map(|doubtful| Finding::warning(told(doubtful), hint)));
+    let hint = "look at it by hand: it is left as it is";
+    findings.extend(found.doubtful.iter().map(|doubtful| Finding::warning(doubtful.to_string(), hint)));
     let most = usize::try_from(config.sessions.max_rows).unwrap_or(usize::MAX);
     if found.stale.len() > most {
-        let error = SqliteError::TooManyStale { found: found.stale.len(), most };
+        let error = SessionsError::TooManyStale { found: found.stale.len(), most };
         findings.push(Finding::problem(error.to_string(), error.hint()));
     }
     findings
@@ -101,19 +100,17 @@ pub(super) async fn preview(
 
 fn summed(found: &Survey) -> String {
     let stale = words::count(found.stale.len(), "stale session");
-    format!(
-        "{stale}, {} open for less, {} left open because their age is in doubt",
-        found.open,
-        found.doubtful.len()
-    )
+    let maybe = found.doubtful.iter().filter(|doubtful| matches!(doubtful.doubt, Doubt::Open(_))).count();
+    let old = found.doubtful.len() - maybe;
+    let maybe = if maybe == 0 {
+        String::new()
+    } else {
+        format!(", {maybe} of which nobody knows whether they are open")
+    };
+    format!("{stale}, {} open for less, {old} left open because their age is in doubt{maybe}", found.open)
 }
 
 fn named(stale: &Stale) -> String {
     let Stale { session, hours, .. } = stale;
     format!("{} ({}): open for {hours} h, since {}", session.id, session.label, session.start)
-}
-
-fn told(doubtful: &Doubtful) -> String {
-    let Doubtful { session, problem } = doubtful;
-    format!("session {} ({}) is left open: {problem}", session.id, session.label)
 }

@@ -1,6 +1,8 @@
 //! `explain`: why a job ran or did not, which of its backups stay and why, and what each of them costs; of a cleanup,
 //! what would become of every block and why.
 
+mod slots;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -15,12 +17,13 @@ use super::prune::unclaimed;
 use super::session::{GRACE, Session, block_on};
 use crate::app::Preview;
 use crate::config::{JobConfig, JobKind};
-use crate::history::RunReport;
+use crate::history::{Pause, RunReport};
 use crate::jobs::Outcome;
 use crate::prometheus::preflight::Severity;
 use crate::store::{BackupId, Listing, StoredName};
 use crate::upkeep::Plan;
 use crate::{app, words};
+use slots::SlotFate;
 
 /// What is known about a job.
 #[derive(Serialize)]
@@ -32,6 +35,8 @@ struct Explained {
     next: Option<Timestamp>,
     /// How its last run ended, and why.
     last: Option<String>,
+    /// What became of its last slots, the newest first.
+    slots: Vec<SlotFate>,
     /// Nothing where the job makes no backups.
     retention: Option<Plan>,
     backups: Vec<Cost>,
@@ -63,11 +68,18 @@ pub(super) fn run(session: &Session, job: &str) -> Result<ExitCode, CliError> {
     let job = session.job(job)?;
     let is_there = session.config.backup_dir.is_dir();
     let listing = if is_there { session.store()?.job(&job.name).list()? } else { Listing::default() };
-    let last = match session.history()? {
+    let history = session.history()?;
+    let last = match &history {
         Some(history) => history.last_per_job()?.remove(&job.name),
         None => None,
     };
     let mut explained = explain(session, job, &listing, last.as_ref());
+    if let Some(history) = &history {
+        explained.slots = slots::of(history, &job.name)?;
+        if let Some(pause) = history.pause_of(&job.name)? {
+            explained.when.push_str(&paused(session, &pause));
+        }
+    }
     if matches!(job.kind, JobKind::BlockCleanup(_)) {
         explained.cleanup = Some(look(session, job)?);
     }
@@ -90,7 +102,7 @@ fn explain(session: &Session, job: &JobConfig, listing: &Listing, last: Option<&
     let when = match (&job.schedule, job.enabled) {
         (None, _) => "it has no schedule: it runs only by `watchkeeper run-now`".to_owned(),
         (Some(_), false) => "it is disabled: it runs only by `watchkeeper run-now`".to_owned(),
-        (Some(schedule), true) => format!("its schedule is {schedule}"),
+        (Some(schedule), true) => format!("its schedule is {schedule}: {}", schedule.describe()),
     };
     let alone = listing.alone();
     let backups: Vec<Cost> = listing
@@ -109,6 +121,7 @@ fn explain(session: &Session, job: &JobConfig, listing: &Listing, last: Option<&
         when,
         next: schedule.and_then(|schedule| schedule.next_after(session.now)),
         last: last.map(|last| ended(session, last)),
+        slots: Vec::new(),
         retention: app::policy(job, session.zone()).map(|policy| Plan::of(listing, &policy)),
         stored_bytes: listing.stored_bytes(),
         backed_up_bytes: backups.iter().map(|backup| backup.size).sum(),
@@ -117,6 +130,11 @@ fn explain(session: &Session, job: &JobConfig, listing: &Listing, last: Option<&
         unclaimed: listing.unclaimed.files.clone(),
         unclaimed_text: unclaimed(&listing.unclaimed),
     }
+}
+
+fn paused(session: &Session, pause: &Pause) -> String {
+    let why = pause.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    format!(", and it is PAUSED since {}{why}", session.time(pause.since))
 }
 
 fn ended(session: &Session, last: &RunReport) -> String {
@@ -134,10 +152,11 @@ fn text(session: &Session, explained: &Explained) -> String {
     }
     let last = explained.last.as_deref().unwrap_or("it never ran");
     let _ = writeln!(text, "\n  last run  {last}");
+    let slots = slots::text(session, &explained.slots);
     if let Some(cleanup) = &explained.cleanup {
-        return text + "\n" + &blocks(session, cleanup);
+        return text + &slots + "\n" + &blocks(session, cleanup);
     }
-    let Some(retention) = retention else { return text };
+    let Some(retention) = retention else { return text + &slots };
     let (stored, all) = (words::size(explained.stored_bytes), words::size(explained.backed_up_bytes));
     let _ = writeln!(text, "  stored    {stored} for backups of {all} altogether");
     if let Some(hold) = &retention.hold {
@@ -147,7 +166,7 @@ fn text(session: &Session, explained: &Explained) -> String {
         );
     }
     if explained.backups.is_empty() {
-        return text + "  There is no backup yet.\n" + &explained.unclaimed_text;
+        return text + "  There is no backup yet.\n" + &explained.unclaimed_text + &slots;
     }
     let costs: BTreeMap<&BackupId, &Cost> = explained.backups.iter().map(|cost| (&cost.id, cost)).collect();
     let rows = retention.decisions.iter().filter_map(|decision| {
@@ -164,7 +183,7 @@ fn text(session: &Session, explained: &Explained) -> String {
         ])
     });
     let table = table(&["backup", "verdict", "because", "size", "of it alone", "verified"], rows);
-    text + "\n" + &table + &explained.unclaimed_text
+    text + "\n" + &table + &explained.unclaimed_text + &slots
 }
 
 fn blocks(session: &Session, cleanup: &Preview) -> String {

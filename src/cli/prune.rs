@@ -8,7 +8,7 @@ use serde_json::json;
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
-use crate::store::{Listing, Store, StoredName, Unclaimed};
+use crate::store::{Left, Listing, Store, StoredName, Unclaimed};
 use crate::upkeep::{self, Plan, Pruned};
 use crate::{app, words};
 
@@ -27,6 +27,8 @@ struct Told {
     plan: Plan,
     /// Nothing where nothing was done.
     swept: Option<Vec<StoredName>>,
+    /// What should have gone and is still there.
+    left: Vec<Left>,
     /// Bytes that are, or would be, free again.
     freed: u64,
     /// Files that no backup names.
@@ -41,6 +43,8 @@ struct Document<'a> {
     freed_bytes: u64,
     /// Files that no backup had named for days, and that went too.
     swept: &'a [StoredName],
+    /// What should have gone and could not be removed.
+    left: &'a [Left],
     /// Files that no backup names and that stay for now.
     unclaimed: &'a [StoredName],
 }
@@ -68,19 +72,24 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     session.out.result(&json!({ "dry_run": args.dry_run, "jobs": documents }), || {
         all.iter().map(Told::text).collect()
     });
+    let left = all.iter().any(|told| !told.left.is_empty());
     let held = all.iter().any(|told| told.plan.hold.is_some());
-    Ok(if held { ExitCode::Warned } else { ExitCode::Ok })
+    Ok(match (left, held) {
+        (true, _) => ExitCode::Failed,
+        (false, true) => ExitCode::Warned,
+        (false, false) => ExitCode::Ok,
+    })
 }
 
 impl Told {
     fn planned(job: String, plan: Plan, listing: Listing) -> Self {
         let freed = listing.freed_by(&plan.deletions());
-        Self { job, plan, swept: None, freed, unclaimed: listing.unclaimed }
+        Self { job, plan, swept: None, left: Vec::new(), freed, unclaimed: listing.unclaimed }
     }
 
     fn done(job: String, plan: Plan, pruned: Pruned, unclaimed: Unclaimed) -> Self {
         let freed = pruned.bytes();
-        Self { job, plan, swept: Some(pruned.swept), freed, unclaimed }
+        Self { job, plan, swept: Some(pruned.swept), left: pruned.left, freed, unclaimed }
     }
 
     fn document(&self) -> Document<'_> {
@@ -90,6 +99,7 @@ impl Told {
             deleted: self.plan.deletions(),
             freed_bytes: self.freed,
             swept: self.swept.as_deref().unwrap_or_default(),
+            left: &self.left,
             unclaimed: &self.unclaimed.files,
         }
     }
@@ -125,6 +135,9 @@ impl Told {
             }
             None => writeln!(text, "{number} would be deleted, {freed} would be free again."),
         };
+        for left in &self.left {
+            let _ = writeln!(text, "{left}");
+        }
         text + &unclaimed(&self.unclaimed)
     }
 }

@@ -1,31 +1,28 @@
-//! `run`: the daemon. Jobs run when their schedules say so, until SIGTERM or SIGINT.
+//! `run`: the daemon. Jobs run when their schedules say so, until SIGTERM or SIGINT. SIGHUP reads the configuration anew.
 
-use std::io;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+mod systemd;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
 
 use super::exit_code::ExitCode;
 use super::output::CliError;
-use super::session::{Session, block_on, environment};
+use super::session::{self, Session, block_on};
 use crate::app::App;
-use crate::config::values::JobName;
-use crate::history::Cause;
-use crate::progress::Silent;
+use crate::app::daemon::{self, Daemon};
+use crate::config::Config;
 use crate::runner::{Holder, Lock, LockError, Shutdown};
-use crate::schedule::Schedule;
-use crate::schedule::driver::{self, Due};
+use crate::schedule::driver::{self, Beat, Jobs, Wires};
 use crate::words;
+use systemd::notify;
 
 /// How long running jobs may go on by themselves after the first signal. systemd waits 90 s by default.
 const DRAIN: Duration = Duration::from_mins(1);
 
-/// Slots that wait until a job may run.
+/// Slots that wait until they are looked at.
 const WAITING: usize = 64;
 
 pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
@@ -62,19 +59,22 @@ fn busy(session: &Session, error: &LockError) -> CliError {
 }
 
 async fn serve(app: &Arc<App>, shutdown: &Shutdown) -> Result<ExitCode, CliError> {
-    let jobs: Vec<(JobName, Schedule)> = app
-        .config()
-        .jobs
-        .iter()
-        .filter(|job| job.enabled)
-        .filter_map(|job| Some((job.name.clone(), job.schedule.clone()?)))
-        .collect();
-    let scheduled = jobs.len();
-    let (due, slots) = mpsc::channel(WAITING);
-    let driver = tokio::spawn(driver::drive(jobs, Timestamp::now, shutdown.stop.clone(), due));
-    tracing::info!(scheduled, config = %app.config().path.display(), "the daemon runs");
-    notify("READY=1");
-    run_slots(app, slots, shutdown).await;
+    let clock = app.runner().clock;
+    let since = clock();
+    let daemon = Daemon::begin(Arc::clone(app), since, shutdown.stop.clone()).await;
+    let scheduled = daemon::scheduled(app);
+    tracing::info!(scheduled = scheduled.len(), config = %app.config().path.display(), "the daemon runs");
+    let (jobs, jobs_end) = watch::channel(scheduled);
+    let (ticks, ticks_end) = mpsc::channel(WAITING);
+    let (beats, beats_end) = watch::channel(Beat::default());
+    let (apps, apps_end) = mpsc::channel(1);
+    let wires = Wires { jobs: jobs_end, ticks, beats, stop: shutdown.stop.clone() };
+    let driver = tokio::spawn(driver::drive(clock, since, wires));
+    let told = tokio::spawn(systemd::tell(beats_end, app.config().timezone.clone()));
+    let reloads = tokio::spawn(reload(Arc::clone(app), jobs, apps));
+    daemon.serve(ticks_end, apps_end).await;
+    reloads.abort();
+    told.abort();
     match driver.await {
         Ok(Ok(())) => Ok(ExitCode::Ok),
         Ok(Err(error)) => Err(CliError::of(ExitCode::Failed, &error, None)),
@@ -82,45 +82,39 @@ async fn serve(app: &Arc<App>, shutdown: &Shutdown) -> Result<ExitCode, CliError
     }
 }
 
-/// Starts what is due, as many at a time as the configuration allows, and waits for what runs at the end.
-async fn run_slots(app: &Arc<App>, mut slots: mpsc::Receiver<Due>, shutdown: &Shutdown) {
-    let free = Arc::new(Semaphore::new(app.config().max_concurrent));
-    let mut running = JoinSet::new();
-    while let Some(due) = slots.recv().await {
-        let (app, free, stop) = (Arc::clone(app), Arc::clone(&free), shutdown.stop.clone());
-        running.spawn(async move {
-            let permit = tokio::select! {
-                permit = free.acquire_owned() => permit,
-                () = stop.cancelled() => return,
-            };
-            let Some(job) = app.config().jobs.iter().find(|job| job.name == due.job) else { return };
-            app.run_job(job, Cause::Scheduled(due.slot), Arc::new(Silent)).await;
-            drop(permit);
-        });
-        while running.try_join_next().is_some() {}
-    }
-    while running.try_join_next().is_some() {}
-    if !running.is_empty() {
-        tracing::info!(running = running.len(), "waiting for running jobs to end");
-    }
-    while running.join_next().await.is_some() {}
-}
-
-/// Tells systemd how the daemon stands (`sd_notify`), where it asks to be told.
-fn notify(state: &str) {
-    let Some(path) = environment("NOTIFY_SOCKET") else { return };
-    if let Err(error) = send(&path, state) {
-        tracing::warn!(error = words::chain(&error), "systemd could not be notified");
-    }
-}
-
-fn send(path: &str, state: &str) -> io::Result<()> {
-    let socket = UnixDatagram::unbound()?;
-    let address = match path.strip_prefix('@') {
-        Some(name) => SocketAddr::from_abstract_name(name)?,
-        None => SocketAddr::from_pathname(path)?,
+/// At each SIGHUP hands on what the file says then. A file that is wrong changes nothing.
+async fn reload(mut app: Arc<App>, jobs: watch::Sender<Jobs>, apps: mpsc::Sender<Arc<App>>) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
+        tracing::warn!("SIGHUP cannot be listened to: the configuration is read only at the start");
+        return;
     };
-    socket.send_to_addr(state.as_bytes(), &address).map(drop)
+    while hangups.recv().await.is_some() {
+        notify("RELOADING=1");
+        match reread(app.config()) {
+            Ok(config) => {
+                app = Arc::new(app.with_config(config));
+                let scheduled = daemon::scheduled(&app);
+                tracing::info!(scheduled = scheduled.len(), "the configuration was read anew");
+                // First who runs them, then who says when.
+                if apps.send(Arc::clone(&app)).await.is_err() || jobs.send(scheduled).is_err() {
+                    return;
+                }
+            }
+            Err(problem) => {
+                tracing::error!("The configuration was not read anew, the old one stays: {problem}");
+            }
+        }
+        notify("READY=1");
+    }
+}
+
+fn reread(old: &Config) -> Result<Config, String> {
+    let new = session::load(&old.path).map_err(|problems| problems.to_string())?;
+    let folders = |config: &Config| (config.state_dir.clone(), config.backup_dir.clone());
+    if folders(&new) != folders(old) {
+        return Err("state_dir or backup_dir is another one: restart the daemon for that".to_owned());
+    }
+    Ok(new)
 }
 
 fn failed(what: &str, error: &dyn std::error::Error) -> CliError {

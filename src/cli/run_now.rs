@@ -13,7 +13,7 @@ use super::session::{GRACE, Session, block_on};
 use super::{bar, junit};
 use crate::app::App;
 use crate::config::{JobConfig, JobKind, duration};
-use crate::history::{Cause, RunReport};
+use crate::history::RunReport;
 use crate::runner::Shutdown;
 
 #[derive(clap::Args)]
@@ -97,7 +97,7 @@ async fn run_all(
         if jobs.len() > 1 {
             session.out.say(&format!("{}:", job.name));
         }
-        reports.push(app.run_job(job, Cause::Manual, bar::sink(session)).await);
+        reports.push(app.run_now(job, bar::sink(session)).await);
     }
     session.out.result(&json!({ "runs": reports }), || {
         let texts: Vec<String> = reports.iter().map(|report| session.report(report)).collect();

@@ -11,7 +11,7 @@ use super::output::{CliError, table};
 use super::session::Session;
 use crate::config::JobConfig;
 use crate::config::values::JobName;
-use crate::history::RunReport;
+use crate::history::{Pause, RunReport};
 use crate::jobs::Outcome;
 use crate::store::{BackupId, Store};
 use crate::{upkeep, words};
@@ -24,6 +24,8 @@ struct JobStatus {
     /// The newest restore of its backups, or what was done with one after it.
     restore: Option<Last>,
     next: Option<Timestamp>,
+    /// It does not run on its schedule for a while.
+    pause: Option<Pause>,
     overdue: bool,
     backups: usize,
     broken: usize,
@@ -71,7 +73,8 @@ impl JobStatus {
 }
 
 pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
-    let (last, restores) = match session.history()? {
+    let history = session.history()?;
+    let (last, restores) = match &history {
         Some(history) => (history.last_per_job()?, history.last_restore_per_job()?),
         None => (BTreeMap::new(), BTreeMap::new()),
     };
@@ -79,7 +82,9 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
     let mut jobs = Vec::new();
     for job in &session.config.jobs {
         let restore = restores.get(&job.name).map(Last::of);
-        jobs.push(JobStatus { restore, ..status(session, job, last.get(&job.name), store.as_ref())? });
+        let pause = history.as_ref().map(|history| history.pause_of(&job.name)).transpose()?.flatten();
+        let stands = status(session, job, last.get(&job.name), store.as_ref())?;
+        jobs.push(JobStatus { restore, overdue: stands.overdue && pause.is_none(), pause, ..stands });
     }
     session.out.result(&json!({ "jobs": jobs }), || {
         let header = ["job", "last", "began", "next", "backups", "newest good", ""];
@@ -111,6 +116,7 @@ fn status(
         enabled: job.enabled,
         last: last.map(Last::of),
         restore: None,
+        pause: None,
         next: schedule.and_then(|schedule| schedule.next_after(session.now)),
         overdue,
         backups: listing.backups.len(),
@@ -135,6 +141,10 @@ fn row(session: &Session, job: &JobStatus) -> Vec<String> {
     }
     if !job.enabled {
         notes.push("disabled".to_owned());
+    }
+    if let Some(pause) = &job.pause {
+        let why = pause.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        notes.push(format!("PAUSED since {}{why}", session.time(pause.since)));
     }
     if job.overdue {
         notes.push("overdue".to_owned());

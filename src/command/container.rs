@@ -34,7 +34,9 @@ pub(super) async fn run(
     };
     let (end, left_running) = if is_over {
         let code = exec.exit_code().await?;
-        (code.map_or(End::Lost, End::Code), false)
+        // Seen only where the engine is this machine's.
+        let left_running = mark(command).is_some_and(|mark| marked::lives(&mark));
+        (code.map_or(End::Lost, End::Code), left_running)
     } else {
         (stop(command, &mut exec, &mut tail, say).await?, false)
     };
@@ -52,6 +54,11 @@ async fn read_all(
     Ok(())
 }
 
+/// What everything that the run has started has in its environment.
+fn mark(command: &Command) -> Option<String> {
+    command.env.get(RUN_VARIABLE).map(|run| format!("{RUN_VARIABLE}={run}"))
+}
+
 /// Asks it to end, then kills it. Where it is not found, because the engine or our rights are elsewhere, it is lost.
 async fn stop(
     command: &Command,
@@ -59,8 +66,7 @@ async fn stop(
     tail: &mut Tail,
     say: &mut (dyn FnMut(&str) + Send),
 ) -> Result<End, CommandError> {
-    let Some(run) = command.env.get(RUN_VARIABLE) else { return Ok(End::Lost) };
-    let mark = format!("{RUN_VARIABLE}={run}");
+    let Some(mark) = mark(command) else { return Ok(End::Lost) };
     if marked::signal(&mark, Signal::TERM) == 0 {
         return Ok(End::Lost);
     }

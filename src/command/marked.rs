@@ -19,6 +19,11 @@ pub(super) fn signal_outside(group: Pid, mark: &str, signal: Signal) {
     });
 }
 
+/// Whether one of them lives.
+pub(super) fn lives(mark: &str) -> bool {
+    numbers().any(|number| is_marked(number, mark))
+}
+
 /// Whether one of them lives outside of the process group.
 pub(super) fn lives_outside(group: Pid, mark: &str) -> bool {
     numbers().any(|number| is_outside(number, group) && is_marked(number, mark))

@@ -17,8 +17,8 @@ use jiff::tz::TimeZone;
 use super::read::{Item, Section, nearest};
 use super::target::ApplicationTarget;
 use super::values::{
-    Access, Codec, Compression, DEFAULT_LAYOUT, JobName, Keep, KeepRules, Name, PrometheusTarget, Retries,
-    SnapshotLayout, TargetName,
+    Access, Codec, Compression, DEFAULT_LAYOUT, JobName, Keep, KeepRules, Name, OnMissed, OnOverlap,
+    PrometheusTarget, Retries, SlotRules, SnapshotLayout, TargetName,
 };
 use crate::schedule::Schedule;
 
@@ -31,7 +31,7 @@ pub use grafana::GrafanaConfig;
 pub use sqlite::{DatabaseRef, SqliteConfig, StaleConfig};
 
 /// The keys of DESIGN that every job will have later.
-const LATER_KEYS: [&str; 4] = ["on_missed", "on_overlap", "jitter", "after"];
+const LATER_KEYS: [&str; 1] = ["after"];
 const DAY: Duration = Duration::from_hours(24);
 
 /// A job.
@@ -49,6 +49,8 @@ pub struct JobConfig {
     pub timeout: Duration,
     /// How often an attempt that failed for a passing reason is made again.
     pub retries: Retries,
+    /// What becomes of slots that cannot be run when they are due.
+    pub slots: SlotRules,
 }
 
 /// What a job does.
@@ -130,6 +132,7 @@ pub struct SnapshotConfig {
 pub(super) struct Defaults {
     timeout: Duration,
     retries: Retries,
+    slots: SlotRules,
 }
 
 /// What a job is read against.
@@ -156,6 +159,12 @@ pub(super) fn defaults(root: &mut Section<'_, '_>) -> Defaults {
     let standard = Defaults {
         timeout: Duration::from_hours(1),
         retries: Retries { max: 2, backoff: Duration::from_secs(30) },
+        slots: SlotRules {
+            on_missed: OnMissed::Once,
+            max_age: None,
+            on_overlap: OnOverlap::Skip,
+            jitter: Duration::ZERO,
+        },
     };
     let Some(mut section) = root.get("defaults").and_then(|item| item.section("[defaults]".to_owned()))
     else {
@@ -170,7 +179,26 @@ pub(super) fn defaults(root: &mut Section<'_, '_>) -> Defaults {
 fn common(section: &mut Section<'_, '_>, otherwise: &Defaults) -> Defaults {
     let timeout = section.get("timeout").and_then(|item| item.some_duration());
     let retries = section.get("retries").and_then(|item| retries(&item, otherwise.retries));
-    Defaults { timeout: timeout.unwrap_or(otherwise.timeout), retries: retries.unwrap_or(otherwise.retries) }
+    Defaults {
+        timeout: timeout.unwrap_or(otherwise.timeout),
+        retries: retries.unwrap_or(otherwise.retries),
+        slots: slot_rules(section, otherwise.slots),
+    }
+}
+
+fn slot_rules(section: &mut Section<'_, '_>, otherwise: SlotRules) -> SlotRules {
+    let missed = [("skip", OnMissed::Skip), ("once", OnMissed::Once), ("all", OnMissed::All)];
+    let overlap = [("skip", OnOverlap::Skip), ("queue", OnOverlap::Queue)];
+    let on_missed = section.get("on_missed").and_then(|item| choice(&item, &missed));
+    let max_age = section.get("max_age").and_then(|item| item.some_duration());
+    let on_overlap = section.get("on_overlap").and_then(|item| choice(&item, &overlap));
+    let jitter = section.get("jitter").and_then(|item| item.duration());
+    SlotRules {
+        on_missed: on_missed.unwrap_or(otherwise.on_missed),
+        max_age: max_age.or(otherwise.max_age),
+        on_overlap: on_overlap.unwrap_or(otherwise.on_overlap),
+        jitter: jitter.unwrap_or(otherwise.jitter),
+    }
 }
 
 fn retries(item: &Item<'_, '_>, otherwise: Retries) -> Option<Retries> {
@@ -219,12 +247,12 @@ fn read(
     let span = section.key_span("schedule");
     let says_retries = section.has("retries");
     let kind = kind(section, context)?;
-    let Defaults { timeout, mut retries } = common;
+    let Defaults { timeout, mut retries, slots } = common;
     // What a program did before it failed nobody knows here: it is run again only where that was asked for.
     if matches!(kind, JobKind::Command(_)) && !says_retries {
         retries.max = 0;
     }
-    let job = JobConfig { name: name?, kind, schedule, enabled, timeout, retries };
+    let job = JobConfig { name: name?, kind, schedule, enabled, timeout, retries, slots };
     Some(Placed { job, span })
 }
 

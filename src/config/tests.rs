@@ -136,7 +136,7 @@ kind = "block-cleanup"
 prometheus = "mian"
 older_than = "0s"
 max_share = 1.5
-keep = { last = 1 }"#, &[r#"6:14: there is no [prometheus.mian] -> did you mean "main"?"#, r#"7:14: "older_than" must be more than 0"#, r#"8:13: "max_share" must be a number above 0 and up to 1 -> 0.5 is a half"#, r#"9:1: unknown key "keep" -> known here: name, timezone, schedule, enabled, timeout, retries, kind, prometheus, older_than, require_backup, max_share, restart"#]),
+keep = { last = 1 }"#, &[r#"6:14: there is no [prometheus.mian] -> did you mean "main"?"#, r#"7:14: "older_than" must be more than 0"#, r#"8:13: "max_share" must be a number above 0 and up to 1 -> 0.5 is a half"#, r#"9:1: unknown key "keep" -> known here: name, timezone, schedule, enabled, timeout, retries, on_missed, max_age, on_overlap, jitter, kind, prometheus, older_than, require_backup, max_share, restart"#]),
     (JOB, r#"[[job]]
 name = "b"
 kind = "block-cleanup"
@@ -220,7 +220,7 @@ env = { "A=B" = "x", C = 1 }
 directory = "tmp"
 user = "a b"
 warning_codes = [0]
-keep = { last = 1 }"#, &[r#"5:9: "A=B" is not a name of a variable"#, r#"5:26: "C" must be a string, not an integer"#, r#"6:13: "directory" must be an absolute path -> start it with /"#, r#"7:8: "a b" is no user -> write a name such as "nobody", or numbers as "1000" or "1000:1000""#, r#"8:18: each of "warning_codes" must be a whole number from 1 to 255"#, r#"9:1: unknown key "keep" -> known here: name, timezone, schedule, enabled, timeout, retries, kind, shell, command, env, directory, user, container, warning_codes"#]),
+keep = { last = 1 }"#, &[r#"5:9: "A=B" is not a name of a variable"#, r#"5:26: "C" must be a string, not an integer"#, r#"6:13: "directory" must be an absolute path -> start it with /"#, r#"7:8: "a b" is no user -> write a name such as "nobody", or numbers as "1000" or "1000:1000""#, r#"8:18: each of "warning_codes" must be a whole number from 1 to 255"#, r#"9:1: unknown key "keep" -> known here: name, timezone, schedule, enabled, timeout, retries, on_missed, max_age, on_overlap, jitter, kind, shell, command, env, directory, user, container, warning_codes"#]),
     (JOB_WITHOUT_KEEP, "", &[r#"3:1: job "a" has no "keep" -> add keep = { last = 7 }"#]),
     (JOB_WITHOUT_KEEP, "keep = {}", &[r#"7:8: "keep" is empty: it would keep nothing -> write for instance { last = 7 }"#]),
     (JOB_WITHOUT_KEEP, "keep = { last = 0 }", &[r#"7:17: "last" must be a whole number from 1 to 1000000"#]),
@@ -249,7 +249,6 @@ keep = { last = 7 }"#, &[r#"9:8: there is another job "a" -> each needs its own 
     (JOB, r#"timeout = "1 hour""#, &[r#"8:11: "timeout" is not a length of time: "1 hour" -> write whole numbers with a unit, such as "90s", "1h30m" or "14d" (s, m, h, d, w)"#]),
     (JOB, "timeout = 3600", &[r#"8:11: "timeout" must be a length of time such as "90s", "1h" or "14d", not an integer"#]),
     (JOB, r#"verify_within = "1000y""#, &[r#"8:17: "verify_within" is not a length of time: "1000y" -> write whole numbers with a unit, such as "90s", "1h30m" or "14d" (s, m, h, d, w)"#]),
-    (JOB, r#"jitter = "5m""#, &[r#"8:1: unknown key "jitter" -> not in this version yet"#]),
     (JOB, r#"layout = "zip""#, &[r#"8:10: "layout" cannot be "zip" -> write "blocks" or "archive""#]),
     (JOB, r#"compression = "bzip2""#, &[r#"8:15: "compression" cannot be "bzip2" -> write "gzip" or "zstd" or "none""#]),
     (JOB, "compression = 3", &[r#"8:15: "compression" must be a string, not an integer"#]),
@@ -267,7 +266,9 @@ compression = "none""#, &[r#"8:9: "level" means nothing with compression = "none
     (JOB, r#"retries = { max = -1, backof = "1s" }"#, &[r#"8:19: "max" must be a whole number from 0 to 100"#, r#"8:23: unknown key "backof" -> did you mean "backoff"?"#]),
     (JOB, "enabled = 1", &[r#"8:11: "enabled" must be true or false, not an integer"#]),
     (NOTHING, r#"[defaults]
-on_missed = "once""#, &[r#"2:1: unknown key "on_missed" -> not in this version yet"#]),
+after = ["a"]"#, &[r#"2:1: unknown key "after" -> not in this version yet"#]),
+    (JOB, r#"on_missed = "never""#, &[r#"8:13: "on_missed" cannot be "never" -> write "skip" or "once" or "all""#]),
+    (JOB, r#"max_age = "0s""#, &[r#"8:11: "max_age" must be more than 0"#]),
     (NOTHING, r#"backup_dir = "/data/backups"
 [prometheus.main]
 url = "http://h:9090"
@@ -567,7 +568,7 @@ fn the_shipped_file_is_right_and_lacks_only_its_secret() {
     assert_eq!(messages, ["The environment variable GRAFANA_PASSWORD is not set"]);
     let place = Place::Container { name: "prometheus".into(), data_dir: None };
     assert_eq!(config.prometheus[&name("main")].place, place);
-    assert_eq!(config.jobs[0].schedule.as_ref().unwrap().to_string(), "0 2 * * *");
+    assert_eq!(config.jobs[0].schedule.as_ref().unwrap().to_string(), "0 4 * * *");
     assert_eq!((config.grafana.len(), config.alertmanager.len(), config.application.len()), (1, 1, 1));
 }
 

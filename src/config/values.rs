@@ -245,6 +245,39 @@ pub struct Retries {
     pub backoff: Duration,
 }
 
+/// What becomes of slots that cannot be run when they are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotRules {
+    /// What is made up for, after the daemon or the machine did not run.
+    pub on_missed: OnMissed,
+    /// No slot older than this is made up for.
+    pub max_age: Option<Duration>,
+    /// What becomes of a slot that comes while the job still runs.
+    pub on_overlap: OnOverlap,
+    /// A run begins up to so much later than its slot, always the same for the same slot.
+    pub jitter: Duration,
+}
+
+/// Which missed slots are made up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnMissed {
+    /// None.
+    Skip,
+    /// The newest.
+    Once,
+    /// Each, the oldest first.
+    All,
+}
+
+/// What becomes of a slot that comes while the job still runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnOverlap {
+    /// It is skipped.
+    Skip,
+    /// It waits until the job has ended; one that comes while another waits is skipped.
+    Queue,
+}
+
 /// How a target's data folder is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Access {

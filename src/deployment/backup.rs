@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Terms, Verdict, Wrong};
 use crate::store::{Backup, JobStore};
 use crate::words;
+
+/// Two clocks that are kept right may differ by so much.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(5);
 
 /// Looks into the store.
 #[derive(Debug, Clone)]
@@ -37,8 +40,17 @@ impl BackupCheck {
 }
 
 fn judge(newest: &Backup, max_age: Duration, now: Timestamp, job: &str) -> Verdict {
-    // One of the future is of a clock that was wrong; it is not old.
-    let age = Duration::try_from(now.duration_since(newest.manifest.created)).unwrap_or_default();
+    let created = newest.manifest.created;
+    if created.duration_since(now) > CLOCKS_APART {
+        let text = format!(
+            "the newest good backup, {job}/{}, is dated {created}, which is yet to come",
+            newest.id()
+        );
+        return Err(
+            Wrong::new(text).hint("the clock was wrong then, or is wrong now: how old it is cannot be told")
+        );
+    }
+    let age = Duration::try_from(now.duration_since(created)).unwrap_or_default();
     let text = format!("the newest good backup, {job}/{}, is {} old", newest.id(), words::duration(age));
     if age <= max_age {
         return Ok(text);

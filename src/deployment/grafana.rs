@@ -39,10 +39,27 @@ impl GrafanaCheck {
 
     async fn look_at_data_sources(&self, terms: Terms) -> Verdict {
         let list = get_json(&self.client, "/api/datasources", terms).await?;
-        let list = list.as_array().cloned().unwrap_or_default();
+        let url = self.client.url("/api/datasources");
+        let list = match list {
+            Value::Array(list) if list.is_empty() => {
+                let wrong = Wrong::new("it has no data source");
+                return Err(wrong.hint("was it set up anew? a backup may be there: `watchkeeper backups`"));
+            }
+            Value::Array(list) => list,
+            other => {
+                let text = format!("{url} answers with no list: {}", excerpt(other.to_string().as_bytes()));
+                return Err(
+                    Wrong::new(text).hint("is this a Grafana, and may this user see its data sources?")
+                );
+            }
+        };
         let (mut wrong, mut untold) = (Vec::new(), 0);
         for source in &list {
             let text = |key| source.get(key).and_then(Value::as_str).unwrap_or_default();
+            if text("uid").is_empty() {
+                untold += 1;
+                continue;
+            }
             let path = format!("/api/datasources/uid/{}/health", text("uid"));
             match judge(&get(&self.client, &path, terms).await?) {
                 Health::Ok => {}
@@ -54,8 +71,11 @@ impl GrafanaCheck {
         if !wrong.is_empty() {
             return Err(Wrong::new(format!("{} of {count} not well: {}", wrong.len(), named(wrong))));
         }
-        let rest = if untold > 0 { format!(", {untold} of them cannot be asked") } else { String::new() };
-        Ok(format!("{count} well{rest}"))
+        Ok(match (list.len() - untold, untold) {
+            (_, 0) => format!("{count} well"),
+            (0, _) => format!("{count}, none of which this Grafana can be asked about"),
+            (well, untold) => format!("{well} of {count} well, {untold} cannot be asked"),
+        })
     }
 }
 

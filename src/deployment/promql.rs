@@ -19,8 +19,11 @@ impl PromqlCheck {
     pub(super) async fn look(&self, terms: Terms) -> Verdict {
         let samples = self.client.query(&self.query, terms.now).await.map_err(|error| {
             let hint = match &error {
-                ClientError::NotPrometheus { problem, .. } if problem.contains("not a vector") => {
+                ClientError::NotPrometheus { problem, .. } if problem.contains("a scalar, not a vector") => {
                     Some(format!("write an expression with a vector as result: vector({})", self.query))
+                }
+                ClientError::NotPrometheus { problem, .. } if problem.contains("a matrix, not a vector") => {
+                    Some(format!("write one value for each series: last_over_time({})", self.query))
                 }
                 error => error.hint(),
             };

@@ -1,6 +1,11 @@
 //! The rules of a Prometheus are loaded, and none of them fails.
+//!
+//! A rule that was not evaluated yet says nothing: until its group's first turn, up to `evaluation_interval` after a
+//! start, it is asked again while there is patience.
 
-use super::{Verdict, Wrong, named};
+use tokio::time::Instant;
+
+use super::{PAUSE, Terms, Verdict, Wrong, named};
 use crate::prometheus::client::{PrometheusClient, Rule};
 use crate::words;
 
@@ -14,10 +19,21 @@ pub struct RulesCheck {
 }
 
 impl RulesCheck {
-    pub(super) async fn look(&self) -> Verdict {
-        let rules = self.client.rules().await;
-        judge(&rules.map_err(|error| Wrong::of(&error, error.hint()))?, self.at_least)
+    pub(super) async fn look(&self, terms: Terms) -> Verdict {
+        loop {
+            let read = self.client.rules().await;
+            let rules = read.map_err(|error| Wrong::of(&error, error.hint()))?;
+            let undecided = rules.len() < self.at_least || rules.iter().any(is_unknown);
+            if !undecided || Instant::now() + PAUSE > terms.patience {
+                return judge(&rules, self.at_least);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
+}
+
+fn is_unknown(rule: &Rule) -> bool {
+    rule.health != "ok" && rule.health != "err"
 }
 
 fn judge(rules: &[Rule], at_least: usize) -> Verdict {
@@ -32,9 +48,11 @@ fn judge(rules: &[Rule], at_least: usize) -> Verdict {
     if !failing.is_empty() {
         return Err(Wrong::new(format!("{} of {count} failing: {}", failing.len(), named(failing))));
     }
-    match rules.iter().filter(|rule| rule.health != "ok").count() {
+    match rules.iter().filter(|rule| is_unknown(rule)).count() {
         0 => Ok(format!("{count} loaded, all healthy")),
-        new => Ok(format!("{count} loaded, {new} not evaluated yet")),
+        new => Err(Wrong::new(format!("{new} of {count} not evaluated yet")).hint(
+            "just started, or a long evaluation_interval? `run-now JOB --wait 90s` waits for the first turn",
+        )),
     }
 }
 
@@ -50,7 +68,9 @@ mod tests {
     fn an_empty_list_is_wrong_and_a_failing_rule_is_named() {
         assert!(judge(&[], 1).unwrap_err().text.starts_with("0 rules loaded"));
         assert_eq!(judge(&[rule("ok")], 1).unwrap(), "1 rule loaded, all healthy");
-        assert_eq!(judge(&[rule("ok"), rule("unknown")], 1).unwrap(), "2 rules loaded, 1 not evaluated yet");
+        let new = judge(&[rule("ok"), rule("unknown")], 1).unwrap_err();
+        assert_eq!(new.text, "1 of 2 rules not evaluated yet");
+        assert!(new.hint.unwrap().contains("--wait"));
         let wrong = judge(&[rule("ok"), rule("err")], 1).unwrap_err();
         assert_eq!(wrong.text, "1 of 2 rules failing: Iserr: many-to-many");
     }

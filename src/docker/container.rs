@@ -8,6 +8,7 @@ use bollard::query_parameters::{
     ContainerArchiveInfoOptionsBuilder, LogsOptionsBuilder, StopContainerOptionsBuilder,
 };
 use futures_util::StreamExt as _;
+use jiff::Timestamp;
 
 use super::error::{DockerError, name_missing};
 use super::{Docker, Download, REQUEST_LIMIT};
@@ -112,6 +113,10 @@ pub struct ContainerInfo {
     pub mounts: Vec<Mount>,
     /// `no`, `always`, `unless-stopped` or `on-failure`.
     pub restart_policy: String,
+    /// How often that has started it again since somebody started it.
+    pub restarts: u64,
+    /// When it was last started.
+    pub started: Option<Timestamp>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
 }
@@ -330,6 +335,8 @@ fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
         user: config.user.unwrap_or_default(),
         mounts: raw.mounts.unwrap_or_default().into_iter().map(mount_of).collect(),
         restart_policy: policy.unwrap_or_else(|| "no".to_owned()),
+        restarts: raw.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
+        started: state.started_at.as_ref().and_then(|started| started.to_string().parse().ok()),
         labels: config.labels.unwrap_or_default().into_iter().collect(),
     }
 }

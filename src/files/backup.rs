@@ -1,14 +1,16 @@
 //! The backup of named files: each is read until it rests, and what cannot be read does not stop the rest.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use globset::GlobSet;
 use tokio_util::sync::CancellationToken;
 
+use super::links::Links;
 use super::spool::Spooled;
 use super::{
-    BeforeRestore, FileEntry, FilePath, FilesContents, FilesError, KIND, Lack, What, container, host,
+    BeforeRestore, FileEntry, FilePath, FilesContents, FilesError, Held, KIND, Lack, What, container, host,
+    roots,
 };
 use crate::blocking::blocking;
 use crate::config::values::Compression;
@@ -37,8 +39,7 @@ pub(super) struct Collector<'a> {
     seen: BTreeSet<FilePath>,
     /// Their names in the archive.
     names: BTreeSet<String>,
-    /// Links, and where they lead.
-    links: BTreeMap<PathBuf, PathBuf>,
+    links: Links,
     exclude: &'a GlobSet,
     pub(super) spool: &'a Path,
     step: &'a StepGuard,
@@ -52,38 +53,29 @@ impl Collector<'_> {
 
     /// Notes that something is not in the backup.
     pub(super) fn lacks(&mut self, path: &FilePath, reason: &str) {
-        self.note(path, reason, false);
+        self.note(path, reason, Held::Nothing);
     }
 
-    /// Notes that something was changed while it was read.
-    pub(super) fn is_torn(&mut self, path: &FilePath, reason: &str) {
-        self.note(path, reason, true);
+    /// Notes that something is not in the backup as it was at one instant.
+    pub(super) fn doubts(&mut self, path: &FilePath, reason: &str) {
+        self.note(path, reason, Held::Doubtful);
     }
 
-    fn note(&mut self, path: &FilePath, reason: &str, torn: bool) {
+    fn note(&mut self, path: &FilePath, reason: &str, held: Held) {
         // Of a path that two roots hold it is said once.
         if !self.contents.lacks.iter().any(|lack| lack.path == *path) {
-            self.contents.lacks.push(Lack { path: path.clone(), reason: reason.to_owned(), torn });
+            self.contents.lacks.push(Lack { path: path.clone(), reason: reason.to_owned(), held });
         }
     }
 
     /// Where a link that was taken leads.
     pub(super) fn target_of(&self, link: &Path) -> Option<PathBuf> {
-        self.links.get(link).cloned()
+        self.links.target_of(link).map(Path::to_owned)
     }
 
-    /// The same path, past the links above it that were taken: nothing is ever below a link in a backup.
+    /// The same path, past the links above it that were taken.
     pub(super) fn beyond_links(&self, path: &Path) -> PathBuf {
-        let mut path = path.to_owned();
-        for _ in 0..self.links.len() {
-            let above = path.ancestors().skip(1);
-            let Some((link, target)) = above.filter_map(|above| self.links.get_key_value(above)).last()
-            else {
-                break;
-            };
-            path = target.join(path.strip_prefix(link).unwrap_or(&path));
-        }
-        path
+        self.links.beyond(path)
     }
 
     /// Adds an entry; a regular file with its content.
@@ -109,29 +101,12 @@ impl Collector<'_> {
             (What::Folder, _) if !entry.archive_path().is_empty() => {
                 self.writer.folder(&entry.archive_path(), entry.mode & 0o777)?;
             }
-            (What::Link { target }, _) => {
-                let above = entry.path.as_path().parent().unwrap_or(Path::new("/"));
-                let target = plain(&above.join(target.as_path()));
-                self.links.insert(entry.path.as_path().to_owned(), target);
-            }
             _ => {}
         }
+        self.links.add(&entry);
         self.contents.entries.push(entry);
         Ok(())
     }
-}
-
-/// Without `.` and `..`.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(plain.pop()),
-            part => plain.push(part),
-        }
-    }
-    plain
 }
 
 /// Backs files up and publishes the backup. `before` is said of one that is made so that a restore can be taken back.
@@ -150,7 +125,7 @@ pub async fn back_up(
         (Some(name), Some(docker)) => Some(container::open(docker, name).await?),
         _ => None,
     };
-    let (owned, cancel) = (source.clone(), context.cancel.clone());
+    let (owned, cancel, earlier) = (source.clone(), context.cancel.clone(), store.clone());
     let work = move || -> Result<(Pending, FilesContents), FilesError> {
         let mut collector = Collector {
             writer,
@@ -162,7 +137,7 @@ pub async fn back_up(
             },
             seen: BTreeSet::new(),
             names: BTreeSet::new(),
-            links: BTreeMap::new(),
+            links: Links::default(),
             exclude: &owned.exclude,
             spool: pending.dir(),
             step: &step,
@@ -176,7 +151,7 @@ pub async fn back_up(
                 Some(reader) => container::take_root(reader, path, &mut collector)?,
                 // What a restore does not change is not taken back with it.
                 None if collector.contents.before_restore.is_some() => {
-                    host::take_alone(path, &mut collector)?;
+                    host::take_alone(path, &mut collector).map(drop)?;
                 }
                 None => host::take_root(path, &mut collector)?,
             }
@@ -187,14 +162,16 @@ pub async fn back_up(
         }
         writer.finish()?;
         contents.entries.sort_by(|a, b| a.path.cmp(&b.path));
+        if contents.before_restore.is_none() {
+            roots::compare(&mut contents, &earlier);
+        }
         let (files, bytes) = contents.files();
         step.finish(format!("{}, {}", words::count(files, "file"), words::size(bytes)));
         Ok((pending, contents))
     };
     let (pending, contents) = blocking(work).await?;
     for lack in &contents.lacks {
-        let what = if lack.torn { "not in the backup as it is" } else { "not in the backup" };
-        context.progress.warn(format!("{what}: {lack}"));
+        context.progress.warn(format!("{}: {lack}", lack.held.in_backup()));
     }
     let backup = publish(pending, &contents, source, context).await?;
     Ok((backup, contents))

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::{FilePath, Lack};
 use crate::docker::DockerError;
 use crate::store::{ArchiveError, StoreError};
+use crate::words;
 
 /// Files could not be backed up or restored.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,25 @@ pub enum FilesError {
         /// What, and where.
         what: String,
     },
+    /// What a restore would replace could not be kept, so nothing was written.
+    #[error(
+        "Nothing was changed, because what is there could not be kept and would be lost: {}",
+        each(lacks)
+    )]
+    NotKept {
+        /// What could not be kept, and why.
+        lacks: Vec<Lack>,
+    },
+    /// Some of it was written, and then it failed.
+    #[error("{}", halfway(done.len(), *undoing))]
+    Halfway {
+        /// What is written already, as the backup names it.
+        done: Vec<FilePath>,
+        /// It was a restore that was taken back.
+        undoing: bool,
+        /// What went wrong then.
+        source: Box<Self>,
+    },
     /// There is no restore to take back.
     #[error("There is no restore of {job} to take back")]
     NothingToUndo {
@@ -86,7 +106,20 @@ fn each(lacks: &[Lack]) -> String {
     lacks.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
+fn halfway(done: usize, undoing: bool) -> String {
+    let what = if undoing { "Taking the restore back" } else { "The restore" };
+    match done {
+        0 => format!("{what} failed at its first change"),
+        _ => format!("{what} failed after {}", words::count(done, "change")),
+    }
+}
+
 impl FilesError {
+    /// It happened while files were written, and these are.
+    pub(super) fn halfway(self, done: Vec<FilePath>, undoing: bool) -> Self {
+        Self::Halfway { done, undoing, source: Box::new(self) }
+    }
+
     /// The same may work a little later.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -102,7 +135,18 @@ impl FilesError {
         match self {
             Self::Store(error) => error.hint(),
             Self::Docker(error) => error.hint(),
-            Self::InTheWay { .. } => Some("move it away, then try again".to_owned()),
+            Self::Halfway { undoing, source, .. } => {
+                let next = if *undoing {
+                    "`watchkeeper restore JOB --undo` again does the rest"
+                } else {
+                    "`watchkeeper restore JOB --undo` takes back what was written; the same restore again writes the rest"
+                };
+                let first = source.hint().map(|hint| format!("{hint}; "));
+                Some(format!("{}{next}", first.unwrap_or_default()))
+            }
+            Self::NotKept { .. } => {
+                Some("run it as a user who may read that, or move it away, then try again".to_owned())
+            }
             Self::Nothing { .. } => Some("look at the \"paths\" of the job".to_owned()),
             Self::Place { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("run it as root, or as the owner of the files".to_owned())

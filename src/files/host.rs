@@ -1,5 +1,6 @@
 //! Walking named files and folders of this host. Links are kept as links, and only one that is named itself is followed.
 
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -84,42 +85,45 @@ fn refused(metadata: &Metadata) -> &'static str {
     }
 }
 
-/// Takes what lies at a place, and everything below.
+/// Takes what lies at a place, and everything below. On a stack of its own: whoever may write there can make a tree that
+/// is deeper than a thread's.
 pub(super) fn take(path: &Path, collector: &mut Collector<'_>) -> Result<(), FilesError> {
-    take_one(path, true, collector)
+    let mut to_take = vec![path.to_owned()];
+    while let Some(path) = to_take.pop() {
+        if take_alone(&path, collector)? {
+            let names = below(&path, collector);
+            to_take.extend(names.iter().rev().map(|name| path.join(name)));
+        }
+    }
+    Ok(())
 }
 
-/// Takes what lies at a place; of a folder only itself.
-pub(super) fn take_alone(path: &Path, collector: &mut Collector<'_>) -> Result<(), FilesError> {
-    take_one(path, false, collector)
-}
-
-fn take_one(path: &Path, with_below: bool, collector: &mut Collector<'_>) -> Result<(), FilesError> {
+/// Takes what lies at a place; of a folder only itself. Says whether that is what was taken.
+pub(super) fn take_alone(path: &Path, collector: &mut Collector<'_>) -> Result<bool, FilesError> {
     if collector.is_excluded(path) {
-        return Ok(());
+        return Ok(false);
     }
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) => {
             collector.lacks(&path.into(), &reason(&error));
-            return Ok(());
+            return Ok(false);
         }
     };
     let kind = metadata.file_type();
     if kind.is_dir() {
         collector.add(entry(path, &metadata, What::Folder), None)?;
-        if with_below { below(path, collector) } else { Ok(()) }
     } else if kind.is_file() {
-        file(path, &metadata, collector)
+        file(path, &metadata, collector)?;
     } else if kind.is_symlink() {
-        link(path, &metadata, collector)
-    } else {
-        // A socket or a pipe is made by whoever uses it.
-        Ok(())
+        link(path, &metadata, collector)?;
     }
+    // A socket or a pipe is made by whoever uses it.
+    Ok(kind.is_dir())
 }
 
-fn below(path: &Path, collector: &mut Collector<'_>) -> Result<(), FilesError> {
+/// The names in a folder, sorted.
+fn below(path: &Path, collector: &mut Collector<'_>) -> Vec<OsString> {
     let mut names = Vec::new();
     match fs::read_dir(path) {
         Ok(entries) => {
@@ -133,7 +137,7 @@ fn below(path: &Path, collector: &mut Collector<'_>) -> Result<(), FilesError> {
         Err(error) => collector.lacks(&path.into(), &reason(&error)),
     }
     names.sort();
-    names.iter().try_for_each(|name| take(&path.join(name), collector))
+    names
 }
 
 fn link(path: &Path, metadata: &Metadata, collector: &mut Collector<'_>) -> Result<(), FilesError> {
@@ -169,7 +173,7 @@ fn file(path: &Path, metadata: &Metadata, collector: &mut Collector<'_>) -> Resu
     if !stable {
         let reason =
             format!("it changed each of the {READINGS} times it was read: exclude it, or make it rest");
-        collector.is_torn(&path.into(), &reason);
+        collector.doubts(&path.into(), &reason);
     }
     let what = What::File { size: spooled.size, sha256: spooled.sha256.clone() };
     collector.add(entry(path, metadata, what), Some(spooled))
@@ -188,10 +192,9 @@ fn read_once(path: &Path, collector: &Collector<'_>) -> io::Result<(Spooled, boo
     }
     // A file that grows as fast as it is read would never end; one of /proc says that it is empty.
     let most = metadata.len().max(LEAST_READ);
-    let spooled = Spooled::read(&mut file.take(most), collector.spool, collector.cancel)?;
-    // By its name: a file that was replaced is another one.
-    let after = Stamp::of(&File::options().read(true).custom_flags(flags).open(path)?)?;
-    Ok((spooled, before == after))
+    let spooled = Spooled::read(&mut (&file).take(most), collector.spool, collector.cancel)?;
+    // Of the file that was read: one that was replaced by another meanwhile was whole.
+    Ok((spooled, before.is_same(&Stamp::of(&file)?)))
 }
 
 fn entry(path: &Path, metadata: &Metadata, what: What) -> FileEntry {

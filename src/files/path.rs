@@ -44,9 +44,10 @@ fn escaped(bytes: &[u8]) -> String {
     text
 }
 
+// For a person, in one line: a name with a newline in it must not look like two.
 impl fmt::Display for FilePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text())
+        f.write_str(&self.text().replace('\n', "\\n"))
     }
 }
 

@@ -7,6 +7,9 @@
 
 mod apply;
 mod diff;
+mod kept;
+mod undo;
+mod write;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -23,7 +26,9 @@ use crate::store::archive::{ArchiveError, EntryKind, Watched, open_archive};
 use crate::store::digest::Hashing;
 use crate::store::{Backup, StoreError};
 
-pub use apply::{Applied, apply, undo};
+pub use apply::{Applied, apply};
+pub use kept::Shelf;
+pub use undo::{Undone, undo};
 
 /// A text longer than this is compared, but not shown.
 const LONGEST_SHOWN: u64 = 256 << 10;
@@ -108,9 +113,10 @@ impl FilesBackup {
         format!("{}/{}", self.backup.manifest.job, self.backup.id())
     }
 
-    /// Unpacks it into an empty folder, as if that were the root. Owners are those of whoever does it.
+    /// Unpacks it into an empty folder, as if that were the root: with the modes and times that the backup has, and, as
+    /// root, with its owners.
     pub fn unpack(&self, into: &Path, cancel: &CancellationToken) -> Result<usize, FilesError> {
-        apply::unpack(self, into, cancel)
+        write::unpack(self, into, cancel)
     }
 
     /// Compares it with what is on this host. Writes nothing.
@@ -128,29 +134,31 @@ impl FilesBackup {
             }
             let Some(real) = self.places.real(entry.path.as_path()) else {
                 plan.refusals.push(format!(
-                    "{} lies in the container's own layer: unpack the backup with --into, and use `docker cp`",
+                    "{} lies in the container's own layer: unpack the backup with --into, and use `docker cp -a`",
                     entry.path
                 ));
                 continue;
             };
             match compare(entry, &real, cancel)? {
                 Compared::Same => plan.same += 1,
-                // Better than nothing, and no better than anything.
-                Compared::Differs(How::Content | How::Attributes) if self.leaves(entry) => {}
+                Compared::Differs(How::Content | How::Attributes) | Compared::InTheWay(_)
+                    if self.leaves(entry) => {}
                 Compared::Differs(how) => {
                     plan.changes.push(Change { entry: entry.clone(), how, diff: None });
                 }
-                Compared::InTheWay(what) => plan.refusals.push(format!("{} is {what}", entry.path)),
+                Compared::InTheWay(what) => {
+                    plan.refusals.push(format!("{} is {what}: move it away, then try again", entry.path));
+                }
             }
         }
         self.add_diffs(&mut plan, cancel)?;
         Ok(plan)
     }
 
-    /// What is there is not replaced by what was changed while it was read. (What a restore has replaced was kept just
+    /// What is there is not replaced by what is doubtful. (What a restore has replaced was kept just
     /// before, and comes back as it was kept.)
     fn leaves(&self, entry: &FileEntry) -> bool {
-        self.contents.before_restore.is_none() && self.contents.is_torn(&entry.path)
+        self.contents.before_restore.is_none() && self.contents.is_doubtful(&entry.path)
     }
 
     fn add_diffs(&self, plan: &mut FilesPlan, cancel: &CancellationToken) -> Result<(), FilesError> {
@@ -228,6 +236,10 @@ fn compare(entry: &FileEntry, path: &Path, cancel: &CancellationToken) -> Result
             }
         }
         _ if kind.is_dir() => return Ok(Compared::InTheWay("a folder, and a file or link has to be there")),
+        // Nothing can be kept of it.
+        _ if !kind.is_file() && !kind.is_symlink() => {
+            return Ok(Compared::InTheWay("a pipe, socket or device, and a file or link has to be there"));
+        }
         _ => false,
     };
     if !same {

@@ -1,7 +1,8 @@
 //! Reading one file into a place of our own, so that its size and hash are known before it is archived.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
@@ -47,14 +48,19 @@ impl Read for Spooled {
     }
 }
 
-/// What tells whether a file was changed: size, and when its content and its metadata were.
-#[derive(PartialEq, Eq)]
-pub(super) struct Stamp(u64, i64, i64, i64, i64, u64);
+/// What tells whether a file was changed.
+pub(super) struct Stamp(Metadata);
 
 impl Stamp {
     pub(super) fn of(file: &File) -> io::Result<Self> {
-        use std::os::unix::fs::MetadataExt as _;
-        let meta = file.metadata()?;
-        Ok(Self(meta.len(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec(), meta.ino()))
+        file.metadata().map(Self)
+    }
+
+    /// Neither its content nor its metadata was changed in between. That it has lost its name is no change of it.
+    pub(super) fn is_same(&self, later: &Self) -> bool {
+        let content = |meta: &Metadata| (meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec());
+        let changed = |meta: &Metadata| (meta.ctime(), meta.ctime_nsec());
+        let has_lost_its_name = self.0.nlink() > 0 && later.0.nlink() == 0;
+        content(&self.0) == content(&later.0) && (has_lost_its_name || changed(&self.0) == changed(&later.0))
     }
 }

@@ -61,6 +61,26 @@ CREATE TABLE log_line (
 ) STRICT, WITHOUT ROWID;
 ", "
 CREATE INDEX run_restore ON run (job, started) WHERE kind LIKE '%-restore';
+", "
+CREATE TABLE watched (
+    job      TEXT    NOT NULL PRIMARY KEY,
+    schedule TEXT    NOT NULL,
+    zone     TEXT    NOT NULL,
+    until    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE missed (
+    job    TEXT    NOT NULL,
+    first  INTEGER NOT NULL,
+    last   INTEGER NOT NULL,
+    count  INTEGER NOT NULL,
+    reason TEXT    NOT NULL,
+    PRIMARY KEY (job, first, last)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE paused (
+    job    TEXT    NOT NULL PRIMARY KEY,
+    since  INTEGER NOT NULL,
+    reason TEXT
+) STRICT, WITHOUT ROWID;
 "];
 
 /// The version this program writes.

@@ -31,18 +31,31 @@ impl std::fmt::Display for Hold {
 }
 
 /// Judges the newest of the good backups, given the content bytes of each since the last accepted one, oldest
-/// first, that one included. It is compared with the median of the up to seven before it.
+/// first, that one included. It is compared with the median of the up to seven before it that were not suspicious
+/// themselves: however often an emptied source is backed up, that does not become usual until somebody accepts it.
 pub fn hold(bytes: &[u64]) -> Option<Hold> {
-    let (&newest, before) = bytes.split_last()?;
-    let mut before = before[before.len().saturating_sub(COMPARED_WITH)..].to_vec();
-    if before.is_empty() {
-        return None;
+    let mut usual = Vec::new();
+    let mut newest = None;
+    for &bytes in bytes {
+        newest = median(&usual)
+            .filter(|median| is_suspicious(bytes, *median))
+            .map(|median| Hold { newest: bytes, median });
+        if newest.is_none() {
+            usual.push(bytes);
+        }
     }
-    before.sort_unstable();
-    let median = before[before.len() / 2];
-    #[expect(clippy::cast_precision_loss, reason = "a share is compared")]
-    let suspicious = (newest as f64) < median as f64 * SUSPICIOUS_BELOW;
-    suspicious.then_some(Hold { newest, median })
+    newest
+}
+
+fn median(usual: &[u64]) -> Option<u64> {
+    let mut last = usual[usual.len().saturating_sub(COMPARED_WITH)..].to_vec();
+    last.sort_unstable();
+    last.get(last.len() / 2).copied()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share is compared")]
+fn is_suspicious(bytes: u64, median: u64) -> bool {
+    (bytes as f64) < median as f64 * SUSPICIOUS_BELOW
 }
 
 #[cfg(test)]
@@ -62,11 +75,20 @@ mod tests {
     }
 
     #[test]
-    fn old_sizes_are_forgotten_after_seven() {
-        let mut sizes = vec![1_000_000; 5];
-        sizes.extend([10; 7]);
-        sizes.push(9);
-        assert_eq!(hold(&sizes), None);
+    fn a_source_that_was_emptied_holds_however_many_backups_are_made_of_it() {
+        for emptied in 1..50 {
+            let sizes: Vec<u64> =
+                [1_000_000; 2].into_iter().chain(std::iter::repeat_n(10, emptied)).collect();
+            assert_eq!(hold(&sizes), Some(Hold { newest: 10, median: 1_000_000 }), "{emptied}");
+        }
+    }
+
+    #[test]
+    fn what_came_back_holds_no_longer_and_what_shrinks_bit_by_bit_never_does() {
+        assert_eq!(hold(&[100, 100, 5, 5, 5, 90]), None);
+        let shrinking: Vec<u64> =
+            std::iter::successors(Some(1_000_000), |size| Some(size * 9 / 10)).take(60).collect();
+        assert_eq!(hold(&shrinking), None);
     }
 
     #[test]

@@ -7,20 +7,23 @@
 
 mod planner;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use tokio::sync::mpsc;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{mpsc, watch};
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 
 use super::Schedule;
 use crate::config::values::JobName;
+use crate::words;
 
-pub use planner::Planner;
+pub use planner::{Planner, Step};
 
 /// How long the alarm may be late before it counts as dead. It rings every second.
 const SILENCE: Duration = Duration::from_secs(5);
+/// A clock that was moved by less is being kept right.
+const SHIFT: Duration = Duration::from_secs(2);
 
 /// A job whose time has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,33 @@ pub struct Due {
     pub job: JobName,
     /// The time it was scheduled for, not the time it was noticed.
     pub slot: Timestamp,
+}
+
+/// A time that nobody watched: the machine was suspended, or the clock was set forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leap {
+    /// The last time that was watched.
+    pub from: Timestamp,
+    /// The first that is watched again.
+    pub to: Timestamp,
+}
+
+/// What the driver tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tick {
+    /// A slot has come.
+    Due(Due),
+    /// Slots of this time may have been missed.
+    Leap(Leap),
+}
+
+/// A sign of life: the clock was looked at, and what is due is planned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beat {
+    /// How often the clock was looked at.
+    pub looks: u64,
+    /// What comes next.
+    pub next: Option<Due>,
 }
 
 /// Why jobs are no longer started on schedule.
@@ -53,54 +83,88 @@ impl DriverError {
     }
 }
 
-/// Sends every slot of `jobs` to `due` when `clock` reaches it, until `stop`. Slots before the first look at the
-/// clock are not sent: catching up is another's task.
-///
-/// A receiver that does not take what is due delays what comes after it, but loses nothing.
-pub async fn drive(
-    jobs: Vec<(JobName, Schedule)>,
-    clock: fn() -> Timestamp,
-    stop: CancellationToken,
-    due: mpsc::Sender<Due>,
-) -> Result<(), DriverError> {
-    let mut planner = Planner::new(jobs, clock());
-    while !stop.is_cancelled() {
+/// The jobs to watch, with their schedules. They may be replaced while the driver runs.
+pub type Jobs = Vec<(JobName, Schedule)>;
+
+/// The ends of what the driver is told and tells.
+pub struct Wires {
+    /// The jobs.
+    pub jobs: watch::Receiver<Jobs>,
+    /// Where it tells what is due. A receiver that does not take it delays what comes after, but loses nothing.
+    pub ticks: mpsc::Sender<Tick>,
+    /// Where it gives signs of life.
+    pub beats: watch::Sender<Beat>,
+    /// Tells it to end.
+    pub stop: CancellationToken,
+}
+
+/// Sends every slot of the jobs when `clock` reaches it, until told to stop. Slots up to `since` are not sent.
+pub async fn drive(clock: fn() -> Timestamp, since: Timestamp, mut wires: Wires) -> Result<(), DriverError> {
+    let jobs = wires.jobs.borrow_and_update().clone();
+    let mut watcher = Watcher { planner: Planner::new(jobs, since), clock, looked: Instant::now() };
+    watcher.beat(&wires);
+    while !wires.stop.is_cancelled() {
         let mut alarm = Alarm::set().await?;
-        let outcome = listen(&mut planner, clock, &stop, &due, &mut alarm).await;
+        let outcome = watcher.listen(&mut wires, &mut alarm).await;
         alarm.stop().await?;
         outcome?;
     }
     Ok(())
 }
 
-/// Until stopped, or until the alarm falls silent.
-async fn listen(
-    planner: &mut Planner,
+/// Looks at the clock.
+struct Watcher {
+    planner: Planner,
     clock: fn() -> Timestamp,
-    stop: &CancellationToken,
-    due: &mpsc::Sender<Due>,
-    alarm: &mut Alarm,
-) -> Result<(), DriverError> {
-    loop {
-        let rang = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            rang = tokio::time::timeout(alarm.silence, alarm.rings.recv()) => rang.is_ok_and(|ring| ring.is_some()),
-        };
-        for slot in planner.due(clock()) {
-            tracing::debug!(job = %slot.job, slot = %slot.slot, "due");
-            tokio::select! {
+    /// The last look, by a clock that nobody sets.
+    looked: Instant,
+}
+
+impl Watcher {
+    /// Until stopped, or until the alarm falls silent.
+    async fn listen(&mut self, wires: &mut Wires, alarm: &mut Alarm) -> Result<(), DriverError> {
+        loop {
+            let stop = wires.stop.clone();
+            let rang = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                sent = due.send(slot) => sent.map_err(|_| DriverError::NobodyListens)?,
+                rang = tokio::time::timeout(alarm.silence, alarm.rings.recv()) => rang.is_ok_and(|ring| ring.is_some()),
+            };
+            for tick in self.look() {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Ok(()),
+                    sent = wires.ticks.send(tick) => sent.map_err(|_| DriverError::NobodyListens)?,
+                }
+            }
+            if wires.jobs.has_changed().unwrap_or(false) {
+                self.planner.replace(wires.jobs.borrow_and_update().clone());
+            }
+            self.beat(wires);
+            if !rang {
+                tracing::warn!(
+                    "The scheduler's alarm fell silent, perhaps because the clock was set back; set anew"
+                );
+                return Ok(());
             }
         }
-        if !rang {
-            tracing::warn!(
-                "The scheduler's alarm fell silent, perhaps because the clock was set back; set anew"
-            );
-            return Ok(());
+    }
+
+    fn look(&mut self) -> Vec<Tick> {
+        let passed = std::mem::replace(&mut self.looked, Instant::now());
+        let step = self.planner.step((self.clock)(), passed.elapsed());
+        if step.shift.unsigned_abs() > SHIFT {
+            let by = words::duration(step.shift.unsigned_abs());
+            let way = if step.shift > SignedDuration::ZERO { "forward" } else { "back" };
+            tracing::warn!("The clock went {way} by {by}: it was set, or the machine was suspended");
         }
+        let due = step.due.into_iter().map(Tick::Due);
+        step.leap.map(Tick::Leap).into_iter().chain(due).collect()
+    }
+
+    fn beat(&self, wires: &Wires) {
+        let next = self.planner.next();
+        wires.beats.send_modify(|beat| *beat = Beat { looks: beat.looks + 1, next });
     }
 }
 
@@ -140,37 +204,75 @@ mod tests {
 
     use super::*;
 
-    fn every_second() -> Vec<(JobName, Schedule)> {
+    fn every_second() -> Jobs {
         let name = "tick".parse().unwrap();
         let schedule = Schedule::parse("* * * * * *", &TimeZone::UTC, "tick").unwrap();
         vec![(name, schedule)]
     }
 
+    struct Ends {
+        jobs: watch::Sender<Jobs>,
+        ticks: mpsc::Receiver<Tick>,
+        beats: watch::Receiver<Beat>,
+        stop: CancellationToken,
+    }
+
+    fn wires(places: usize) -> (Wires, Ends) {
+        let (jobs, jobs_end) = watch::channel(every_second());
+        let (ticks, ticks_end) = mpsc::channel(places);
+        let (beats, beats_end) = watch::channel(Beat::default());
+        let stop = CancellationToken::new();
+        let wires = Wires { jobs: jobs_end, ticks, beats, stop: stop.clone() };
+        (wires, Ends { jobs, ticks: ticks_end, beats: beats_end, stop })
+    }
+
+    impl Ends {
+        async fn slot(&mut self) -> Timestamp {
+            match self.ticks.recv().await.unwrap() {
+                Tick::Due(due) => due.slot,
+                Tick::Leap(leap) => panic!("{leap:?}"),
+            }
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn every_second_is_sent_once_and_the_driver_ends_when_told() {
-        let stop = CancellationToken::new();
-        let (sender, mut receiver) = mpsc::channel(16);
+        let (wires, mut ends) = wires(16);
         let before = Timestamp::now();
-        let driver = tokio::spawn(drive(every_second(), Timestamp::now, stop.clone(), sender));
+        let driver = tokio::spawn(drive(Timestamp::now, before, wires));
         let mut slots = Vec::new();
         while slots.len() < 3 {
-            let due = receiver.recv().await.unwrap();
-            assert!(due.slot <= Timestamp::now(), "{due:?} is sent too early");
-            slots.push(due.slot);
+            let slot = ends.slot().await;
+            assert!(slot <= Timestamp::now(), "{slot} is sent too early");
+            slots.push(slot);
         }
-        stop.cancel();
+        assert!(ends.beats.borrow_and_update().looks > 1);
+        ends.stop.cancel();
         driver.await.unwrap().unwrap();
         assert!(slots[0] > before);
         for pair in slots.windows(2) {
             assert_eq!(pair[1].as_second() - pair[0].as_second(), 1, "{slots:?}");
         }
-        while let Some(late) = receiver.recv().await {
+        while let Some(Tick::Due(late)) = ends.ticks.recv().await {
             assert!(late.slot > slots[2], "{late:?} was sent before");
         }
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_clock_that_leaps_by_hours_is_followed_and_not_repeated_when_it_comes_back() {
+    async fn other_jobs_are_taken_over_while_it_runs() {
+        let (wires, mut ends) = wires(16);
+        let driver = tokio::spawn(drive(Timestamp::now, Timestamp::now(), wires));
+        ends.slot().await;
+        let yearly = Schedule::parse("@yearly", &TimeZone::UTC, "year").unwrap();
+        ends.jobs.send(vec![("year".parse().unwrap(), yearly)]).unwrap();
+        let is_yearly = |beat: &Beat| beat.next.as_ref().is_some_and(|next| next.job.as_str() == "year");
+        ends.beats.wait_for(is_yearly).await.unwrap();
+        ends.stop.cancel();
+        driver.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_clock_that_leaps_by_hours_is_reported_and_nothing_is_repeated_when_it_comes_back() {
         static LEAP: AtomicI64 = AtomicI64::new(0);
         static BASE: OnceLock<Timestamp> = OnceLock::new();
         fn clock() -> Timestamp {
@@ -178,44 +280,45 @@ mod tests {
             let seconds = Timestamp::now().as_second() - base.as_second() + LEAP.load(Ordering::SeqCst);
             Timestamp::from_second(base.as_second() + seconds).unwrap()
         }
-        let stop = CancellationToken::new();
-        let (sender, mut receiver) = mpsc::channel(16);
-        let driver = tokio::spawn(drive(every_second(), clock, stop.clone(), sender));
-        let first = receiver.recv().await.unwrap().slot;
+        let (wires, mut ends) = wires(16);
+        let driver = tokio::spawn(drive(clock, clock(), wires));
+        let first = ends.slot().await;
         LEAP.store(7_200, Ordering::SeqCst);
         let mut seen = vec![first];
-        while seen[seen.len() - 1].as_second() - first.as_second() < 7_000 {
-            seen.push(receiver.recv().await.unwrap().slot);
-        }
-        let leapt = seen[seen.len() - 1];
+        let leap = loop {
+            match ends.ticks.recv().await.unwrap() {
+                Tick::Due(due) => seen.push(due.slot),
+                Tick::Leap(leap) => break leap,
+            }
+        };
+        assert!((7_190..7_260).contains(&leap.to.duration_since(leap.from).as_secs()), "{leap:?}");
+        seen.push(ends.slot().await);
+        assert!(seen[seen.len() - 1] > leap.to);
         LEAP.store(0, Ordering::SeqCst);
-        while seen[seen.len() - 1].as_second() - first.as_second() > 7_000 {
-            seen.push(receiver.recv().await.unwrap().slot);
+        while seen[seen.len() - 1] > leap.from + SignedDuration::from_mins(30) {
+            seen.push(ends.slot().await);
         }
-        stop.cancel();
+        ends.stop.cancel();
         driver.await.unwrap().unwrap();
         assert!(seen.iter().enumerate().all(|(at, slot)| !seen[..at].contains(slot)), "{seen:?}");
-        assert!(leapt.as_second() - first.as_second() < 7_210);
     }
 
     #[tokio::test]
     async fn a_runner_that_is_gone_ends_the_driver() {
-        let (sender, receiver) = mpsc::channel(1);
-        drop(receiver);
-        let error =
-            drive(every_second(), Timestamp::now, CancellationToken::new(), sender).await.unwrap_err();
+        let (wires, ends) = wires(1);
+        drop(ends.ticks);
+        let error = drive(Timestamp::now, Timestamp::now(), wires).await.unwrap_err();
         assert!(matches!(error, DriverError::NobodyListens));
     }
 
     #[tokio::test]
     async fn a_runner_that_takes_nothing_does_not_keep_the_driver_from_stopping() {
-        let (sender, receiver) = mpsc::channel(1);
-        let stop = CancellationToken::new();
-        let driver = tokio::spawn(drive(every_second(), Timestamp::now, stop.clone(), sender));
-        while receiver.is_empty() {
+        let (wires, ends) = wires(1);
+        let driver = tokio::spawn(drive(Timestamp::now, Timestamp::now(), wires));
+        while ends.ticks.is_empty() {
             tokio::task::yield_now().await;
         }
-        stop.cancel();
+        ends.stop.cancel();
         driver.await.unwrap().unwrap();
     }
 
@@ -225,14 +328,14 @@ mod tests {
         fn clock() -> Timestamp {
             Timestamp::from_second(1_800_000_000 + CALLS.fetch_add(1, Ordering::SeqCst)).unwrap()
         }
-        let (sender, mut receiver) = mpsc::channel(1);
-        let mut planner = Planner::new(every_second(), clock());
+        let (mut wires, mut ends) = wires(1);
+        let planner = Planner::new(every_second(), clock());
+        let mut watcher = Watcher { planner, clock, looked: Instant::now() };
         let mut alarm = Alarm::set().await.unwrap();
         alarm.scheduler.shutdown().await.unwrap();
         alarm.silence = Duration::from_millis(1);
-        let stop = CancellationToken::new();
-        listen(&mut planner, clock, &stop, &sender, &mut alarm).await.unwrap();
-        assert_eq!(receiver.try_recv().unwrap().slot.as_second(), 1_800_000_001);
-        assert!(!stop.is_cancelled());
+        watcher.listen(&mut wires, &mut alarm).await.unwrap();
+        assert_eq!(ends.slot().await.as_second(), 1_800_000_001);
+        assert!(!ends.stop.is_cancelled());
     }
 }

@@ -2,7 +2,9 @@
 //! the hour or the day, and each keeps its time. The forms are those of Jenkins: `H`, `H/15`, `H(0-29)`, `H(0-29)/10`.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 /// What `H` alone may be, in the order of a pattern with seconds. A day of the month every month has.
@@ -38,9 +40,22 @@ fn within(text: &str) -> Option<RangeInclusive<u64>> {
     (low <= high && high < 100).then_some(low..=high)
 }
 
+/// How much later than its slot a run begins: less than `most`, and always the same for the same slot.
+pub(super) fn jitter(job: &str, slot: Timestamp, most: Duration) -> Duration {
+    let millis = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+    match millis {
+        0 => Duration::ZERO,
+        millis => Duration::from_millis(number(&format!("{slot} {job}")) % millis),
+    }
+}
+
 /// Another one for each field: else all jobs of one minute would share their hour.
 fn hash(job: &str, position: usize) -> u64 {
-    let digest = Sha256::digest(format!("{position} {job}"));
+    number(&format!("{position} {job}"))
+}
+
+fn number(text: &str) -> u64 {
+    let digest = Sha256::digest(text);
     digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
@@ -64,6 +79,16 @@ mod tests {
             (filled("H", 1, "nightly"), filled("H", 2, "nightly")),
             ("39".to_owned(), "21".to_owned())
         );
+    }
+
+    #[test]
+    fn a_jitter_is_the_same_for_the_same_slot_and_spread_over_slots() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let most = Duration::from_mins(5);
+        assert_eq!(jitter("a", at(0), most), jitter("a", at(0), most));
+        let all: BTreeSet<Duration> = (0..100).map(|second| jitter("a", at(second), most)).collect();
+        assert!(all.len() > 90 && all.iter().all(|jitter| *jitter < most), "{all:?}");
+        assert_eq!(jitter("a", at(0), Duration::ZERO), Duration::ZERO);
     }
 
     #[test]

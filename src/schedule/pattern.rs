@@ -83,7 +83,7 @@ pub enum ScheduleError {
 pub(super) fn parse(text: &str, job: &str) -> Result<Rule, ScheduleError> {
     match interval(text) {
         Some(length) => every(length),
-        None => civil(text, job).map(Rule::Civil),
+        None => civil(text, job).map(|civil| Rule::Civil(Box::new(civil))),
     }
 }
 

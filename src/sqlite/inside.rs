@@ -141,6 +141,9 @@ impl Inside {
         if said.contains("is locked") || said.contains("(5)") {
             return SqliteError::Locked { path: path(), waited: super::open::PATIENCE.as_secs() };
         }
+        if said.contains("malformed") || said.contains("(11)") {
+            return SqliteError::CorruptInside { path: path(), program: self.program.name(), said };
+        }
         SqliteError::Inside { program: self.program.name(), container: self.container.clone(), said }
     }
 

@@ -183,7 +183,7 @@ fn is_refused(error: &rusqlite::Error) -> bool {
 }
 
 /// SQLite reads what is there, also where the header speaks of more.
-const LENIENT: &str = "PRAGMA writable_schema = ON";
+pub(super) const LENIENT: &str = "PRAGMA writable_schema = ON";
 
 fn read(path: &Path, how: &str, first: &str, patience: Duration) -> rusqlite::Result<Connection> {
     let flags =

@@ -5,6 +5,7 @@
 //! noted before it is done, so that a restore that was killed anywhere is taken back by `--undo`.
 
 mod apply;
+mod error;
 mod holders;
 mod note;
 mod plan;
@@ -26,6 +27,7 @@ use crate::store::digest::Hashing;
 use crate::store::{Backup, StoreError};
 
 pub use apply::{Restored, apply};
+pub use error::RestoreError;
 pub use note::Notes;
 pub use plan::{RestorePlan, TableChange, plan};
 pub use site::{Health, Site};
@@ -46,7 +48,7 @@ impl SqliteBackup {
         let manifest = &backup.manifest;
         if manifest.kind != KIND {
             let title = format!("{}/{}", manifest.job, manifest.id);
-            return Err(SqliteError::OtherKind { title, kind: manifest.kind.clone() });
+            return Err(RestoreError::OtherKind { title, kind: manifest.kind.clone() }.into());
         }
         let contents = backup.contents()?;
         Ok(Self { backup, contents })
@@ -109,7 +111,7 @@ impl SqliteBackup {
         if written.as_deref() == Some(self.contents.sha256.as_str()) {
             return Ok(());
         }
-        Err(SqliteError::Differs { title: self.title() })
+        Err(RestoreError::Differs { title: self.title() }.into())
     }
 
     /// The file is a database, and holds what the manifest says.
@@ -122,6 +124,6 @@ impl SqliteBackup {
         if same || !self.contents.damage.is_empty() {
             return Ok(());
         }
-        Err(SqliteError::Differs { title: self.title() })
+        Err(RestoreError::Differs { title: self.title() }.into())
     }
 }

@@ -7,6 +7,7 @@
 
 mod access;
 mod close;
+mod error;
 mod form;
 mod reopen;
 mod start;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use access::Access;
 pub use close::{Closed, close};
+pub use error::SessionsError;
 pub use reopen::{Reopened, undo};
 pub use survey::{Survey, survey};
 pub use undo_file::newest;
@@ -57,14 +59,39 @@ pub struct Stale {
     pub hours: String,
 }
 
-/// A session that is open and whose age cannot be told.
+/// A session that is left as it is, because something about it cannot be told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Doubtful {
     /// The session.
     #[serde(flatten)]
     pub session: Session,
-    /// What is wrong with its start.
-    pub problem: String,
+    /// What cannot be told.
+    #[serde(flatten)]
+    pub doubt: Doubt,
+}
+
+/// What cannot be told of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doubt {
+    /// How old it is: what is wrong with its start.
+    Age(String),
+    /// Whether it is open: its end, as an SQL literal, is neither NULL nor a time.
+    Open(String),
+}
+
+impl std::fmt::Display for Doubtful {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Session { id, label, start, .. } = &self.session;
+        match &self.doubt {
+            Doubt::Age(problem) => write!(f, "session {id} ({label}) is left open: {problem}"),
+            Doubt::Open(end) => write!(
+                f,
+                "open? session {id} ({label}), since {start}, is left as it is: its end is {end}, which is neither NULL \
+                 nor a time"
+            ),
+        }
+    }
 }
 
 /// `12.5`

@@ -104,6 +104,11 @@ impl Manifest {
         Ok(only.contents)
     }
 
+    /// It lacks what lies at a path: that, or a folder above it.
+    pub fn lacks_at(&self, path: &str) -> bool {
+        is_lacking(&self.lacks, path)
+    }
+
     /// The sum of the sizes of its files.
     pub fn size(&self) -> u64 {
         self.files.iter().map(|file| file.size).sum()
@@ -138,6 +143,13 @@ fn format_of(bytes: &[u8]) -> Option<u64> {
         format: u64,
     }
     serde_json::from_slice(bytes).ok().map(|claim: Claim| claim.format)
+}
+
+/// A path is among some that are lacking, or lies below one of them.
+pub fn is_lacking(lacks: &[String], path: &str) -> bool {
+    lacks.iter().any(|lacking| {
+        path.strip_prefix(lacking.as_str()).is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    })
 }
 
 /// How the files of a backup are laid out.

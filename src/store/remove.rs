@@ -9,7 +9,7 @@ use std::fs;
 
 use super::error::{At as _, StoreError};
 use super::list::{archive_id, manifest_id};
-use super::{BackupId, ExclusiveLock, JobStore, Manifest, atomic, shared};
+use super::{BackupId, ExclusiveLock, JobStore, Left, Manifest, atomic, shared};
 
 /// What a removal took away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Removed {
     pub files: usize,
     /// Their bytes.
     pub bytes: u64,
+    /// Files that were to go with them and are still there: a later sweep tries again.
+    pub left: Vec<Left>,
 }
 
 /// What the manifests that are there claim.
@@ -46,10 +48,8 @@ impl JobStore {
         // Looked up once: with what many backups share, this is the long part.
         let claims = self.claims()?;
         for id in ids {
-            let (files, bytes) = self.complete_removal(id, &claims)?;
+            self.complete_removal(id, &claims, &mut removed)?;
             removed.backups.push(id.clone());
-            removed.files += files;
-            removed.bytes += bytes;
         }
         Ok(removed)
     }
@@ -74,38 +74,40 @@ impl JobStore {
         Ok(())
     }
 
-    /// Removes what is left of a backup whose manifest is gone. Can be done again after a crash at any point.
+    /// Removes what is left of a backup whose manifest is gone, and adds that to `removed`. Can be done again after a
+    /// crash at any point. Where something stays, so does the tombstone.
     pub(super) fn complete_removal(
         &self,
         id: &BackupId,
         claims: &Claims,
-    ) -> Result<(usize, u64), StoreError> {
+        removed: &mut Removed,
+    ) -> Result<(), StoreError> {
         let tombstone = self.tombstone_path(id);
         let mut files = self.archives_of(id)?;
         if let Ok(manifest) = Manifest::read(&tombstone) {
             files.extend(manifest.files.into_iter().map(|file| file.name));
         }
-        let (mut count, mut bytes) = (0, 0);
-        let mut gone = Vec::new();
+        let (mut gone, left) = (Vec::new(), removed.left.len());
         for file in files.iter().filter(|file| !self.is_claimed(file, claims)) {
+            let Some(size) = Left::note(self.remove_shared(file), &mut removed.left)? else { continue };
             if shared::is_shared(file) {
                 gone.push(file.as_str());
             }
-            if let Some(size) = self.remove_shared(file)? {
-                count += 1;
-                bytes += size;
-            }
+            removed.files += usize::from(size.is_some());
+            removed.bytes += size.unwrap_or_default();
         }
         self.forget_removed(&gone)?;
         let _names = self.lock_names()?;
         if !self.manifest_path(id).exists() {
             let state = self.state_path(id);
-            atomic::remove_if_there(&state).at("remove", &state)?;
+            Left::note(atomic::remove_if_there(&state).at("remove", &state), &mut removed.left)?;
         }
         atomic::sync_folder(&self.folder).at("sync", &self.folder)?;
-        atomic::remove_if_there(&tombstone).at("remove", &tombstone)?;
-        atomic::sync_folder(&self.folder).at("sync", &self.folder)?;
-        Ok((count, bytes))
+        if removed.left.len() > left {
+            return Ok(());
+        }
+        Left::note(atomic::remove_if_there(&tombstone).at("remove", &tombstone), &mut removed.left)?;
+        atomic::sync_folder(&self.folder).at("sync", &self.folder)
     }
 
     /// The archives that carry the ID in their name.

@@ -27,7 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::error::{At as _, StoreError};
-use super::{ExclusiveLock, JobStore, Listing, StoredFile, atomic, sealed};
+use super::{ExclusiveLock, JobStore, Left, Listing, StoredFile, atomic, sealed};
 use crate::config::values::Compression;
 
 pub(super) use checks::Checks;
@@ -150,27 +150,28 @@ impl JobStore {
         guard: &ExclusiveLock,
         listing: &Listing,
         now: Timestamp,
-    ) -> Result<Vec<StoredName>, StoreError> {
+    ) -> Result<SharedSwept, StoreError> {
         guard.must_cover(self)?;
-        self.sweep_half_written(now)?;
+        let mut swept = SharedSwept::default();
+        self.sweep_half_written(now, &mut swept.left)?;
         if listing.unclaimed.in_doubt {
-            return Ok(Vec::new());
+            return Ok(swept);
         }
         let files = listing.unclaimed.files.iter();
-        let swept: Vec<StoredName> =
-            files.filter(|file| is_older(&self.folder.join(&file.name), now)).cloned().collect();
-        for file in &swept {
-            self.remove_shared(&file.name)?;
+        for file in files.filter(|file| is_older(&self.folder.join(&file.name), now)) {
+            if Left::note(self.remove_shared(&file.name), &mut swept.left)?.is_some() {
+                swept.files.push(file.clone());
+            }
         }
-        self.forget_removed(&swept.iter().map(|file| file.name.as_str()).collect::<Vec<_>>())?;
+        self.forget_removed(&swept.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>())?;
         Ok(swept)
     }
 
-    fn sweep_half_written(&self, now: Timestamp) -> Result<(), StoreError> {
+    fn sweep_half_written(&self, now: Timestamp, left: &mut Vec<Left>) -> Result<(), StoreError> {
         for name in shared_names(&self.folder)?.iter().filter(|name| name.starts_with(atomic::TEMP_PREFIX)) {
             let path = self.folder.join(FOLDER).join(name);
             if is_older(&path, now) {
-                atomic::remove_if_there(&path).at("remove", &path)?;
+                Left::note(atomic::remove_if_there(&path).at("remove", &path), left)?;
             }
         }
         Ok(())
@@ -185,6 +186,15 @@ impl JobStore {
         atomic::sync_folder(&folder).at("sync", &folder)?;
         self.forget_shared(gone)
     }
+}
+
+/// What a sweep of the shared files took away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SharedSwept {
+    /// Files that no backup has named for days.
+    pub files: Vec<StoredName>,
+    /// What should have gone and is still there.
+    pub left: Vec<Left>,
 }
 
 /// Files that backups could share and none does: left by a backup that was cut, or being stored just now.

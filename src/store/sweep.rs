@@ -2,17 +2,19 @@
 //! somebody's lost backup, so it is listed and never swept.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::{At as _, StoreError};
 use super::list::manifest_id;
-use super::{ExclusiveLock, JobStore, atomic, lock, pending};
+use super::{ExclusiveLock, JobStore, Left, Removed, atomic, lock, pending};
 
 /// What a sweep took away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Folders of dead runs, interrupted removals and half-written files.
     pub paths: Vec<PathBuf>,
+    /// What should have gone and is still there.
+    pub left: Vec<Left>,
 }
 
 impl JobStore {
@@ -22,24 +24,32 @@ impl JobStore {
         let mut swept = Swept::default();
         for name in self.names()? {
             let path = self.folder.join(&name);
-            let gone = if name.starts_with(pending::PREFIX) {
-                self.sweep_partial(&path)?
-            } else if let Some(id) = name.strip_prefix(".removed-").and_then(manifest_id) {
-                self.complete_removal(&id, &self.claims()?)?;
-                true
-            } else {
-                // Whoever writes such a file holds the lock of the names.
-                let _names = self.lock_names()?;
-                name.starts_with(atomic::TEMP_PREFIX) && atomic::remove_if_there(&path).at("remove", &path)?
-            };
-            if gone {
+            if Left::note(self.sweep_one(&name, &path, &mut swept.left), &mut swept.left)?.unwrap_or_default()
+            {
                 swept.paths.push(path);
             }
         }
         Ok(swept)
     }
 
-    fn sweep_partial(&self, dir: &std::path::Path) -> Result<bool, StoreError> {
+    /// Takes it away where it is a leftover, and says whether it was.
+    fn sweep_one(&self, name: &str, path: &Path, left: &mut Vec<Left>) -> Result<bool, StoreError> {
+        if name.starts_with(pending::PREFIX) {
+            return self.sweep_partial(path);
+        }
+        if let Some(id) = name.strip_prefix(".removed-").and_then(manifest_id) {
+            let mut removed = Removed::default();
+            self.complete_removal(&id, &self.claims()?, &mut removed)?;
+            let whole = removed.left.is_empty();
+            left.append(&mut removed.left);
+            return Ok(whole);
+        }
+        // Whoever writes such a file holds the lock of the names.
+        let _names = self.lock_names()?;
+        Ok(name.starts_with(atomic::TEMP_PREFIX) && atomic::remove_if_there(path).at("remove", path)?)
+    }
+
+    fn sweep_partial(&self, dir: &Path) -> Result<bool, StoreError> {
         if !lock::is_free(&dir.join(pending::LOCK))? {
             return Ok(false);
         }

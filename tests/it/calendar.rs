@@ -202,7 +202,8 @@ impl Pattern {
     fn matches(&self, date: Date) -> bool {
         let (day, week_day) = (self.day.matches(date), self.week_day.matches(date));
         let either = !self.day.text.starts_with('*') && !self.week_day.text.starts_with('*');
-        self.months[date.month() as usize] && if either { day || week_day } else { day && week_day }
+        self.months[usize::from(date.month().unsigned_abs())]
+            && if either { day || week_day } else { day && week_day }
     }
 }
 
@@ -210,8 +211,8 @@ impl Day {
     fn matches(&self, date: Date) -> bool {
         let week_day = date.weekday().to_sunday_zero_offset();
         match &self.rule {
-            DayRule::Set(set) if set.len() == 7 => set[week_day as usize],
-            DayRule::Set(set) => set[date.day() as usize],
+            DayRule::Set(set) if set.len() == 7 => set[usize::from(week_day.unsigned_abs())],
+            DayRule::Set(set) => set[usize::from(date.day().unsigned_abs())],
             DayRule::LastDay => date == date.last_of_month(),
             DayRule::Nearest(day) => {
                 *day <= date.days_in_month() && date.day() == nearest(date.with().day(*day).build().unwrap())

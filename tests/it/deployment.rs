@@ -294,6 +294,74 @@ fn a_container_is_as_healthy_as_its_own_health_check_says() {
     assert_eq!(check(&report, "c").1, "it runs and is healthy");
 }
 
+#[test]
+fn a_container_that_ends_again_and_again_is_not_well_between_two_ends() {
+    if !docker::available() {
+        return;
+    }
+    let image = docker::Image::get(docker::Shell::Busybox);
+    let container = docker::Container::named("loop");
+    container.create(&["--restart", "always", "--entrypoint", "/bin/sleep", &image.name, "2"]);
+    docker::docker(["start", &container.name]);
+    wait_until("it was started again, and runs", Duration::from_secs(60), || {
+        container
+            .inspect("{{.RestartCount}} {{.State.Status}}")
+            .trim()
+            .split_once(' ')
+            .is_some_and(|(restarts, status)| restarts.parse::<u32>().unwrap() > 0 && status == "running")
+    });
+    let keys = format!("name = \"c\"\ntype = \"container\"\ncontainer = \"{}\"\n", container.name);
+    let watchkeeper = watchkeeper("", &format!("[[job.check]]\n{keys}"));
+    let report = watchkeeper.run_json(&["run-now", "verify"]).expect(1).json();
+    let text = check(&report, "c").1;
+    // Between two ends, or, where that comes first, while it is down.
+    assert!(text.contains("was started again") || text.contains("does not run"), "{text}");
+}
+
+#[test]
+fn a_container_made_from_what_its_tag_meant_before_is_not_of_the_image_that_is_meant_now() {
+    if !docker::available() {
+        return;
+    }
+    let image = docker::Image::get(docker::Shell::Busybox);
+    let container = docker::Container::named("tag");
+    let tag = format!("{}:latest", container.name);
+    docker::docker(["tag", &image.name, &tag]);
+    container.create(&["--entrypoint", "/bin/sleep", &tag, "600"]);
+    docker::docker(["start", &container.name]);
+    let keys = format!("container = \"{}\"\nimage = \"{tag}\"\n", container.name);
+    let watchkeeper = watchkeeper("", &format!("[[job.check]]\nname = \"c\"\ntype = \"container\"\n{keys}"));
+    let report = watchkeeper.run_json(&["run-now", "verify"]).expect(0).json();
+    assert!(check(&report, "c").1.ends_with(&format!("its image is {tag}")), "{report}");
+    // The same content with another comment: another image under the same name.
+    let newer = docker::docker(["commit", "-m", "newer", &container.name, &tag]);
+    let report = watchkeeper.run_json(&["run-now", "verify"]).expect(1).json();
+    let text = check(&report, "c").1;
+    docker::docker(["rmi", &tag]);
+    assert!(
+        text.contains(&format!("is what {tag} was when it was made")) && text.contains(newer.trim()),
+        "{text}"
+    );
+}
+
+#[test]
+fn rules_that_were_never_evaluated_are_no_proof_that_they_work() {
+    let Some(prometheus) = Prometheus::host(Builder::default().without_blocks()) else { return };
+    // Their first turn is within an hour, and that it has come already is one chance in hundreds.
+    prometheus
+        .load_rules("groups: [ { name: g, interval: 1h, rules: [ { record: 'wk:up', expr: 'sum(up)' } ] } ]");
+    let watchkeeper = watchkeeper(
+        &prometheus.target(),
+        "[[job.check]]\nname = \"c\"\ntype = \"rules\"\nprometheus = \"main\"\ntimeout = \"3s\"\n",
+    );
+    wait_until("the rules are loaded", Duration::from_secs(30), || {
+        let report = watchkeeper.run_json(&["run-now", "verify"]).json();
+        !check(&report, "c").1.starts_with("0 rules loaded")
+    });
+    let report = watchkeeper.run_json(&["run-now", "verify"]).expect(1).json();
+    assert_eq!(check(&report, "c"), (false, "1 of 1 rule not evaluated yet".to_owned()));
+}
+
 /// `openssl s_server` with a certificate of some days; `Drop` ends it.
 struct Https {
     child: Child,

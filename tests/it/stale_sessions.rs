@@ -380,6 +380,73 @@ fn starts_with_a_fraction_are_closed_on_this_host() {
     assert_eq!(number(&path, "SELECT count(*) FROM t WHERE ended IS NULL"), 400);
 }
 
+/// Ends that are neither NULL nor a time; those of 3 and 4 are all that the table has beside them.
+const BLANK_ENDS: &str = "CREATE TABLE t (n INTEGER PRIMARY KEY, what TEXT, began TEXT, ended TEXT);
+    INSERT INTO t VALUES (1, 'stuck', '2026-01-02 09:00:00', NULL), (2, 'empty', '2026-01-02 10:00:00', ''),
+        (3, 'blank', '2026-01-02 11:00:00', ' ' || char(9, 160)), (4, 'nothing', '2026-01-02 12:00:00', x'');";
+const BLANK_COLUMNS: &str =
+    "table = \"t\"\nid = \"n\"\nlabel = \"what\"\nstart = \"began\"\nend = \"ended\"\n";
+
+/// What is told of them by a run that closes the one that is surely open.
+fn blank_ends_are_told(watchkeeper: &Watchkeeper) {
+    let listed = watchkeeper.run(&["run-now", "stale", "--dry-run"]).expect(0);
+    let report = watchkeeper.run(&["run-now", "stale"]).expect(3);
+    for told in [
+        "open? session 2 (empty), since '2026-01-02 10:00:00', is left as it is: its end is '', which is neither",
+        "open? session 3 (blank), since '2026-01-02 11:00:00', is left as it is: its end is ' ",
+        "open? session 4 (nothing), since '2026-01-02 12:00:00', is left as it is: its end is '', which",
+        "3 of which nobody knows whether they are open",
+    ] {
+        assert!(listed.stdout.contains(told), "{told:?}: {}", listed.stdout);
+        assert!(report.stdout.contains(told), "{told:?}: {}", report.stdout);
+    }
+    assert!(report.stdout.contains("1 stale session closed"), "{}", report.stdout);
+}
+
+fn only_the_blank_ends_are_as_they_were(path: &Path) {
+    let as_they_were = "SELECT count(*) FROM t WHERE ended IN ('', ' ' || char(9, 160), x'')";
+    assert_eq!(number(path, as_they_were), 3);
+    assert_eq!(number(path, "SELECT count(*) FROM t WHERE n = 1 AND ended GLOB '20??-??-?? ??:??:??'"), 1);
+}
+
+#[test]
+fn an_end_without_a_character_is_told_and_left_on_this_host() {
+    let folder = scratch::folder("stale");
+    let path = folder.path().join("memory.db");
+    create(&path).execute_batch(BLANK_ENDS).unwrap();
+    blank_ends_are_told(&on_host(&path, BLANK_COLUMNS));
+    only_the_blank_ends_are_as_they_were(&path);
+}
+
+fn blank_ends_in_a_container(program: &str) {
+    let Some(application) = Application::container(Data::Layer, &[program]) else { return };
+    let folder = scratch::folder("stale");
+    let path = folder.path().join("memory.db");
+    let database = create(&path);
+    database.execute_batch(BLANK_ENDS).unwrap();
+    database.execute_batch("PRAGMA journal_mode = DELETE").unwrap();
+    database.close().unwrap();
+    docker(["exec", application.container_name(), "sh", "-c", "rm -f /app/data/memory.db*"]);
+    application.put(&path, "/app/data/memory.db");
+    let config = application.config().split("[[job]]").next().unwrap().to_owned();
+    let watchkeeper =
+        Watchkeeper::with_config(&format!("{config}{JOB}application = \"app\"\n{BLANK_COLUMNS}"));
+    blank_ends_are_told(&watchkeeper);
+    let copy = folder.path().join("seen.db");
+    docker(["cp", &format!("{}:/app/data/memory.db", application.container_name()), copy.to_str().unwrap()]);
+    only_the_blank_ends_are_as_they_were(&copy);
+}
+
+#[test]
+fn an_end_without_a_character_is_told_and_left_by_the_sqlite3_of_a_container() {
+    blank_ends_in_a_container("sqlite3");
+}
+
+#[test]
+fn an_end_without_a_character_is_told_and_left_by_the_python3_of_a_container() {
+    blank_ends_in_a_container("python3");
+}
+
 fn in_a_container(data: Data) {
     let Some(application) = Application::container(data, &["sqlite3"]) else { return };
     application.wait_well();

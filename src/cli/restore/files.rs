@@ -16,7 +16,7 @@ use crate::cli::run_now::signals;
 use crate::cli::session::{Session, block_on};
 use crate::config::values::JobName;
 use crate::files::restore::{Change, FilesBackup, FilesPlan};
-use crate::files::{FilePath, FilesError, Lack};
+use crate::files::{FilePath, FilesError, Held, Lack};
 
 /// The arguments make sense for files.
 pub(super) fn check(args: &Args) -> Result<(), CliError> {
@@ -135,7 +135,11 @@ fn text(plan: &FilesPlan, older: &BTreeMap<FilePath, String>) -> String {
         }
     }
     for lack in &plan.lacks {
-        let what = if lack.torn { "  only where missing" } else { "  not in the backup" };
+        let what = match lack.held {
+            Held::Nothing => "  not in the backup",
+            Held::Doubtful => "  only where missing",
+            Held::Part => "  only in part     ",
+        };
         let has = older.get(&lack.path).map(|title| format!(" ({title} has it)")).unwrap_or_default();
         let _ = writeln!(out, "{what}  {lack}{has}");
     }
@@ -144,6 +148,7 @@ fn text(plan: &FilesPlan, older: &BTreeMap<FilePath, String>) -> String {
     }
     let same = plan.same;
     let _ = match plan.changes.len() {
+        0 if !plan.refusals.is_empty() => Ok(()),
         0 => writeln!(out, "  Nothing to do: all {same} files, folders and links are as the backup has them"),
         _ => writeln!(out, "  as it is           {same} files, folders and links"),
     };

@@ -79,7 +79,9 @@ pub(in crate::config) fn standard(
 
 fn usual_limit(what: &CheckKind) -> Duration {
     match what {
-        CheckKind::Targets { .. } | CheckKind::Alertmanager { .. } => SETTLING_LIMIT,
+        CheckKind::Targets { .. } | CheckKind::Rules { .. } | CheckKind::Alertmanager { .. } => {
+            SETTLING_LIMIT
+        }
         _ => CHECK_LIMIT,
     }
 }
@@ -169,11 +171,10 @@ fn http(section: &mut Section<'_, '_>, context: &Context<'_>) -> Option<CheckKin
         None => None,
     };
     let status = status.and_then(|status| u16::try_from(status).ok());
-    Some(CheckKind::Http {
-        server: server?,
-        path: path?,
-        answer: Answer { status, body, json, no_page: false },
-    })
+    let server = server?;
+    // A page that an application is to show says so by a text in it; its health is none.
+    let no_page = matches!(server, Server::Application(_)) && body.is_none() && json.is_none();
+    Some(CheckKind::Http { server, path: path?, answer: Answer { status, body, json, no_page } })
 }
 
 fn json(item: &Item<'_, '_>) -> Option<JsonValue> {

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,11 +18,6 @@ use crate::grafana::object::ObjectId;
 use crate::jobs::RunContext;
 use crate::store::{Backup, BackupId, JobStore, atomic};
 use crate::words;
-
-/// So many restores can be taken back, one after the other.
-const KEPT: usize = 5;
-/// How long readers of what is kept are waited for.
-const LOCK_LIMIT: Duration = Duration::from_secs(30);
 
 /// A backup, what of it is meant, and what that would do.
 #[derive(Debug)]
@@ -113,13 +107,13 @@ pub async fn apply(
     let (safe, live) = site.keep(&bundle, before, kept, context).await?;
     let plan = plan(site, &backup, &bundle, &live, &choice, None)?;
     if !plan.writes_what(&shown) {
-        forget(kept, std::slice::from_ref(safe.id()))?;
+        kept.forget_restores(std::slice::from_ref(safe.id()))?;
         return Err(RestoreError::Changed { url: site.client.url() });
     }
     note.write(&backup.title, safe.id())?;
     let applied = carry_out(site, &bundle, &live, plan, &safe, context).await?;
     note.remove()?;
-    forget_old(kept)?;
+    forget_old(kept, context)?;
     Ok(applied)
 }
 
@@ -161,28 +155,14 @@ pub(super) fn spool(context: &RunContext) -> PathBuf {
 }
 
 /// Removes what is older than anybody takes back; never what a restore that is kept goes on from.
-pub(super) fn forget_old(kept: &JobStore) -> Result<(), RestoreError> {
-    let mut needed = BTreeSet::new();
-    let mut older = Vec::new();
-    for (age, backup) in kept.list()?.backups.iter().rev().enumerate() {
-        if age >= KEPT && !needed.contains(backup.id()) {
-            older.push(backup.id().clone());
-        } else if let Some(earlier) = of_restore(backup).and_then(|before| before.continues) {
-            needed.insert(earlier);
-        }
-    }
-    forget(kept, &older)
+pub(super) fn forget_old(kept: &JobStore, context: &RunContext) -> Result<(), RestoreError> {
+    kept.forget_old_restores(context.now, |backup| of_restore(backup)?.continues)?;
+    Ok(())
 }
 
 /// Nothing is left of an earlier restore that could still be done: the next one goes on from nothing.
 pub fn settle(site: &Site, context: &RunContext) -> Result<(), RestoreError> {
     Note::at(site, context).remove()
-}
-
-/// Removes what is kept and no longer needed.
-pub(super) fn forget(kept: &JobStore, ids: &[BackupId]) -> Result<(), RestoreError> {
-    kept.remove(&kept.lock_exclusive(LOCK_LIMIT)?, ids)?;
-    Ok(())
 }
 
 /// While a restore writes, this file says so: one that was cut is known by it, and the next one takes back both.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::apply::{Applied, Note, carry_out, forget, forget_old, open, plan};
+use super::apply::{Applied, Note, carry_out, forget_old, open, plan};
 use super::plan::Choice;
 use super::source::GrafanaBackup;
 use super::{BeforeRestore, RestoreError, Site};
@@ -44,8 +44,8 @@ pub async fn undo(site: &Site, kept: &JobStore, context: &RunContext) -> Result<
     let applied = carry_out(site, &bundle, &live, plan, &safe, context).await?;
     Note::at(site, context).remove()?;
     // It is as it was: there is nothing left to take back.
-    forget(kept, &past.all)?;
-    forget_old(kept)?;
+    kept.forget_restores(&past.all)?;
+    forget_old(kept, context)?;
     Ok(applied)
 }
 

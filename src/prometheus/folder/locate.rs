@@ -203,6 +203,8 @@ mod tests {
             working_dir: "/prometheus".to_owned(),
             user: String::new(),
             mounts: Vec::new(),
+            restarts: 0,
+            started: None,
             restart_policy: "no".to_owned(),
             labels: BTreeMap::new(),
         }

@@ -1,20 +1,33 @@
 //! Decides what is due, from nothing but the times it is shown.
 //!
-//! A slot is never handed out twice. Time that was watched is remembered as stretches, so that a clock that goes
-//! back does not repeat the slots in it, while slots it had leapt over get their turn.
+//! A slot is handed out at most once while time goes on as it should. A clock that goes back does not repeat the slots of
+//! the time that was watched. A clock that leaps forward, or a machine that was suspended, hands out nothing: the time that
+//! was not watched is reported, and what is made up for is decided from the history. What is left over (a clock that was
+//! wrong by a year, and is put right) falls to the history, too, where a slot is run once.
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::Due;
+use super::{Due, Leap};
 use crate::config::values::JobName;
 use crate::schedule::Schedule;
 
-/// A longer step of the clock is a leap: a suspended machine, or a clock that was set.
-const LEAP: Duration = Duration::from_mins(1);
-/// How many separate stretches, and slots of leaps, are remembered; the oldest are forgotten.
+/// A clock that is further ahead than the time that passed has leapt.
+const LEAP: SignedDuration = SignedDuration::from_mins(1);
+/// How many separate stretches are remembered; the oldest are forgotten.
 const REMEMBERED: usize = 1_000;
+
+/// What two looks at the clock showed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Step {
+    /// The slots that came since the last look, oldest first.
+    pub due: Vec<Due>,
+    /// The time that nobody watched.
+    pub leap: Option<Leap>,
+    /// By how much the clock went ahead of the time that passed; negative where it was put back.
+    pub shift: SignedDuration,
+}
 
 /// What is due, step by step.
 #[derive(Debug)]
@@ -33,63 +46,59 @@ struct Planned {
     schedule: Schedule,
     /// The next slot after `Planner::now`, kept so that a step needs no calendar.
     next: Option<Timestamp>,
-    /// Slots handed out for a leap; they lie in no watched stretch.
-    leapt: Vec<Timestamp>,
 }
 
 impl Planner {
     /// Starts watching at `now`: slots up to it are the past.
     pub fn new(jobs: Vec<(JobName, Schedule)>, now: Timestamp) -> Self {
-        let planned = |(name, schedule): (JobName, Schedule)| {
-            let next = schedule.next_after(now);
-            Planned { name, schedule, next, leapt: Vec::new() }
-        };
-        Self { jobs: jobs.into_iter().map(planned).collect(), since: now, now, watched: Vec::new() }
+        let mut planner = Self { jobs: Vec::new(), since: now, now, watched: Vec::new() };
+        planner.replace(jobs);
+        planner
     }
 
-    /// The slots that came since the last call, oldest first. After a leap forward of more than a minute each job
-    /// gets only its newest one.
-    pub fn due(&mut self, now: Timestamp) -> Vec<Due> {
-        let before = self.now;
-        let mut due = if now < before {
-            self.start_stretch(now);
-            Vec::new()
-        } else if now.duration_since(before).unsigned_abs() > LEAP {
-            self.start_stretch(now);
-            self.after_leap(before, now)
-        } else {
-            self.after_step(now)
+    /// Goes on with other jobs. One that stays keeps its next slot, for that depends on its schedule alone.
+    pub fn replace(&mut self, jobs: Vec<(JobName, Schedule)>) {
+        let planned = |(name, schedule): (JobName, Schedule)| {
+            let next = schedule.next_after(self.now);
+            Planned { name, schedule, next }
         };
+        self.jobs = jobs.into_iter().map(planned).collect();
+    }
+
+    /// What came since the last look. `passed` is how much time passed since then by a clock that nobody sets, and that
+    /// stands still while the machine is suspended.
+    pub fn step(&mut self, now: Timestamp, passed: Duration) -> Step {
+        let before = self.now;
+        let passed = SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX);
+        let shift = now.duration_since(before).saturating_sub(passed);
+        let mut step = Step { shift, ..Step::default() };
+        if now < before {
+            self.start_stretch(now);
+        } else if shift > LEAP {
+            self.start_stretch(now);
+            step.leap = Some(Leap { from: before, to: now });
+        } else {
+            step.due = self.pass(now);
+        }
         self.now = now;
-        due.sort_by(|a, b| (a.slot, &a.job).cmp(&(b.slot, &b.job)));
-        due
+        step.due.sort_by(|a, b| (a.slot, &a.job).cmp(&(b.slot, &b.job)));
+        step
     }
 
     /// When something is due next, if time goes on as it does.
-    pub fn next(&self) -> Option<Timestamp> {
-        self.jobs.iter().filter_map(|job| job.next).min()
+    pub fn next(&self) -> Option<Due> {
+        let next = |job: &Planned| Some(Due { job: job.name.clone(), slot: job.next? });
+        self.jobs.iter().filter_map(next).min_by(|a, b| (a.slot, &a.job).cmp(&(b.slot, &b.job)))
     }
 
-    fn after_step(&mut self, now: Timestamp) -> Vec<Due> {
+    fn pass(&mut self, now: Timestamp) -> Vec<Due> {
         let mut due = Vec::new();
         for job in &mut self.jobs {
             while let Some(slot) = job.next.filter(|slot| *slot <= now) {
                 job.next = job.schedule.next_after(slot);
-                if !contains(&self.watched, slot) && !job.leapt.contains(&slot) {
+                if !contains(&self.watched, slot) {
                     due.push(Due { job: job.name.clone(), slot });
                 }
-            }
-        }
-        due
-    }
-
-    fn after_leap(&mut self, before: Timestamp, now: Timestamp) -> Vec<Due> {
-        let mut due = Vec::new();
-        for job in &mut self.jobs {
-            let Some(slot) = job.schedule.last_between(before, now) else { continue };
-            if !contains(&self.watched, slot) && !job.leapt.contains(&slot) {
-                job.leapt.push(slot);
-                due.push(Due { job: job.name.clone(), slot });
             }
         }
         due
@@ -107,18 +116,12 @@ impl Planner {
         });
         let place = self.watched.partition_point(|(start, _)| *start < after);
         self.watched.insert(place, (after, until));
-        forget(&mut self.watched);
+        self.watched.drain(..self.watched.len().saturating_sub(REMEMBERED));
         self.since = now;
         for job in &mut self.jobs {
             job.next = job.schedule.next_after(now);
-            job.leapt.retain(|slot| !contains(&self.watched, *slot));
-            forget(&mut job.leapt);
         }
     }
-}
-
-fn forget<T>(list: &mut Vec<T>) {
-    list.drain(..list.len().saturating_sub(REMEMBERED));
 }
 
 fn contains(watched: &[(Timestamp, Timestamp)], slot: Timestamp) -> bool {
@@ -149,6 +152,16 @@ mod tests {
         Planner::new(patterns.iter().enumerate().map(job).collect(), at(0))
     }
 
+    impl Planner {
+        /// A look at a clock that shows the time that passed.
+        fn due(&mut self, now: Timestamp) -> Vec<Due> {
+            let passed = now.duration_since(self.now).unsigned_abs();
+            let step = self.step(now, passed);
+            assert_eq!(step.leap, None);
+            step.due
+        }
+    }
+
     fn slots(due: &[Due]) -> Vec<i64> {
         due.iter().map(|due| due.slot.as_second() - START).collect()
     }
@@ -156,7 +169,7 @@ mod tests {
     #[test]
     fn a_slot_is_due_once_when_the_clock_reaches_it() {
         let mut planner = planner(&["*/5 * * * *"]);
-        assert_eq!(planner.next(), Some(at(300)));
+        assert_eq!(planner.next().map(|due| due.slot), Some(at(300)));
         let mut all = Vec::new();
         for now in 1..=1_000 {
             for slot in slots(&planner.due(at(now))) {
@@ -185,12 +198,31 @@ mod tests {
     }
 
     #[test]
-    fn after_a_suspend_each_job_gets_only_its_newest_slot() {
+    fn after_a_suspend_the_time_that_nobody_watched_is_reported_and_the_next_slots_are_kept() {
         let mut planner = planner(&["*/5 * * * *", "0 9 * * *", "0 3 * * *"]);
-        let due = planner.due(at(3_900));
-        assert_eq!(slots(&due), [3_600, 3_900]);
-        assert_eq!(slots(&planner.due(at(3_901))), Vec::<i64>::new());
-        assert_eq!(slots(&planner.due(at(3_960))), Vec::<i64>::new());
+        let step = planner.step(at(3_901), Duration::from_secs(1));
+        assert_eq!((step.due, step.leap), (vec![], Some(Leap { from: at(0), to: at(3_901) })));
+        assert_eq!(step.shift, SignedDuration::from_secs(3_900));
+        assert_eq!(slots(&planner.due(at(4_200))), [4_200]);
+    }
+
+    #[test]
+    fn a_program_that_was_held_up_has_not_leapt() {
+        let mut planner = planner(&["*/5 * * * *"]);
+        assert_eq!(slots(&planner.step(at(900), Duration::from_mins(15)).due), [300, 600, 900]);
+    }
+
+    #[test]
+    fn other_jobs_take_over_without_a_slot_lost_or_repeated() {
+        let mut planner = planner(&["*/5 * * * *"]);
+        assert_eq!(slots(&planner.due(at(300))), [300]);
+        let schedule = |text| Schedule::parse(text, &TimeZone::UTC, "x").unwrap();
+        planner.replace(vec![
+            ("job-0".parse().unwrap(), schedule("*/5 * * * *")),
+            ("new".parse().unwrap(), schedule("*/4 * * * *")),
+        ]);
+        assert_eq!(slots(&planner.due(at(300))), Vec::<i64>::new());
+        assert_eq!(slots(&planner.due(at(600))), [480, 600]);
     }
 
     #[test]
@@ -210,7 +242,10 @@ mod tests {
         let mut planner = planner(&["* * * * *"]);
         let year = 365 * 86_400;
         assert_eq!(slots(&planner.due(at(30))), Vec::<i64>::new());
-        assert_eq!(slots(&planner.due(at(30 + year))), [year]);
+        assert_eq!(
+            planner.step(at(30 + year), Duration::ZERO).leap,
+            Some(Leap { from: at(30), to: at(30 + year) })
+        );
         assert_eq!(slots(&planner.due(at(31))), Vec::<i64>::new());
         assert_eq!(slots(&planner.due(at(60))), [60]);
         assert_eq!(slots(&planner.due(at(120))), [120]);
@@ -224,7 +259,7 @@ mod tests {
             let mut now = 0;
             for step in steps {
                 now += step;
-                for due in planner.due(at(now)) {
+                for due in planner.step(at(now), Duration::ZERO).due {
                     prop_assert!(due.slot <= at(now));
                     prop_assert!(seen.insert((due.job.clone(), due.slot)), "{:?} came twice", due);
                 }

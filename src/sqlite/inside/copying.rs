@@ -16,12 +16,11 @@ use crate::docker::DockerError;
 use crate::sqlite::SqliteError;
 use crate::sqlite::error::file;
 use crate::sqlite::ledger::{Copy, Ledger};
-use crate::sqlite::open::SIDES;
+use crate::sqlite::open::{LENIENT, SIDES};
 use crate::store::archive::{ArchiveError, EntryKind, read_tar};
 
-/// Begins the read transaction, and prints nothing: also where the pages contradict the header, as in a database that was cut short: what is
-/// there can be copied.
-const BEGIN: [&str; 3] = ["PRAGMA writable_schema = ON", "BEGIN", "SELECT 1 FROM sqlite_master LIMIT 0"];
+/// Begins the read transaction, and prints nothing.
+const BEGIN: [&str; 2] = ["BEGIN", "SELECT 1 FROM sqlite_master LIMIT 0"];
 /// How both programs say that the copy could not be made where it was to be.
 const NO_COPY: &str = "cannot open \"";
 /// The database, the copy, and the statements that come first.
@@ -74,7 +73,7 @@ impl Inside {
         let (container, database) = (self.container.clone(), self.path.clone());
         let note = ledger.note(self.run, &Copy { container, database, path: path.clone() })?;
         let copied = async {
-            self.must(self.backup_to(&path), &mut |_| ()).await?;
+            self.back_up_to(&path).await?;
             // It was emptied meanwhile, and what was copied is an empty database.
             must_hold_something(&self.docker, &self.container, &self.path).await?;
             self.bring_out(&path, to).await
@@ -98,20 +97,37 @@ impl Inside {
         Ok(())
     }
 
-    fn backup_to(&self, path: &str) -> Vec<String> {
-        let begin = BEGIN.map(str::to_owned);
+    async fn back_up_to(&self, path: &str) -> Result<(), SqliteError> {
+        match self.must(self.backup_to(path, false), &mut |_| ()).await {
+            // What is left of it may be the last that there is.
+            Err(SqliteError::CorruptInside { .. }) => {
+                self.remove(path).await?;
+                self.must(self.backup_to(path, true), &mut |_| ()).await
+            }
+            done => done,
+        }
+    }
+
+    /// The backup to a file; where the database is corrupt, of what there is.
+    fn backup_to(&self, path: &str, corrupt: bool) -> Vec<String> {
+        let (uri, first) = (self.uri(), corrupt.then_some(LENIENT).into_iter().chain(BEGIN));
+        let backup = format!(".backup \"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""));
+        let mut argv: Vec<&str> = Vec::new();
         match self.program {
             Program::Sqlite3 => {
-                let backup = format!(".backup \"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""));
-                let begin = begin.into_iter().flat_map(|statement| ["-cmd".to_owned(), statement]);
-                let first = SQLITE3.map(str::to_owned).into_iter().chain(begin);
-                first.chain([self.uri(), backup]).collect()
+                // Newer ones refuse the second word without the first, and older ones, which do not need the first, may
+                // not know it.
+                argv.extend(SQLITE3.iter().filter(|word| !corrupt || **word != "-bail"));
+                let defensive = corrupt.then_some(".dbconfig defensive off");
+                argv.extend(defensive.into_iter().chain(first).flat_map(|word| ["-cmd", word]));
+                argv.extend([uri.as_str(), &backup]);
             }
             Program::Python3 => {
-                let first = ["python3", "-c", PYTHON_BACKUP, &self.uri(), path].map(str::to_owned);
-                first.into_iter().chain(begin).collect()
+                argv.extend(["python3", "-c", PYTHON_BACKUP, &uri, path]);
+                argv.extend(first);
             }
         }
+        argv.into_iter().map(str::to_owned).collect()
     }
 
     async fn bring_out(&self, path: &str, to: &Path) -> Result<(), SqliteError> {

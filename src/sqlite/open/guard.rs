@@ -25,23 +25,24 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Takes it as SQLite does: not before a writer who waits for readers to go.
-    pub(super) fn hold(path: &Path) -> Result<Self, SqliteError> {
+    /// Takes it as SQLite does: not before a writer who waits for readers to go. Nothing where the file system has no
+    /// locks.
+    pub(super) fn hold(path: &Path) -> Result<Option<Self>, SqliteError> {
         let opened = File::open(path).map_err(file("open", path))?;
         let set = |kind: libc::c_int, (start, length): (libc::off_t, libc::off_t)| match fcntl(
             &opened,
             FcntlArg::F_OFD_SETLK(&range(kind, start, length)),
         ) {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(Errno::ENOLCK | Errno::ENOSYS | Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(false),
             Err(Errno::EAGAIN | Errno::EACCES) => {
                 Err(SqliteError::Locked { path: path.to_owned(), waited: PATIENCE.as_secs() })
             }
             Err(errno) => Err(file("lock", path)(errno.into())),
         };
-        set(libc::F_RDLCK, PENDING)?;
-        set(libc::F_RDLCK, SHARED)?;
-        set(libc::F_UNLCK, PENDING)?;
-        Ok(Self { _file: opened })
+        let held =
+            set(libc::F_RDLCK, PENDING)? && set(libc::F_RDLCK, SHARED)? && set(libc::F_UNLCK, PENDING)?;
+        Ok(held.then_some(Self { _file: opened }))
     }
 }
 

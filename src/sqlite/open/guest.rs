@@ -41,9 +41,7 @@ fn attempt(path: &Path, first: &str) -> Result<Live, SqliteError> {
     if header(path)?.get(19) != Some(&2) {
         // With a transaction SQLite has its own lock to the end.
         return match read(path, READ_ONLY, &format!("{first}; BEGIN"), BRIEF) {
-            Ok(connection) => {
-                Ok(Live { connection, before: None, guard: Some(guard), path: path.to_owned() })
-            }
+            Ok(connection) => Ok(Live { connection, before: None, guard, path: path.to_owned() }),
             Err(error) if is_refused(&error) && has_journal(path) => {
                 drop(guard);
                 let connection = recovered(path)?;
@@ -55,7 +53,7 @@ fn attempt(path: &Path, first: &str) -> Result<Live, SqliteError> {
     if let Some(log) = &before.log {
         match read(path, READ_ONLY, first, PATIENCE) {
             Ok(connection) => {
-                return Ok(Live { connection, before: None, guard: Some(guard), path: path.to_owned() });
+                return Ok(Live { connection, before: None, guard, path: path.to_owned() });
             }
             // Nobody has it open, and nothing is in the log.
             Err(error) if is_refused(&error) && log.bytes == 0 => {}
@@ -63,9 +61,9 @@ fn attempt(path: &Path, first: &str) -> Result<Live, SqliteError> {
         }
     }
     // There is nothing but the database itself. Whoever writes to it makes a log first, which stays while the guard is
-    // held: that is looked for at the end.
+    // held: that is looked for at the end, and whether the file is as it was.
     let connection = read(path, "?immutable=1", first, PATIENCE).map_err(failed)?;
-    Ok(Live { connection, before: Some(before), guard: Some(guard), path: path.to_owned() })
+    Ok(Live { connection, before: Some(before), guard, path: path.to_owned() })
 }
 
 /// A database and its log, as they were seen.

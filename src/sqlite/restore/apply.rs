@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
+use super::RestoreError;
 use super::note::{Note, State};
 use super::{RestorePlan, Site, SqliteBackup, holders, swap};
 use crate::blocking::blocking;
@@ -143,7 +144,7 @@ pub(super) async fn free(site: &Site, path: &Path, context: &RunContext) -> Resu
 pub(super) async fn after_free(site: &Site, error: &SqliteError, context: &RunContext) {
     match error {
         // It was stopped.
-        SqliteError::Held { .. } => site.start_again(context).await,
+        SqliteError::Restore(RestoreError::Held { .. }) => site.start_again(context).await,
         // A stop that failed may have stopped it all the same.
         _ => site.start_unless_it_runs(context).await,
     }
@@ -162,7 +163,7 @@ async fn must_be_free(path: &Path) -> Result<(), SqliteError> {
     let path = path.to_owned();
     blocking(move || {
         let by = holders::holders(&path);
-        if by.is_empty() { Ok(()) } else { Err(SqliteError::Held { path, by: by.join(", ") }) }
+        if by.is_empty() { Ok(()) } else { Err(RestoreError::Held { path, by: by.join(", ") }.into()) }
     })
     .await
 }
@@ -214,7 +215,7 @@ async fn take_back(
         let kept = blocking(move || {
             let swapped = swap::exists(&taken.aside) || !taken.had_old;
             if swapped && let Some(by) = holders::holders(&taken.path).first() {
-                return Err(SqliteError::Held { path: taken.path, by: by.clone() });
+                return Err(RestoreError::Held { path: taken.path, by: by.clone() }.into());
             }
             swap::back(&taken, &displaced)?;
             if !swap::exists(&displaced) {
@@ -236,13 +237,13 @@ async fn take_back(
     let displaced = match back.await {
         Ok(displaced) => displaced,
         Err(back) => {
-            return SqliteError::NotBack { why, back: Box::new(back), aside: note.aside.clone() };
+            return RestoreError::NotBack { why, back: Box::new(back), aside: note.aside.clone() }.into();
         }
     };
     if was.runs {
         site.start_again(context).await;
     }
-    SqliteError::TakenBack { why, displaced }
+    RestoreError::TakenBack { why, displaced }.into()
 }
 
 /// Nothing was written to a database since it was restored. Where that cannot be told it counts as written to.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use super::RestoreError;
 use crate::config::values::JobName;
 use crate::sqlite::SqliteError;
 use crate::sqlite::error::file;
@@ -128,12 +129,13 @@ impl Notes {
             let notes = Self { folder: job.path() };
             let unfinished = |note: &Note| note.state == State::Begun && note.path == path;
             if let Some(note) = notes.list()?.into_iter().find(unfinished) {
-                return Err(SqliteError::Unfinished {
+                return Err(RestoreError::Unfinished {
                     path: note.path,
                     job: job.file_name().to_string_lossy().into_owned(),
                     source_title: note.source,
                     began: note.began,
-                });
+                }
+                .into());
             }
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Notes;
+use super::RestoreError;
 use crate::http::HttpClient;
 use crate::jobs::RunContext;
 use crate::progress::Progress;
@@ -61,7 +62,7 @@ impl Site {
         match &self.database.place {
             Place::Host { path } => Ok(path.clone()),
             Place::Inside { container, path, .. } => {
-                Err(SqliteError::NoPlace { container: container.clone(), path: path.clone() })
+                Err(RestoreError::NoPlace { container: container.clone(), path: path.clone() }.into())
             }
         }
     }
@@ -133,7 +134,7 @@ impl Site {
             };
             if Instant::now() > deadline {
                 let words = service.last_words(5).await;
-                return Err(SqliteError::NotWell { url, limit: self.patience, seen, words });
+                return Err(RestoreError::NotWell { url, limit: self.patience, seen, words }.into());
             }
             tokio::time::sleep(TICK).await;
         }

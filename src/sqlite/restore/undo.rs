@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::RestoreError;
 use super::apply::{after_free, free};
 use super::note::{Note, State};
 use super::{Site, swap};
@@ -41,20 +42,21 @@ pub enum Taken {
 /// Brings back what was there before the newest restore.
 pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteError> {
     let mut notes = site.notes.list()?;
-    let note = notes.pop().ok_or_else(|| SqliteError::NothingToUndo { job: context.job.to_string() })?;
+    let note = notes.pop().ok_or_else(|| RestoreError::NothingToUndo { job: context.job.to_string() })?;
     if note.state == State::TakenBack {
         let older = notes.into_iter().rfind(|note| note.state == State::Done && note.had_old);
-        return Err(SqliteError::TookItselfBack {
+        return Err(RestoreError::TookItselfBack {
             source_title: note.source,
             began: note.began,
             older: older.map(|note| note.aside),
-        });
+        }
+        .into());
     }
     if note.state == State::Done {
         // Of another job: that one is taken back first.
         site.notes.none_unfinished(&note.path)?;
         if note.had_old && !swap::exists(&note.aside) {
-            return Err(SqliteError::NotAside { path: note.aside });
+            return Err(RestoreError::NotAside { path: note.aside }.into());
         }
     } else if !swap::is_begun(&note) {
         swap::remove(&note.stage)?;

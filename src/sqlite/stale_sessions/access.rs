@@ -7,6 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+use super::SessionsError;
 use crate::blocking::blocking;
 use crate::sqlite::SqliteError;
 use crate::sqlite::inside::Inside;
@@ -68,7 +69,7 @@ impl Access {
                 return if lines.last().is_some_and(|last| last == DONE) {
                     Ok(lines)
                 } else {
-                    Err(SqliteError::BadRow { row: lines.last().cloned().unwrap_or_default() })
+                    Err(SessionsError::BadRow { row: lines.last().cloned().unwrap_or_default() }.into())
                 };
             }
             Way::Host(path) => path.clone(),
@@ -86,7 +87,7 @@ impl Access {
             let mut lines = all(&transaction, &statements, "write to the database", &path)?;
             let holds = transaction.query_row(&format!("SELECT {guard}"), [], |row| row.get(0));
             if !holds.map_err(failed)? {
-                return Err(SqliteError::Guard { path });
+                return Err(SessionsError::Guard { path }.into());
             }
             transaction.commit().map_err(failed)?;
             lines.push(DONE.to_owned());

@@ -8,7 +8,7 @@ use ulid::Ulid;
 use super::survey::literal;
 use super::undo_file::{self, Header};
 use super::value::begin;
-use super::{Access, Session, Stale, Survey};
+use super::{Access, Session, SessionsError, Stale, Survey};
 use crate::config::sessions::Sessions;
 use crate::sqlite::SqliteError;
 use crate::sqlite::open::quoted;
@@ -36,7 +36,7 @@ pub async fn close(
 ) -> Result<Closed, SqliteError> {
     let (found, most) = (survey.stale.len(), usize::try_from(sessions.max_rows).unwrap_or(usize::MAX));
     if found > most {
-        return Err(SqliteError::TooManyStale { found, most });
+        return Err(SessionsError::TooManyStale { found, most }.into());
     }
     let header = Header::new(run, &sessions.columns, &survey.end, backup);
     let undo_file = undo_file::write(notes, &header, survey.stale.iter().map(|stale| &stale.session))?;
@@ -90,7 +90,8 @@ impl Done {
         let there = holding(access, header, rows, &header.written).await;
         let rolled_back = there.is_ok_and(|there| there.is_empty());
         self.doubt |= !rolled_back;
-        Err(SqliteError::Batch { rows: rows.len(), rolled_back, closed: earlier, source: Box::new(failed) })
+        Err(SessionsError::Batch { rows: rows.len(), rolled_back, closed: earlier, source: Box::new(failed) }
+            .into())
     }
 
     fn is_nothing(&self) -> bool {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::form::{Form, Kind, Suffix, Unit};
 use super::value::{SHOWN, Value, shortened, unhex};
-use super::{Access, Doubtful, EARLIEST, Session, Stale, hours};
+use super::{Access, Doubt, Doubtful, EARLIEST, Session, SessionsError, Stale, hours};
 use crate::config::sessions::{Columns, Sessions, StartFormat};
 use crate::sqlite::SqliteError;
 use crate::sqlite::open::quoted;
@@ -15,12 +15,15 @@ const MOST: usize = 200_000;
 /// So many times are looked at to learn how the table writes them.
 const SAMPLES: usize = 50;
 
+/// White space as SQL, that of other alphabets too.
+const BLANKS: &str = "char(9, 10, 11, 12, 13, 32, 133, 160, 8203, 12288)";
+
 /// The open sessions of a table.
 #[derive(Debug, Clone, Serialize)]
 pub struct Survey {
     /// Those that are stale, oldest first.
     pub stale: Vec<Stale>,
-    /// Those whose age cannot be told.
+    /// Those whose age cannot be told, or whether they are open.
     pub doubtful: Vec<Doubtful>,
     /// How many are open and not stale.
     pub open: usize,
@@ -33,20 +36,24 @@ pub async fn survey(access: &Access, sessions: &Sessions, now: Timestamp) -> Res
     check(access, &sessions.columns).await?;
     let rows = access.read(&[select_open(&sessions.columns)]).await?;
     if rows.len() > MOST {
-        return Err(SqliteError::TooMany { found: rows.len(), most: MOST });
+        return Err(SessionsError::TooMany { found: rows.len(), most: MOST }.into());
     }
     let limit = SignedDuration::try_from(sessions.older_than).unwrap_or(SignedDuration::MAX);
     let mut survey =
         Survey { stale: Vec::new(), doubtful: Vec::new(), open: 0, end: end(access, sessions, now).await? };
     for row in &rows {
-        let (session, start) = read(row)?;
+        let (session, start, end) = read(row)?;
+        if end != Value::Null {
+            survey.doubtful.push(Doubtful { session, doubt: Doubt::Open(end.literal()) });
+            continue;
+        }
         match judge(&start, sessions, now) {
             Ok(began) if now.duration_since(began) > limit => {
                 let hours = hours(now.duration_since(began));
                 survey.stale.push(Stale { session, began, hours });
             }
             Ok(_) => survey.open += 1,
-            Err(problem) => survey.doubtful.push(Doubtful { session, problem }),
+            Err(problem) => survey.doubtful.push(Doubtful { session, doubt: Doubt::Age(problem) }),
         }
     }
     survey.stale.sort_by_key(|stale| (stale.began, stale.session.rowid));
@@ -66,50 +73,60 @@ async fn check(access: &Access, columns: &Columns) -> Result<(), SqliteError> {
         let tables = access
             .read(&["SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name".to_owned()])
             .await?;
-        return Err(SqliteError::NoTable { table: table.clone(), known: tables.join(", ") });
+        return Err(SessionsError::NoTable { table: table.clone(), known: tables.join(", ") }.into());
     }
     let known = access.read(&[format!("SELECT name FROM pragma_table_info({name})")]).await?;
     for column in [&columns.id, &columns.label, &columns.start, &columns.end] {
         if !known.iter().any(|known| known.eq_ignore_ascii_case(column)) {
             let (table, column, known) = (table.clone(), column.clone(), known.join(", "));
-            return Err(SqliteError::NoColumn { table, column, known });
+            return Err(SessionsError::NoColumn { table, column, known }.into());
         }
     }
     let numbered = access.read(&[format!("SELECT rowid FROM {} LIMIT 0", quoted(table))]).await;
     let shadowed = known.iter().any(|known| known.eq_ignore_ascii_case("rowid"));
     if shadowed || matches!(&numbered, Err(error) if crate::words::chain(error).contains("no such column")) {
-        return Err(SqliteError::NoRowid { table: table.clone() });
+        return Err(SessionsError::NoRowid { table: table.clone() }.into());
     }
     numbered.map(drop)
 }
 
-/// One line for each open session: plain words whatever is in the columns.
+/// A condition: a column has a text with nothing in it. Some applications mean by that what others mean by NULL.
+fn is_blank(column: &str) -> String {
+    format!("(typeof({column}) IN ('text', 'blob') AND trim(CAST({column} AS TEXT), {BLANKS}) = '')")
+}
+
+/// One line for each session that is open, or may be: plain words whatever is in the columns.
 fn select_open(columns: &Columns) -> String {
     let Columns { table, id, label, start, end } = columns;
     let text = |column: &str| shortened(&format!("coalesce({}, '')", quoted(column)));
     format!(
-        "SELECT rowid || ' ' || {} || ' ' || {} || ' ' || {} || ' .' FROM {} WHERE {} IS NULL LIMIT {}",
+        "SELECT rowid || ' ' || {} || ' ' || {} || ' ' || {} || ' ' || {} || ' .' FROM {} WHERE {} IS NULL OR {} LIMIT {}",
         Value::select(&quoted(start)),
         text(id),
         text(label),
+        Value::select(&quoted(end)),
         quoted(table),
         quoted(end),
+        is_blank(&quoted(end)),
         MOST + 1
     )
 }
 
-/// A line as it was selected: the session, and its start.
-fn read(row: &str) -> Result<(Session, Value), SqliteError> {
-    let bad = || SqliteError::BadRow { row: row.chars().take(SHOWN).collect() };
+/// A line as it was selected: the session, its start, and its end.
+fn read(row: &str) -> Result<(Session, Value, Value), SqliteError> {
+    let bad = || SqliteError::from(SessionsError::BadRow { row: row.chars().take(SHOWN).collect() });
     let words: Vec<&str> = row.split(' ').collect();
-    let [rowid, kind, length, word, id, label, "."] = words[..] else { return Err(bad()) };
+    let [rowid, kind, length, word, id, label, end_kind, end_length, end, "."] = words[..] else {
+        return Err(bad());
+    };
+    let end = Value::read(end_kind, end_length, end).ok_or_else(bad)?;
     let text =
         |hex: &str| unhex(hex).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).ok_or_else(bad);
     let start = Value::read(kind, length, word).ok_or_else(bad)?;
     let quoted = if matches!(start, Value::Real(_)) { word.to_owned() } else { String::new() };
     let rowid = rowid.parse().map_err(|_| bad())?;
     let session = Session { rowid, id: text(id)?, label: text(label)?, start: start.literal(), quoted };
-    Ok((session, start))
+    Ok((session, start, end))
 }
 
 /// When a session began, or why that cannot be told.
@@ -144,7 +161,7 @@ async fn end(access: &Access, sessions: &Sessions, now: Timestamp) -> Result<Str
         (Some(form), _) => form,
         // Something else in between would be read by the application as it likes.
         (None, Some(seen)) => {
-            return Err(SqliteError::NoForm { column: end.clone(), seen: seen.literal() });
+            return Err(SessionsError::NoForm { column: end.clone(), seen: seen.literal() }.into());
         }
         (None, None) => Form::most(&samples(access, table, start).await?).unwrap_or_else(|| usual(sessions)),
     };
@@ -156,8 +173,9 @@ async fn samples(access: &Access, table: &str, column: &str) -> Result<Vec<Value
     let (table, column) = (quoted(table), quoted(column));
     let lines = access
         .read(&[format!(
-            "SELECT {} FROM {table} WHERE {column} IS NOT NULL ORDER BY rowid DESC LIMIT {SAMPLES}",
-            Value::select(&column)
+            "SELECT {} FROM {table} WHERE {column} IS NOT NULL AND NOT {} ORDER BY rowid DESC LIMIT {SAMPLES}",
+            Value::select(&column),
+            is_blank(&column)
         )])
         .await?;
     let value = |line: &String| {

@@ -39,7 +39,7 @@ impl Header {
         if number(&block[148..156]) != Some(checksum(block)) {
             return Err(malformed("wrong header checksum"));
         }
-        let header = Self {
+        Ok(Self {
             name: full_name(block),
             announces: announces(block[156]),
             size: number(&block[124..136]),
@@ -47,10 +47,7 @@ impl Header {
             uid: number(&block[108..116]),
             gid: number(&block[116..124]),
             mtime: time(&block[136..148]),
-        };
-        // The only mark of a folder in the oldest tars, and still honoured by GNU tar.
-        let named_like_folder = header.announces == Announces::File && header.name.ends_with(b"/");
-        Ok(if named_like_folder { Self { announces: Announces::Folder, ..header } } else { header })
+        })
     }
 }
 

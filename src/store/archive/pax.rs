@@ -67,6 +67,9 @@ impl Ahead {
         let raw = self.path.unwrap_or(header.name);
         let shown = || String::from_utf8_lossy(&raw).into_owned();
         let kind = match header.announces {
+            // The only mark of a folder in the oldest tars, and still honoured by GNU tar. Of the whole name: one that is
+            // too long for the header is cut there, and may end so where it is cut.
+            Announces::File if raw.ends_with(b"/") => EntryKind::Folder,
             Announces::File => EntryKind::File,
             Announces::Folder => EntryKind::Folder,
             Announces::Refused(problem) => return Err(ArchiveError::Refused { path: shown(), problem }),

@@ -146,6 +146,27 @@ fn we_read_what_gnu_tar_writes_in_each_of_its_formats() {
 }
 
 #[test]
+fn a_long_name_is_read_back_wherever_the_header_cuts_it() {
+    // The header has room for 100 bytes: a `/` at each place near there, and what our readers and GNU tar make of it.
+    for length in 95..=105 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.tar.gz");
+        let (folder, file) = ("d".repeat(length), format!("{}/{}", "d".repeat(length), "f".repeat(20)));
+        let (mut archive, _) = writer(&path, Codec::Gzip);
+        archive.folder(&folder, 0o755).unwrap();
+        archive.file(&file, 0o644, 0, 7, &mut &b"content"[..]).unwrap();
+        archive.finish().unwrap();
+        assert_eq!(open(&path).unwrap(), 2, "{length}");
+        let read = read_all(&unpacked(&path)[..]).unwrap();
+        assert!(read.contains(&(file.clone(), Some(b"content".to_vec()))), "{length}");
+        let into = dir.path().join("into");
+        fs::create_dir(&into).unwrap();
+        assert!(Command::new("tar").arg("-xzf").arg(&path).arg("-C").arg(&into).status().unwrap().success());
+        assert_eq!(fs::read(into.join(&file)).unwrap(), b"content", "{length}");
+    }
+}
+
+#[test]
 fn a_file_that_is_shorter_or_longer_than_announced_spoils_the_archive() {
     for (content, relation) in [(&b"abc"[..], "fewer bytes"), (b"abcdef", "more bytes")] {
         let dir = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ use tar::{EntryType, Header};
 use super::encode::Encoder;
 use super::error::{self, ArchiveError};
 use super::paths::{self, Seen};
+use super::read::read_tar;
 use super::{BLOCK, EntryKind};
 use crate::config::values::Compression;
 use crate::store::manifest::StoredFile;
@@ -84,9 +85,13 @@ impl ArchiveWriter {
         }
         let root = || ArchiveError::refused(path, "it is the root of the archive");
         let path = paths::clean(path.as_bytes(), kind)?.ok_or_else(root)?;
+        let headers = headers(&path, kind, attributes);
+        if !reads_back(&headers, &path, kind, attributes.size) {
+            return Err(ArchiveError::refused(&path, "its entry could not be read again"));
+        }
         self.seen.add(&path, kind)?;
         self.poisoned = true;
-        for bytes in headers(&path, kind, attributes) {
+        for bytes in headers {
             self.encoder.write_all(&bytes).map_err(|source| ArchiveError::Write { source })?;
         }
         self.poisoned = false;
@@ -141,14 +146,28 @@ fn headers(path: &str, kind: EntryKind, attributes: Attributes) -> Vec<Vec<u8>> 
         bytes.extend_from_slice(padding(size));
         blocks.push(bytes);
     }
-    blocks.push(header(name.as_bytes(), kind, attributes));
+    let mut short = &name.as_bytes()[..name.len().min(100)];
+    // A cut name that ends so would look like a folder's to those who look no further.
+    while kind == EntryType::Regular && short.ends_with(b"/") {
+        short = &short[..short.len() - 1];
+    }
+    blocks.push(header(short, kind, attributes));
     blocks
+}
+
+/// Whether our own reader sees in these blocks what was meant. It stops behind them, where the content is yet to come.
+fn reads_back(headers: &[Vec<u8>], path: &str, kind: EntryKind, size: u64) -> bool {
+    let mut seen = None;
+    let _ = read_tar(&headers.concat()[..], &mut |entry, _| {
+        seen = Some((entry.path.clone(), entry.kind, entry.size));
+        Ok(())
+    });
+    seen == Some((path.to_owned(), kind, size))
 }
 
 fn header(name: &[u8], kind: EntryType, attributes: Attributes) -> Vec<u8> {
     let mut header = Header::new_gnu();
-    let short = &name[..name.len().min(100)];
-    header.as_mut_bytes()[..short.len()].copy_from_slice(short);
+    header.as_mut_bytes()[..name.len()].copy_from_slice(name);
     header.set_entry_type(kind);
     header.set_mode(attributes.mode & 0o7777);
     header.set_uid(0);

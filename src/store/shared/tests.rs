@@ -90,7 +90,7 @@ fn what_a_cut_backup_has_stored_is_found_by_the_next_and_swept_after_days() {
     pending.crash();
     assert_eq!(job.shared().unwrap().good("A"), [stored]);
     let soon = Timestamp::now();
-    let sweep = |now| job.sweep_shared(&lock(&job), &job.list().unwrap(), now).unwrap();
+    let sweep = |now| job.sweep_shared(&lock(&job), &job.list().unwrap(), now).unwrap().files;
     sweep(soon);
     assert_eq!(files(&job).len(), 1);
     let kept = backup(&job, 1, &["B"]);
@@ -152,6 +152,54 @@ fn a_bad_file_that_cannot_be_made_again_stays_bad_and_its_content_gets_another_n
     assert_eq!(publish(&pending, "A", b"A", GZIP).how, Novelty::Mended);
     drop(pending);
     assert!(verify(&job, &one) && job.list().unwrap().backups[0].is_good());
+}
+
+#[test]
+fn a_folder_in_place_of_what_is_to_be_removed_is_told_and_the_rest_goes() {
+    let (_dir, job) = testing::job();
+    let made = [backup(&job, 0, &["A", "B"]), backup(&job, 1, &["C"]), backup(&job, 2, &["D"])];
+    let in_place_of = |path: &Path| {
+        atomic::remove_if_there(path).unwrap();
+        fs::create_dir(path).unwrap();
+        path.to_owned()
+    };
+    let stored = |backup: &Backup, file: usize| backup.path_of(&backup.manifest.files[file]);
+    let ids = [made[0].id().clone(), made[1].id().clone()];
+    // A shared file, the description of one that nobody names, and what a sweep looks for.
+    let mut folders = vec![in_place_of(&stored(&made[0], 1))];
+    let removed = job.remove(&lock(&job), &ids).unwrap();
+    let told = |left: &[Left]| left.iter().map(|left| left.path.clone()).collect::<Vec<_>>();
+    assert_eq!((told(&removed.left), removed.backups.len()), (folders.clone(), 2));
+    assert!(removed.left[0].to_string().contains("a folder where a file belongs"), "{:?}", removed.left);
+    assert!(!stored(&made[0], 2).exists() && !stored(&made[1], 1).exists());
+    assert_eq!(job.list().unwrap().backups.len(), 1);
+
+    folders.push(in_place_of(&job.folder().join(".tmp-x")));
+    let mut swept = told(&job.sweep(&lock(&job)).unwrap().left);
+    swept.sort();
+    folders.sort();
+    assert_eq!(swept, folders);
+
+    let pending = job.begin(Ulid::from_parts(9, 9), testing::at(9)).unwrap();
+    let unclaimed = ["E", "F"].map(|key| store(&pending, key, key.as_bytes(), GZIP));
+    drop(pending);
+    let stem = stem_of(&unclaimed[0].file.name).unwrap();
+    let odd = [
+        in_place_of(&description_path(job.folder(), stem)),
+        in_place_of(&job.folder().join(FOLDER).join(".tmp-y")),
+    ];
+    let later = Timestamp::now() + SPARED * 2;
+    let swept = job.sweep_shared(&lock(&job), &job.list().unwrap(), later).unwrap();
+    assert!(odd.iter().all(|path| told(&swept.left).contains(path)), "{swept:?}");
+    assert!(!job.folder().join(&unclaimed[1].file.name).exists());
+
+    // With the folders gone all goes.
+    for folder in folders.iter().chain(&odd) {
+        fs::remove_dir(folder).unwrap();
+    }
+    assert_eq!(job.sweep(&lock(&job)).unwrap().left, []);
+    assert_eq!(job.sweep_shared(&lock(&job), &job.list().unwrap(), later).unwrap().left, []);
+    assert_eq!(files(&job).len(), 1);
 }
 
 #[test]
@@ -266,7 +314,7 @@ fn what_no_backup_names_is_listed_and_goes_unless_a_manifest_is_lost() {
     };
     assert_eq!(job.list().unwrap().unclaimed, unclaimed(false));
     let later = Timestamp::now() + SPARED * 2;
-    let swept = || job.sweep_shared(&lock(&job), &job.list().unwrap(), later).unwrap().len();
+    let swept = || job.sweep_shared(&lock(&job), &job.list().unwrap(), later).unwrap().files.len();
 
     // What it names is known of a backup that misses a file, but not of one whose manifest is lost.
     let manifest = job.manifest_path(kept[0].id());

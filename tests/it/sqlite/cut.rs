@@ -303,6 +303,60 @@ fn a_database_that_was_cut_short_is_kept_as_damaged_and_nothing_older_is_deleted
     }
 }
 
+/// In the layer of a container, where only a program in there can read it.
+fn cut_short_in_a_container(program: &str) {
+    let Some(application) = Application::container(Data::Layer, &[program]) else { return };
+    let folder = scratch::folder("sqlite");
+    let path = folder.path().join("memory.db");
+    // The application finds no table of its own in it, and writes nothing.
+    let database = Connection::open(&path).unwrap();
+    database
+        .execute_batch("CREATE TABLE filler (i, x); WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO filler SELECT i, randomblob(100) FROM n;")
+        .unwrap();
+    database.close().unwrap();
+    let put = || {
+        docker(["exec", application.container_name(), "sh", "-c", "rm -f /app/data/memory.db*"]);
+        application.put(&path, "/app/data/memory.db");
+    };
+    put();
+    let watchkeeper = Watchkeeper::with_config(&application.config());
+    watchkeeper.run(&["run-now", "db"]).expect(0);
+    let whole = fs::metadata(&path).unwrap().len();
+    for (length, all) in [(whole / 2 / 4096 * 4096, 2), (whole / 3, 3), (4096, 4)] {
+        File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+        put();
+        let warned = watchkeeper.run(&["run-now", "db"]).expect(3);
+        assert!(warned.stdout.contains("the database is damaged"), "{}", warned.stdout);
+        let good = watchkeeper.goods();
+        assert!(good.len() == all && good[0] && good[1..].iter().all(|good| !good), "{good:?}");
+        let backups = watchkeeper.run_json(&["backups"]).expect(0).json();
+        let copy = unpacked_anyway(&watchkeeper, backups["backups"][all - 1]["id"].as_str().unwrap());
+        assert_eq!(fs::metadata(copy).unwrap().len(), length.div_ceil(4096) * 4096);
+    }
+    // What cannot be copied at all is told with what to do.
+    fs::write(&path, [&fs::read(&path).unwrap()[..100], &[0xff; 3996]].concat()).unwrap();
+    put();
+    let stale = format!(
+        "{}[[job]]\nname = \"stale\"\nkind = \"close-stale-sessions\"\nkeep = {{ last = 3 }}\napplication = \"app\"\n\
+         retries = {{ max = 0 }}\n",
+        application.config()
+    );
+    let failed = Watchkeeper::with_config(&stale).run(&["run-now", "stale"]).expect(1);
+    for told in ["memory.db is corrupt", "malformed", "brings the newest good backup back"] {
+        assert!(failed.stdout.contains(told), "{told}: {}", failed.stdout);
+    }
+}
+
+#[test]
+fn a_database_that_was_cut_short_is_kept_as_damaged_by_the_sqlite3_of_its_container() {
+    cut_short_in_a_container("sqlite3");
+}
+
+#[test]
+fn a_database_that_was_cut_short_is_kept_as_damaged_by_the_python3_of_its_container() {
+    cut_short_in_a_container("python3");
+}
+
 /// Unpacks a backup that is not good.
 fn unpacked_anyway(watchkeeper: &Watchkeeper, id: &str) -> PathBuf {
     let into = watchkeeper.folder().join(id);

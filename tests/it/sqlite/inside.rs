@@ -5,13 +5,11 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-
 use super::unpacked;
 use crate::support::database::{create, number};
 use crate::support::docker::{self, Container, Image, docker};
+use crate::support::scratch;
 use crate::support::watchkeeper::Watchkeeper;
-use crate::support::{run, scratch};
 
 /// A container that sleeps, with these programs of this host.
 struct Sleeper {
@@ -158,22 +156,4 @@ fn a_user_who_may_not_write_beside_the_database_copies_it_elsewhere_with_sqlite3
 #[test]
 fn a_user_who_may_not_write_beside_the_database_copies_it_elsewhere_with_python3() {
     is_copied_elsewhere("python3");
-}
-
-#[test]
-fn a_database_of_a_container_that_was_cut_short_is_kept_as_damaged() {
-    let Some(sleeper) = Sleeper::start(&["sqlite3"], &[]) else { return };
-    let folder = scratch::folder("inside");
-    let here = folder.path().join("memory.db");
-    let database = create(&here);
-    database
-        .execute_batch(&format!("PRAGMA journal_mode = DELETE; {}", LARGE.replace("20000", "200")))
-        .unwrap();
-    Connection::close(database).unwrap();
-    run(Command::new("truncate").args(["-s", "409600"]).arg(&here));
-    docker(["cp", here.to_str().unwrap(), &format!("{}:/app/memory.db", sleeper.container.name)]);
-    let watchkeeper = sleeper.watchkeeper("/app/memory.db");
-    let warned = watchkeeper.run(&["run-now", "db"]).expect(3);
-    assert!(warned.stdout.contains("the database is damaged"), "{}", warned.stdout);
-    assert_eq!(watchkeeper.goods(), [false]);
 }

@@ -78,7 +78,7 @@ impl Watchkeeper {
         this
     }
 
-    fn configure(&self, text: &str) {
+    pub(crate) fn configure(&self, text: &str) {
         let (state, backups) = (self.path("state"), self.path("backups"));
         let folders =
             format!("state_dir = \"{}\"\nbackup_dir = \"{}\"\n", state.display(), backups.display());
@@ -88,6 +88,11 @@ impl Watchkeeper {
     /// Where programs are found before those that are installed; a folder to be made.
     pub(crate) fn programs(&self) -> PathBuf {
         self.path("bin")
+    }
+
+    /// Its jobs.toml.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.path("jobs.toml")
     }
 
     /// Its own state.
@@ -127,7 +132,12 @@ impl Watchkeeper {
 
     /// Starts it and lets it run.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
-        self.start(Command::new(env!("CARGO_BIN_EXE_watchkeeper")), arguments)
+        self.command(arguments).spawn().unwrap()
+    }
+
+    /// What [`Watchkeeper::spawn`] starts.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        self.complete(Command::new(env!("CARGO_BIN_EXE_watchkeeper")), arguments)
     }
 
     /// Runs it to its end as this user and group, who may nothing that root may, and to whom its folders are given.
@@ -136,13 +146,13 @@ impl Watchkeeper {
         run(Command::new("chown").args(["-R", &format!("{id}:{id}")]).arg(self.folder()));
         let mut setpriv = Command::new("setpriv");
         setpriv.args(["--reuid", &id, "--regid", &id, "--clear-groups", env!("CARGO_BIN_EXE_watchkeeper")]);
-        self.wait(self.start(setpriv, arguments), arguments)
+        self.wait(self.complete(setpriv, arguments).spawn().unwrap(), arguments)
     }
 
-    fn start(&self, mut program: Command, arguments: &[&str]) -> Child {
+    fn complete(&self, mut command: Command, arguments: &[&str]) -> Command {
         // What a test puts there comes before what is installed.
         let path = std::env::var("PATH").unwrap_or_default();
-        program
+        command
             .env("PATH", format!("{}:{path}", self.programs().display()))
             .arg("--config")
             .arg(self.path("jobs.toml"))
@@ -150,9 +160,8 @@ impl Watchkeeper {
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+            .stderr(Stdio::piped());
+        command
     }
 
     /// `run-now` of the snapshot job, which must end well, and the ID of the backup it made.

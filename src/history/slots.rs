@@ -1,0 +1,184 @@
+//! What became of the slots of a job: those that ran are runs; here is how far they were watched, which were missed, and
+//! whether the job is paused.
+//!
+//! A job's slots are watched from the moment the daemon first saw its schedule: a history that is new, or was made anew,
+//! knows of none before that.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::{History, HistoryError, RunReport, rows};
+use crate::config::values::JobName;
+
+/// How far the slots of a job were watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// The schedule, as it is written in the configuration.
+    pub schedule: String,
+    /// The name of its zone.
+    pub zone: String,
+    /// What became of every slot up to this time is known.
+    pub until: Timestamp,
+}
+
+/// Slots that follow each other and did not run.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct MissedSlots {
+    /// The first of them.
+    pub first: Timestamp,
+    /// The last of them.
+    pub last: Timestamp,
+    /// How many.
+    pub count: usize,
+    /// Why.
+    pub reason: String,
+}
+
+/// A job that does not run on its schedule for a while.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Pause {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, where somebody said so.
+    pub reason: Option<String>,
+}
+
+impl History {
+    /// How far the slots of a job were watched; nothing where they never were.
+    pub fn watched(&self, job: &JobName) -> Result<Option<Watched>, HistoryError> {
+        let row = self.lock().query_row(
+            "SELECT schedule, zone, until FROM watched WHERE job = ?1",
+            [job.as_str()],
+            |row| Ok(Watched { schedule: row.get(0)?, zone: row.get(1)?, until: time(row.get(2)?) }),
+        );
+        row.optional().map_err(|e| self.failed("read", e))
+    }
+
+    /// Notes that what became of every slot of a job up to `watched.until` is known, and those that were missed. A stretch
+    /// with the same reason as the newest one goes on from that: slots of one pause are one stretch.
+    pub fn watch(
+        &self,
+        job: &JobName,
+        watched: &Watched,
+        missed: Option<&MissedSlots>,
+    ) -> Result<(), HistoryError> {
+        let mut connection = self.lock();
+        let write = |connection: &mut rusqlite::Connection| {
+            let transaction = connection.transaction()?;
+            if let Some(missed) = missed {
+                note_missed(&transaction, job, missed)?;
+            }
+            transaction.prepare_cached("INSERT OR REPLACE INTO watched VALUES (?1, ?2, ?3, ?4)")?.execute(
+                params![job.as_str(), watched.schedule, watched.zone, watched.until.as_millisecond()],
+            )?;
+            transaction.commit()
+        };
+        write(&mut connection).map_err(|e| self.failed("write", e))
+    }
+
+    /// Forgets how far the slots of all other jobs were watched.
+    pub fn watch_only(&self, jobs: &BTreeSet<JobName>) -> Result<(), HistoryError> {
+        let mut connection = self.lock();
+        let write = |connection: &mut rusqlite::Connection| {
+            let transaction = connection.transaction()?;
+            let known: Vec<String> = transaction
+                .prepare("SELECT job FROM watched")?
+                .query_map([], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            for job in known.iter().filter(|known| !jobs.iter().any(|job| job.as_str() == *known)) {
+                transaction.execute("DELETE FROM watched WHERE job = ?1", [job])?;
+            }
+            transaction.commit()
+        };
+        write(&mut connection).map_err(|e| self.failed("write", e))
+    }
+
+    /// The slots of a job after `since` that ran or were skipped.
+    pub fn slots_after(&self, job: &JobName, since: Timestamp) -> Result<BTreeSet<Timestamp>, HistoryError> {
+        let connection = self.lock();
+        let read = || -> rusqlite::Result<_> {
+            let mut statement =
+                connection.prepare_cached("SELECT slot FROM run WHERE job = ?1 AND slot > ?2")?;
+            let rows =
+                statement.query_map(params![job.as_str(), since.as_millisecond()], |row| row.get(0))?;
+            rows.map(|slot| slot.map(time)).collect()
+        };
+        read().map_err(|e| self.failed("read", e))
+    }
+
+    /// The newest stretches of slots of a job that were missed, the newest first.
+    pub fn missed(&self, job: &JobName, limit: u32) -> Result<Vec<MissedSlots>, HistoryError> {
+        let connection = self.lock();
+        let read = || -> rusqlite::Result<_> {
+            let mut statement = connection.prepare_cached(
+                "SELECT first, last, count, reason FROM missed WHERE job = ?1 ORDER BY last DESC LIMIT ?2",
+            )?;
+            let rows = statement.query_map(params![job.as_str(), limit], |row| {
+                Ok(MissedSlots {
+                    first: time(row.get(0)?),
+                    last: time(row.get(1)?),
+                    count: usize::try_from(row.get::<_, i64>(2)?).unwrap_or(usize::MAX),
+                    reason: row.get(3)?,
+                })
+            })?;
+            rows.collect()
+        };
+        read().map_err(|e| self.failed("read", e))
+    }
+
+    /// The newest slots of a job that ran, were caught up or were skipped, the newest first.
+    pub fn recent_slots(&self, job: &JobName, limit: u32) -> Result<Vec<RunReport>, HistoryError> {
+        let sql = format!(
+            "SELECT {} FROM run WHERE job = ?1 AND slot IS NOT NULL ORDER BY slot DESC LIMIT ?2",
+            rows::COLUMNS
+        );
+        self.select(&sql, params![job.as_str(), limit])
+    }
+
+    /// Since when a job is paused, where it is.
+    pub fn pause_of(&self, job: &JobName) -> Result<Option<Pause>, HistoryError> {
+        let row =
+            self.lock().query_row("SELECT since, reason FROM paused WHERE job = ?1", [job.as_str()], |row| {
+                Ok(Pause { since: time(row.get(0)?), reason: row.get(1)? })
+            });
+        row.optional().map_err(|e| self.failed("read", e))
+    }
+
+    /// Pauses a job; one that is paused stays as it is. Says whether it was not.
+    pub fn pause(&self, job: &JobName, pause: &Pause) -> Result<bool, HistoryError> {
+        let changed = self.lock().execute(
+            "INSERT OR IGNORE INTO paused VALUES (?1, ?2, ?3)",
+            params![job.as_str(), pause.since.as_millisecond(), pause.reason],
+        );
+        changed.map(|changed| changed > 0).map_err(|e| self.failed("write", e))
+    }
+
+    /// Ends the pause of a job. Says whether it was paused.
+    pub fn resume(&self, job: &JobName) -> Result<bool, HistoryError> {
+        let changed = self.lock().execute("DELETE FROM paused WHERE job = ?1", [job.as_str()]);
+        changed.map(|changed| changed > 0).map_err(|e| self.failed("write", e))
+    }
+}
+
+fn note_missed(transaction: &Transaction<'_>, job: &JobName, missed: &MissedSlots) -> rusqlite::Result<()> {
+    let (first, last) = (missed.first.as_millisecond(), missed.last.as_millisecond());
+    let count = i64::try_from(missed.count).unwrap_or(i64::MAX);
+    let gone_on = transaction
+        .prepare_cached(
+            "UPDATE missed SET last = ?3, count = count + ?4 WHERE job = ?1 AND last < ?2 AND reason = ?5 \
+             AND last = (SELECT max(last) FROM missed WHERE job = ?1)",
+        )?
+        .execute(params![job.as_str(), first, last, count, missed.reason])?;
+    if gone_on == 0 {
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO missed VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![job.as_str(), first, last, count, missed.reason])?;
+    }
+    Ok(())
+}
+
+fn time(millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(millis).unwrap_or_default()
+}

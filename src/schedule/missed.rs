@@ -1,0 +1,118 @@
+//! Which slots were missed while nobody watched the clock, and which of them are made up for. Pure: the history says what
+//! was run, and the clock what the time is.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Schedule;
+use crate::config::values::{OnMissed, SlotRules};
+
+/// No more slots than this are made up for at once, however long the machine was off: the newest.
+const MOST: usize = 100;
+/// No more slots than this are counted.
+const COUNTED: usize = 100_000;
+
+/// Slots that nobody ran.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Missed {
+    /// Those to run now, the oldest first.
+    pub catch_up: Vec<Timestamp>,
+    /// The others.
+    pub given_up: Option<Stretch>,
+}
+
+/// Slots of a job that follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// The first of them.
+    pub first: Timestamp,
+    /// The last of them.
+    pub last: Timestamp,
+    /// How many.
+    pub count: usize,
+}
+
+impl Schedule {
+    /// The slots after `since`, up to and with `now`, that are not in `known`.
+    pub fn missed(
+        &self,
+        since: Timestamp,
+        now: Timestamp,
+        known: &BTreeSet<Timestamp>,
+        rules: SlotRules,
+    ) -> Missed {
+        let slots = std::iter::successors(self.next_after(since), |slot| self.next_after(*slot));
+        let slots = slots.take_while(|slot| *slot <= now).filter(|slot| !known.contains(slot)).take(COUNTED);
+        let mut slots: Vec<Timestamp> = slots.collect();
+        let young = slots.partition_point(|slot| is_too_old(*slot, now, rules));
+        let most = match rules.on_missed {
+            OnMissed::Skip => 0,
+            OnMissed::Once => 1,
+            OnMissed::All => MOST,
+        };
+        let catch_up = slots.split_off(slots.len() - (slots.len() - young).min(most));
+        let given_up = match slots[..] {
+            [] => None,
+            [first] => Some(Stretch { first, last: first, count: 1 }),
+            [first, .., last] => Some(Stretch { first, last, count: slots.len() }),
+        };
+        Missed { catch_up, given_up }
+    }
+}
+
+fn is_too_old(slot: Timestamp, now: Timestamp, rules: SlotRules) -> bool {
+    let age = rules.max_age.and_then(|age| SignedDuration::try_from(age).ok());
+    age.is_some_and(|age| now.duration_since(slot) > age)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::config::values::OnOverlap;
+
+    fn rules(on_missed: OnMissed, max_age_hours: Option<u64>) -> SlotRules {
+        let max_age = max_age_hours.map(Duration::from_hours);
+        SlotRules { on_missed, max_age, on_overlap: OnOverlap::Skip, jitter: Duration::ZERO }
+    }
+
+    fn hour(hour: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + hour * 3_600).unwrap()
+    }
+
+    /// The slots made up for, and those given up, as hours; `hours` went by.
+    fn missed(hours: i64, known: &[i64], rules: SlotRules) -> (Vec<i64>, Option<(i64, i64, usize)>) {
+        let hourly = Schedule::parse("0 * * * *", &TimeZone::UTC, "job").unwrap();
+        let known = known.iter().map(|number| hour(*number)).collect();
+        let number = |slot: Timestamp| (slot.as_second() - 1_800_000_000) / 3_600;
+        let missed = hourly.missed(hour(0), hour(hours), &known, rules);
+        let given_up = missed.given_up.map(|given| (number(given.first), number(given.last), given.count));
+        (missed.catch_up.into_iter().map(number).collect(), given_up)
+    }
+
+    #[test]
+    fn of_missed_slots_none_the_newest_or_all_are_made_up_for() {
+        assert_eq!(missed(5, &[], rules(OnMissed::Skip, None)), (vec![], Some((1, 5, 5))));
+        assert_eq!(missed(5, &[], rules(OnMissed::Once, None)), (vec![5], Some((1, 4, 4))));
+        assert_eq!(missed(5, &[], rules(OnMissed::All, None)), (vec![1, 2, 3, 4, 5], None));
+        assert_eq!(missed(0, &[], rules(OnMissed::All, None)), (vec![], None));
+    }
+
+    #[test]
+    fn what_history_knows_is_not_missed_and_what_is_too_old_is_not_made_up_for() {
+        assert_eq!(missed(5, &[1, 2, 5], rules(OnMissed::Once, None)), (vec![4], Some((3, 3, 1))));
+        assert_eq!(missed(5, &[1, 2, 3, 4, 5], rules(OnMissed::Once, None)), (vec![], None));
+        assert_eq!(missed(5, &[], rules(OnMissed::All, Some(2))), (vec![3, 4, 5], Some((1, 2, 2))));
+        assert_eq!(missed(5, &[4, 5], rules(OnMissed::Once, Some(1))), (vec![], Some((1, 3, 3))));
+    }
+
+    #[test]
+    fn after_a_year_off_no_storm_of_runs_follows() {
+        let (catch_up, given_up) = missed(8_760, &[], rules(OnMissed::All, None));
+        assert_eq!((catch_up.len(), catch_up[0], given_up), (100, 8_661, Some((1, 8_660, 8_660))));
+    }
+}

@@ -1,0 +1,36 @@
+//! What retention deletes, by the runs of a job.
+
+use std::fs;
+
+use crate::support::watchkeeper::Watchkeeper;
+
+#[test]
+fn a_source_that_was_emptied_never_costs_the_backups_of_what_was_in_it_until_somebody_accepts() {
+    let source = tempfile::tempdir().unwrap();
+    let file = source.path().join("data");
+    let watchkeeper = Watchkeeper::with_config(&format!(
+        "[[job]]\nname = \"conf\"\nkind = \"files-backup\"\npaths = [{file:?}]\nkeep = {{ last = 2 }}\n"
+    ));
+    let full = vec![b'x'; 1 << 20];
+    for _ in 0..2 {
+        fs::write(&file, &full).unwrap();
+        watchkeeper.run(&["run-now", "conf"]).expect(0);
+    }
+    fs::write(&file, b"gone").unwrap();
+    for _ in 0..8 {
+        let output = watchkeeper.run(&["run-now", "conf"]).expect(3);
+        assert!(output.stdout.contains("until `watchkeeper accept conf/"), "{output:?}");
+    }
+    let backups = watchkeeper.run_json(&["backups"]).expect(0).json();
+    let backups = backups["backups"].as_array().unwrap();
+    assert_eq!(backups.len(), 10, "{backups:?}");
+    let into = source.path().join("into");
+    let oldest = backups.iter().map(|backup| backup["id"].as_str().unwrap()).min().unwrap();
+    let oldest = format!("conf/{oldest}");
+    watchkeeper.run(&["restore", &oldest, "--into", into.to_str().unwrap()]).expect(0);
+    assert_eq!(fs::read(into.join(file.strip_prefix("/").unwrap())).unwrap(), full);
+
+    watchkeeper.run(&["accept", "conf/latest"]).expect(0);
+    watchkeeper.run(&["run-now", "conf"]).expect(0);
+    assert_eq!(watchkeeper.run_json(&["backups"]).expect(0).json()["backups"].as_array().unwrap().len(), 2);
+}
