@@ -81,7 +81,7 @@ struct After {
     #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup", "only", "exclude", "secrets"])]
     resume: bool,
     /// Bring back what was live before the restore
-    #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup", "resume", "only", "exclude", "secrets"])]
+    #[arg(long, conflicts_with_all = ["from", "at", "into", "backup", "resume", "only", "exclude", "secrets"])]
     undo: bool,
     /// Remove the data that restores have set aside, for good
     #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup", "resume", "undo", "only", "exclude", "secrets"])]
@@ -116,6 +116,10 @@ fn run_any(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
         let message = "--only, --exclude and --secrets are for a restore of a Grafana";
         return Err(CliError::usage(message, None));
     }
+    if args.after.undo && args.dry_run && !of_grafana {
+        let hint = "without --yes it says what it brings back, and asks".to_owned();
+        return Err(CliError::usage("--undo --dry-run is for a restore of a Grafana", Some(hint)));
+    }
     if of_files {
         files::check(args)?;
     } else if of_database {
@@ -130,7 +134,7 @@ fn run_any(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
         let message = "This overwrites what is there, and there is nobody to ask";
         return Err(CliError::usage(
             message,
-            Some(if args.after.undo || args.after.discard_old {
+            Some(if (args.after.undo && !of_grafana) || args.after.discard_old {
                 "say --yes".into()
             } else {
                 "say --yes, or look at what would be done with --dry-run".into()

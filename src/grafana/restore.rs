@@ -10,6 +10,7 @@
 //! | [`plan`] | compares a backup with what is there, object by object, with reasons |
 //! | [`apply`](mod@apply) | carries a plan out, and proves it |
 //! | [`undo`](mod@undo) | brings back what was there before |
+//! | `note` | what a restore that was cut leaves, so that the one that finishes it is known |
 //! | `door` | one organisation of the server: questions, writes, and what an answer means for one object |
 //! | `write` | the rules of each type |
 //! | `portable`, `compare` | when two objects are the same |
@@ -20,6 +21,7 @@ mod compare;
 mod door;
 mod error;
 mod live;
+mod note;
 pub mod plan;
 mod portable;
 mod run;

@@ -24,6 +24,7 @@ mod grafana_export;
 mod grafana_restore;
 mod grafana_rules;
 mod grafana_stand_in;
+mod grafana_undo;
 mod grafana_versions;
 mod grafana_wire;
 mod harness;

@@ -1,13 +1,11 @@
 //! Carries a plan out: keeps what is there, writes what differs, and proves it.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use super::note::{Attempt, Note};
 use super::plan::{Action, Choice, Planner, RestorePlan};
 use super::run::{Outcome, Run, stopped};
 use super::source::GrafanaBackup;
@@ -17,7 +15,7 @@ use crate::blocking::blocking;
 use crate::grafana::bundle::Bundle;
 use crate::grafana::object::ObjectId;
 use crate::jobs::RunContext;
-use crate::store::{Backup, BackupId, JobStore, atomic};
+use crate::store::{Backup, BackupId, JobStore};
 use crate::words;
 
 /// So many restores can be taken back, one after the other.
@@ -43,14 +41,21 @@ pub struct Prepared {
 pub struct Applied {
     /// What was planned, and done.
     pub plan: RestorePlan,
-    /// The backup of what was there before, by which the restore can be taken back.
-    pub before: BackupId,
+    /// The backup of what was there before, by which the restore can be taken back; none where nothing was written.
+    pub before: Option<BackupId>,
     /// How many objects were written.
     pub written: usize,
     /// How many of them were found as they were written.
     pub proven: usize,
     /// What a person should know although it is no failure.
     pub warnings: Vec<String>,
+}
+
+impl Applied {
+    /// Everything was so already.
+    pub(super) fn nothing(plan: RestorePlan) -> Self {
+        Self { plan, before: None, written: 0, proven: 0, warnings: Vec::new() }
+    }
 }
 
 /// Compares a backup with what is there. Writes nothing.
@@ -102,12 +107,16 @@ pub async fn apply(
     if let Some(refusal) = shown.refusals.first() {
         return Err(RestoreError::Refused { refusal: refusal.clone() });
     }
-    let note = Note::at(site, context);
+    if shown.writes().next().is_none() {
+        // Nothing is written, so there is nothing to keep.
+        return not_all(&shown, 0, Vec::new()).map(|()| Applied::nothing(shown));
+    }
+    let (note, attempt) = (Note::at(site, context), Attempt::new(&backup.title, site, &choice));
     let before = BeforeRestore {
         of: backup.title.clone(),
         created: ids(&shown, Action::Create),
         changed: ids(&shown, Action::Update),
-        continues: note.unfinished(&backup.title),
+        continues: note.unfinished(&attempt),
         by_undo: false,
     };
     let (safe, live) = site.keep(&bundle, before, kept, context).await?;
@@ -116,7 +125,7 @@ pub async fn apply(
         forget(kept, std::slice::from_ref(safe.id()))?;
         return Err(RestoreError::Changed { url: site.client.url() });
     }
-    note.write(&backup.title, safe.id())?;
+    note.write(attempt, safe.id())?;
     let applied = carry_out(site, &bundle, &live, plan, &safe, context).await?;
     note.remove()?;
     forget_old(kept)?;
@@ -142,13 +151,16 @@ pub(super) async fn carry_out(
     let step = context.progress.step("compare what is there now with the backup", None);
     let proven = run.prove(&after, &mut outcome)?;
     step.finish(format!("{} as they were written", words::count(proven, "object")));
-    let Outcome { written, mut failed, warnings } = outcome;
-    failed
-        .extend(plan.blocked().map(|item| format!("{}: {}", item.id, item.note.clone().unwrap_or_default())));
-    if !failed.is_empty() {
-        return Err(RestoreError::Incomplete { written, failed });
-    }
-    Ok(Applied { plan, before: safe.id().clone(), written, proven, warnings })
+    let Outcome { written, failed, warnings } = outcome;
+    not_all(&plan, written, failed)?;
+    Ok(Applied { plan, before: Some(safe.id().clone()), written, proven, warnings })
+}
+
+/// What failed, or could not even be tried, is told as that.
+fn not_all(plan: &RestorePlan, written: usize, mut failed: Vec<String>) -> Result<(), RestoreError> {
+    let blocked = plan.blocked();
+    failed.extend(blocked.map(|item| format!("{}: {}", item.id, item.note.clone().unwrap_or_default())));
+    if failed.is_empty() { Ok(()) } else { Err(RestoreError::Incomplete { written, failed }) }
 }
 
 fn ids(plan: &RestorePlan, action: Action) -> Vec<ObjectId> {
@@ -160,12 +172,16 @@ pub(super) fn spool(context: &RunContext) -> PathBuf {
     if context.state_dir.is_dir() { context.state_dir.clone() } else { std::env::temp_dir() }
 }
 
-/// Removes what is older than anybody takes back; never what a restore that is kept goes on from.
+/// Removes what is older than anybody takes back, of each Grafana for itself; never what a restore that is kept goes
+/// on from.
 pub(super) fn forget_old(kept: &JobStore) -> Result<(), RestoreError> {
+    let mut ages: BTreeMap<String, usize> = BTreeMap::new();
     let mut needed = BTreeSet::new();
     let mut older = Vec::new();
-    for (age, backup) in kept.list()?.backups.iter().rev().enumerate() {
-        if age >= KEPT && !needed.contains(backup.id()) {
+    for backup in kept.list()?.backups.iter().rev() {
+        let age = ages.entry(backup.manifest.source.target.clone()).or_default();
+        *age += 1;
+        if *age > KEPT && !needed.contains(backup.id()) {
             older.push(backup.id().clone());
         } else if let Some(earlier) = of_restore(backup).and_then(|before| before.continues) {
             needed.insert(earlier);
@@ -183,42 +199,4 @@ pub fn settle(site: &Site, context: &RunContext) -> Result<(), RestoreError> {
 pub(super) fn forget(kept: &JobStore, ids: &[BackupId]) -> Result<(), RestoreError> {
     kept.remove(&kept.lock_exclusive(LOCK_LIMIT)?, ids)?;
     Ok(())
-}
-
-/// While a restore writes, this file says so: one that was cut is known by it, and the next one takes back both.
-/// Losing it costs that much of an undo, and no data.
-pub(super) struct Note(PathBuf);
-
-#[derive(Serialize, Deserialize)]
-struct Unfinished {
-    of: String,
-    before: BackupId,
-}
-
-impl Note {
-    pub(super) fn at(site: &Site, context: &RunContext) -> Self {
-        // Neither name has a dot in it.
-        Self(context.state_dir.join(format!("grafana-restore.{}.{}.json", context.job, site.target)))
-    }
-
-    /// What was there before a restore of the same backup that was cut.
-    fn unfinished(&self, of: &str) -> Option<BackupId> {
-        let noted: Unfinished = serde_json::from_slice(&fs::read(&self.0).ok()?).ok()?;
-        (noted.of == of).then_some(noted.before)
-    }
-
-    fn write(&self, of: &str, before: &BackupId) -> Result<(), RestoreError> {
-        let noted = Unfinished { of: of.to_owned(), before: before.clone() };
-        let bytes = serde_json::to_vec(&noted).unwrap_or_default();
-        atomic::replace(&self.0, &bytes, 0o640).map_err(self.failed("write"))
-    }
-
-    pub(super) fn remove(&self) -> Result<(), RestoreError> {
-        atomic::remove_if_there(&self.0).map(drop).map_err(self.failed("remove"))
-    }
-
-    fn failed(&self, doing: &'static str) -> impl Fn(std::io::Error) -> RestoreError + use<> {
-        let path: PathBuf = Path::to_path_buf(&self.0);
-        move |source| RestoreError::Place { doing, path: path.clone(), source }
-    }
 }
