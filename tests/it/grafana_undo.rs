@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::grafana::{Builder, Fault, Version, What};
+use crate::support::grafana::{Builder, Fault, Grafana, Version, What};
 use crate::support::grafana_keeper::{
     ADMIN, COMING, JOB, SECRETS, actions, assert_same, dashboards_of, export, keeper, keeper_of, restore,
     sample, secrets, with_one_in_the_way,
@@ -49,9 +49,15 @@ fn a_restore_is_taken_back_with_all_that_it_created_and_nothing_else() {
         // Rows that nobody has set are the same rows now, and somebody has set them.
         contents["orgs"]["Main Org."]["dashboards"]["infra"]["acl"] = Value::Null;
         contents["orgs"]["Main Org."]["dashboards"]["infra"]["hasAcl"] = Value::Null;
+        contents["orgs"]["Main Org."]["dashboards"]["hosts"]["acl"] = Value::Null;
         contents["orgs"]["Main Org."]["dashboards"]["hosts"]["hasAcl"] = Value::Null;
     }
     assert_same(&after, &expected, &undone.stdout);
+    for uid in ["infra", "hosts"] {
+        let acl = there.contents()["orgs"]["Main Org."]["dashboards"][uid]["acl"].clone();
+        let rows = json!([{ "to": "role Viewer", "level": 1 }, { "to": "role Editor", "level": 2 }]);
+        assert_eq!(acl, rows, "{uid}");
+    }
     let title = |uid: &str| there.contents()["orgs"]["Main Org."]["dashboards"][uid]["title"].clone();
     assert_eq!(title("mine"), "Mine, edited");
     let nothing = keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]).expect(1);
@@ -256,4 +262,83 @@ fn where_nothing_can_be_written_nothing_is_kept() {
     assert!(blocked.stdout.contains("nothing was written"), "{blocked:?}");
     assert!(!keeper.store_of("grafana-before-restore").exists());
     assert!(there.writes().is_empty(), "{:?}", there.writes());
+}
+
+/// The number of the organisation "Second".
+fn second(grafana: &Grafana) -> i64 {
+    grafana.seed().ask("GET", "/api/orgs/name/Second", &Value::Null).1["id"].as_i64().unwrap()
+}
+
+#[test]
+fn an_organisation_stays_for_what_people_have_made_in_it_since_and_the_undo_ends() {
+    let here = sample(Version::V11_2);
+    let hook = json!({ "uid": "own", "name": "Own", "type": "webhook", "settings": { "url": "http://127.0.0.1:9/" } });
+    // One of theirs that a restored tree of policies would need, too.
+    let tree =
+        json!({ "receiver": "grafana-default-email", "routes": [{ "receiver": "grafana-default-email" }] });
+    let ann = json!({ "loginOrEmail": "ann", "role": "Viewer" });
+    for (method, path, body, because) in [
+        ("POST", "/api/v1/provisioning/contact-points", hook, "contact-points/own"),
+        ("PUT", "/api/v1/provisioning/policies", tree, "policies/policies"),
+        ("POST", "/api/org/users", ann, "members/ann"),
+    ] {
+        let there = Builder::default().version(Version::V11_2).ids_from(300).start();
+        let keeper = keeper_of(&[("main", here.url(), ADMIN), ("other", there.url(), ADMIN)], "");
+        export(&keeper);
+        restore(&keeper, &["--grafana", "other"]).expect(3);
+        let (status, said) = there.seed().org(second(&there)).ask(method, path, &body);
+        assert!((200..300).contains(&status), "{path}: {status} {said}");
+        let undone = keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]).expect(3);
+        let says =
+            format!("organisations/Second: it stays, because of {because}, which is not from the restore");
+        assert!(undone.stdout.contains(&says), "{says}\n{}", undone.stdout);
+        let contents = there.contents();
+        let second = &contents["orgs"]["Second"];
+        assert!(second.is_object() && second["members"]["admin"].is_string(), "{because}: {second}");
+        assert!(second["dashboards"]["second"].is_null(), "what the restore had made goes: {because}");
+        match because {
+            "policies/policies" => {
+                assert_eq!(second["alerting"]["policies"]["routes"][0]["receiver"], "grafana-default-email")
+            }
+            "members/ann" => assert_eq!(second["members"]["ann"], "Viewer"),
+            _ => assert!(second["alerting"]["contactPoints"].to_string().contains("\"own\""), "{second}"),
+        }
+        keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]).expect(1);
+    }
+}
+
+#[test]
+fn a_folder_that_stays_keeps_those_it_lies_in_its_panels_and_who_may_see_it() {
+    let (here, there) = (sample(Version::V11_2), Builder::default().version(Version::V11_2).start());
+    let keeper = keeper_of(&[("main", here.url(), ADMIN), ("other", there.url(), ADMIN)], "");
+    export(&keeper);
+    restore(&keeper, &["--grafana", "other"]).expect(3);
+    let panel = json!({ "id": 1, "libraryPanel": { "uid": "shared", "name": "Shared" } });
+    let own = json!({ "uid": "own", "title": "Own", "panels": [panel] });
+    there.seed().make("/api/dashboards/db", &json!({ "dashboard": own, "folderUid": "databases" }));
+    let acl = |contents: &Value| contents["orgs"]["Main Org."]["dashboards"]["infra"]["acl"].clone();
+    let before = acl(&there.contents());
+    let undone = keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]).expect(3);
+    for kept in ["folders/databases", "folders/infra", "library-panels/shared", "folder-permissions/infra"] {
+        let says = format!("{kept}: it stays, because of dashboards/own");
+        assert!(undone.stdout.contains(&says), "{says}\n{}", undone.stdout);
+    }
+    let contents = there.contents();
+    let dashboards = &contents["orgs"]["Main Org."]["dashboards"];
+    assert_eq!(
+        (&dashboards["own"]["folder"], &dashboards["databases"]["folder"]),
+        (&json!("databases"), &json!("infra"))
+    );
+    // The team is from the restore, and goes; what is left of its row is nobody's.
+    let holders = |acl: &Value| -> Vec<String> {
+        acl.as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["to"].to_string())
+            .filter(|to| to.contains("role"))
+            .collect()
+    };
+    assert_eq!(holders(&acl(&contents)), holders(&before));
+    assert!(dashboards["hosts"].is_null() && dashboards["empty"].is_null(), "{dashboards}");
+    keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]).expect(1);
 }

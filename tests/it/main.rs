@@ -21,6 +21,8 @@ mod end_to_end;
 mod files;
 mod grafana_client;
 mod grafana_export;
+mod grafana_needs;
+mod grafana_permissions;
 mod grafana_restore;
 mod grafana_rules;
 mod grafana_stand_in;

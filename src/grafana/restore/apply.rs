@@ -6,14 +6,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::note::{Attempt, Note};
-use super::plan::{Action, Choice, Planner, RestorePlan};
+use super::plan::{Action, Choice, Made, Planner, RestorePlan};
 use super::run::{Outcome, Run, stopped};
+use super::said::find;
 use super::source::GrafanaBackup;
 use super::undo::of_restore;
 use super::{BeforeRestore, RestoreError, Site};
 use crate::blocking::blocking;
 use crate::grafana::bundle::Bundle;
-use crate::grafana::object::ObjectId;
+use crate::grafana::object::{Object, ObjectId, ObjectType};
 use crate::jobs::RunContext;
 use crate::store::{Backup, BackupId, JobStore};
 use crate::words;
@@ -83,7 +84,7 @@ pub(super) fn plan(
     bundle: &Bundle,
     live: &Bundle,
     choice: &Choice,
-    created: Option<&BTreeSet<ObjectId>>,
+    made: Option<&Made>,
 ) -> Result<RestorePlan, RestoreError> {
     let head = RestorePlan {
         source: backup.title.clone(),
@@ -93,7 +94,7 @@ pub(super) fn plan(
         to_version: live.contents().version.clone(),
         ..RestorePlan::default()
     };
-    Ok(Planner::new(bundle, live, choice, site.facts(), head)?.plan(created)?)
+    Ok(Planner::new(bundle, live, choice, site.facts(), head)?.plan(made)?)
 }
 
 /// Restores as planned. What is there is kept first.
@@ -116,6 +117,7 @@ pub async fn apply(
         of: backup.title.clone(),
         created: ids(&shown, Action::Create),
         changed: ids(&shown, Action::Update),
+        alone: alone(&shown, &bundle)?,
         continues: note.unfinished(&attempt),
         by_undo: false,
     };
@@ -165,6 +167,14 @@ fn not_all(plan: &RestorePlan, written: usize, mut failed: Vec<String>) -> Resul
 
 fn ids(plan: &RestorePlan, action: Action) -> Vec<ObjectId> {
     plan.items.iter().filter(|item| item.action == action).map(|item| item.id.clone()).collect()
+}
+
+/// What is written of that of which an organisation has only one.
+fn alone(plan: &RestorePlan, source: &Bundle) -> Result<Vec<Object>, RestoreError> {
+    let is_alone = |kind| matches!(kind, ObjectType::Policies | ObjectType::Preferences);
+    let written = plan.writes().filter(|item| item.action == Action::Create && is_alone(item.id.kind));
+    let entries = written.filter_map(|item| find(source, &item.id));
+    Ok(entries.map(|entry| source.load(entry)).collect::<Result<_, _>>()?)
 }
 
 /// Where objects lie while they are used.

@@ -1,9 +1,12 @@
 //! What a restore would do, object by object, with reasons. Nothing is written.
 
+mod born;
 mod in_the_way;
+mod needs;
 mod order;
 mod planner;
 mod reach;
+mod stays;
 mod take_away;
 #[cfg(test)]
 mod tests;
@@ -16,8 +19,9 @@ use serde::Serialize;
 use super::portable::Target;
 use super::secrets::{Fields, Secrets};
 use crate::grafana::contents::Secret;
-use crate::grafana::object::{ObjectId, ObjectType, Selector};
+use crate::grafana::object::{Object, ObjectId, ObjectType, Selector};
 
+pub(super) use born::is_born;
 pub(super) use planner::{Facts, Planner};
 
 /// What a restore would do, in the order in which it is done.
@@ -132,6 +136,15 @@ impl RestorePlan {
         };
         all(self) == all(other)
     }
+}
+
+/// What restores have made that are to be taken back.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Made {
+    /// What they created or changed.
+    pub(super) ids: BTreeSet<ObjectId>,
+    /// What they wrote, of that of which an organisation has only one.
+    pub(super) alone: Vec<Object>,
 }
 
 /// What of a backup is meant, and with which secrets.

@@ -2,16 +2,14 @@
 //!
 //! What people have changed since, and the restore had not touched, stays. What is replaced now is kept, too.
 
-use std::collections::BTreeSet;
-
 use super::apply::{Applied, carry_out, forget, forget_old, open, plan};
 use super::note::Note;
-use super::plan::{Choice, RestorePlan};
+use super::plan::{Choice, Made, RestorePlan};
 use super::source::GrafanaBackup;
 use super::{BeforeRestore, RestoreError, Site};
 use crate::grafana::bundle::Bundle;
 use crate::grafana::contents::GrafanaContents;
-use crate::grafana::object::ObjectId;
+use crate::grafana::object::Object;
 use crate::jobs::RunContext;
 use crate::store::{Backup, BackupId, JobStore};
 
@@ -25,7 +23,7 @@ struct Past {
     /// The backup that was restored.
     of: String,
     /// What they had created or changed.
-    touched: BTreeSet<ObjectId>,
+    made: Made,
 }
 
 /// A restore, and what taking it back would do.
@@ -81,7 +79,7 @@ pub async fn undo(
     } else {
         let before = BeforeRestore {
             of: source.title.clone(),
-            changed: past.touched.iter().cloned().collect(),
+            changed: past.made.ids.iter().cloned().collect(),
             by_undo: true,
             ..BeforeRestore::default()
         };
@@ -113,8 +111,8 @@ impl Past {
         bundle: &Bundle,
         live: &Bundle,
     ) -> Result<RestorePlan, RestoreError> {
-        let choice = Choice { ids: Some(self.touched.clone()), ..Choice::default() };
-        plan(site, source, bundle, live, &choice, Some(&self.touched))
+        let choice = Choice { ids: Some(self.made.ids.clone()), ..Choice::default() };
+        plan(site, source, bundle, live, &choice, Some(&self.made))
     }
 }
 
@@ -125,10 +123,15 @@ fn past(site: &Site, kept: &JobStore) -> Result<Option<Past>, RestoreError> {
     backups.retain(|backup| backup.manifest.source.target == site.target.as_str());
     let newest = backups.iter().rev().find_map(|backup| Some((backup, of_restore(backup)?)));
     let Some((mut base, mut before)) = newest else { return Ok(None) };
-    let (mut all, mut touched) = (vec![base.id().clone()], BTreeSet::new());
+    let (mut all, mut made) = (vec![base.id().clone()], Made::default());
     let of = before.of.clone();
     loop {
-        touched.extend(before.created.iter().chain(&before.changed).cloned());
+        made.ids.extend(before.created.iter().chain(&before.changed).cloned());
+        // What the later one wrote is what there was.
+        let known = |object: &Object, all: &[Object]| all.iter().any(|other| other.id() == object.id());
+        let earlier: Vec<Object> =
+            before.alone.iter().filter(|object| !known(object, &made.alone)).cloned().collect();
+        made.alone.extend(earlier);
         let Some(id) = &before.continues else { break };
         let earlier = backups.iter().find(|backup| backup.id() == id);
         let earlier = earlier.and_then(|backup| Some((backup, of_restore(backup)?)));
@@ -140,5 +143,5 @@ fn past(site: &Site, kept: &JobStore) -> Result<Option<Past>, RestoreError> {
         (base, before) = earlier;
         all.push(base.id().clone());
     }
-    Ok(Some(Past { base: base.clone(), all, of, touched }))
+    Ok(Some(Past { base: base.clone(), all, of, made }))
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::order::Order;
-use super::{Action, Choice, Item, RestorePlan};
+use super::{Action, Choice, Item, Made, RestorePlan};
 use crate::grafana::bundle::{Bundle, BundleError, Entry};
 use crate::grafana::contents::Secret;
 use crate::grafana::object::{Object, ObjectId, ObjectType};
@@ -14,6 +14,7 @@ use crate::grafana::restore::door::{flag, number, text};
 use crate::grafana::restore::portable::{
     Target, hidden, is_provisioned, portable, present, without_strangers,
 };
+use crate::grafana::restore::said::{default_permissions, find, said};
 use crate::words;
 
 /// What is known of the server, and of who asks it, beside what it holds.
@@ -38,6 +39,8 @@ pub(in crate::grafana::restore) struct Planner<'a> {
     pub(super) order: Order,
     /// Titles of what is created, by organisation, type and folder.
     pub(super) titles: BTreeSet<(Option<String>, ObjectType, String, String)>,
+    /// What is created.
+    pub(super) coming: BTreeSet<ObjectId>,
     pub(super) plan: RestorePlan,
     pub(super) skipped: BTreeMap<(ObjectType, String), usize>,
     pub(super) lost_plugins: BTreeSet<String>,
@@ -72,6 +75,7 @@ impl<'a> Planner<'a> {
             target,
             order,
             titles,
+            coming: BTreeSet::new(),
             plan: head,
             skipped,
             lost_plugins,
@@ -104,21 +108,22 @@ impl<'a> Planner<'a> {
         self.choice.has(id) && self.out_of_reach(id).is_none() && !stranger
     }
 
-    /// Everything that is meant. `created` is what a restore has created that is to be taken back.
+    /// Everything that is meant. `made` is what a restore has made that is to be taken back.
     pub(in crate::grafana::restore) fn plan(
         mut self,
-        created: Option<&BTreeSet<ObjectId>>,
+        made: Option<&Made>,
     ) -> Result<RestorePlan, BundleError> {
         self.refuse_what_is_foreign();
         let mut meant: Vec<&Entry> =
             self.source.entries().iter().filter(|entry| self.choice.has(&entry.id)).collect();
         meant.sort_by_key(|entry| self.place(&entry.id));
-        if meant.is_empty() && created.is_none() {
+        if meant.is_empty() && made.is_none() {
             self.plan.refusals.push("nothing that is in the backup is meant".to_owned());
         }
         for entry in meant {
             self.add(entry)?;
         }
+        self.add_defaults()?;
         let known = self.source.entries().iter().map(|entry| &entry.id);
         for unknown in self.choice.secrets.unknown(&known) {
             self.plan
@@ -132,8 +137,8 @@ impl<'a> Planner<'a> {
         for ((kind, reason), number) in &self.skipped {
             self.plan.warnings.push(format!("{number} of {kind}: not restored: {reason}"));
         }
-        if let Some(created) = created {
-            self.take_away(created)?;
+        if let Some(made) = made {
+            self.take_away(made)?;
         }
         self.plan.target = self.target;
         Ok(self.plan)
@@ -145,10 +150,7 @@ impl<'a> Planner<'a> {
 
     fn add(&mut self, entry: &Entry) -> Result<(), BundleError> {
         let object = self.source.load(entry)?;
-        let there = match self.there.get(&entry.id) {
-            Some(there) => Some(self.live.load(there)?),
-            None => None,
-        };
+        let there = said(self.live, &entry.id, &self.target)?;
         let (mut action, mut note) = self.decide(&object, there.as_ref())?;
         if matches!(action, Action::Create | Action::Update | Action::Same) {
             let entered = self.secrets(&object, there.as_ref(), action);
@@ -159,7 +161,34 @@ impl<'a> Planner<'a> {
         if action == Action::Skip && entry.id.kind != ObjectType::Plugins {
             *self.skipped.entry((entry.id.kind, note.clone().unwrap_or_default())).or_default() += 1;
         }
+        if action == Action::Create {
+            self.coming.insert(entry.id.clone());
+        }
         self.plan.items.push(Item { id: entry.id.clone(), title: entry.title.clone(), action, note });
+        Ok(())
+    }
+
+    /// Permissions that somebody has set here, and nobody had in the backup.
+    fn add_defaults(&mut self) -> Result<(), BundleError> {
+        for entry in self.live.entries().iter().filter(|entry| self.choice.has(&entry.id)) {
+            if find(self.source, &entry.id).is_some() {
+                continue;
+            }
+            let Some(default) = default_permissions(self.source, &entry.id, &self.target)? else { continue };
+            let mut there = self.live.load(entry)?;
+            there.body = self.without_me(there.body);
+            let (mut action, mut note) = self.compare(&default, &there);
+            if action == Action::Update {
+                note = Some("goes back to what holds where nobody has set any".to_owned());
+            }
+            if let Some(reason) = self.out_of_reach(&entry.id) {
+                (action, note) = (Action::Skip, Some(reason));
+            }
+            self.plan.items.push(Item { id: entry.id.clone(), title: entry.title.clone(), action, note });
+        }
+        let mut items = std::mem::take(&mut self.plan.items);
+        items.sort_by_key(|item| self.place(&item.id));
+        self.plan.items = items;
         Ok(())
     }
 
@@ -172,9 +201,17 @@ impl<'a> Planner<'a> {
             return Ok((Action::Skip, Some(reason)));
         }
         self.tell_strangers(object);
-        match there {
-            Some(there) => Ok(self.compare(object, there)),
-            None => self.create(object),
+        let decided = match there {
+            Some(there) => self.compare(object, there),
+            None => self.create(object)?,
+        };
+        match (decided.0, self.lacks(object)) {
+            (Action::Create | Action::Update, Some(lack)) => Ok((Action::Blocked, Some(lack))),
+            (Action::Same, Some(lack)) => {
+                self.plan.warnings.push(format!("{id}: {lack}"));
+                Ok(decided)
+            }
+            _ => Ok(decided),
         }
     }
 
@@ -233,7 +270,21 @@ impl<'a> Planner<'a> {
             ObjectType::Members => text(&object.body, "role") != "Admin",
             _ => false,
         };
-        loses && self.facts.login.as_deref() == Some(object.key.as_str())
+        loses && self.is_me(&object.key)
+    }
+
+    /// Permissions without the row that whoever makes a folder gets from 9 on: who restores may do everything without it.
+    pub(super) fn without_me(&self, mut permissions: Value) -> Value {
+        let is_own = |row: &Value| number(row, "permission") == 4 && self.is_me(text(row, "userLogin"));
+        if let Some(rows) = permissions.get_mut("items").and_then(Value::as_array_mut) {
+            rows.retain(|row| !is_own(row));
+        }
+        permissions
+    }
+
+    /// It is who restores.
+    pub(super) fn is_me(&self, login: &str) -> bool {
+        self.facts.login.as_deref() == Some(login)
     }
 
     fn create(&mut self, object: &Object) -> Result<Decision, BundleError> {

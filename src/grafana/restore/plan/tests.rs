@@ -180,7 +180,7 @@ fn what_a_restore_had_created_goes_children_first_and_a_folder_with_something_ne
     let choice = Choice { ids: Some(ids.clone()), ..Choice::default() };
     let planner =
         Planner::new(&before.bundle, &live.bundle, &choice, facts((11, 2)), RestorePlan::default()).unwrap();
-    let plan = planner.plan(Some(&ids)).unwrap();
+    let plan = planner.plan(Some(&Made { ids, ..Made::default() })).unwrap();
     assert_eq!(
         actions(&plan),
         [

@@ -127,6 +127,11 @@ pub(super) async fn write_policies(door: &Door, wanted: &Value) -> Result<(), Wr
     Ok(())
 }
 
+/// Back to the tree that every organisation is born with.
+pub(super) async fn reset_policies(door: &Door, made: &Value) -> Result<(), WriteError> {
+    remove(door, "reset the notification policies", POLICIES, made).await
+}
+
 /// Removes what a restore has made.
 async fn remove(door: &Door, action: &str, path: &str, there: &Value) -> Result<(), WriteError> {
     door.remove(with_provenance(Call::delete(action, path), text(there, "provenance"))).await
