@@ -15,7 +15,7 @@ use crate::config::GrafanaTarget;
 use crate::config::values::{JobName, Retries};
 use crate::grafana::client::GrafanaClient;
 use crate::grafana::contents::Secret;
-use crate::grafana::restore::apply::{Applied, Prepared, apply, prepare, settle};
+use crate::grafana::restore::apply::{Applied, Prepared, apply, prepare, settle, sweep_spools};
 use crate::grafana::restore::plan::{Action, Choice};
 use crate::grafana::restore::source::GrafanaBackup;
 use crate::grafana::restore::undo::{PreparedUndo, prepare_undo, undo};
@@ -104,6 +104,11 @@ impl App {
     pub fn settle_grafana(&self, site: &Site, job: &JobName, now: Timestamp) -> Result<(), RestoreError> {
         let context = self.beside_runs(job, now, Progress::silent(), CancellationToken::new());
         settle(site, &context)
+    }
+
+    /// Removes what killed restores have left of unpacked exports: there may be secrets in them.
+    pub async fn sweep_spools(&self) {
+        sweep_spools(&self.shared.config.state_dir).await;
     }
 
     /// For what is no run.

@@ -111,8 +111,50 @@ fn only_what_is_named_is_restored_and_not_what_is_excluded() {
     assert!(there("overview"));
     let wrong = restore(&keeper, &["--only", "dashboard"]).expect(2);
     assert!(wrong.stderr.contains("no type of object") && wrong.stderr.contains("rule-groups"), "{wrong:?}");
-    let none = restore(&keeper, &["--only", "dashboards/none"]).expect(1);
+    let none = restore(&keeper, &["--only", "dashboards", "--exclude", "dashboards"]).expect(1);
     assert!(none.stderr.contains("nothing that is in the backup is meant"), "{none:?}");
+}
+
+#[test]
+fn a_name_that_fits_nothing_is_an_error_before_anything_is_written() {
+    let grafana = sample(Version::V11_2);
+    let keeper = keeper(&grafana);
+    export(&keeper);
+    let changed = json!({ "dashboard": { "uid": "overview", "title": "Mine" }, "overwrite": true });
+    grafana.seed().make("/api/dashboards/db", &changed);
+    grafana.forget_requests();
+    let wrong = |more: &[&str]| {
+        let failed = restore(&keeper, more).expect(2).stderr;
+        assert!(
+            failed.contains("fits nothing in grafana/") && failed.contains("nothing was written"),
+            "{failed}"
+        );
+        failed
+    };
+    let typo = wrong(&["--exclude", "dashboards/overveiw"]);
+    assert!(typo.contains("--exclude dashboards/overveiw"), "{typo}");
+    assert!(typo.contains("did you mean dashboards/overview (Overview)?"), "{typo}");
+    assert!(
+        wrong(&["--only", "dashboards", "--only", "dashboards/infra"])
+            .contains("folders/infra (Infrastructure)")
+    );
+    assert!(wrong(&["--only", "dashboards/none-*"]).contains("`--dry-run` without it lists all"));
+    assert!(wrong(&["--dry-run", "--exclude", "folders/none"]).contains("--exclude folders/none"));
+    assert!(grafana.writes().is_empty(), "{:?}", grafana.writes());
+    assert!(!keeper.store_of("grafana-before-restore").exists());
+    // A type of which there is nothing is no slip, and permissions that nobody has set can be named.
+    let rights = [
+        "--exclude",
+        "alert-channels",
+        "--only",
+        "folder-permissions/empty",
+        "--only",
+        "dashboards/overview",
+    ];
+    restore(&keeper, &rights).expect(0);
+    assert_eq!(grafana.contents()["orgs"]["Main Org."]["dashboards"]["overview"]["title"], "Overview");
+    let same = restore(&keeper, &["--only", "folder-permissions/empty"]).expect(0);
+    assert!(same.stdout.contains("Nothing to do"), "{same:?}");
 }
 
 #[test]

@@ -307,38 +307,54 @@ fn an_organisation_stays_for_what_people_have_made_in_it_since_and_the_undo_ends
     }
 }
 
-#[test]
-fn a_folder_that_stays_keeps_those_it_lies_in_its_panels_and_who_may_see_it() {
+/// A Grafana that was restored, with a dashboard "own" that somebody has made in it since, and what an undo says.
+fn undone_around(own: &Value, folder: &str) -> (Value, Value, String) {
     let (here, there) = (sample(Version::V11_2), Builder::default().version(Version::V11_2).start());
     let keeper = keeper_of(&[("main", here.url(), ADMIN), ("other", there.url(), ADMIN)], "");
     export(&keeper);
     restore(&keeper, &["--grafana", "other"]).expect(3);
-    let panel = json!({ "id": 1, "libraryPanel": { "uid": "shared", "name": "Shared" } });
-    let own = json!({ "uid": "own", "title": "Own", "panels": [panel] });
-    there.seed().make("/api/dashboards/db", &json!({ "dashboard": own, "folderUid": "databases" }));
-    let acl = |contents: &Value| contents["orgs"]["Main Org."]["dashboards"]["infra"]["acl"].clone();
-    let before = acl(&there.contents());
-    let undone = keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]).expect(3);
-    for kept in ["folders/databases", "folders/infra", "library-panels/shared", "folder-permissions/infra"] {
+    there.seed().make("/api/dashboards/db", &json!({ "dashboard": own, "folderUid": folder }));
+    let before = there.contents();
+    let undo = ["restore", JOB, "--grafana", "other", "--undo", "--yes"];
+    let undone = keeper.run(&undo).expect(3);
+    keeper.run(&undo).expect(1);
+    (before, there.contents(), undone.stdout)
+}
+
+#[track_caller]
+fn assert_kept_for_own(kept: &[&str], said: &str) {
+    for kept in kept {
         let says = format!("{kept}: it stays, because of dashboards/own");
-        assert!(undone.stdout.contains(&says), "{says}\n{}", undone.stdout);
+        assert!(said.contains(&says), "{says}\n{said}");
     }
-    let contents = there.contents();
-    let dashboards = &contents["orgs"]["Main Org."]["dashboards"];
+}
+
+#[test]
+fn a_folder_that_stays_keeps_those_it_lies_in_and_who_may_see_it() {
+    let own = json!({ "uid": "own", "title": "Own" });
+    let (before, after, said) = undone_around(&own, "databases");
+    assert_kept_for_own(&["folders/databases", "folders/infra", "folder-permissions/infra"], &said);
+    let dashboards = |contents: &Value| contents["orgs"]["Main Org."]["dashboards"].clone();
+    let (before, after) = (dashboards(&before), dashboards(&after));
     assert_eq!(
-        (&dashboards["own"]["folder"], &dashboards["databases"]["folder"]),
+        (&after["own"]["folder"], &after["databases"]["folder"]),
         (&json!("databases"), &json!("infra"))
     );
     // The team is from the restore, and goes; what is left of its row is nobody's.
-    let holders = |acl: &Value| -> Vec<String> {
-        acl.as_array()
-            .unwrap()
-            .iter()
-            .map(|row| row["to"].to_string())
-            .filter(|to| to.contains("role"))
-            .collect()
+    let roles = |dashboards: &Value| -> Vec<String> {
+        let rows = dashboards["infra"]["acl"].as_array().unwrap().iter();
+        rows.map(|row| row["to"].to_string()).filter(|to| to.contains("role")).collect()
     };
-    assert_eq!(holders(&acl(&contents)), holders(&before));
-    assert!(dashboards["hosts"].is_null() && dashboards["empty"].is_null(), "{dashboards}");
-    keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]).expect(1);
+    assert_eq!(roles(&after), roles(&before));
+    assert!(after["hosts"].is_null() && after["empty"].is_null(), "{after}");
+}
+
+#[test]
+fn a_library_panel_that_somebody_shows_stays_with_its_folder() {
+    let panel = json!({ "id": 1, "libraryPanel": { "uid": "shared", "name": "Shared" } });
+    let own = json!({ "uid": "own", "title": "Own", "panels": [panel] });
+    let (_, after, said) = undone_around(&own, "");
+    assert_kept_for_own(&["library-panels/shared", "folders/infra"], &said);
+    let dashboards = &after["orgs"]["Main Org."]["dashboards"];
+    assert!(dashboards["infra"].is_object() && dashboards["databases"].is_null(), "{dashboards}");
 }

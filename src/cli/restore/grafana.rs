@@ -243,6 +243,7 @@ fn failed(error: &RestoreError) -> CliError {
     let code = match error {
         _ if error.data_not_back() => ExitCode::DataNotBack,
         _ if error.is_interruption() => ExitCode::Interrupted,
+        RestoreError::FitsNothing { .. } => ExitCode::Usage,
         _ => ExitCode::Failed,
     };
     CliError::of(code, error, error.hint())

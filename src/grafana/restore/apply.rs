@@ -1,7 +1,7 @@
 //! Carries a plan out: keeps what is there, writes what differs, and proves it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::{BeforeRestore, RestoreError, Site};
 use crate::blocking::blocking;
 use crate::grafana::bundle::Bundle;
 use crate::grafana::object::{Object, ObjectId, ObjectType};
+use crate::grafana::spool;
 use crate::jobs::RunContext;
 use crate::store::{Backup, BackupId, JobStore};
 use crate::words;
@@ -67,6 +68,7 @@ pub async fn prepare(
     context: &RunContext,
 ) -> Result<Prepared, RestoreError> {
     let bundle = open(&backup, context).await?;
+    choice.check(&backup.title, &bundle)?;
     let live = site.look(&bundle, context).await?;
     let plan = plan(site, &backup, &bundle, &live, &choice, None)?;
     Ok(Prepared { backup, bundle, choice, plan })
@@ -75,6 +77,7 @@ pub async fn prepare(
 pub(super) async fn open(backup: &GrafanaBackup, context: &RunContext) -> Result<Bundle, RestoreError> {
     let (backup, context) = (backup.clone(), context.clone());
     let spool = spool(&context);
+    sweep_spools(&context.state_dir).await;
     blocking(move || backup.open(&spool, &context.progress, &context.cancel)).await
 }
 
@@ -180,6 +183,24 @@ fn alone(plan: &RestorePlan, source: &Bundle) -> Result<Vec<Object>, RestoreErro
 /// Where objects lie while they are used.
 pub(super) fn spool(context: &RunContext) -> PathBuf {
     if context.state_dir.is_dir() { context.state_dir.clone() } else { std::env::temp_dir() }
+}
+
+/// Removes what killed restores have left of unpacked exports in `state_dir`. What cannot be removed keeps nobody from
+/// anything.
+pub async fn sweep_spools(state_dir: &Path) {
+    let folder = state_dir.to_owned();
+    let swept = blocking(move || if folder.is_dir() { spool::sweep(&folder) } else { Ok(Vec::new()) });
+    match swept.await {
+        Ok(swept) if swept.is_empty() => {}
+        Ok(swept) => {
+            tracing::info!(swept = swept.len(), "removed unpacked exports that killed restores had left");
+        }
+        Err(error) => tracing::warn!(
+            folder = %state_dir.display(),
+            error = words::chain(&error),
+            "unpacked exports that killed restores have left could not be removed"
+        ),
+    }
 }
 
 /// Removes what is older than anybody takes back, of each Grafana for itself; never what a restore that is kept goes

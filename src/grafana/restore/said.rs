@@ -31,6 +31,16 @@ pub(super) fn owner(id: &ObjectId) -> Option<ObjectId> {
     Some(ObjectId { kind, ..id.clone() })
 }
 
+/// The permissions of a folder or dashboard.
+pub(super) fn permissions_of(id: &ObjectId) -> Option<ObjectId> {
+    let kind = match id.kind {
+        ObjectType::Folders => ObjectType::FolderPermissions,
+        ObjectType::Dashboards => ObjectType::DashboardPermissions,
+        _ => return None,
+    };
+    Some(ObjectId { kind, ..id.clone() })
+}
+
 /// The permissions of a folder or dashboard that the export has without them: those of every new one.
 pub(super) fn default_permissions(
     bundle: &Bundle,

@@ -14,7 +14,7 @@ use crate::grafana::restore::door::{flag, number, text};
 use crate::grafana::restore::portable::{
     Target, hidden, is_provisioned, portable, present, without_strangers,
 };
-use crate::grafana::restore::said::{default_permissions, find, said};
+use crate::grafana::restore::said::{default_permissions, find, permissions_of, said};
 use crate::words;
 
 /// What is known of the server, and of who asks it, beside what it holds.
@@ -117,7 +117,8 @@ impl<'a> Planner<'a> {
         let mut meant: Vec<&Entry> =
             self.source.entries().iter().filter(|entry| self.choice.has(&entry.id)).collect();
         meant.sort_by_key(|entry| self.place(&entry.id));
-        if meant.is_empty() && made.is_none() {
+        let mut permissions = self.source.entries().iter().filter_map(|entry| permissions_of(&entry.id));
+        if meant.is_empty() && made.is_none() && !permissions.any(|id| self.choice.has(&id)) {
             self.plan.refusals.push("nothing that is in the backup is meant".to_owned());
         }
         for entry in meant {

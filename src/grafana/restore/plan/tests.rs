@@ -13,6 +13,7 @@ use super::*;
 use crate::grafana::bundle::{Bundle, BundleWriter};
 use crate::grafana::contents::{GrafanaContents, Organisation, Skipped, Why};
 use crate::grafana::object::Object;
+use crate::grafana::restore::secrets::Secrets;
 use crate::store::Store;
 
 const MAIN: &str = "Main Org.";
