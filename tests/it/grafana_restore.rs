@@ -29,7 +29,7 @@ fn what_was_lost_is_there_again_in_every_version_and_its_export_is_the_same_byte
         export(&keeper);
         assert_eq!(files(&keeper), bytes, "{version:?}: another export");
         grafana.forget_requests();
-        let again = restore(&keeper, &["--secrets", &file]);
+        let again = restore(&keeper, &[]);
         assert!(matches!(again.code, 0 | 3), "{version:?}: {again:?}");
         assert!(again.stdout.contains("Nothing to do"), "{version:?}: {again:?}");
         let writes = grafana.writes();
@@ -66,7 +66,7 @@ fn a_restore_into_another_version_with_other_numbers_brings_what_that_version_kn
             assert_eq!(dashboards(&new), dashboards(&old), "{from:?} {to:?} {org}");
         }
         there.forget_requests();
-        let again = restore(&keeper, &["--grafana", "other", "--secrets", &file]);
+        let again = restore(&keeper, &["--grafana", "other"]);
         assert!(again.stdout.contains("Nothing to do"), "{from:?} {to:?}: {again:?}");
         assert!(there.writes().is_empty(), "{from:?} {to:?}: {:?}", there.writes());
     }
@@ -395,7 +395,7 @@ fn an_answer_that_is_lost_is_no_failure_where_it_was_done() {
     let file = secrets(&keeper, SECRETS);
     let restored = restore(&keeper, &["--secrets", &file]);
     assert!(matches!(restored.code, 0 | 3), "{restored:?}");
-    let again = restore(&keeper, &["--secrets", &file]);
+    let again = restore(&keeper, &[]);
     assert!(again.stdout.contains("Nothing to do"), "{again:?}");
 }
 

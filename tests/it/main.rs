@@ -25,6 +25,7 @@ mod grafana_needs;
 mod grafana_permissions;
 mod grafana_restore;
 mod grafana_rules;
+mod grafana_secrets;
 mod grafana_spool;
 mod grafana_stand_in;
 mod grafana_undo;

@@ -7,6 +7,7 @@ mod needs;
 mod order;
 mod planner;
 mod reach;
+mod secrets;
 mod stays;
 mod take_away;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::compare::first_difference;
 use super::door::{Door, WriteError};
 use super::plan::is_born;
 use super::plan::{Action, Item, RestorePlan};
-use super::portable::{portable, present, without_strangers};
+use super::portable::{hide, portable, present, without_strangers};
 use super::said::{find, said};
 use super::write::{Numbers, Scene};
 use super::{RestoreError, Site};
@@ -235,9 +235,12 @@ impl Run<'_> {
             return Ok(stays.map(|_| Problem::Wrong("it is still there".to_owned())));
         }
         let of = |bundle| said(bundle, &item.id, &self.plan.target);
-        let (Some(there), Some(wanted)) = (of(after)?, of(self.source)?) else {
+        let (Some(there), Some(mut wanted)) = (of(after)?, of(self.source)?) else {
             return Ok(Some(Problem::Wrong("it is not there".to_owned())));
         };
+        if let Some(entered) = self.plan.entered.get(&item.id) {
+            hide(&mut wanted, entered);
+        }
         let of = |object: &Object| {
             portable(object.kind, object.organisation.as_ref(), &object.body, &self.plan.target)
         };

@@ -5,17 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::order::Order;
+use super::secrets::to_enter;
 use super::{Action, Choice, Item, Made, RestorePlan};
 use crate::grafana::bundle::{Bundle, BundleError, Entry};
-use crate::grafana::contents::Secret;
 use crate::grafana::object::{Object, ObjectId, ObjectType};
 use crate::grafana::restore::compare::first_difference;
 use crate::grafana::restore::door::{flag, number, text};
-use crate::grafana::restore::portable::{
-    Target, hidden, is_provisioned, portable, present, without_strangers,
-};
+use crate::grafana::restore::portable::{Target, hide, is_provisioned, portable, without_strangers};
 use crate::grafana::restore::said::{default_permissions, find, permissions_of, said};
-use crate::words;
 
 /// What is known of the server, and of who asks it, beside what it holds.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +41,8 @@ pub(in crate::grafana::restore) struct Planner<'a> {
     pub(super) plan: RestorePlan,
     pub(super) skipped: BTreeMap<(ObjectType, String), usize>,
     pub(super) lost_plugins: BTreeSet<String>,
+    /// Users whose password is in the file, and who are there already.
+    pub(super) kept_passwords: BTreeSet<String>,
 }
 
 type Decision = (Action, Option<String>);
@@ -79,6 +78,7 @@ impl<'a> Planner<'a> {
             plan: head,
             skipped,
             lost_plugins,
+            kept_passwords: BTreeSet::new(),
         };
         this.learn_people();
         Ok(this)
@@ -131,6 +131,7 @@ impl<'a> Planner<'a> {
                 .warnings
                 .push(format!("the file of secrets has some for {unknown}, which the backup does not have"));
         }
+        self.tell_kept_passwords();
         if !self.lost_plugins.is_empty() {
             let plugins: Vec<&str> = self.lost_plugins.iter().map(String::as_str).collect();
             self.plan.warnings.push(format!("plugins that are not installed here: {}", plugins.join(", ")));
@@ -150,13 +151,20 @@ impl<'a> Planner<'a> {
     }
 
     fn add(&mut self, entry: &Entry) -> Result<(), BundleError> {
-        let object = self.source.load(entry)?;
+        let mut object = self.source.load(entry)?;
         let there = said(self.live, &entry.id, &self.target)?;
+        let entered = self.entered(&object, there.as_ref());
+        hide(&mut object, &entered);
         let (mut action, mut note) = self.decide(&object, there.as_ref())?;
         if matches!(action, Action::Create | Action::Update | Action::Same) {
-            let entered = self.secrets(&object, there.as_ref(), action);
-            if action == Action::Same && !entered.is_empty() {
-                (action, note) = (Action::Update, Some(format!("enters {}", entered.join(", "))));
+            self.tell_missing(&object, there.as_ref(), action, &entered);
+            let enters = to_enter(&entered, there.as_ref());
+            if !enters.is_empty() {
+                action = if action == Action::Same { Action::Update } else { action };
+                note = Some(note.map_or_else(String::new, |note| format!("{note}; ")) + &enters);
+            }
+            if action != Action::Same && !entered.is_empty() {
+                self.plan.entered.insert(entry.id.clone(), entered);
             }
         }
         if action == Action::Skip && entry.id.kind != ObjectType::Plugins {
@@ -299,53 +307,10 @@ impl<'a> Planner<'a> {
         }
         Ok((Action::Create, None))
     }
-
-    /// Notes which secrets are entered and which are missing; returns the names of those that are entered.
-    fn secrets(&mut self, object: &Object, there: Option<&Object>, action: Action) -> Vec<String> {
-        let id = object.id();
-        let has: BTreeSet<String> = there.map(|there| present(there.kind, &there.body)).unwrap_or_default();
-        let mut entered = self.choice.secrets.of(&id);
-        entered.retain(|name, _| !has.contains(name));
-        let mut missing = hidden(object.kind, &object.body);
-        if action == Action::Create {
-            missing.extend(made_anew(object));
-        } else if object.kind == ObjectType::Users {
-            // Of somebody who is there it is never changed.
-            entered.clear();
-        }
-        missing.retain(|name| !has.contains(name) && !entered.contains_key(name));
-        if !missing.is_empty() {
-            let ObjectId { organisation, kind, key } = id.clone();
-            self.plan.secrets.push(Secret {
-                organisation,
-                kind,
-                key,
-                title: object.title.clone(),
-                fields: missing,
-            });
-        }
-        let names = entered.keys().cloned().collect();
-        if !entered.is_empty() {
-            self.plan.entered.insert(id, entered);
-        }
-        names
-    }
 }
 
 fn entries(bundle: &Bundle) -> impl Iterator<Item = (&Bundle, &Entry)> {
     bundle.entries().iter().map(move |entry| (bundle, entry))
-}
-
-/// What nobody can restore of an object that is made.
-fn made_anew(object: &Object) -> Vec<String> {
-    match (object.kind, number(&object.body, "tokens")) {
-        // Who comes from a directory has no password of his own.
-        (ObjectType::Users, _) if object.body.get("authLabels").is_none() => vec!["password".to_owned()],
-        (ObjectType::ServiceAccounts, tokens) if tokens > 0 => {
-            vec![words::count(usize::try_from(tokens).unwrap_or_default(), "token")]
-        }
-        _ => Vec::new(),
-    }
 }
 
 /// Rules that a group has here and not in the backup: the whole group is replaced.
