@@ -110,7 +110,8 @@ fn run_any(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
     let kind = choose::kind(session, args).unwrap_or_default();
     let of_files = kind == crate::files::KIND;
     let of_database = sqlite::KINDS.contains(&kind.as_str()) || args.application.is_some();
-    let of_grafana = kind == crate::grafana::KIND || args.grafana.is_some();
+    let of_grafana =
+        kind == crate::grafana::KIND || args.grafana.is_some() || only_grafana(session, args, &kind);
     let says_what = !args.only.is_empty() || !args.exclude.is_empty() || args.secrets.is_some();
     if says_what && !of_grafana {
         let message = "--only, --exclude and --secrets are for a restore of a Grafana";
@@ -157,6 +158,18 @@ fn run_any(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
             restore(session, app, args, asks, cancel).await
         }
     })
+}
+
+/// An archive without a manifest says nothing of its kind, but there is nothing else that it could be restored to.
+fn only_grafana(session: &Session, args: &Args, kind: &str) -> bool {
+    let config = &session.config;
+    let named = args.prometheus.is_some() || args.application.is_some();
+    args.from.is_some()
+        && kind.is_empty()
+        && !named
+        && !config.grafana.is_empty()
+        && config.prometheus.is_empty()
+        && config.application.is_empty()
 }
 
 /// Does what signals can end, and leaves nothing behind on the Docker engine.

@@ -91,6 +91,21 @@ impl Backup {
         }
     }
 
+    /// The manifest of what lies at a path: itself, the newest of a folder, or the one beside an archive
+    /// (`snapshot_<ID>.tar.gz`). Nothing where there is none.
+    pub fn manifest_at(path: &Path) -> Option<PathBuf> {
+        if path.is_dir() {
+            let names = path.read_dir().ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            let newest = names.filter_map(|name| manifest_id(&name)).max()?;
+            return Some(path.join(format!("{newest}.json")));
+        }
+        if path.extension().is_some_and(|ending| ending == "json") {
+            return Some(path.to_owned());
+        }
+        let id = archive_id(path.file_name()?.to_str()?)?;
+        Some(path.with_file_name(format!("{id}.json"))).filter(|manifest| manifest.is_file())
+    }
+
     /// Nothing was damaged at the source, and no file is known to be bad.
     pub fn is_good(&self) -> bool {
         !self.manifest.damaged && self.problems().next().is_none()

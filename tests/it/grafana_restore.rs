@@ -423,6 +423,39 @@ fn an_archive_alone_a_folder_or_a_manifest_is_restored_on_a_fresh_host() {
 }
 
 #[test]
+fn what_is_asked_for_and_what_is_suggested_is_of_a_grafana() {
+    let here = sample(Version::V9);
+    let keeper = keeper(&here);
+    export(&keeper);
+    let folder = keeper.store_of(JOB);
+    let archive = newest(&folder, ".tar.gz");
+    let alone = keeper.folder().join("copy.tar.gz");
+    fs::copy(&archive, &alone).unwrap();
+    let from = |path: &Path| keeper.run(&["restore", "--from", path.to_str().unwrap(), "--dry-run"]);
+    // A manifest tells of what kind it is, and of which Grafana; an archive alone tells nothing.
+    for path in [&folder, &archive] {
+        assert!(from(path).expect(0).stdout.contains("Nothing to do"), "{}", path.display());
+    }
+    let asked = from(&alone).expect(2);
+    assert!(asked.stderr.contains("Which Grafana?") && asked.stderr.contains("--grafana: main"), "{asked:?}");
+    // Where every backup is bad, no run mends the one archive that an export is.
+    let bytes = fs::read(&archive).unwrap();
+    fs::set_permissions(&archive, fs::Permissions::from_mode(0o640)).unwrap();
+    let mut damaged = bytes.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    let says =
+        "`watchkeeper verify grafana` says what is bad; `watchkeeper run-now grafana` makes a new backup";
+    for bad in [&damaged[..], b"short"] {
+        fs::write(&archive, bad).unwrap();
+        let verified = keeper.run(&["verify", JOB]).expect(1);
+        assert!(verified.stdout.contains("a run of its job makes a new backup"), "{verified:?}");
+        let failed = restore(&keeper, &[]).expect(1);
+        assert!(failed.stderr.contains(says) && !failed.stderr.contains("backup_dir"), "{failed:?}");
+    }
+}
+
+#[test]
 fn what_is_no_export_of_ours_is_refused_with_what_to_do() {
     let here = sample(Version::V9);
     let keeper = keeper(&here);
