@@ -361,6 +361,25 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     #[test]
+    fn the_manifest_is_the_newest_of_a_folder_and_the_one_beside_an_archive() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        assert_eq!(Backup::manifest_at(dir.path()), None);
+        for name in
+            ["20261123T020000Z.json", "20261123T020000Z-2.json", "20261123T020000Z.state.json", "a.json"]
+        {
+            fs::File::create(path(name)).unwrap();
+        }
+        let newest = Some(path("20261123T020000Z-2.json"));
+        assert_eq!(Backup::manifest_at(dir.path()), newest);
+        assert_eq!(Backup::manifest_at(&path("snapshot_20261123T020000Z-2.tar.gz")), newest);
+        assert_eq!(Backup::manifest_at(&path("a.json")), Some(path("a.json")));
+        for none in ["snapshot_20261123_020000.tar.gz", "snapshot_20261124T020000Z.tar.gz", "copy.tar.gz"] {
+            assert_eq!(Backup::manifest_at(&path(none)), None, "{none}");
+        }
+    }
+
+    #[test]
     fn backups_come_oldest_first_and_a_job_without_a_folder_has_none() {
         let (_dir, job) = testing::job();
         assert_eq!(job.list().unwrap(), Listing::default());

@@ -19,6 +19,7 @@ mod deployment;
 mod docker;
 mod end_to_end;
 mod files;
+mod grafana_bar;
 mod grafana_client;
 mod grafana_export;
 mod grafana_needs;

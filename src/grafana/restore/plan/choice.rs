@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::grafana::bundle::Bundle;
-use crate::grafana::object::{ObjectId, ObjectType, Selector};
+use crate::grafana::object::{ObjectId, Selector};
 use crate::grafana::restore::RestoreError;
 use crate::grafana::restore::said::permissions_of;
 use crate::grafana::restore::secrets::Secrets;
@@ -99,6 +99,7 @@ fn near(selector: &Selector, known: &[(ObjectId, &str)]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grafana::object::ObjectType;
 
     fn suggested(selector: &str) -> Vec<String> {
         let id = |kind, key: &str| ObjectId { organisation: None, kind, key: key.to_owned() };
