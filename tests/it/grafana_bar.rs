@@ -42,7 +42,8 @@ fn drawn(sent: &str) -> Vec<String> {
 #[track_caller]
 fn assert_fits(sent: &str, columns: usize, names: &[&str]) {
     let lines = drawn(sent);
-    let of_plan = |line: &&String| line.starts_with("  create ") || line.starts_with("  to  ");
+    let of_plan =
+        |line: &&String| ["Restore ", "  create ", "  to  "].iter().any(|begin| line.starts_with(begin));
     for line in lines.iter().filter(|line| !of_plan(line)) {
         assert!(line.chars().count() <= columns, "{columns}: {line:?}");
     }

@@ -21,7 +21,7 @@ fn left(keeper: &Watchkeeper) -> Vec<PathBuf> {
 fn killed(keeper: &Watchkeeper, grafana: &Grafana) {
     grafana.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
     grafana.forget_requests();
-    grafana.inject(Fault::new(What::Slow(Duration::from_secs(60))).on("POST", "/api/dashboards/db"));
+    grafana.inject(Fault::new(What::Slow(Duration::from_mins(1))).on("POST", "/api/dashboards/db"));
     let mut cut = keeper.spawn(&["restore", JOB, "--yes"]);
     wait_until("the restore writes", COMING, || grafana.count("POST", "/api/dashboards/db") > 0);
     for path in left(keeper) {
@@ -44,7 +44,7 @@ fn what_killed_restores_have_left_unpacked_goes_with_the_next_one_and_when_the_d
     export(&keeper);
     killed(&keeper, &grafana);
     keeper.run(&["restore", JOB, "--dry-run"]).expect(0);
-    assert_eq!(left(&keeper), [PathBuf::new(); 0]);
+    assert!(left(&keeper).is_empty(), "{:?}", left(&keeper));
     killed(&keeper, &grafana);
     let mut daemon = keeper.spawn(&["run"]);
     wait_until("the daemon has swept", COMING, || left(&keeper).is_empty());

@@ -298,7 +298,7 @@ fn an_organisation_stays_for_what_people_have_made_in_it_since_and_the_undo_ends
         assert!(second["dashboards"]["second"].is_null(), "what the restore had made goes: {because}");
         match because {
             "policies/policies" => {
-                assert_eq!(second["alerting"]["policies"]["routes"][0]["receiver"], "grafana-default-email")
+                assert_eq!(second["alerting"]["policies"]["routes"][0]["receiver"], "grafana-default-email");
             }
             "members/ann" => assert_eq!(second["members"]["ann"], "Viewer"),
             _ => assert!(second["alerting"]["contactPoints"].to_string().contains("\"own\""), "{second}"),

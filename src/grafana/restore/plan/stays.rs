@@ -80,7 +80,7 @@ impl Planner<'_> {
             |kind, key: &str| ObjectId { organisation: id.organisation.clone(), kind, key: key.to_owned() };
         match object.kind {
             ObjectType::Folders => {
-                self.keep_folder(of(ObjectType::Folders, text(body, "parentUid")), &id, stays)?
+                self.keep_folder(of(ObjectType::Folders, text(body, "parentUid")), &id, stays)?;
             }
             ObjectType::LibraryPanels | ObjectType::Dashboards | ObjectType::RuleGroups => {
                 self.keep_folder(of(ObjectType::Folders, text(body, "folderUid")), &id, stays)?;
