@@ -5,8 +5,8 @@
 //! $ cargo run --example grafana-stand-in -- 127.0.0.1:3000 7.5.5 0 sample
 //! ```
 //!
-//! The third argument is from where it counts its numeric IDs, and with `sample` it holds one of everything. It keeps
-//! nothing on disk, and runs until it is killed.
+//! The third argument is from where it counts its numeric IDs. With `sample` it holds one of everything, with a number
+//! that many dashboards. It keeps nothing on disk, and runs until it is killed.
 #![allow(
     dead_code,
     unused_imports,
@@ -22,7 +22,7 @@ mod support {
 
 use support::grafana::{ADMIN, Builder, Version};
 
-const USAGE: &str = "usage: grafana-stand-in ADDRESS [VERSION [FIRST_ID [sample]]]";
+const USAGE: &str = "usage: grafana-stand-in ADDRESS [VERSION [FIRST_ID [sample | DASHBOARDS]]]";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let grafana = Builder::default().version(version).ids_from(first_id).listen(address).start();
     match arguments.next().as_deref() {
         Some("sample") => grafana.seed().one_of_everything(),
-        Some(_) => return Err(USAGE.into()),
+        Some(number) => grafana.seed().dashboards(number.parse().map_err(|_| USAGE)?, None),
         None => {}
     }
     let (url, number, (login, password)) = (grafana.url(), version.number(), ADMIN);

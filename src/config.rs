@@ -27,8 +27,8 @@ use jiff::tz::TimeZone;
 use toml::de::DeTable;
 
 pub use job::{
-    CleanupConfig, CommandConfig, DatabaseRef, DeploymentConfig, FilesConfig, GrafanaConfig, JobConfig,
-    JobKind, Program, RequireBackup, SnapshotConfig, SqliteConfig, StaleConfig,
+    After, AfterOutcome, CleanupConfig, CommandConfig, DatabaseRef, DeploymentConfig, FilesConfig,
+    GrafanaConfig, JobConfig, JobKind, Program, RequireBackup, SnapshotConfig, SqliteConfig, StaleConfig,
 };
 pub use problem::{ConfigErrors, Problem};
 pub use target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};
@@ -146,6 +146,7 @@ fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone:
     };
     let placed = job::read_all(&mut root, &context);
     let max_concurrent = usize::try_from(max_concurrent).unwrap_or(1);
+    job::check_after(root.report, &placed);
     warn::schedules(root.report, &placed, max_concurrent);
     let config = Config {
         path: path.to_owned(),

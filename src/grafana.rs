@@ -12,6 +12,7 @@ mod error;
 pub mod export;
 pub mod object;
 pub mod restore;
+pub mod spool;
 
 pub use error::GrafanaError;
 

@@ -241,8 +241,11 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<u32> {
     }
     use_wal(connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // SQLite's own default here is on.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    let version = schema::migrate(connection)?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    schema::migrate(connection)
+    Ok(version)
 }
 
 /// Switches the file to WAL. SQLite does not wait for its busy timeout here, so two first opens at once would make one

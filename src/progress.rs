@@ -20,7 +20,7 @@ pub trait Sink: Send + Sync {
     /// Something is not as it should be, but the run goes on.
     fn warned(&self, text: &str);
     /// The running step has handled `done` of `total` things (0: nobody knows), and `current` is the latest of them.
-    fn step_told(&self, _name: &str, _done: u64, _total: u64, _current: &str) {}
+    fn step_told(&self, name: &str, done: u64, total: u64, current: &str);
     /// Nothing happens for a while, and why; no part of the record.
     fn waits(&self, _: &str) {}
 }
@@ -30,6 +30,7 @@ pub trait Sink: Send + Sync {
 pub struct Silent;
 
 impl Sink for Silent {
+    fn step_told(&self, _: &str, _: u64, _: u64, _: &str) {}
     fn step_started(&self, _: &str, _: Option<u64>) {}
     fn step_advanced(&self, _: &str, _: u64) {}
     fn step_finished(&self, _: &Step) {}

@@ -27,12 +27,5 @@ pub const KIND: &str = "sqlite-backup";
 pub async fn look(database: &place::Database) -> Result<Option<usize>, SqliteError> {
     let place::Place::Host { path } = &database.place else { return Ok(None) };
     let path = path.clone();
-    blocking(move || {
-        let live = open::Live::open(&path)?;
-        let tables = contents::tables(&live.connection)
-            .map_err(|source| SqliteError::of(&path, "read the tables of", source))?;
-        live.finish()?;
-        Ok(Some(tables.len()))
-    })
-    .await
+    blocking(move || contents::tables_of(&path).map(|tables| Some(tables.len()))).await
 }

@@ -9,6 +9,7 @@ mod books;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
@@ -26,7 +27,10 @@ use crate::schedule::{self, Schedule};
 use crate::words;
 use books::Books;
 
-/// The jobs that run by themselves.
+/// How often it is looked whether what a job runs after has ended elsewhere.
+const LOOK_AFTER: Duration = Duration::from_secs(15);
+
+/// The jobs with a schedule.
 pub fn scheduled(app: &App) -> Jobs {
     let due = |job: &JobConfig| Some((job.name.clone(), schedule_of(job)?.clone()));
     app.config().jobs.iter().filter_map(due).collect()
@@ -65,10 +69,12 @@ impl Daemon {
         let books = Books::new(Arc::clone(&app.runner().history), app.config().timezone.clone());
         let (queues, runs, running) = (BTreeMap::new(), JoinSet::new(), BTreeMap::new());
         let mut daemon = Self { app, books, queues, places, runs, running, stop };
-        daemon.books.forget_others(&scheduled(&daemon.app)).await;
-        for job in daemon.jobs() {
-            let caught_up = daemon.books.settle(&job, now, None).await;
-            daemon.catch_up(&job, caught_up);
+        let jobs = daemon.jobs();
+        daemon.books.forget_others(&jobs).await;
+        for job in &jobs {
+            let caught_up = daemon.books.settle(job, now, None).await;
+            daemon.catch_up(job, caught_up);
+            daemon.books.adopt_after(job, now).await;
         }
         daemon
     }
@@ -76,9 +82,15 @@ impl Daemon {
     /// Takes what is due until nothing more comes, and waits for what runs then. `reloads` brings the program with
     /// another configuration.
     pub async fn serve(mut self, mut ticks: mpsc::Receiver<Tick>, mut reloads: mpsc::Receiver<Arc<App>>) {
+        let mut looks = tokio::time::interval(LOOK_AFTER);
         loop {
             tokio::select! {
-                Some(ended) = self.runs.join_next_with_id() => self.ended(ended).await,
+                // What a person ran, or another daemon before this one, may have been what a job waits for.
+                _ = looks.tick() => self.successors().await,
+                Some(ended) = self.runs.join_next_with_id() => {
+                    self.ended(ended).await;
+                    self.successors().await;
+                }
                 Some(app) = reloads.recv() => self.reload(app).await,
                 tick = ticks.recv() => match tick {
                     Some(Tick::Due(due)) => self.due(due).await,
@@ -97,7 +109,8 @@ impl Daemon {
 
     /// The jobs that run by themselves.
     fn jobs(&self) -> Vec<JobConfig> {
-        self.app.config().jobs.iter().filter(|job| schedule_of(job).is_some()).cloned().collect()
+        let by_themselves = |job: &&JobConfig| job.enabled && (job.schedule.is_some() || job.after.is_some());
+        self.app.config().jobs.iter().filter(by_themselves).cloned().collect()
     }
 
     async fn due(&mut self, due: Due) {
@@ -146,9 +159,29 @@ impl Daemon {
         self.places = Arc::new(Semaphore::new(app.config().max_concurrent));
         self.app = app;
         let now = (self.app.runner().clock)();
-        self.books.forget_others(&scheduled(&self.app)).await;
-        for job in self.jobs() {
-            self.books.adopt(&job, now).await;
+        let jobs = self.jobs();
+        self.books.forget_others(&jobs).await;
+        for job in &jobs {
+            self.books.adopt(job, now).await;
+            self.books.adopt_after(job, now).await;
+        }
+    }
+
+    /// Starts the jobs whose predecessors have all ended.
+    async fn successors(&mut self) {
+        for job in self.jobs().into_iter().filter(|job| job.after.is_some()) {
+            let is_idle = self.queues.get(&job.name).is_none_or(|queue| queue.running.is_none());
+            if !is_idle || self.stop.is_cancelled() {
+                continue;
+            }
+            let Some((slot, failed)) = self.books.due_after(&job).await else { continue };
+            let cause = Cause::After(slot);
+            match self.books.pause(&job.name).await.or(failed) {
+                None => self.start(&job, cause),
+                Some(reason) => {
+                    drop(self.app.runner().skip(&job.name, job.kind.kind_name(), cause, reason).await);
+                }
+            }
         }
     }
 

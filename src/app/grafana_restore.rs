@@ -15,10 +15,10 @@ use crate::config::GrafanaTarget;
 use crate::config::values::{JobName, Retries};
 use crate::grafana::client::GrafanaClient;
 use crate::grafana::contents::Secret;
-use crate::grafana::restore::apply::{Applied, Prepared, apply, prepare, settle};
+use crate::grafana::restore::apply::{Applied, Prepared, apply, prepare, settle, sweep_spools};
 use crate::grafana::restore::plan::{Action, Choice};
 use crate::grafana::restore::source::GrafanaBackup;
-use crate::grafana::restore::undo::undo;
+use crate::grafana::restore::undo::{PreparedUndo, prepare_undo, undo};
 use crate::grafana::restore::{RestoreError, Site};
 use crate::history::{Cause, RunReport};
 use crate::jobs::{JobOutput, RunContext};
@@ -34,8 +34,8 @@ const RESTORE_KIND: &str = "grafana-restore";
 pub enum GrafanaAction {
     /// Restore this as planned.
     Apply(Box<Prepared>),
-    /// Take the newest restore back.
-    Undo,
+    /// Take the newest restore back as planned.
+    Undo(Box<PreparedUndo>),
 }
 
 /// A Grafana cannot be looked at.
@@ -87,10 +87,28 @@ impl App {
         Ok(prepare(site, backup, choice, &context).await?)
     }
 
+    /// Compares what was there before the newest restore with what is there. Writes nothing.
+    pub async fn prepare_undo_of_grafana(
+        &self,
+        site: &Site,
+        (job, now): (&JobName, Timestamp),
+        sink: Arc<dyn Sink>,
+        cancel: CancellationToken,
+    ) -> Result<PreparedUndo, GrafanaOpenError> {
+        let context = self.beside_runs(job, now, Progress::new(sink), cancel);
+        let kept = self.shared.store.job(&before_restore(job));
+        Ok(prepare_undo(site, &kept, &context).await?)
+    }
+
     /// What was prepared found nothing to do: an earlier restore that was not finished is.
     pub fn settle_grafana(&self, site: &Site, job: &JobName, now: Timestamp) -> Result<(), RestoreError> {
         let context = self.beside_runs(job, now, Progress::silent(), CancellationToken::new());
         settle(site, &context)
+    }
+
+    /// Removes what killed restores have left of unpacked exports: there may be secrets in them.
+    pub async fn sweep_spools(&self) {
+        sweep_spools(&self.shared.config.state_dir).await;
     }
 
     /// For what is no run.
@@ -156,7 +174,7 @@ async fn perform(
 ) -> Result<JobOutput, RestoreError> {
     let (applied, undone) = match action {
         GrafanaAction::Apply(prepared) => (apply(site, *prepared, kept, context).await?, false),
-        GrafanaAction::Undo => (undo(site, kept, context).await?, true),
+        GrafanaAction::Undo(prepared) => (undo(site, *prepared, kept, context).await?, true),
     };
     for warning in applied.plan.warnings.iter().chain(&applied.warnings) {
         context.progress.warn(warning.clone());
@@ -182,7 +200,20 @@ fn output(applied: &Applied, kept: &JobStore, command: &str, undone: bool) -> Jo
     };
     let mut facts: Vec<String> =
         plan.counts().iter().map(|(kind, counts)| count_text(kind.name(), counts)).collect();
-    facts.push(format!("what was there before is the backup {}/{}", kept.job(), applied.before));
+    facts.extend(
+        applied
+            .before
+            .as_ref()
+            .map(|before| format!("what was there before is the backup {}/{before}", kept.job())),
+    );
+    let verified = applied.before.iter().map(|_| {
+        format!(
+            "all was exported again, and {} of {} that were written are there as the backup has them",
+            applied.proven,
+            words::count(applied.written, "object")
+        )
+    });
+    let verified = verified.collect();
     JobOutput {
         summary,
         facts,
@@ -191,11 +222,7 @@ fn output(applied: &Applied, kept: &JobStore, command: &str, undone: bool) -> Jo
         } else {
             vec![format!("`{command} --undo` brings back what was there before")]
         },
-        verified: vec![format!(
-            "all was exported again, and {} of {} that were written are there as the backup has them",
-            applied.proven,
-            words::count(applied.written, "object")
-        )],
+        verified,
         ..JobOutput::default()
     }
 }

@@ -17,7 +17,7 @@ use crate::runner::{Failure, Lock, Task};
 use crate::service::Service;
 use crate::sqlite::SqliteError;
 use crate::sqlite::restore::{
-    Health, Notes, RestorePlan, Restored, Site, SqliteBackup, apply, discard_old, undo,
+    Health, Notes, RestorePlan, Restored, Site, SqliteBackup, Taken, apply, discard_old, undo,
 };
 use crate::sqlite::stale_sessions::{self, Access};
 use crate::words;
@@ -106,10 +106,17 @@ async fn perform(site: &Site, action: SqliteAction, context: &RunContext) -> Res
             let undone = undo(site, context).await?;
             let displaced =
                 undone.displaced.map(|path| format!("what was live until now is {}", path.display()));
-            let summary = if undone.was_untouched {
-                format!("the restore of {} had changed nothing; what it had staged is gone", undone.source)
-            } else {
-                format!("the database of before the restore of {} is live again", undone.source)
+            let (source, began) = (undone.source, undone.began);
+            let summary = match undone.what {
+                Taken::Nothing => {
+                    format!("the restore of {source} had changed nothing; what it had staged is gone")
+                }
+                Taken::Restore => format!("the database of before the restore of {source} is live again"),
+                Taken::Undo => {
+                    format!(
+                        "what the restore of {source} had brought is live again, as before the undo of {began}"
+                    )
+                }
             };
             Ok(JobOutput {
                 summary,
@@ -125,10 +132,11 @@ async fn perform(site: &Site, action: SqliteAction, context: &RunContext) -> Res
             let reopened = stale_sessions::undo(&access, &file).await?;
             let opened = words::count(reopened.opened, "session");
             step.finish(opened.clone());
-            if reopened.left > 0 {
+            if !reopened.left.is_empty() {
                 context.progress.warn(format!(
-                    "{} had changed since they were closed, and were left as they are",
-                    reopened.left
+                    "{} had changed or gone since they were closed, and were left as they are: {}",
+                    reopened.left.len(),
+                    reopened.left.join(", ")
                 ));
             }
             if !reopened.doubtful.is_empty() {
@@ -138,7 +146,10 @@ async fn perform(site: &Site, action: SqliteAction, context: &RunContext) -> Res
                 ));
             }
             let summary = format!("{opened} that had been closed are open again");
-            Ok(JobOutput { summary, ..JobOutput::default() })
+            let all = reopened.left.is_empty() && reopened.doubtful.is_empty();
+            let file = format!("what was not opened again is told in {}", reopened.undo_file.display());
+            let facts = if all { Vec::new() } else { vec![file] };
+            Ok(JobOutput { summary, facts, ..JobOutput::default() })
         }
         SqliteAction::DiscardOld => {
             let bytes = discard_old(site).await?;

@@ -1,5 +1,7 @@
 //! Shows a run while it runs: a progress bar on a terminal, a line for each step elsewhere.
 
+mod line;
+
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,6 +32,8 @@ pub(super) fn sink(session: &Session) -> Arc<dyn Sink> {
 struct Waits;
 
 impl Sink for Waits {
+    fn step_told(&self, _: &str, _: u64, _: u64, _: &str) {}
+
     fn step_started(&self, _: &str, _: Option<u64>) {}
 
     fn step_advanced(&self, _: &str, _: u64) {}
@@ -47,6 +51,8 @@ impl Sink for Waits {
 struct Lines;
 
 impl Sink for Lines {
+    fn step_told(&self, _: &str, _: u64, _: u64, _: &str) {}
+
     fn step_started(&self, _: &str, _: Option<u64>) {}
 
     fn step_advanced(&self, _: &str, _: u64) {}
@@ -82,10 +88,8 @@ impl Bar {
 impl Sink for Bar {
     fn step_started(&self, name: &str, total: Option<u64>) {
         let bar = match total {
-            Some(total) => ProgressBar::new(total).with_style(style(
-                "  {msg}  [{bar:30}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left",
-            )),
-            None => ProgressBar::new_spinner().with_style(style("  {msg} {spinner}")),
+            Some(total) => ProgressBar::new(total).with_style(style(&line::of_bytes(line::columns(), name))),
+            None => ProgressBar::new_spinner().with_style(style("{spinner} {wide_msg}")),
         };
         bar.set_message(terminal(name).into_owned());
         bar.enable_steady_tick(Duration::from_millis(120));
@@ -104,14 +108,20 @@ impl Sink for Bar {
 
     fn step_told(&self, name: &str, done: u64, total: u64, current: &str) {
         if let Some(bar) = &*self.running.lock().unwrap_or_else(PoisonError::into_inner) {
-            if total > 0 && bar.length() != Some(total) {
-                bar.set_style(style("  {prefix}  [{bar:30}] {pos} of {len}, {eta} left: {wide_msg}"));
-                bar.set_prefix(name.to_owned());
+            let (name, current) = (printable(name), printable(current));
+            if total == 0 {
+                bar.set_message(format!("{name}: {current}"));
+            } else if bar.length() == Some(total) {
+                bar.set_position(done);
+                bar.set_message(current);
+            } else {
                 bar.set_length(total);
+                bar.set_position(done);
+                bar.set_message(current);
+                let template = line::of_things(line::columns(), &name, total);
+                bar.set_prefix(name);
+                bar.set_style(style(&template));
             }
-            bar.set_position(done);
-            let current = printable(current);
-            bar.set_message(if total > 0 { current } else { format!("{name}: {current}") });
         }
     }
 
@@ -119,7 +129,7 @@ impl Sink for Bar {
         if let Some(bar) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
         }
-        self.print(&line(step));
+        self.print(&line::folded(&line(step), line::columns()));
     }
 
     fn warned(&self, text: &str) {

@@ -100,6 +100,13 @@ fn look(session: &Session, job: &JobConfig) -> Result<Preview, CliError> {
 fn explain(session: &Session, job: &JobConfig, listing: &Listing, last: Option<&RunReport>) -> Explained {
     let schedule = job.schedule.as_ref().filter(|_| job.enabled);
     let when = match (&job.schedule, job.enabled) {
+        (None, true) if job.after.is_some() => {
+            let names = job
+                .after
+                .as_ref()
+                .map(|after| after.jobs.iter().map(ToString::to_string).collect::<Vec<_>>());
+            format!("it runs after {}", names.unwrap_or_default().join(" and "))
+        }
         (None, _) => "it has no schedule: it runs only by `watchkeeper run-now`".to_owned(),
         (Some(_), false) => "it is disabled: it runs only by `watchkeeper run-now`".to_owned(),
         (Some(schedule), true) => format!("its schedule is {schedule}: {}", schedule.describe()),

@@ -48,6 +48,9 @@ struct Upcoming {
     schedule: Option<String>,
     /// What the schedule means, in words.
     meaning: Option<String>,
+    /// What it runs after, where it has no schedule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
     slots: Vec<Timestamp>,
     #[serde(skip)]
     local: Vec<String>,
@@ -69,6 +72,7 @@ fn upcoming(session: &Session, job: &JobConfig, n: usize) -> Upcoming {
         enabled: job.enabled,
         schedule: job.schedule.as_ref().map(ToString::to_string),
         meaning: job.schedule.as_ref().map(Schedule::describe),
+        after: job.after.as_ref().map(|_| after_words(job)),
         local: job.schedule.as_ref().map(local).unwrap_or_default(),
         slots,
     }
@@ -79,6 +83,9 @@ fn text(job: &Upcoming) -> String {
     match (&job.schedule, &job.meaning) {
         (Some(schedule), Some(meaning)) => {
             let _ = writeln!(text, "  schedule  {schedule}\n  means     {meaning}");
+        }
+        _ if job.after.is_some() => {
+            let _ = writeln!(text, "  runs      {}", job.after.as_deref().unwrap_or_default());
         }
         _ => text.push_str("  no schedule: it runs only by `watchkeeper run-now`\n"),
     }
@@ -168,6 +175,7 @@ fn planned(job: &JobConfig, from: Timestamp, until: Timestamp) -> Vec<Planned> {
 fn later(job: &JobConfig, from: Timestamp, until: Timestamp) -> Option<Later> {
     let by_hand = |why: &str| (None, format!("{why}, it runs only by `watchkeeper run-now`"));
     let (next, why) = match (&job.schedule, job.enabled) {
+        (None, true) if job.after.is_some() => (None, after_words(job)),
         (None, _) => by_hand("no schedule"),
         (Some(_), false) => by_hand("disabled"),
         (Some(schedule), true) => match schedule.next_after(from) {
@@ -177,6 +185,12 @@ fn later(job: &JobConfig, from: Timestamp, until: Timestamp) -> Option<Later> {
         },
     };
     Some(Later { job: job.name.to_string(), next, why })
+}
+
+fn after_words(job: &JobConfig) -> String {
+    let jobs = job.after.as_ref().map(|after| after.jobs.clone()).unwrap_or_default();
+    let names: Vec<String> = jobs.iter().map(ToString::to_string).collect();
+    format!("after {}", names.join(" and "))
 }
 
 fn scheduled(job: &JobConfig) -> Option<&Schedule> {

@@ -81,7 +81,7 @@ struct After {
     #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup", "only", "exclude", "secrets"])]
     resume: bool,
     /// Bring back what was live before the restore
-    #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup", "resume", "only", "exclude", "secrets"])]
+    #[arg(long, conflicts_with_all = ["from", "at", "into", "backup", "resume", "only", "exclude", "secrets"])]
     undo: bool,
     /// Remove the data that restores have set aside, for good
     #[arg(long, conflicts_with_all = ["from", "at", "into", "dry_run", "backup", "resume", "undo", "only", "exclude", "secrets"])]
@@ -110,11 +110,16 @@ fn run_any(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
     let kind = choose::kind(session, args).unwrap_or_default();
     let of_files = kind == crate::files::KIND;
     let of_database = sqlite::KINDS.contains(&kind.as_str()) || args.application.is_some();
-    let of_grafana = kind == crate::grafana::KIND || args.grafana.is_some();
+    let of_grafana =
+        kind == crate::grafana::KIND || args.grafana.is_some() || only_grafana(session, args, &kind);
     let says_what = !args.only.is_empty() || !args.exclude.is_empty() || args.secrets.is_some();
     if says_what && !of_grafana {
         let message = "--only, --exclude and --secrets are for a restore of a Grafana";
         return Err(CliError::usage(message, None));
+    }
+    if args.after.undo && args.dry_run && !of_grafana {
+        let hint = "without --yes it says what it brings back, and asks".to_owned();
+        return Err(CliError::usage("--undo --dry-run is for a restore of a Grafana", Some(hint)));
     }
     if of_files {
         files::check(args)?;
@@ -130,7 +135,7 @@ fn run_any(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
         let message = "This overwrites what is there, and there is nobody to ask";
         return Err(CliError::usage(
             message,
-            Some(if args.after.undo || args.after.discard_old {
+            Some(if (args.after.undo && !of_grafana) || args.after.discard_old {
                 "say --yes".into()
             } else {
                 "say --yes, or look at what would be done with --dry-run".into()
@@ -153,6 +158,18 @@ fn run_any(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
             restore(session, app, args, asks, cancel).await
         }
     })
+}
+
+/// An archive without a manifest says nothing of its kind, but there is nothing else that it could be restored to.
+fn only_grafana(session: &Session, args: &Args, kind: &str) -> bool {
+    let config = &session.config;
+    let named = args.prometheus.is_some() || args.application.is_some();
+    args.from.is_some()
+        && kind.is_empty()
+        && !named
+        && !config.grafana.is_empty()
+        && config.prometheus.is_empty()
+        && config.application.is_empty()
 }
 
 /// Does what signals can end, and leaves nothing behind on the Docker engine.

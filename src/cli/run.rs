@@ -33,6 +33,7 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
         let holder = Holder { pid: std::process::id(), since: session.now, job: None, run: None };
         let _held =
             app.runner().locks.take(&[Lock::Daemon], &holder).map_err(|error| busy(session, &error))?;
+        app.sweep_spools().await;
         let served = serve(&app, &shutdown).await;
         notify("STOPPING=1");
         app.close().await;

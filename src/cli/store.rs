@@ -197,7 +197,7 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
     let (chosen, broken) = chosen(session, &store, args.what.as_deref())?;
     let cancel = CancellationToken::new();
     let progress = Progress::new(bar::sink(session));
-    let (mut verified, mut unread) = (Vec::new(), false);
+    let (mut verified, mut unread, mut shared) = (Vec::new(), false, false);
     let mut deep = DeepCheck::new(&std::env::temp_dir());
     let mut readings: BTreeMap<&str, Verifier<'_>> = BTreeMap::new();
     for (job, backup) in &chosen {
@@ -217,6 +217,7 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
         let reading = readings.entry(job.job().as_str()).or_insert_with(|| Verifier::new(job, session.now));
         let report = reading.backup(&backup, &step, &cancel)?;
         drop(step);
+        shared |= report.files.iter().any(|file| file.problem.is_some() && file.file.is_shared());
         unread |= report.files.iter().any(|file| matches!(file.problem, Some(Problem::Unread(_))));
         let mut problems: Vec<String> = report
             .files
@@ -238,6 +239,7 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
         }
         verified.push(VerifiedBackup::new(name, backup.manifest.damaged, problems));
     }
+    shared |= broken.iter().any(|broken| broken.problem.contains("blocks/"));
     let lost: Vec<String> = broken.iter().map(told).collect();
     session.out.result(&json!({ "backups": verified, "broken": lost, "deep": args.deep }), || {
         let mut text: String = verified.iter().map(VerifiedBackup::lines).collect();
@@ -254,7 +256,11 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
         };
         let _ = writeln!(text, "{good} of {} good: {read}.", words::count(all, "backup"));
         if !lost.is_empty() || verified.iter().any(|backup| !backup.problems.is_empty()) {
-            text.push_str("A run of its job stores anew what is bad while its source has it.\n");
+            text.push_str(if shared {
+                "A run of its job stores anew what is bad while its source has it.\n"
+            } else {
+                "What is bad stays so; a run of its job makes a new backup.\n"
+            });
         }
         text
     });

@@ -1,5 +1,6 @@
 //! The jobs of a configuration.
 
+mod after;
 mod cleanup;
 mod command;
 mod deployment;
@@ -22,6 +23,8 @@ use super::values::{
 };
 use crate::schedule::Schedule;
 
+pub(super) use after::check as check_after;
+pub use after::{After, AfterOutcome};
 pub use cleanup::{CleanupConfig, RequireBackup};
 pub use command::{CommandConfig, Program};
 pub use deployment::DeploymentConfig;
@@ -30,8 +33,6 @@ pub use files::FilesConfig;
 pub use grafana::GrafanaConfig;
 pub use sqlite::{DatabaseRef, SqliteConfig, StaleConfig};
 
-/// The keys of DESIGN that every job will have later.
-const LATER_KEYS: [&str; 1] = ["after"];
 const DAY: Duration = Duration::from_hours(24);
 
 /// A job.
@@ -43,6 +44,8 @@ pub struct JobConfig {
     pub kind: JobKind,
     /// When it runs by itself, if it does.
     pub schedule: Option<Schedule>,
+    /// The jobs after which it runs by itself, if it does. A job has a schedule, or this, or neither.
+    pub after: Option<After>,
     /// Whether it runs on its schedule. It can be run by hand in any case.
     pub enabled: bool,
     /// How long one attempt may take. Never zero.
@@ -171,7 +174,7 @@ pub(super) fn defaults(root: &mut Section<'_, '_>) -> Defaults {
         return standard;
     };
     let defaults = common(&mut section, &standard);
-    section.finish(&LATER_KEYS);
+    section.finish(&[]);
     defaults
 }
 
@@ -242,9 +245,10 @@ fn read(
         }
     }
     let schedule = schedule(&mut section, context.zone, name.as_ref());
+    let after = after::after(&mut section);
     let enabled = section.get("enabled").and_then(|item| item.boolean()).unwrap_or(true);
     let common = common(&mut section, &context.defaults);
-    let span = section.key_span("schedule");
+    let span = section.key_span(if section.has("after") { "after" } else { "schedule" });
     let says_retries = section.has("retries");
     let kind = kind(section, context)?;
     let Defaults { timeout, mut retries, slots } = common;
@@ -252,7 +256,7 @@ fn read(
     if matches!(kind, JobKind::Command(_)) && !says_retries {
         retries.max = 0;
     }
-    let job = JobConfig { name: name?, kind, schedule, enabled, timeout, retries, slots };
+    let job = JobConfig { name: name?, kind, schedule, after, enabled, timeout, retries, slots };
     Some(Placed { job, span })
 }
 
@@ -325,7 +329,7 @@ fn snapshot(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<Snaps
     let compression = compression(&mut section);
     let verify_within = section.get("verify_within").and_then(|item| item.some_duration());
     let idle_timeout = section.get("idle_timeout").and_then(|item| item.some_duration());
-    section.finish(&LATER_KEYS);
+    section.finish(&[]);
     let prometheus = prometheus?;
     check_access(access, access_item.as_ref(), &prometheus, context);
     Some(SnapshotConfig {

@@ -15,6 +15,9 @@ use super::{Docker, Download, REQUEST_LIMIT};
 
 /// How long a container has to stay stopped before it is believed.
 const SETTLE: Duration = Duration::from_millis(300);
+/// The bit of Go's file mode that says folder, and those of all that is no regular file.
+const GO_FOLDER: u32 = 1 << 31;
+const GO_SPECIAL: u32 = GO_FOLDER | 1 << 27 | 1 << 26 | 1 << 25 | 1 << 24 | 1 << 21 | 1 << 19;
 /// What the engine may take beyond the limit it was given: it kills then, and that takes a moment.
 const KILL_GRACE: Duration = Duration::from_secs(15);
 
@@ -133,6 +136,12 @@ pub struct PathStat {
     pub modified: Option<String>,
     /// It is a folder.
     pub is_folder: bool,
+    /// It is a regular file.
+    pub is_file: bool,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Where it leads at last, as the container sees it, if it is a symbolic link: there may be nothing.
+    pub leads_to: Option<String>,
 }
 
 /// A container, by the name it was asked for with: it may be removed and made anew between two calls.
@@ -291,10 +300,13 @@ impl Docker {
         let options = ContainerArchiveInfoOptionsBuilder::default().path(path).build();
         let request = self.client.get_container_archive_info(id, Some(options));
         match self.request(&action, request).await {
-            // The highest bit of Go's file mode says folder.
-            Ok(stat) => {
-                Ok(PathStat { modified: stat.modification_time, is_folder: stat.file_mode & (1 << 31) != 0 })
-            }
+            Ok(stat) => Ok(PathStat {
+                modified: stat.modification_time,
+                is_folder: stat.file_mode & GO_FOLDER != 0,
+                is_file: stat.file_mode & GO_SPECIAL == 0,
+                size: u64::try_from(stat.size).unwrap_or_default(),
+                leads_to: Some(stat.link_target).filter(|target| !target.is_empty()),
+            }),
             // An answer to HEAD has no body that could say what is missing.
             Err(DockerError::Refused { status: 404, .. }) => {
                 self.inspect(id).await.map_err(|_| DockerError::NoContainer { name: name.to_owned() })?;

@@ -25,8 +25,8 @@ pub(super) fn compare(contents: &mut FilesContents, store: &JobStore) {
             let (held, what) = Root::of(contents, root)?.lost(&was, &title)?;
             let job = store.job();
             let reason = format!(
-                "{what}: bring it back, or say that this is right by `watchkeeper accept {job}/latest` or by taking it \
-                 out of \"paths\""
+                "{what}: bring it back; where this is right, `watchkeeper accept {job}/latest` says so once, or take the \
+                 path out of \"paths\""
             );
             Some(Lack { path: root.clone(), reason, held })
         })

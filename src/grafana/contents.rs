@@ -139,7 +139,7 @@ pub struct Counted {
 }
 
 /// What is in an export. The manifest has it, and so has the archive (`export.json`, without numbers of organisations).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GrafanaContents {
     /// [`FORMAT`].
     pub format: u32,

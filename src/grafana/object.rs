@@ -32,8 +32,8 @@
 //! | snapshots | key | `name`, `key`, `expires`, `external`, `externalUrl`, `dashboard` |
 //! | plugins | id | `id`, `name`, `type`, `version`, `enabled`, `pinned`: an inventory |
 //!
-//! A dashboard without an object in `dashboard-permissions` has no rows of its own: it inherits, or has what every new
-//! one has.
+//! A folder or a dashboard without an object in `folder-permissions` or `dashboard-permissions` has the rows that every
+//! new one has: what it inherits, and at the top Viewer 1 and Editor 2. A restore brings that back, too.
 
 mod canonical;
 mod name;

@@ -10,8 +10,10 @@
 //! | [`plan`] | compares a backup with what is there, object by object, with reasons |
 //! | [`apply`](mod@apply) | carries a plan out, and proves it |
 //! | [`undo`](mod@undo) | brings back what was there before |
+//! | `note` | what a restore that was cut leaves, so that the one that finishes it is known |
 //! | `door` | one organisation of the server: questions, writes, and what an answer means for one object |
 //! | `write` | the rules of each type |
+//! | `said` | what an export says of an object, also by not having it |
 //! | `portable`, `compare` | when two objects are the same |
 //! | [`secrets`] | what no export holds, from a file |
 
@@ -20,9 +22,11 @@ mod compare;
 mod door;
 mod error;
 mod live;
+mod note;
 pub mod plan;
 mod portable;
 mod run;
+mod said;
 pub mod secrets;
 pub mod source;
 pub mod undo;
@@ -30,14 +34,14 @@ mod write;
 
 use serde::{Deserialize, Serialize};
 
-use super::object::ObjectId;
+use super::object::{Object, ObjectId};
 use crate::store::BackupId;
 
 pub use error::RestoreError;
 pub use live::Site;
 
 /// What a backup is for that was made before a restore: to take it back. A part of its manifest.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct BeforeRestore {
     /// The backup that was restored then: `JOB/ID`.
     pub of: String,
@@ -45,6 +49,10 @@ pub struct BeforeRestore {
     pub created: Vec<ObjectId>,
     /// What was there, and what the restore was about to change.
     pub changed: Vec<ObjectId>,
+    /// What the restore was about to write to new organisations, of that of which each has only one: only its content
+    /// tells whether people have made something else of it since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alone: Vec<Object>,
     /// The restore before it was cut, and this one has finished it: what was there before both is this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<BackupId>,

@@ -20,6 +20,8 @@ pub enum Cause {
     Scheduled(Timestamp),
     /// This slot was missed and is made up for.
     CatchUp(Timestamp),
+    /// The jobs that it runs after have ended, the last of them at this time, which is its slot.
+    After(Timestamp),
 }
 
 impl Cause {
@@ -29,6 +31,7 @@ impl Cause {
             Self::Manual => "manual",
             Self::Scheduled(_) => "scheduled",
             Self::CatchUp(_) => "catch-up",
+            Self::After(_) => "after",
         }
     }
 
@@ -36,7 +39,7 @@ impl Cause {
     pub const fn slot(self) -> Option<Timestamp> {
         match self {
             Self::Manual => None,
-            Self::Scheduled(slot) | Self::CatchUp(slot) => Some(slot),
+            Self::Scheduled(slot) | Self::CatchUp(slot) | Self::After(slot) => Some(slot),
         }
     }
 
@@ -46,6 +49,7 @@ impl Cause {
             ("manual", None) => Some(Self::Manual),
             ("scheduled", Some(slot)) => Some(Self::Scheduled(slot)),
             ("catch-up", Some(slot)) => Some(Self::CatchUp(slot)),
+            ("after", Some(slot)) => Some(Self::After(slot)),
             _ => None,
         }
     }

@@ -81,6 +81,33 @@ CREATE TABLE paused (
     since  INTEGER NOT NULL,
     reason TEXT
 ) STRICT, WITHOUT ROWID;
+", "
+CREATE TABLE new_run (
+    id            TEXT    NOT NULL PRIMARY KEY,
+    job           TEXT    NOT NULL,
+    kind          TEXT    NOT NULL,
+    cause         TEXT    NOT NULL CHECK (cause IN ('manual', 'scheduled', 'catch-up', 'after')),
+    slot          INTEGER CHECK ((slot IS NULL) = (cause = 'manual')),
+    started       INTEGER NOT NULL,
+    finished      INTEGER,
+    outcome       TEXT    NOT NULL CHECK (outcome IN ('running', 'done', 'warned', 'failed', 'skipped', 'interrupted')),
+    reason        TEXT,
+    hint          TEXT,
+    data_not_back INTEGER NOT NULL DEFAULT 0,
+    output        TEXT,
+    backup        TEXT,
+    bytes         INTEGER,
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    CHECK ((finished IS NULL) = (outcome = 'running'))
+) STRICT;
+INSERT INTO new_run SELECT * FROM run;
+DROP TABLE run;
+ALTER TABLE new_run RENAME TO run;
+CREATE UNIQUE INDEX run_slot ON run (job, slot) WHERE slot IS NOT NULL;
+CREATE INDEX run_by_job ON run (job, started);
+CREATE INDEX run_by_start ON run (started);
+CREATE INDEX run_running ON run (outcome) WHERE outcome = 'running';
+CREATE INDEX run_restore ON run (job, started) WHERE kind LIKE '%-restore';
 "];
 
 /// The version this program writes.
@@ -88,6 +115,9 @@ pub(super) fn current() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
 }
 
+/// A migration that makes a table anew must not take with it what refers to that: foreign keys are enforced only
+/// afterwards.
+///
 /// Brings the file up to date and returns the version it had: a larger one than [`current`] means that a newer
 /// program wrote it, and that nothing was touched.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<u32> {
@@ -110,4 +140,40 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<u32> {
 
 fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_each_earlier_version_keeps_its_runs_with_all_that_belongs_to_them() {
+        for version in 1..MIGRATIONS.len() {
+            let mut connection = Connection::open_in_memory().unwrap();
+            connection.pragma_update(None, "foreign_keys", false).unwrap();
+            MIGRATIONS[..version].iter().for_each(|migration| connection.execute_batch(migration).unwrap());
+            connection.pragma_update(None, "user_version", u32::try_from(version).unwrap()).unwrap();
+            connection
+                .execute_batch(
+                    "INSERT INTO run (id, job, kind, cause, slot, started, finished, outcome) \
+                     VALUES ('R', 'j', 'command', 'scheduled', 7, 8, 9, 'done'); \
+                     INSERT INTO step VALUES ('R', 0, 'a step', 1, 2, NULL);",
+                )
+                .unwrap();
+            migrate(&mut connection).unwrap();
+            connection.pragma_update(None, "foreign_keys", true).unwrap();
+            let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+            assert_eq!(
+                count("SELECT count(*) FROM run JOIN step ON run = id WHERE slot = 7"),
+                1,
+                "{version}"
+            );
+            // What belongs to a run still goes with it, and its slot is still its own.
+            let again = "INSERT INTO run (id, job, kind, cause, slot, started, outcome) \
+                         VALUES ('S', 'j', 'command', 'after', 7, 8, 'running')";
+            assert!(connection.execute_batch(again).is_err(), "{version}");
+            connection.execute_batch("DELETE FROM run").unwrap();
+            assert_eq!(count("SELECT count(*) FROM step"), 0, "{version}");
+        }
+    }
 }

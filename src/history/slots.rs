@@ -11,6 +11,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{History, HistoryError, RunReport, rows};
 use crate::config::values::JobName;
+use crate::jobs::Outcome;
 
 /// How far the slots of a job were watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +136,24 @@ impl History {
             rows::COLUMNS
         );
         self.select(&sql, params![job.as_str(), limit])
+    }
+
+    /// When the newest run of a job ended that was no restore and was not skipped, and how; nothing while none has.
+    pub fn last_ended(&self, job: &JobName) -> Result<Option<(Timestamp, Outcome)>, HistoryError> {
+        let sql = format!(
+            "SELECT {} FROM run WHERE job = ?1 AND outcome NOT IN ('running', 'skipped') AND kind NOT LIKE '%-restore' \
+             ORDER BY finished DESC LIMIT 1",
+            rows::COLUMNS
+        );
+        let last = self.select(&sql, [job.as_str()])?.pop();
+        Ok(last.and_then(|run| Some((run.finished?, run.outcome?))))
+    }
+
+    /// The newest slot of a job that runs after others, run or skipped.
+    pub fn last_after(&self, job: &JobName) -> Result<Option<Timestamp>, HistoryError> {
+        let sql = "SELECT max(slot) FROM run WHERE job = ?1 AND cause = 'after'";
+        let slot = self.lock().query_row(sql, [job.as_str()], |row| row.get::<_, Option<i64>>(0));
+        slot.map(|slot| slot.map(time)).map_err(|e| self.failed("read", e))
     }
 
     /// Since when a job is paused, where it is.

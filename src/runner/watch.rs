@@ -39,6 +39,11 @@ impl Sink for Watch {
         self.inner.step_advanced(name, done);
     }
 
+    fn step_told(&self, name: &str, done: u64, total: u64, current: &str) {
+        self.activity.notify_one();
+        self.inner.step_told(name, done, total, current);
+    }
+
     fn step_finished(&self, step: &Step) {
         self.activity.notify_one();
         let Step { name, millis, bytes, detail } = step;

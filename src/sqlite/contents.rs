@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use super::SqliteError;
-use super::open::quoted;
+use super::open::{Live, quoted, reading};
 use crate::store::digest::sha256;
 
 /// So many problems are listed; one cause often makes thousands.
@@ -133,8 +133,13 @@ fn schema(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     rows.collect()
 }
 
-/// The tables of a database, with their rows.
-pub(super) fn tables(connection: &Connection) -> rusqlite::Result<Vec<TableRows>> {
+/// The tables of a database that others may use, with their rows.
+pub(super) fn tables_of(path: &Path) -> Result<Vec<TableRows>, SqliteError> {
+    let failed = |source| SqliteError::of(path, "read the tables of", source);
+    reading(path, Live::open, |connection| tables(connection).map_err(failed))
+}
+
+fn tables(connection: &Connection) -> rusqlite::Result<Vec<TableRows>> {
     let mut statement = connection
         .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")?;
     let names = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;

@@ -1,34 +1,36 @@
 //! The copy of a live database.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 use tokio_util::sync::CancellationToken;
 
 use super::SqliteError;
-use super::open::{Live, PATIENCE};
+use super::error::file;
+use super::open::{Live, PATIENCE, PAUSE, reading};
+use crate::store::atomic::remove_if_there;
 
-/// How long to wait before a database that is locked is asked again.
-const PAUSE: Duration = Duration::from_millis(50);
 /// All pages at once.
 const ALL: std::ffi::c_int = -1;
 
 /// Copies the database at `from` to the new file `to`: one moment of it, whoever writes.
 pub(super) fn copy(from: &Path, to: &Path, cancel: &CancellationToken) -> Result<(), SqliteError> {
-    let live = match Live::open(from) {
+    let open = |from: &Path| match Live::open(from) {
         // What is left of it may be the last that there is.
-        Err(SqliteError::Corrupt { .. }) => Live::open_corrupt(from)?,
-        live => live?,
+        Err(SqliteError::Corrupt { .. }) => Live::open_corrupt(from),
+        live => live,
     };
     let failed = |source| SqliteError::of(to, "write the copy of the database to", source);
-    let mut copy = Connection::open(to).map_err(failed)?;
-    // It is worth nothing before it is complete, and brought to disk in the archive.
-    copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;").map_err(failed)?;
-    whole(&live.connection, &mut copy, from, cancel)?;
-    copy.close().map_err(|(_, source)| failed(source))?;
-    live.finish()
+    reading(from, open, |live| {
+        remove_if_there(to).map_err(file("remove", to))?;
+        let mut copy = Connection::open(to).map_err(failed)?;
+        // It is worth nothing before it is complete, and brought to disk in the archive.
+        copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;").map_err(failed)?;
+        whole(live, &mut copy, from, cancel)?;
+        copy.close().map_err(|(_, source)| failed(source))
+    })
 }
 
 fn whole(

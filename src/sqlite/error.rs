@@ -13,6 +13,9 @@ use crate::service::ServiceError;
 use crate::state_dir::StateDirError;
 use crate::store::{ArchiveError, StoreError};
 
+/// "Operation not permitted"
+const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
+
 /// A database could not be used, backed up or restored.
 #[derive(Debug, thiserror::Error)]
 pub enum SqliteError {
@@ -36,6 +39,14 @@ pub enum SqliteError {
     Missing {
         /// Where it should be.
         path: PathBuf,
+    },
+    /// It is named by a link to where no folder is.
+    #[error("There is no database {}: it is a link to {}, and there is no such folder", path.display(), target.display())]
+    LeadsNowhere {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
     },
     /// There is no such file in the container.
     #[error("There is no database {path} in container {container}")]
@@ -216,6 +227,9 @@ impl SqliteError {
             Self::Missing { .. } | Self::MissingInside { .. } => {
                 "is \"database\" in jobs.toml right? an unfinished restore is taken back by `watchkeeper restore JOB --undo`"
             }
+            Self::LeadsNowhere { .. } => {
+                "mount or make the folder, and restore: the database comes to where the link leads"
+            }
             Self::NotSqlite { .. } => "is \"database\" in jobs.toml right?",
             Self::Corrupt { .. } | Self::CorruptInside { .. } => {
                 "`watchkeeper restore JOB` brings the newest good backup back; `sqlite3 FILE .recover` saves what can be read"
@@ -237,6 +251,13 @@ impl SqliteError {
             {
                 "run it as root, or as the user who owns the database and its folder"
             }
+            Self::File { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                "it is mounted read-only: mount it so that it can be written"
+            }
+            // Only an attribute keeps root out so.
+            Self::File { source, .. } if source.raw_os_error() == Some(EPERM) => {
+                "run it as root; if you did: `lsattr -d` shows an `i`, and `chattr -i` removes it"
+            }
             Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "run it as root, or as the user who owns the database and its folder"
             }
@@ -244,7 +265,7 @@ impl SqliteError {
                 "the disk is full: free some space"
             }
             Self::OutOfReach { .. } => {
-                "keep the database in a volume or a mounted folder, or have sqlite3 or python3 in the image"
+                "keep the database in a volume or a mounted folder; else the image needs sqlite3 or python3, and its user a folder to write a copy to, no tmpfs"
             }
             Self::StateDir(error) => return error.hint(),
             Self::Changed { .. } => {

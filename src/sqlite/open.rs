@@ -1,5 +1,8 @@
 //! Opening a database without changing what is in it.
 
+mod guard;
+mod guest;
+
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +15,10 @@ use super::error::file;
 
 /// How long a lock of somebody else is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait before a database that is locked is asked again.
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
+/// So often a database is read that is written to while it is read without a lock.
+const READS: usize = 5;
 /// How every database begins.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// The files beside a database that belong to it.
@@ -63,57 +70,78 @@ pub(super) fn must_be_sqlite(path: &Path) -> Result<(), SqliteError> {
     Err(SqliteError::NotSqlite { path: path.to_owned(), problem })
 }
 
+/// Reads a database that others may use, and gives what is whole: where there was no lock, nobody wrote meanwhile.
+pub(super) fn reading<T>(
+    path: &Path,
+    how: impl Fn(&Path) -> Result<Live, SqliteError>,
+    mut work: impl FnMut(&Connection) -> Result<T, SqliteError>,
+) -> Result<T, SqliteError> {
+    let mut reads = 1;
+    loop {
+        let live = how(path)?;
+        let done = work(&live.connection);
+        match live.finish() {
+            Err(SqliteError::Changed { .. }) if reads < READS => reads += 1,
+            Err(error) => return Err(error),
+            Ok(()) => return done,
+        }
+    }
+}
+
 /// A database that others may use.
 pub(super) struct Live {
-    pub(super) connection: Connection,
-    /// It was opened without any lock: what it was then has to be what it is at the end.
-    unlocked: Option<fs::Metadata>,
+    connection: Connection,
+    /// It was opened without SQLite's locks: what it was then has to be what it is at the end.
+    before: Option<guest::Sight>,
+    /// Ends after the connection.
+    #[expect(dead_code, reason = "it is held")]
+    guard: Option<guard::Guard>,
     path: PathBuf,
 }
 
 impl Live {
-    /// Opens it to read. Nothing is written to it, but SQLite may make the files beside it that it needs for its locks.
+    /// Opens it to read. Nothing is written to it, but SQLite may make the files beside it that it needs for its locks,
+    /// where they belong to the owner of the database.
     pub(super) fn open(path: &Path) -> Result<Self, SqliteError> {
-        must_be_sqlite(path)?;
-        let failed = |source| SqliteError::of(path, "open", source);
-        match read(path, "?mode=ro", "") {
-            Ok(connection) => Ok(Self { connection, unlocked: None, path: path.to_owned() }),
-            // Its locks need files that this user may not make. Where there is no log, there is nobody who writes:
-            // SQLite can read it without any.
-            Err(error) if is_refused(&error) && !has_log(path) => {
-                let before = fs::metadata(path).map_err(file("look at", path))?;
-                let connection = read(path, "?immutable=1", "").map_err(failed)?;
-                Ok(Self { connection, unlocked: Some(before), path: path.to_owned() })
-            }
-            Err(error) if is_refused(&error) && has_journal(path) => {
-                let connection = recovered(path)?;
-                Ok(Self { connection, unlocked: None, path: path.to_owned() })
-            }
-            Err(error) => Err(failed(error)),
-        }
+        Self::opened(path, "")
     }
 
     /// Opens one whose pages contradict its header, as one that was cut short does: what is there can be copied.
     pub(super) fn open_corrupt(path: &Path) -> Result<Self, SqliteError> {
-        let connection =
-            read(path, "?mode=ro", LENIENT).map_err(|source| SqliteError::of(path, "open", source))?;
-        Ok(Self { connection, unlocked: None, path: path.to_owned() })
+        Self::opened(path, LENIENT)
     }
 
-    /// What was read is whole: where there was no lock, nobody wrote meanwhile.
-    pub(super) fn finish(self) -> Result<(), SqliteError> {
-        let Some(before) = self.unlocked else { return Ok(()) };
-        let after = fs::metadata(&self.path).map_err(file("look at", &self.path))?;
-        let same = before.modified().ok() == after.modified().ok() && before.len() == after.len();
-        if same && !has_log(&self.path) { Ok(()) } else { Err(SqliteError::Changed { path: self.path }) }
+    fn opened(path: &Path, first: &str) -> Result<Self, SqliteError> {
+        must_be_sqlite(path)?;
+        if guest::is_guest(path) {
+            return guest::open(path, first);
+        }
+        let with = |connection| Self { connection, before: None, guard: None, path: path.to_owned() };
+        match read(path, "?mode=ro", first, PATIENCE) {
+            Ok(connection) => Ok(with(connection)),
+            // Its locks need files that this user may not make. Where there is no log, there is nobody who writes:
+            // SQLite can read it without any.
+            Err(error) if is_refused(&error) && !has_log(path) => guest::open(path, first),
+            Err(error) if is_refused(&error) && has_journal(path) => recovered(path).map(with),
+            Err(error) => Err(SqliteError::of(path, "open", error)),
+        }
+    }
+
+    fn finish(self) -> Result<(), SqliteError> {
+        match self.before {
+            Some(before) if before != guest::Sight::of(&self.path) => {
+                Err(SqliteError::Changed { path: self.path })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 /// Opens a database that nobody uses, such as a copy: no file is made beside it.
 pub(super) fn at_rest(path: &Path) -> Result<Connection, SqliteError> {
     must_be_sqlite(path)?;
-    let opened = match read(path, "?immutable=1", "") {
-        Err(error) if super::error::is_corrupt(&error) => read(path, "?immutable=1", LENIENT),
+    let opened = match read(path, "?immutable=1", "", PATIENCE) {
+        Err(error) if super::error::is_corrupt(&error) => read(path, "?immutable=1", LENIENT, PATIENCE),
         opened => opened,
     };
     opened.map_err(|source| SqliteError::of(path, "open", source))
@@ -157,11 +185,11 @@ fn is_refused(error: &rusqlite::Error) -> bool {
 /// SQLite reads what is there, also where the header speaks of more.
 pub(super) const LENIENT: &str = "PRAGMA writable_schema = ON";
 
-fn read(path: &Path, how: &str, first: &str) -> rusqlite::Result<Connection> {
+fn read(path: &Path, how: &str, first: &str, patience: Duration) -> rusqlite::Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(format!("file:{}{how}", escaped(path)), flags)?;
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(patience)?;
     connection.execute_batch(first)?;
     // Opening does not read: this does.
     connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
@@ -169,7 +197,7 @@ fn read(path: &Path, how: &str, first: &str) -> rusqlite::Result<Connection> {
 }
 
 /// A path in a URI.
-fn escaped(path: &Path) -> String {
+pub(super) fn escaped(path: &Path) -> String {
     use std::fmt::Write as _;
     use std::os::unix::ffi::OsStrExt as _;
     let mut text = String::new();

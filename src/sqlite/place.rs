@@ -12,6 +12,9 @@ use crate::docker::{Container, Docker, DockerError, MountKind};
 /// A file that is in use changes between two looks at it: so often they are made.
 const LOOKS: usize = 20;
 
+/// So many links are followed, as the kernel does.
+const LINKS: usize = 40;
+
 /// Where a database is reached.
 #[derive(Debug, Clone)]
 pub enum Place {
@@ -56,7 +59,7 @@ impl std::fmt::Display for Database {
 impl Database {
     /// A database of this host. Where there is none its folder must be there: a restore brings it back.
     pub fn on_host(path: &Path) -> Result<Self, SqliteError> {
-        let real = real(path).ok_or_else(|| SqliteError::Missing { path: path.to_owned() })?;
+        let real = real(path)?;
         let shown = path.display().to_string();
         Ok(Self { shown, container: None, image: None, place: Place::Host { path: real } })
     }
@@ -74,15 +77,34 @@ impl Database {
     }
 }
 
-/// The path without symbolic links; the last part may be missing.
-fn real(path: &Path) -> Option<PathBuf> {
-    std::fs::canonicalize(path).ok().or_else(|| {
-        // A link that leads nowhere must not be taken for the place of a new file.
-        if std::fs::symlink_metadata(path).is_ok() {
-            return None;
-        }
-        Some(std::fs::canonicalize(path.parent()?).ok()?.join(path.file_name()?))
-    })
+/// The path without symbolic links. There may be no file: then it is where the last link leads, or where the path itself
+/// says.
+fn real(path: &Path) -> Result<PathBuf, SqliteError> {
+    if let Ok(real) = std::fs::canonicalize(path) {
+        return Ok(real);
+    }
+    let missing = || SqliteError::Missing { path: path.to_owned() };
+    let end = end_of_links(path);
+    // It is there, and cannot be reached: a ring of links, or a folder that is closed to us.
+    if std::fs::symlink_metadata(&end).is_ok() {
+        return Err(missing());
+    }
+    let (Some(folder), Some(name)) = (end.parent(), end.file_name()) else { return Err(missing()) };
+    match std::fs::canonicalize(folder) {
+        Ok(folder) => Ok(folder.join(name)),
+        Err(_) if end == path => Err(missing()),
+        Err(_) => Err(SqliteError::LeadsNowhere { path: path.to_owned(), target: end }),
+    }
+}
+
+/// Where the links lead that stand at the end of a path, one after the other.
+fn end_of_links(path: &Path) -> PathBuf {
+    let mut end = path.to_owned();
+    for _ in 0..LINKS {
+        let Ok(target) = std::fs::read_link(&end) else { break };
+        end = end.parent().unwrap_or(Path::new("/")).join(target);
+    }
+    end
 }
 
 /// Where the database lies here, if SQLite here and SQLite there would use the very same files and locks.
@@ -103,7 +125,7 @@ async fn on_this_host(
     let (source, here) = (Path::new(&mount.source), Path::new(&mount.source).join(inside));
     // A symbolic link means something else in there.
     let plain = std::fs::canonicalize(source).ok().map(|source| source.join(inside));
-    let Some(real) = real(&here).filter(|real| Some(real) == plain.as_ref()) else { return Ok(None) };
+    let Some(real) = real(&here).ok().filter(|real| Some(real) == plain.as_ref()) else { return Ok(None) };
     Ok(is_same(container, path, &real).await?.then_some(real))
 }
 

@@ -31,7 +31,7 @@ pub use error::RestoreError;
 pub use note::Notes;
 pub use plan::{RestorePlan, TableChange, plan};
 pub use site::{Health, Site};
-pub use undo::{Undone, discard_old, undo};
+pub use undo::{Taken, Undone, discard_old, undo};
 
 /// A backup of a database, to be restored.
 #[derive(Debug, Clone)]
@@ -84,6 +84,9 @@ impl SqliteBackup {
 
     /// Writes the database to a new file and compares it with the manifest.
     fn write(&self, to: &Path, cancel: &CancellationToken) -> Result<(), SqliteError> {
+        // Before the archive is opened: that is not to blame where nothing can be written.
+        let folder = to.parent().unwrap_or(to);
+        let target = File::create_new(to).map_err(file("write to the folder", folder))?;
         let mut written = None;
         for stored in &self.backup.manifest.files {
             let path = self.backup.path_of(stored);
@@ -92,9 +95,8 @@ impl SqliteBackup {
                     return Ok(());
                 }
                 let copied = (|| {
-                    let mut target = File::create_new(to)?;
                     let mut hashing = Hashing::new(content);
-                    io::copy(&mut hashing, &mut target)?;
+                    io::copy(&mut hashing, &mut &target)?;
                     target.sync_all()?;
                     Ok(hashing.finish().2)
                 })();

@@ -1,14 +1,14 @@
 //! What was there before restores is kept as backups of a job of its own, so that each restore can be taken back. Which
 //! of them go is decided here for every kind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Backup, BackupId, JobStore, Removed, StoreError};
 
-/// That of so many restores stays, however old it is.
+/// That of so many restores of a target stays, however old it is.
 const KEPT: usize = 5;
 /// And all that is younger: a restore that fails in the middle has written some of it, and what was there then only the
 /// first of its tries has kept, however many there were.
@@ -24,11 +24,15 @@ impl JobStore {
         now: Timestamp,
         needs: impl Fn(&Backup) -> Option<BackupId>,
     ) -> Result<Removed, StoreError> {
+        let mut newer: BTreeMap<String, usize> = BTreeMap::new();
         let mut needed = BTreeSet::new();
         let mut old = Vec::new();
-        for (newer, backup) in self.list()?.backups.iter().rev().enumerate() {
+        for backup in self.list()?.backups.iter().rev() {
             let young = now.duration_since(backup.manifest.created) <= KEPT_FOR;
-            if newer < KEPT || young || needed.contains(backup.id()) {
+            // What was there at one server does not push out what was there at another.
+            let place = newer.entry(backup.manifest.source.target.clone()).or_default();
+            *place += 1;
+            if *place <= KEPT || young || needed.contains(backup.id()) {
                 needed.extend(needs(backup));
             } else {
                 old.push(backup.id().clone());

@@ -91,6 +91,21 @@ impl Backup {
         }
     }
 
+    /// The manifest of what lies at a path: itself, the newest of a folder, or the one beside an archive
+    /// (`snapshot_<ID>.tar.gz`). Nothing where there is none.
+    pub fn manifest_at(path: &Path) -> Option<PathBuf> {
+        if path.is_dir() {
+            let names = path.read_dir().ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            let newest = names.filter_map(|name| manifest_id(&name)).max()?;
+            return Some(path.join(format!("{newest}.json")));
+        }
+        if path.extension().is_some_and(|ending| ending == "json") {
+            return Some(path.to_owned());
+        }
+        let id = archive_id(path.file_name()?.to_str()?)?;
+        Some(path.with_file_name(format!("{id}.json"))).filter(|manifest| manifest.is_file())
+    }
+
     /// Nothing was damaged at the source, and no file is known to be bad.
     pub fn is_good(&self) -> bool {
         !self.manifest.damaged && self.problems().next().is_none()
@@ -344,6 +359,25 @@ mod tests {
     use super::*;
     use crate::store::{atomic, testing};
     use tokio_util::sync::CancellationToken;
+
+    #[test]
+    fn the_manifest_is_the_newest_of_a_folder_and_the_one_beside_an_archive() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        assert_eq!(Backup::manifest_at(dir.path()), None);
+        for name in
+            ["20261123T020000Z.json", "20261123T020000Z-2.json", "20261123T020000Z.state.json", "a.json"]
+        {
+            fs::File::create(path(name)).unwrap();
+        }
+        let newest = Some(path("20261123T020000Z-2.json"));
+        assert_eq!(Backup::manifest_at(dir.path()), newest);
+        assert_eq!(Backup::manifest_at(&path("snapshot_20261123T020000Z-2.tar.gz")), newest);
+        assert_eq!(Backup::manifest_at(&path("a.json")), Some(path("a.json")));
+        for none in ["snapshot_20261123_020000.tar.gz", "snapshot_20261124T020000Z.tar.gz", "copy.tar.gz"] {
+            assert_eq!(Backup::manifest_at(&path(none)), None, "{none}");
+        }
+    }
 
     #[test]
     fn backups_come_oldest_first_and_a_job_without_a_folder_has_none() {

@@ -205,6 +205,13 @@ pub struct StoredFile {
     pub sha256: String,
 }
 
+impl StoredFile {
+    /// Other backups of its job have it, too, and a run stores it anew where it is bad and its source still has it.
+    pub fn is_shared(&self) -> bool {
+        super::shared::is_shared(&self.name)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

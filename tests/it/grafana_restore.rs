@@ -1,140 +1,18 @@
 //! The restore of a Grafana: export, lose everything, restore, and have the same again; into another version with other
 //! numbers; cut in the middle; taken back; and against a server that says 200 and does something else.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::grafana::{Builder, Fault, Grafana, Role, SECRET, Version, What};
-use crate::support::scratch;
-use crate::support::watchkeeper::{Output, Watchkeeper};
-
-const JOB: &str = "grafana";
-const ADMIN: &str = "user = \"admin\"\npassword = { plain = \"admin\" }";
-/// Every secret of the sample.
-const SECRETS: &str = "[data-sources.prom]\nbasicAuthPassword = \"sample-secret\"\n\
-                       [contact-points.hook]\npassword = \"sample-secret\"\n\
-                       [alert-channels.channel]\npassword = \"sample-secret\"\n\
-                       [users.ann]\npassword = \"long enough\"\n[users.bob]\npassword = \"long enough\"\n";
-/// How long a restore may take to come to a moment.
-const COMING: Duration = Duration::from_secs(30);
-
-fn target(name: &str, url: &str, credentials: &str) -> String {
-    format!("[grafana.{name}]\nurl = \"{url}\"\n{credentials}\n")
-}
-
-/// The program with one export job of this Grafana, and others to restore to.
-fn keeper_of(targets: &[(&str, String, &str)], keys: &str) -> Watchkeeper {
-    let targets: String =
-        targets.iter().map(|(name, url, credentials)| target(name, url, credentials)).collect();
-    Watchkeeper::with_config(&format!(
-        "{targets}[[job]]\nname = \"{JOB}\"\nkind = \"grafana-export\"\ngrafana = \"main\"\nkeep = {{ last = 9 }}\n{keys}\n"
-    ))
-}
-
-fn keeper(grafana: &Grafana) -> Watchkeeper {
-    keeper_of(&[("main", grafana.url(), ADMIN)], ALL)
-}
-
-/// Also what is exported only where it is asked for.
-const ALL: &str = "include = [\"annotations\", \"snapshots\"]";
-
-fn export(keeper: &Watchkeeper) {
-    let exported = keeper.run(&["run-now", JOB]);
-    assert!(matches!(exported.code, 0 | 3), "{exported:?}");
-}
-
-/// The files of the newest export, byte by byte. Only the day on which a snapshot goes is another one after a restore:
-/// "never" is so many years from then.
-fn files(keeper: &Watchkeeper) -> BTreeMap<String, String> {
-    let into = tempfile::tempdir_in(keeper.folder()).unwrap();
-    let archive = newest(&keeper.store_of(JOB), ".tar.gz");
-    let tar = std::process::Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(into.path()).status();
-    assert!(tar.unwrap().success());
-    let read = |path: PathBuf| {
-        let text = fs::read_to_string(into.path().join(&path)).unwrap();
-        let is_day = |line: &&str| line.trim_start().starts_with("\"expires\": ");
-        let kept = text.lines().filter(|line| !is_day(line));
-        (path.display().to_string(), kept.collect::<Vec<_>>().join("\n"))
-    };
-    scratch::files_below(into.path()).into_iter().map(read).collect()
-}
-
-fn newest(folder: &Path, ending: &str) -> PathBuf {
-    let all = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let is_it = |path: &PathBuf| {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        name.ends_with(ending) && !name.ends_with(".state.json") && !name.starts_with('.')
-    };
-    all.filter(is_it).max().unwrap()
-}
-
-/// A file of secrets that only its owner may read.
-fn secrets(keeper: &Watchkeeper, text: &str) -> String {
-    let path = keeper.folder().join("secrets.toml");
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    path.display().to_string()
-}
-
-fn sample(version: Version) -> Grafana {
-    let grafana = Builder::default().version(version).start();
-    grafana.seed().one_of_everything();
-    grafana
-}
-
-fn restore(keeper: &Watchkeeper, more: &[&str]) -> Output {
-    keeper.run(&[&["restore", JOB, "--yes"], more].concat())
-}
-
-fn actions(planned: &Output) -> Vec<(String, String)> {
-    let plan = planned.json()["plan"].clone();
-    let items = plan["items"].as_array().unwrap_or_else(|| panic!("{planned:?}")).clone();
-    let text = |item: &Value, field: &str| item[field].as_str().unwrap().to_owned();
-    items
-        .iter()
-        .map(|item| (text(item, "action"), format!("{}/{}", text(item, "type"), text(item, "key"))))
-        .collect()
-}
-
-/// Without these fields, wherever they stand.
-fn without(value: &Value, names: &[&str]) -> Value {
-    match value {
-        Value::Array(all) => all.iter().map(|one| without(one, names)).collect(),
-        Value::Object(all) => {
-            let kept = all.iter().filter(|(name, _)| !names.contains(&name.as_str()));
-            Value::Object(kept.map(|(name, one)| (name.clone(), without(one, names))).collect())
-        }
-        other => other.clone(),
-    }
-}
-
-/// Where two values first differ, for a message that can be read.
-fn difference(a: &Value, b: &Value, path: &str) -> Option<String> {
-    match (a, b) {
-        (Value::Object(x), Value::Object(y)) => {
-            let names: std::collections::BTreeSet<&String> = x.keys().chain(y.keys()).collect();
-            names.into_iter().find_map(|name| {
-                let of =
-                    |object: &serde_json::Map<String, Value>| object.get(name).cloned().unwrap_or_default();
-                difference(&of(x), &of(y), &format!("{path}/{name}"))
-            })
-        }
-        _ if a == b => None,
-        _ => Some(format!("{path}: {a} and {b}")),
-    }
-}
-
-#[track_caller]
-fn assert_same(a: &Value, b: &Value, why: &str) {
-    if let Some(difference) = difference(a, b, "") {
-        panic!("{why}\n{difference}");
-    }
-}
+use crate::support::grafana::{Builder, Fault, Role, SECRET, Version, What};
+use crate::support::grafana_keeper::{
+    ADMIN, JOB, SECRETS, actions, assert_same, export, files, keeper, keeper_of, newest, restore, sample,
+    secrets, target, without,
+};
+use crate::support::watchkeeper::Watchkeeper;
 
 #[test]
 fn what_was_lost_is_there_again_in_every_version_and_its_export_is_the_same_bytes() {
@@ -151,7 +29,7 @@ fn what_was_lost_is_there_again_in_every_version_and_its_export_is_the_same_byte
         export(&keeper);
         assert_eq!(files(&keeper), bytes, "{version:?}: another export");
         grafana.forget_requests();
-        let again = restore(&keeper, &["--secrets", &file]);
+        let again = restore(&keeper, &[]);
         assert!(matches!(again.code, 0 | 3), "{version:?}: {again:?}");
         assert!(again.stdout.contains("Nothing to do"), "{version:?}: {again:?}");
         let writes = grafana.writes();
@@ -188,7 +66,7 @@ fn a_restore_into_another_version_with_other_numbers_brings_what_that_version_kn
             assert_eq!(dashboards(&new), dashboards(&old), "{from:?} {to:?} {org}");
         }
         there.forget_requests();
-        let again = restore(&keeper, &["--grafana", "other", "--secrets", &file]);
+        let again = restore(&keeper, &["--grafana", "other"]);
         assert!(again.stdout.contains("Nothing to do"), "{from:?} {to:?}: {again:?}");
         assert!(there.writes().is_empty(), "{from:?} {to:?}: {:?}", there.writes());
     }
@@ -233,8 +111,50 @@ fn only_what_is_named_is_restored_and_not_what_is_excluded() {
     assert!(there("overview"));
     let wrong = restore(&keeper, &["--only", "dashboard"]).expect(2);
     assert!(wrong.stderr.contains("no type of object") && wrong.stderr.contains("rule-groups"), "{wrong:?}");
-    let none = restore(&keeper, &["--only", "dashboards/none"]).expect(1);
+    let none = restore(&keeper, &["--only", "dashboards", "--exclude", "dashboards"]).expect(1);
     assert!(none.stderr.contains("nothing that is in the backup is meant"), "{none:?}");
+}
+
+#[test]
+fn a_name_that_fits_nothing_is_an_error_before_anything_is_written() {
+    let grafana = sample(Version::V11_2);
+    let keeper = keeper(&grafana);
+    export(&keeper);
+    let changed = json!({ "dashboard": { "uid": "overview", "title": "Mine" }, "overwrite": true });
+    grafana.seed().make("/api/dashboards/db", &changed);
+    grafana.forget_requests();
+    let wrong = |more: &[&str]| {
+        let failed = restore(&keeper, more).expect(2).stderr;
+        assert!(
+            failed.contains("fits nothing in grafana/") && failed.contains("nothing was written"),
+            "{failed}"
+        );
+        failed
+    };
+    let typo = wrong(&["--exclude", "dashboards/overveiw"]);
+    assert!(typo.contains("--exclude dashboards/overveiw"), "{typo}");
+    assert!(typo.contains("did you mean dashboards/overview (Overview)?"), "{typo}");
+    assert!(
+        wrong(&["--only", "dashboards", "--only", "dashboards/infra"])
+            .contains("folders/infra (Infrastructure)")
+    );
+    assert!(wrong(&["--only", "dashboards/none-*"]).contains("`--dry-run` without it lists all"));
+    assert!(wrong(&["--dry-run", "--exclude", "folders/none"]).contains("--exclude folders/none"));
+    assert!(grafana.writes().is_empty(), "{:?}", grafana.writes());
+    assert!(!keeper.store_of("grafana-before-restore").exists());
+    // A type of which there is nothing is no slip, and permissions that nobody has set can be named.
+    let rights = [
+        "--exclude",
+        "alert-channels",
+        "--only",
+        "folder-permissions/empty",
+        "--only",
+        "dashboards/overview",
+    ];
+    restore(&keeper, &rights).expect(0);
+    assert_eq!(grafana.contents()["orgs"]["Main Org."]["dashboards"]["overview"]["title"], "Overview");
+    let same = restore(&keeper, &["--only", "folder-permissions/empty"]).expect(0);
+    assert!(same.stdout.contains("Nothing to do"), "{same:?}");
 }
 
 #[test]
@@ -294,162 +214,6 @@ fn what_people_may_change_stays_so_and_what_only_requests_may_stays_so_too() {
     for uid in ["hook", "mail"] {
         assert_eq!(provenance(&grafana.contents(), uid), provenance(&before, uid), "{uid}");
     }
-}
-
-#[test]
-fn a_restore_is_taken_back_with_all_that_it_created_and_nothing_else() {
-    let (here, there) =
-        (sample(Version::V11_2), Builder::default().version(Version::V11_2).ids_from(300).start());
-    let keeper = keeper_of(&[("main", here.url(), ADMIN), ("other", there.url(), ADMIN)], "");
-    export(&keeper);
-    // Something of its own, something that differs, and something that is there already.
-    there.seed().make("/api/folders", &json!({ "uid": "infra", "title": "Of old" }));
-    let own = json!({ "dashboard": { "uid": "mine", "title": "Mine" }, "folderUid": "infra" });
-    there.seed().make("/api/dashboards/db", &own);
-    let hosts = json!({ "dashboard": { "uid": "hosts", "title": "Hosts of old" }, "folderUid": "" });
-    there.seed().make("/api/dashboards/db", &hosts);
-    let before = there.contents();
-    let restored = restore(&keeper, &["--grafana", "other"]).expect(3);
-    assert!(
-        restored.stdout.contains("`watchkeeper restore grafana --grafana other --undo` brings back"),
-        "{restored:?}"
-    );
-    assert_ne!(there.contents(), before);
-    // What another Grafana had is not brought to this one.
-    let other = keeper.run(&["restore", JOB, "--undo", "--yes"]).expect(1);
-    assert!(other.stdout.contains("There is no restore of grafana to take back"), "{other:?}");
-    // Edited since, and nothing that the restore had to do with.
-    let edited = json!({ "dashboard": { "uid": "mine", "title": "Mine, edited" }, "folderUid": "infra", "overwrite": true });
-    there.seed().make("/api/dashboards/db", &edited);
-    let undone = keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]);
-    assert!(matches!(undone.code, 0 | 3), "{undone:?}");
-    let (mut after, mut expected) = (there.contents(), before);
-    for contents in [&mut after, &mut expected] {
-        contents["orgs"]["Main Org."]["dashboards"]["mine"]["data"] = Value::Null;
-        contents["orgs"]["Main Org."]["dashboards"]["mine"]["title"] = Value::Null;
-        // What nobody has ever set cannot be said again: theme and time zone are as before.
-        contents["orgs"]["Main Org."]["preferences"] = Value::Null;
-        contents["orgs"]["Main Org."]["alerting"]["intervals"] = Value::Null;
-        contents["orgs"]["Main Org."]["alerting"]["policies"]["provenance"] = Value::Null;
-        // Rows that nobody has set are the same rows now, and somebody has set them.
-        contents["orgs"]["Main Org."]["dashboards"]["infra"]["acl"] = Value::Null;
-        contents["orgs"]["Main Org."]["dashboards"]["infra"]["hasAcl"] = Value::Null;
-        contents["orgs"]["Main Org."]["dashboards"]["hosts"]["hasAcl"] = Value::Null;
-    }
-    assert_same(&after, &expected, &undone.stdout);
-    let title = |uid: &str| there.contents()["orgs"]["Main Org."]["dashboards"][uid]["title"].clone();
-    assert_eq!(title("mine"), "Mine, edited");
-    let nothing = keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]).expect(1);
-    assert!(nothing.stdout.contains("There is no restore of grafana to take back"), "{nothing:?}");
-}
-
-/// A Grafana that is empty but for something that keeps one object of the backup out of it, the backup's, and the program.
-fn with_one_in_the_way() -> (Grafana, Grafana, Watchkeeper) {
-    let here = sample(Version::V11_2);
-    let there = Builder::default().version(Version::V11_2).ids_from(300).start();
-    let keeper = keeper_of(&[("main", here.url(), ADMIN), ("other", there.url(), ADMIN)], "");
-    export(&keeper);
-    there.seed().make(
-        "/api/datasources",
-        &json!({ "uid": "own", "name": "Loki", "type": "loki", "access": "proxy" }),
-    );
-    (here, there, keeper)
-}
-
-fn dashboards_of(grafana: &Grafana) -> Vec<String> {
-    let hits = grafana.seed().ask("GET", "/api/search?type=dash-db", &Value::Null).1;
-    let mut uids: Vec<String> =
-        hits.as_array().unwrap().iter().map(|hit| hit["uid"].as_str().unwrap().to_owned()).collect();
-    uids.sort();
-    uids
-}
-
-#[test]
-fn what_can_be_restored_being_there_ends_a_restore_and_a_later_one_is_taken_back_alone() {
-    let (_here, there, keeper) = with_one_in_the_way();
-    let other = |more: &[&str]| restore(&keeper, &[&["--grafana", "other"], more].concat());
-    other(&[]).expect(4);
-    let left = other(&["--exclude", "data-sources/loki", "--exclude", "correlations"]);
-    assert!(left.stdout.contains("Nothing to do"), "{left:?}");
-    let all = dashboards_of(&there);
-    let broken = json!({ "dashboard": { "uid": "postgres", "title": "Broken" }, "folderUid": "databases", "overwrite": true });
-    there.seed().make("/api/dashboards/db", &broken);
-    other(&["--only", "dashboards/postgres"]).expect(0);
-    let undone = keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]).expect(0);
-    assert_eq!(dashboards_of(&there), all, "{}", undone.stdout);
-    // What would choose is for a restore, and not passed over here.
-    keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--only", "dashboards", "--yes"]).expect(2);
-}
-
-#[test]
-fn a_restore_that_took_many_tries_is_taken_back_to_what_was_before_the_first() {
-    let (_here, there, keeper) = with_one_in_the_way();
-    for _ in 0..7 {
-        let tried = restore(&keeper, &["--grafana", "other"]);
-        assert!(matches!(tried.code, 1 | 4), "{tried:?}");
-    }
-    let kept = || fs::read_dir(keeper.store_of("grafana-before-restore")).unwrap().flatten();
-    let first = kept().map(|entry| entry.path()).filter(|path| {
-        path.extension().is_some_and(|e| e == "json") && !path.to_string_lossy().ends_with(".state.json")
-    });
-    let first = first.min().unwrap();
-    assert!(!dashboards_of(&there).is_empty());
-    let hidden = first.with_extension("hidden");
-    fs::rename(&first, &hidden).unwrap();
-    let refused = keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]).expect(1);
-    assert!(refused.stdout.contains("is not there any more: nothing was taken back"), "{refused:?}");
-    fs::rename(&hidden, &first).unwrap();
-    let undone = keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]);
-    assert!(matches!(undone.code, 0 | 3), "{undone:?}");
-    assert_eq!(dashboards_of(&there), [""; 0]);
-}
-
-#[test]
-fn a_restore_that_is_killed_is_finished_by_the_next_one_and_both_are_taken_back_together() {
-    let grafana = sample(Version::V10);
-    grafana.seed().dashboards(60, Some("infra"));
-    let keeper = keeper(&grafana);
-    export(&keeper);
-    let full = grafana.contents();
-    grafana.wipe();
-    let empty = grafana.contents();
-    grafana.forget_requests();
-    grafana.inject(Fault::new(What::Slow(Duration::from_millis(60))).on("POST", "/api/dashboards/db"));
-    let mut cut = keeper.spawn(&["restore", JOB, "--yes"]);
-    let since = Instant::now();
-    while grafana.count("POST", "/api/dashboards/db") < 20 {
-        assert!(since.elapsed() < COMING, "it never came so far: {:?}", grafana.requests().len());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    cut.kill().unwrap();
-    cut.wait().unwrap();
-    grafana.heal();
-    let dashboards =
-        |contents: &Value| contents["orgs"]["Main Org."]["dashboards"].as_object().unwrap().len();
-    // What had been sent before it was killed is still done.
-    let mut seen = Value::Null;
-    while seen != grafana.contents() {
-        seen = grafana.contents();
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    let half = dashboards(&grafana.contents());
-    assert!(half > 10 && half < dashboards(&full), "killed in the middle: {half}");
-    let file = secrets(&keeper, SECRETS);
-    let restored = restore(&keeper, &["--secrets", &file]);
-    assert!(matches!(restored.code, 0 | 3), "{restored:?}");
-    assert_eq!(
-        grafana.contents()["orgs"]["Main Org."]["dashboards"],
-        full["orgs"]["Main Org."]["dashboards"]
-    );
-    let undone = keeper.run(&["restore", JOB, "--undo", "--yes"]);
-    assert!(matches!(undone.code, 0 | 3), "{undone:?}");
-    assert_eq!(
-        grafana.contents()["orgs"]["Main Org."]["dashboards"],
-        empty["orgs"]["Main Org."]["dashboards"],
-        "as before the one that was killed"
-    );
-    assert_eq!(grafana.contents()["users"], empty["users"]);
-    assert!(grafana.contents()["orgs"]["Second"].is_null());
 }
 
 #[test]
@@ -631,7 +395,7 @@ fn an_answer_that_is_lost_is_no_failure_where_it_was_done() {
     let file = secrets(&keeper, SECRETS);
     let restored = restore(&keeper, &["--secrets", &file]);
     assert!(matches!(restored.code, 0 | 3), "{restored:?}");
-    let again = restore(&keeper, &["--secrets", &file]);
+    let again = restore(&keeper, &[]);
     assert!(again.stdout.contains("Nothing to do"), "{again:?}");
 }
 
@@ -656,6 +420,39 @@ fn an_archive_alone_a_folder_or_a_manifest_is_restored_on_a_fresh_host() {
     let into = keeper.folder().join("unpacked");
     keeper.run(&["restore", JOB, "--into", into.to_str().unwrap()]).expect(0);
     assert!(into.join("organisations/Second/dashboards/second.json").is_file());
+}
+
+#[test]
+fn what_is_asked_for_and_what_is_suggested_is_of_a_grafana() {
+    let here = sample(Version::V9);
+    let keeper = keeper(&here);
+    export(&keeper);
+    let folder = keeper.store_of(JOB);
+    let archive = newest(&folder, ".tar.gz");
+    let alone = keeper.folder().join("copy.tar.gz");
+    fs::copy(&archive, &alone).unwrap();
+    let from = |path: &Path| keeper.run(&["restore", "--from", path.to_str().unwrap(), "--dry-run"]);
+    // A manifest tells of what kind it is, and of which Grafana; an archive alone tells nothing.
+    for path in [&folder, &archive] {
+        assert!(from(path).expect(0).stdout.contains("Nothing to do"), "{}", path.display());
+    }
+    let asked = from(&alone).expect(2);
+    assert!(asked.stderr.contains("Which Grafana?") && asked.stderr.contains("--grafana: main"), "{asked:?}");
+    // Where every backup is bad, no run mends the one archive that an export is.
+    let bytes = fs::read(&archive).unwrap();
+    fs::set_permissions(&archive, fs::Permissions::from_mode(0o640)).unwrap();
+    let mut damaged = bytes.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    let says =
+        "`watchkeeper verify grafana` says what is bad; `watchkeeper run-now grafana` makes a new backup";
+    for bad in [&damaged[..], b"short"] {
+        fs::write(&archive, bad).unwrap();
+        let verified = keeper.run(&["verify", JOB]).expect(1);
+        assert!(verified.stdout.contains("a run of its job makes a new backup"), "{verified:?}");
+        let failed = restore(&keeper, &[]).expect(1);
+        assert!(failed.stderr.contains(says) && !failed.stderr.contains("backup_dir"), "{failed:?}");
+    }
 }
 
 #[test]

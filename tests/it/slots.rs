@@ -199,6 +199,39 @@ fn a_paused_job_does_not_run_and_its_slots_are_noted_until_it_is_resumed() {
 }
 
 #[test]
+fn a_job_runs_after_others_when_all_of_them_have_ended_well_and_says_why_it_did_not() {
+    let by_hand = |name: &str, program: &str| {
+        format!("[[job]]\nname = \"{name}\"\nkind = \"command\"\ncommand = [\"{program}\"]\n")
+    };
+    let watchkeeper = Watchkeeper::with_config(&format!(
+        "{}{}{}after = [\"first\", \"second\"]\n{}after = [\"bad\"]\n{}after = [\"bad\"]\nafter_outcome = \"always\"\n{}",
+        by_hand("first", "true"),
+        by_hand("second", "true"),
+        by_hand("both", "true"),
+        by_hand("well", "true"),
+        by_hand("anyway", "true"),
+        by_hand("bad", "false"),
+    ));
+    // What ended before the daemon ever saw the job is nothing to it.
+    watchkeeper.run(&["run-now", "second"]).expect(0);
+    introduce(&watchkeeper, 3);
+    watchkeeper.run(&["run-now", "first"]).expect(0);
+    watchkeeper.run(&["run-now", "bad"]).expect(1);
+    let daemon = watchkeeper.spawn(&["run"]);
+    let after = |outcome: &str| ("after".to_owned(), outcome.to_owned());
+    wait_until("what waited for the bad one is decided", SOON, || {
+        runs(&watchkeeper, "anyway") == [after("done")] && runs(&watchkeeper, "well") == [after("skipped")]
+    });
+    assert_eq!(runs(&watchkeeper, "both"), [], "the second has not run since");
+    watchkeeper.run(&["run-now", "second"]).expect(0);
+    wait_until("both have ended", SOON, || runs(&watchkeeper, "both") == [after("done")]);
+    stop(&watchkeeper, daemon);
+    let text = watchkeeper.run(&["explain", "well"]).expect(0).stdout;
+    assert!(text.contains("the run of bad that it runs after was failed"), "{text}");
+    assert!(watchkeeper.run(&["next", "both"]).expect(0).stdout.contains("after first and second"));
+}
+
+#[test]
 fn the_configuration_is_read_anew_at_sighup_and_a_bad_one_changes_nothing() {
     let watchkeeper = Watchkeeper::with_config(&job("first", "* * * * * *", ""));
     let daemon = watchkeeper.spawn(&["run"]);

@@ -192,6 +192,44 @@ fn a_session_that_the_application_closed_in_the_same_second_is_not_opened_again(
     assert_eq!(number(&path, "SELECT id FROM work_sessions WHERE end_time IS NOT NULL AND id >= 100"), 340);
 }
 
+#[test]
+fn sessions_are_found_again_where_vacuum_has_numbered_their_rows_anew() {
+    let folder = scratch::folder("stale");
+    let path = folder.path().join("memory.db");
+    create(&path)
+        .execute_batch(
+            "CREATE TABLE t (n TEXT, what TEXT, began TEXT, ended TEXT);
+             INSERT INTO t VALUES ('gone', 'x', '2026-01-01 09:00:00', '2026-01-01 10:00:00');
+             INSERT INTO t VALUES ('it''s a', 'x', '2026-01-02 09:00:00', NULL), ('b', 'x', '2026-01-02 09:00:00', NULL),
+                 ('c', 'x', '2026-01-02 09:00:00', NULL), ('twin', 'x', '2026-01-02 10:00:00', NULL),
+                 ('twin', 'x', '2026-01-02 11:00:00', NULL), ('d', 'x', '2026-01-02 09:00:00', NULL);",
+        )
+        .unwrap();
+    let columns = "table = \"t\"\nid = \"n\"\nlabel = \"what\"\nstart = \"began\"\nend = \"ended\"\n";
+    let watchkeeper = on_host(&path, columns);
+    watchkeeper.run(&["run-now", "stale"]).expect(0);
+    // All have moved by one, and another row has come to have the number of b, with its very times.
+    let database = Connection::open(&path).unwrap();
+    database
+        .execute_batch(
+            "DELETE FROM t WHERE n = 'gone'; VACUUM; UPDATE t SET ended = 'mine' WHERE n = 'd';
+             CREATE TABLE moved AS SELECT rowid AS r FROM t WHERE n = 'b';",
+        )
+        .unwrap();
+    drop(database);
+    assert_eq!(number(&path, "SELECT r FROM moved"), 2, "VACUUM has not moved it");
+    let undone = watchkeeper.run(&["restore", "stale", "--undo", "--yes"]).expect(3);
+    for told in [
+        "3 sessions that had been closed are open again",
+        "3 had changed or gone since they were closed, and were left as they are: d, twin, twin",
+        ".sessions.jsonl.undone",
+    ] {
+        assert!(undone.stdout.contains(told), "{told}: {}", undone.stdout);
+    }
+    assert_eq!(number(&path, "SELECT count(*) FROM t WHERE ended IS NULL AND n IN ('it''s a', 'b', 'c')"), 3);
+    assert_eq!(number(&path, "SELECT count(*) FROM t WHERE ended IS NULL"), 3);
+}
+
 /// The program was killed after it had closed the last batch and before it noted that.
 fn forget_the_last_batch(watchkeeper: &Watchkeeper) {
     let notes = watchkeeper.state().join("undo/stale");

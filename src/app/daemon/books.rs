@@ -8,10 +8,11 @@ use jiff::tz::TimeZone;
 
 use super::schedule_of;
 use crate::blocking::blocking;
-use crate::config::JobConfig;
 use crate::config::values::{JobName, OnMissed, SlotRules};
+use crate::config::{After, AfterOutcome, JobConfig};
 use crate::history::{History, HistoryError, MissedSlots, Pause, Watched};
-use crate::schedule::driver::{Jobs, Leap};
+use crate::jobs::Outcome;
+use crate::schedule::driver::Leap;
 use crate::schedule::{Missed, Schedule};
 use crate::words;
 
@@ -53,8 +54,8 @@ impl Books {
     }
 
     /// Forgets how far the slots of other jobs were watched: when one comes back, it has missed nothing.
-    pub(super) async fn forget_others(&self, jobs: &Jobs) {
-        let names: BTreeSet<JobName> = jobs.iter().map(|(name, _)| name.clone()).collect();
+    pub(super) async fn forget_others(&self, jobs: &[JobConfig]) {
+        let names: BTreeSet<JobName> = jobs.iter().map(|job| job.name.clone()).collect();
         self.with_history(move |history| history.watch_only(&names)).await;
     }
 
@@ -63,6 +64,25 @@ impl Books {
         let Some(schedule) = schedule_of(job) else { return };
         let (name, watched) = (job.name.clone(), watched(schedule, slot));
         self.with_history(move |history| history.watch(&name, &watched, None)).await;
+    }
+
+    /// A job that runs after others: what ended before now is nothing to it, unless it was watched before.
+    pub(super) async fn adopt_after(&self, job: &JobConfig, now: Timestamp) {
+        let Some(after) = &job.after else { return };
+        let (name, watched) = (job.name.clone(), watched_after(after, now));
+        let adopt = move |history: &History| {
+            let known = history.watched(&name)?;
+            let is_same = known.is_some_and(|known| known.schedule == watched.schedule);
+            if is_same { Ok(()) } else { history.watch(&name, &watched, None) }
+        };
+        self.with_history(adopt).await;
+    }
+
+    /// The slot of a job that runs after others, where all of them have ended since the last one: when the last of them
+    /// did. With why it is to be skipped, if it is.
+    pub(super) async fn due_after(&self, job: &JobConfig) -> Option<(Timestamp, Option<String>)> {
+        let (name, after) = (job.name.clone(), job.after.clone()?);
+        self.with_history(move |history| due_after(history, &name, &after)).await?
     }
 
     /// Why a job is not to run now, where it is paused.
@@ -152,6 +172,34 @@ impl Settling<'_> {
         let zone = TimeZone::get(&known.zone).ok()?;
         Schedule::parse(&known.schedule, &zone, self.job.name.as_str()).ok()
     }
+}
+
+fn due_after(
+    history: &History,
+    job: &JobName,
+    after: &After,
+) -> Result<Option<(Timestamp, Option<String>)>, HistoryError> {
+    let Some(watched) = history.watched(job)? else { return Ok(None) };
+    let since = history.last_after(job)?.map_or(watched.until, |slot| slot.max(watched.until));
+    let (mut slot, mut failed) = (since, None);
+    for before in &after.jobs {
+        match history.last_ended(before)?.filter(|(ended, _)| *ended > since) {
+            None => return Ok(None),
+            Some((ended, outcome)) => {
+                slot = slot.max(ended);
+                let is_well = matches!(outcome, Outcome::Done | Outcome::Warned);
+                if !is_well && after.outcome == AfterOutcome::Success {
+                    failed = Some(format!("the run of {before} that it runs after was {}", outcome.word()));
+                }
+            }
+        }
+    }
+    Ok(Some((slot, failed)))
+}
+
+fn watched_after(after: &After, until: Timestamp) -> Watched {
+    let names: Vec<&str> = after.jobs.iter().map(JobName::as_str).collect();
+    Watched { schedule: format!("after {}", names.join(", ")), zone: String::new(), until }
 }
 
 fn watched(schedule: &Schedule, until: Timestamp) -> Watched {

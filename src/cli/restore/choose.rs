@@ -40,7 +40,8 @@ pub(super) struct Found {
 /// told; what is wrong is told by who looks closer.
 pub(super) fn kind(session: &Session, args: &super::Args) -> Option<String> {
     if let Some(path) = &args.from {
-        return crate::store::Manifest::read(path).ok().map(|manifest| manifest.kind);
+        let manifest = Backup::manifest_at(path)?;
+        return crate::store::Manifest::read(&manifest).ok().map(|manifest| manifest.kind);
     }
     let what = args.what.as_deref()?;
     let name = what.split('/').next().unwrap_or(what);
@@ -183,17 +184,18 @@ fn newest(session: &Session, job: &JobStore, at: Option<&str>) -> Result<Backup,
         let oldest = listing.backups.iter().find(|backup| backup.is_good()).map(named);
         let hint = match (oldest, listing.backups.last().map(named)) {
             (Some(oldest), _) => format!("the oldest good one is {oldest}"),
-            // Of one that was damaged at its source everything else can be restored.
-            (None, Some(last)) if listing.backups.last().is_some_and(|backup| backup.problems().next().is_some()) => {
-                format!(
-                    "`watchkeeper verify {0}` says what is bad; `watchkeeper run-now {0}` stores it anew while its source \
-                     has it; the newest is {last}",
-                    job.job()
-                )
+            (None, Some(last))
+                if listing.backups.last().is_some_and(|backup| backup.problems().next().is_some()) =>
+            {
+                let shared =
+                    listing.backups.iter().flat_map(Backup::problems).any(|(file, _)| file.is_shared());
+                format!("{}; the newest is {last}", after_damage(job, shared))
             }
+            // Of one that was damaged at its source everything else can be restored.
             (None, Some(last)) => {
                 format!("one that is not good can be restored by its name; the newest is {last}")
             }
+            (None, None) if !listing.broken.is_empty() => after_damage(job, false),
             (None, None) => {
                 let folder = session.config.backup_dir.join(job.job().as_str());
                 format!("there is none at all in {}: is backup_dir right?", folder.display())
@@ -202,6 +204,12 @@ fn newest(session: &Session, job: &JobStore, at: Option<&str>) -> Result<Backup,
         let age = if at.is_some() { " that was made at that time or before" } else { "" };
         no_backup(&format!("There is no good backup of {}{age}", job.job()), Some(hint))
     })
+}
+
+/// What to do where files are bad. Only one that backups share is stored anew.
+fn after_damage(job: &JobStore, shared: bool) -> String {
+    let anew = if shared { "stores it anew while its source has it" } else { "makes a new backup" };
+    format!("`watchkeeper verify {0}` says what is bad; `watchkeeper run-now {0}` {anew}", job.job())
 }
 
 fn no_backup(message: &str, hint: Option<String>) -> CliError {

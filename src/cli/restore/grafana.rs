@@ -36,7 +36,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         let shutdown = signals()?;
         let app = session.app_to_restore(shutdown.cancel.clone(), GRACE)?;
         let code = if args.after.undo {
-            undo(session, &app, args).await
+            undo(session, &app, args, &shutdown.cancel).await
         } else {
             restore(session, &app, args, &shutdown.cancel).await
         };
@@ -82,10 +82,10 @@ async fn restore(
         app.settle_grafana(&site, &job, session.now).map_err(|error| failed(&error))?;
     }
     if args.dry_run || nothing_to_do {
-        session.out.result(&json!({ "plan": plan }), || text(plan, session.zone(), args.dry_run));
+        session.out.result(&json!({ "plan": plan }), || text("Restore", plan, session.zone(), args.dry_run));
         return Ok(code_of(plan));
     }
-    session.out.say(text(plan, session.zone(), false).trim_end());
+    session.out.say(text("Restore", plan, session.zone(), false).trim_end());
     if let Some(refusal) = plan.refusals.first() {
         return Err(failed(&RestoreError::Refused { refusal: refusal.clone() }));
     }
@@ -99,19 +99,37 @@ async fn restore(
     Ok(ExitCode::of(&report))
 }
 
-async fn undo(session: &Session, app: &App, args: &Args) -> Result<ExitCode, CliError> {
+async fn undo(
+    session: &Session,
+    app: &App,
+    args: &Args,
+    cancel: &CancellationToken,
+) -> Result<ExitCode, CliError> {
     let job = choose::job_called(session, args.what.as_deref())?;
     let target = whose(session, args, job.as_ref(), None)?;
     // Target names are job names as far as their letters go.
     let job = job.or_else(|| job_of(session, target)).unwrap_or_else(|| target.name.clone());
-    let question =
-        format!("Bring back what Grafana {:?} had before the newest restore of {job}?", target.name.as_str());
-    if !args.yes && !session.out.ask(&question) {
+    let site = app.open_grafana(target).await.map_err(|error| not_opened(&error))?;
+    let sink = bar::sink(session);
+    let prepared = app.prepare_undo_of_grafana(&site, (&job, session.now), sink, cancel.clone()).await;
+    let prepared = prepared.map_err(|error| not_opened(&error))?;
+    let plan = &prepared.plan;
+    let head = format!("Take back the restore of {}: bring back", prepared.restored());
+    if args.dry_run {
+        let document = json!({ "restored": prepared.restored(), "plan": plan });
+        session.out.result(&document, || text(&head, plan, session.zone(), true));
+        return Ok(code_of(plan));
+    }
+    session.out.say(text(&head, plan, session.zone(), false).trim_end());
+    if let Some(refusal) = plan.refusals.first() {
+        return Err(failed(&RestoreError::Refused { refusal: refusal.clone() }));
+    }
+    if !args.yes && !session.out.ask("Take this back?") {
         return Ok(nothing_done(session));
     }
-    let site = app.open_grafana(target).await.map_err(|error| not_opened(&error))?;
     let command = command(session, &job, target);
-    let report = app.run_grafana(&job, site, GrafanaAction::Undo, command, bar::sink(session)).await;
+    let action = GrafanaAction::Undo(Box::new(prepared));
+    let report = app.run_grafana(&job, site, action, command, bar::sink(session)).await;
     session.out.result(&json!({ "runs": [report] }), || session.report(&report));
     Ok(ExitCode::of(&report))
 }
@@ -188,10 +206,10 @@ fn code_of(plan: &RestorePlan) -> ExitCode {
     }
 }
 
-/// The plan. `all` also lists what is the same.
-fn text(plan: &RestorePlan, zone: &TimeZone, all: bool) -> String {
+/// The plan, with what is done in front. `all` also lists what is the same.
+fn text(doing: &str, plan: &RestorePlan, zone: &TimeZone, all: bool) -> String {
     let made = plan.created.map(|at| format!(", made {}", time(at, zone))).unwrap_or_default();
-    let mut out = format!("Restore {}{made}\n", plan.source);
+    let mut out = format!("{doing} {}{made}\n", plan.source);
     let version =
         |version: &Option<String>| version.clone().unwrap_or_else(|| "of an unknown version".to_owned());
     let _ = writeln!(out, "  from  Grafana {}", version(&plan.from_version));
@@ -225,6 +243,7 @@ fn failed(error: &RestoreError) -> CliError {
     let code = match error {
         _ if error.data_not_back() => ExitCode::DataNotBack,
         _ if error.is_interruption() => ExitCode::Interrupted,
+        RestoreError::FitsNothing { .. } => ExitCode::Usage,
         _ => ExitCode::Failed,
     };
     CliError::of(code, error, error.hint())

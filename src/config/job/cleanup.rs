@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Context, DAY, LATER_KEYS, target};
+use super::{Context, DAY, target};
 use crate::config::read::{Item, Section, nearest};
 use crate::config::values::{JobName, TargetName};
 
@@ -53,7 +53,7 @@ pub(super) fn cleanup(mut section: Section<'_, '_>, context: &Context<'_>) -> Op
     };
     let max_share = section.get("max_share").map_or(Some(500), |item| share(&item));
     let restart = section.get("restart").and_then(|item| item.boolean());
-    section.finish(&LATER_KEYS);
+    section.finish(&[]);
     Some(CleanupConfig {
         prometheus: prometheus?,
         older_than: older_than.unwrap_or(30 * DAY),

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::LATER_KEYS;
 use crate::config::read::{Item, Section};
 
 /// The options of a `command`.
@@ -51,7 +50,7 @@ pub(super) fn command(mut section: Section<'_, '_>) -> Option<CommandConfig> {
     let user = section.get("user").and_then(|item| user(&item));
     let container = section.get("container").and_then(|item| item.text().map(str::to_owned));
     let codes = section.get("warning_codes").and_then(|item| warning_codes(&item));
-    section.finish(&LATER_KEYS);
+    section.finish(&[]);
     Some(CommandConfig {
         program: program?,
         env: env.unwrap_or_default(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{Context, LATER_KEYS, target};
+use super::{Context, target};
 use crate::config::checks::{Answer, CheckConfig, CheckKind, Comparison, Free, JsonValue, Server, Threshold};
 use crate::config::read::{Item, Section, nearest};
 use crate::config::target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};
@@ -98,7 +98,7 @@ pub(super) fn deployment(mut section: Section<'_, '_>, context: &Context<'_>) ->
         }
         None => Some(context.names.standard.clone()),
     };
-    section.finish(&LATER_KEYS);
+    section.finish(&[]);
     Some(DeploymentConfig { checks: checks?, wait })
 }
 

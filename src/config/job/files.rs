@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DAY, LATER_KEYS, keep};
+use super::{DAY, keep};
 use crate::config::read::{Item, Section};
 use crate::config::values::{Compression, Keep};
 
@@ -30,7 +30,7 @@ pub(super) fn files(mut section: Section<'_, '_>) -> Option<FilesConfig> {
     let keep = section.require("keep", "{ last = 7 }").and_then(|item| keep(&item));
     let compression = super::compression(&mut section);
     let verify_within = section.get("verify_within").and_then(|item| item.some_duration());
-    section.finish(&LATER_KEYS);
+    section.finish(&[]);
     Some(FilesConfig {
         paths: paths?,
         exclude: exclude.unwrap_or_default(),

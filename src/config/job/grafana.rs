@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Context, DAY, LATER_KEYS, keep};
+use super::{Context, DAY, keep};
 use crate::config::read::{Item, Section, nearest};
 use crate::config::values::{Compression, Keep, TargetName};
 use crate::grafana::object::{ObjectType, Selector, SelectorError};
@@ -42,7 +42,7 @@ pub(super) fn grafana(mut section: Section<'_, '_>, context: &Context<'_>) -> Op
     let requests = section.get("requests").and_then(|item| item.number(1..65));
     let compression = super::compression(&mut section);
     let verify_within = section.get("verify_within").and_then(|item| item.some_duration());
-    section.finish(&LATER_KEYS);
+    section.finish(&[]);
     Some(GrafanaConfig {
         grafana: grafana?,
         keep: keep?,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::{Context, DAY, LATER_KEYS, choice, keep, time_zone};
+use super::{Context, DAY, choice, keep, time_zone};
 use crate::config::read::{Item, Section, nearest};
 use crate::config::sessions::{Columns, Sessions, StartFormat};
 use crate::config::values::{Compression, Keep, TargetName};
@@ -43,7 +43,7 @@ pub struct StaleConfig {
 
 pub(super) fn backup(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<SqliteConfig> {
     let config = common(&mut section, context);
-    section.finish(&LATER_KEYS);
+    section.finish(&[]);
     config
 }
 
@@ -60,7 +60,7 @@ pub(super) fn stale(mut section: Section<'_, '_>, context: &Context<'_>) -> Opti
     let start_format = section.get("start_format").map_or(Some(StartFormat::Iso), |i| choice(&i, &formats));
     let start_zone = section.get("start_zone").map_or(Some(TimeZone::UTC), |item| zone(&item));
     let max_rows = section.get("max_rows").map_or(Some(100), |item| item.number(1..100_001));
-    section.finish(&LATER_KEYS);
+    section.finish(&[]);
     let sessions = Sessions {
         older_than: older_than.unwrap_or(Duration::from_hours(8)),
         columns: Columns { table: table?, id: id?, label: label?, start: start?, end: end? },

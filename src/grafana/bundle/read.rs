@@ -6,12 +6,12 @@ use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::{ABOUT, BundleError, LONGEST};
 use crate::grafana::contents::{FORMAT, GrafanaContents};
 use crate::grafana::object::{Object, ObjectId};
+use crate::grafana::spool::Spool;
 use crate::store::archive::open_archive;
 use crate::store::{ArchiveError, EntryKind};
 
@@ -31,14 +31,13 @@ pub struct Bundle {
     path: PathBuf,
     contents: GrafanaContents,
     entries: Vec<Entry>,
-    _spool: TempDir,
+    _spool: Spool,
 }
 
 impl Bundle {
     /// Reads an archive into a new folder in `spool`. `Ok` means that all of it is there.
     pub fn open(path: &Path, spool: &Path, cancel: &CancellationToken) -> Result<Self, BundleError> {
-        let made = tempfile::Builder::new().prefix(".grafana-").tempdir_in(spool);
-        let made = made.map_err(|source| BundleError::Spool {
+        let made = Spool::make(spool).map_err(|source| BundleError::Spool {
             doing: "make a folder in",
             path: spool.to_owned(),
             source,

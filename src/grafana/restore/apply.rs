@@ -1,22 +1,21 @@
 //! Carries a plan out: keeps what is there, writes what differs, and proves it.
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use serde::{Deserialize, Serialize};
-
-use super::plan::{Action, Choice, Planner, RestorePlan};
+use super::note::{Attempt, Note};
+use super::plan::{Action, Choice, Made, Planner, RestorePlan};
 use super::run::{Outcome, Run, stopped};
+use super::said::find;
 use super::source::GrafanaBackup;
 use super::undo::of_restore;
 use super::{BeforeRestore, RestoreError, Site};
 use crate::blocking::blocking;
 use crate::grafana::bundle::Bundle;
-use crate::grafana::object::ObjectId;
+use crate::grafana::object::{Object, ObjectId, ObjectType};
+use crate::grafana::spool;
 use crate::jobs::RunContext;
-use crate::store::{Backup, BackupId, JobStore, atomic};
+use crate::store::{Backup, BackupId, JobStore};
 use crate::words;
 
 /// A backup, what of it is meant, and what that would do.
@@ -37,14 +36,21 @@ pub struct Prepared {
 pub struct Applied {
     /// What was planned, and done.
     pub plan: RestorePlan,
-    /// The backup of what was there before, by which the restore can be taken back.
-    pub before: BackupId,
+    /// The backup of what was there before, by which the restore can be taken back; none where nothing was written.
+    pub before: Option<BackupId>,
     /// How many objects were written.
     pub written: usize,
     /// How many of them were found as they were written.
     pub proven: usize,
     /// What a person should know although it is no failure.
     pub warnings: Vec<String>,
+}
+
+impl Applied {
+    /// Everything was so already.
+    pub(super) fn nothing(plan: RestorePlan) -> Self {
+        Self { plan, before: None, written: 0, proven: 0, warnings: Vec::new() }
+    }
 }
 
 /// Compares a backup with what is there. Writes nothing.
@@ -55,6 +61,7 @@ pub async fn prepare(
     context: &RunContext,
 ) -> Result<Prepared, RestoreError> {
     let bundle = open(&backup, context).await?;
+    choice.check(&backup.title, &bundle)?;
     let live = site.look(&bundle, context).await?;
     let plan = plan(site, &backup, &bundle, &live, &choice, None)?;
     Ok(Prepared { backup, bundle, choice, plan })
@@ -63,6 +70,7 @@ pub async fn prepare(
 pub(super) async fn open(backup: &GrafanaBackup, context: &RunContext) -> Result<Bundle, RestoreError> {
     let (backup, context) = (backup.clone(), context.clone());
     let spool = spool(&context);
+    sweep_spools(&context.state_dir).await;
     blocking(move || backup.open(&spool, &context.progress, &context.cancel)).await
 }
 
@@ -72,7 +80,7 @@ pub(super) fn plan(
     bundle: &Bundle,
     live: &Bundle,
     choice: &Choice,
-    created: Option<&BTreeSet<ObjectId>>,
+    made: Option<&Made>,
 ) -> Result<RestorePlan, RestoreError> {
     let head = RestorePlan {
         source: backup.title.clone(),
@@ -82,7 +90,7 @@ pub(super) fn plan(
         to_version: live.contents().version.clone(),
         ..RestorePlan::default()
     };
-    Ok(Planner::new(bundle, live, choice, site.facts(), head)?.plan(created)?)
+    Ok(Planner::new(bundle, live, choice, site.facts(), head)?.plan(made)?)
 }
 
 /// Restores as planned. What is there is kept first.
@@ -96,12 +104,17 @@ pub async fn apply(
     if let Some(refusal) = shown.refusals.first() {
         return Err(RestoreError::Refused { refusal: refusal.clone() });
     }
-    let note = Note::at(site, context);
+    if shown.writes().next().is_none() {
+        // Nothing is written, so there is nothing to keep.
+        return not_all(&shown, 0, Vec::new()).map(|()| Applied::nothing(shown));
+    }
+    let (note, attempt) = (Note::at(site, context), Attempt::new(&backup.title, site, &choice));
     let before = BeforeRestore {
         of: backup.title.clone(),
         created: ids(&shown, Action::Create),
         changed: ids(&shown, Action::Update),
-        continues: note.unfinished(&backup.title),
+        alone: alone(&shown, &bundle)?,
+        continues: note.unfinished(&attempt),
         by_undo: false,
     };
     let (safe, live) = site.keep(&bundle, before, kept, context).await?;
@@ -110,7 +123,7 @@ pub async fn apply(
         kept.forget_restores(std::slice::from_ref(safe.id()))?;
         return Err(RestoreError::Changed { url: site.client.url() });
     }
-    note.write(&backup.title, safe.id())?;
+    note.write(attempt, safe.id())?;
     let applied = carry_out(site, &bundle, &live, plan, &safe, context).await?;
     note.remove()?;
     forget_old(kept, context)?;
@@ -136,17 +149,28 @@ pub(super) async fn carry_out(
     let step = context.progress.step("compare what is there now with the backup", None);
     let proven = run.prove(&after, &mut outcome)?;
     step.finish(format!("{} as they were written", words::count(proven, "object")));
-    let Outcome { written, mut failed, warnings } = outcome;
-    failed
-        .extend(plan.blocked().map(|item| format!("{}: {}", item.id, item.note.clone().unwrap_or_default())));
-    if !failed.is_empty() {
-        return Err(RestoreError::Incomplete { written, failed });
-    }
-    Ok(Applied { plan, before: safe.id().clone(), written, proven, warnings })
+    let Outcome { written, failed, warnings } = outcome;
+    not_all(&plan, written, failed)?;
+    Ok(Applied { plan, before: Some(safe.id().clone()), written, proven, warnings })
+}
+
+/// What failed, or could not even be tried, is told as that.
+fn not_all(plan: &RestorePlan, written: usize, mut failed: Vec<String>) -> Result<(), RestoreError> {
+    let blocked = plan.blocked();
+    failed.extend(blocked.map(|item| format!("{}: {}", item.id, item.note.clone().unwrap_or_default())));
+    if failed.is_empty() { Ok(()) } else { Err(RestoreError::Incomplete { written, failed }) }
 }
 
 fn ids(plan: &RestorePlan, action: Action) -> Vec<ObjectId> {
     plan.items.iter().filter(|item| item.action == action).map(|item| item.id.clone()).collect()
+}
+
+/// What is written of that of which an organisation has only one.
+fn alone(plan: &RestorePlan, source: &Bundle) -> Result<Vec<Object>, RestoreError> {
+    let is_alone = |kind| matches!(kind, ObjectType::Policies | ObjectType::Preferences);
+    let written = plan.writes().filter(|item| item.action == Action::Create && is_alone(item.id.kind));
+    let entries = written.filter_map(|item| find(source, &item.id));
+    Ok(entries.map(|entry| source.load(entry)).collect::<Result<_, _>>()?)
 }
 
 /// Where objects lie while they are used.
@@ -154,7 +178,25 @@ pub(super) fn spool(context: &RunContext) -> PathBuf {
     if context.state_dir.is_dir() { context.state_dir.clone() } else { std::env::temp_dir() }
 }
 
-/// Removes what is older than anybody takes back; never what a restore that is kept goes on from.
+/// Removes what killed restores have left of unpacked exports in `state_dir`. What cannot be removed keeps nobody from
+/// anything.
+pub async fn sweep_spools(state_dir: &Path) {
+    let folder = state_dir.to_owned();
+    let swept = blocking(move || if folder.is_dir() { spool::sweep(&folder) } else { Ok(Vec::new()) });
+    match swept.await {
+        Ok(swept) if swept.is_empty() => {}
+        Ok(swept) => {
+            tracing::info!(swept = swept.len(), "removed unpacked exports that killed restores had left");
+        }
+        Err(error) => tracing::warn!(
+            folder = %state_dir.display(),
+            error = words::chain(&error),
+            "unpacked exports that killed restores have left could not be removed"
+        ),
+    }
+}
+
+/// Removes what is older than anybody takes back, of each Grafana for itself; never what a restore that is kept goes on from.
 pub(super) fn forget_old(kept: &JobStore, context: &RunContext) -> Result<(), RestoreError> {
     kept.forget_old_restores(context.now, |backup| of_restore(backup)?.continues)?;
     Ok(())
@@ -163,42 +205,4 @@ pub(super) fn forget_old(kept: &JobStore, context: &RunContext) -> Result<(), Re
 /// Nothing is left of an earlier restore that could still be done: the next one goes on from nothing.
 pub fn settle(site: &Site, context: &RunContext) -> Result<(), RestoreError> {
     Note::at(site, context).remove()
-}
-
-/// While a restore writes, this file says so: one that was cut is known by it, and the next one takes back both.
-/// Losing it costs that much of an undo, and no data.
-pub(super) struct Note(PathBuf);
-
-#[derive(Serialize, Deserialize)]
-struct Unfinished {
-    of: String,
-    before: BackupId,
-}
-
-impl Note {
-    pub(super) fn at(site: &Site, context: &RunContext) -> Self {
-        // Neither name has a dot in it.
-        Self(context.state_dir.join(format!("grafana-restore.{}.{}.json", context.job, site.target)))
-    }
-
-    /// What was there before a restore of the same backup that was cut.
-    fn unfinished(&self, of: &str) -> Option<BackupId> {
-        let noted: Unfinished = serde_json::from_slice(&fs::read(&self.0).ok()?).ok()?;
-        (noted.of == of).then_some(noted.before)
-    }
-
-    fn write(&self, of: &str, before: &BackupId) -> Result<(), RestoreError> {
-        let noted = Unfinished { of: of.to_owned(), before: before.clone() };
-        let bytes = serde_json::to_vec(&noted).unwrap_or_default();
-        atomic::replace(&self.0, &bytes, 0o640).map_err(self.failed("write"))
-    }
-
-    pub(super) fn remove(&self) -> Result<(), RestoreError> {
-        atomic::remove_if_there(&self.0).map(drop).map_err(self.failed("remove"))
-    }
-
-    fn failed(&self, doing: &'static str) -> impl Fn(std::io::Error) -> RestoreError + use<> {
-        let path: PathBuf = Path::to_path_buf(&self.0);
-        move |source| RestoreError::Place { doing, path: path.clone(), source }
-    }
 }

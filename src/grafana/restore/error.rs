@@ -26,6 +26,18 @@ pub enum RestoreError {
         /// Its kind.
         kind: String,
     },
+    /// What was named is not in the backup.
+    #[error("{option} {selector} fits nothing in {title}: nothing was written")]
+    FitsNothing {
+        /// The option.
+        option: &'static str,
+        /// What stands there.
+        selector: String,
+        /// The backup.
+        title: String,
+        /// What may have been meant: `dashboards/overview (Overview)`.
+        near: Vec<String>,
+    },
     /// The plan says that it cannot be done.
     #[error("The restore cannot be done, and nothing was written: {refusal}")]
     Refused {
@@ -128,6 +140,10 @@ impl RestoreError {
             Self::Grafana(error) => return error.hint(),
             Self::Secrets(error) => return error.hint(),
             Self::OtherKind { .. } => "name a backup of a grafana-export job".to_owned(),
+            Self::FitsNothing { near, .. } if near.is_empty() => {
+                "`--dry-run` without it lists all that is in the backup".to_owned()
+            }
+            Self::FitsNothing { near, .. } => format!("did you mean {}?", near.join(", or ")),
             Self::Changed { .. } => "look at it again, with --dry-run, and restore then".to_owned(),
             Self::Incomplete { written: 0, .. } => {
                 "nothing was written; what stands in the way is said above".to_owned()

@@ -15,6 +15,7 @@ use crate::grafana::bundle::Bundle;
 use crate::grafana::client::{Call, GrafanaClient};
 use crate::grafana::contents::Organisation;
 use crate::grafana::export::{ExportOptions, Origin, back_up, reach};
+use crate::grafana::spool::Spool;
 use crate::jobs::RunContext;
 use crate::progress::Progress;
 use crate::store::{Backup, JobStore, Store};
@@ -62,8 +63,7 @@ impl Site {
 
     /// What it holds now, of what `like` has; nothing of it is kept.
     pub(super) async fn look(&self, like: &Bundle, context: &RunContext) -> Result<Bundle, RestoreError> {
-        let made = tempfile::Builder::new().prefix(".grafana-").tempdir_in(spool(context));
-        let made = made.map_err(|source| RestoreError::Place {
+        let made = Spool::make(&spool(context)).map_err(|source| RestoreError::Place {
             doing: "make a folder in",
             path: spool(context),
             source,

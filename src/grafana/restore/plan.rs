@@ -1,9 +1,14 @@
 //! What a restore would do, object by object, with reasons. Nothing is written.
 
+mod born;
+mod choice;
 mod in_the_way;
+mod needs;
 mod order;
 mod planner;
 mod reach;
+mod secrets;
+mod stays;
 mod take_away;
 #[cfg(test)]
 mod tests;
@@ -14,10 +19,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::portable::Target;
-use super::secrets::{Fields, Secrets};
+use super::secrets::Fields;
 use crate::grafana::contents::Secret;
-use crate::grafana::object::{ObjectId, ObjectType, Selector};
+use crate::grafana::object::{Object, ObjectId, ObjectType};
 
+pub use choice::Choice;
+
+pub(super) use born::is_born;
 pub(super) use planner::{Facts, Planner};
 
 /// What a restore would do, in the order in which it is done.
@@ -134,29 +142,11 @@ impl RestorePlan {
     }
 }
 
-/// What of a backup is meant, and with which secrets.
+/// What restores have made that are to be taken back.
 #[derive(Debug, Clone, Default)]
-pub struct Choice {
-    /// Only these, where there are any.
-    pub only: Vec<Selector>,
-    /// And not these.
-    pub exclude: Vec<Selector>,
-    /// From the file of whoever restores.
-    pub secrets: Secrets,
-    /// Only exactly these: what a restore had changed.
-    pub(super) ids: Option<BTreeSet<ObjectId>>,
-}
-
-impl Choice {
-    /// What a person has named.
-    pub fn new(only: Vec<Selector>, exclude: Vec<Selector>, secrets: Secrets) -> Self {
-        Self { only, exclude, secrets, ids: None }
-    }
-
-    /// It is meant.
-    pub fn has(&self, id: &ObjectId) -> bool {
-        let any = |selectors: &[Selector]| selectors.iter().any(|selector| selector.selects(id));
-        let named = self.ids.as_ref().is_none_or(|ids| ids.contains(id));
-        named && (self.only.is_empty() || any(&self.only)) && !any(&self.exclude)
-    }
+pub(super) struct Made {
+    /// What they created or changed.
+    pub(super) ids: BTreeSet<ObjectId>,
+    /// What they wrote, of that of which an organisation has only one.
+    pub(super) alone: Vec<Object>,
 }

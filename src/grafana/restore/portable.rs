@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::compare::REDACTED;
 use super::door::{flag, number, text};
+use super::secrets::Fields;
 use super::write::is_synced;
-use crate::grafana::object::ObjectType;
+use crate::grafana::object::{Object, ObjectType};
 
 /// What is known of the server that is restored to.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -240,6 +242,15 @@ pub(super) fn present(kind: ObjectType, body: &Value) -> BTreeSet<String> {
         names.extend(settings.filter(|(_, value)| !value.is_null()).map(|(name, _)| name.clone()));
     }
     names
+}
+
+/// What is entered makes no difference of an object: it is neither the backup's nor, where it is hidden, to be seen.
+pub(super) fn hide(object: &mut Object, entered: &Fields) {
+    if object.kind == ObjectType::ContactPoints
+        && let Some(settings) = object.body.get_mut("settings").and_then(Value::as_object_mut)
+    {
+        settings.extend(entered.keys().map(|name| (name.clone(), json!(REDACTED))));
+    }
 }
 
 /// Not one of a restore's to write: a file on the server is its source.

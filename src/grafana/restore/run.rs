@@ -10,12 +10,14 @@ use futures_util::StreamExt as _;
 
 use super::compare::first_difference;
 use super::door::{Door, WriteError};
+use super::plan::is_born;
 use super::plan::{Action, Item, RestorePlan};
-use super::portable::{portable, present, without_strangers};
+use super::portable::{hide, portable, present, without_strangers};
+use super::said::{find, said};
 use super::write::{Numbers, Scene};
 use super::{RestoreError, Site};
 use crate::grafana::GrafanaError;
-use crate::grafana::bundle::{Bundle, BundleError, Entry};
+use crate::grafana::bundle::{Bundle, BundleError};
 use crate::grafana::client::GrafanaClient;
 use crate::grafana::object::{Object, ObjectId, ObjectType};
 use crate::jobs::RunContext;
@@ -178,12 +180,13 @@ impl Run<'_> {
     async fn write_one(&self, item: &Item, scene: &Scene) -> Result<(), WriteError> {
         self.touched.store(true, Ordering::Relaxed);
         if item.action == Action::Remove {
-            return match Self::load(self.live, &item.id)? {
-                Some(object) => scene.remove(&object).await,
+            return match find(self.live, &item.id) {
+                Some(entry) => scene.remove(&self.live.load(entry).map_err(GrafanaError::from)?).await,
                 None => Ok(()),
             };
         }
-        let Some(mut object) = Self::load(self.source, &item.id)? else { return Ok(()) };
+        let wanted = said(self.source, &item.id, &self.plan.target).map_err(GrafanaError::from)?;
+        let Some(mut object) = wanted else { return Ok(()) };
         let organisation = object.organisation.as_ref();
         object.body = without_strangers(object.kind, organisation, &object.body, &self.plan.target).0;
         let entered = self.plan.entered.get(&item.id).cloned().unwrap_or_default();
@@ -199,10 +202,6 @@ impl Run<'_> {
             }
             written => written,
         }
-    }
-
-    fn load(bundle: &Bundle, id: &ObjectId) -> Result<Option<Object>, GrafanaError> {
-        find(bundle, id).map(|entry| bundle.load(entry)).transpose().map_err(GrafanaError::from)
     }
 
     /// Compares what was written with what is there now: 200 was no proof.
@@ -229,17 +228,19 @@ impl Run<'_> {
     }
 
     fn problem(&self, item: &Item, after: &Bundle) -> Result<Option<Problem>, BundleError> {
-        let there = find(after, &item.id);
         if item.action == Action::Remove {
-            // Of permissions only the rows can be set back.
-            let stays =
-                matches!(item.id.kind, ObjectType::FolderPermissions | ObjectType::DashboardPermissions);
-            return Ok(there.filter(|_| !stays).map(|_| Problem::Wrong("it is still there".to_owned())));
+            let there = find(after, &item.id).map(|there| after.load(there)).transpose()?;
+            // Some can only be set back to what everybody has.
+            let stays = there.filter(|there| !is_born(there, None));
+            return Ok(stays.map(|_| Problem::Wrong("it is still there".to_owned())));
         }
-        let (Some(there), Some(wanted)) = (there, find(self.source, &item.id)) else {
+        let of = |bundle| said(bundle, &item.id, &self.plan.target);
+        let (Some(there), Some(mut wanted)) = (of(after)?, of(self.source)?) else {
             return Ok(Some(Problem::Wrong("it is not there".to_owned())));
         };
-        let (there, wanted) = (after.load(there)?, self.source.load(wanted)?);
+        if let Some(entered) = self.plan.entered.get(&item.id) {
+            hide(&mut wanted, entered);
+        }
         let of = |object: &Object| {
             portable(object.kind, object.organisation.as_ref(), &object.body, &self.plan.target)
         };
@@ -280,11 +281,6 @@ impl Doors {
         self.entered.insert(name.to_owned(), client.clone());
         Ok(client)
     }
-}
-
-fn find<'a>(bundle: &'a Bundle, id: &ObjectId) -> Option<&'a Entry> {
-    let place = bundle.entries().binary_search_by(|entry| entry.id.cmp(id)).ok()?;
-    bundle.entries().get(place)
 }
 
 pub(super) fn stopped(error: GrafanaError, written: usize, touched: bool) -> RestoreError {

@@ -13,7 +13,7 @@ use crate::grafana::KIND;
 use crate::grafana::bundle::Bundle;
 use crate::progress::Progress;
 use crate::store::archive::open_archive;
-use crate::store::{ArchiveError, Backup, BackupId, EntryKind, StoreError};
+use crate::store::{ArchiveError, Backup, EntryKind, StoreError};
 
 /// A backup that is an export of a Grafana.
 #[derive(Debug, Clone)]
@@ -50,32 +50,16 @@ impl GrafanaBackup {
         })
     }
 
-    /// What lies at a path: a manifest, a folder in which the newest one is meant, or an archive alone.
+    /// What lies at a path: a manifest, a folder in which the newest one is meant, or an archive, alone or beside its
+    /// manifest.
     pub fn outside(path: &Path) -> Result<Self, RestoreError> {
-        if path.is_dir() {
-            return Self::newest_in(path);
-        }
-        if path.extension().is_some_and(|ending| ending == "json") {
-            return Self::of(Backup::outside(path)?);
-        }
-        let (title, archive) = (path.display().to_string(), path.to_owned());
-        Ok(Self { title, created: None, job: None, target: String::new(), archive, backup: None })
-    }
-
-    fn newest_in(folder: &Path) -> Result<Self, RestoreError> {
-        let failed = |source| RestoreError::Place { doing: "list", path: folder.to_owned(), source };
-        let mut manifests = Vec::new();
-        for entry in folder.read_dir().map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            let name =
-                path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".json"));
-            let id = name.and_then(|name| name.parse::<BackupId>().ok());
-            manifests.extend(id.map(|id| (id, path)));
-        }
-        manifests.sort();
-        match manifests.pop() {
-            Some((_, path)) => Self::of(Backup::outside(&path)?),
-            None => Err(RestoreError::NoBackup { path: folder.to_owned() }),
+        match Backup::manifest_at(path) {
+            Some(manifest) => Self::of(Backup::outside(&manifest)?),
+            None if path.is_dir() => Err(RestoreError::NoBackup { path: path.to_owned() }),
+            None => {
+                let (title, archive) = (path.display().to_string(), path.to_owned());
+                Ok(Self { title, created: None, job: None, target: String::new(), archive, backup: None })
+            }
         }
     }
 

@@ -107,16 +107,16 @@ impl Scene {
             ObjectType::ContactPoints => contacts::remove_point(door, text(body, "uid"), body).await,
             ObjectType::RuleGroups => rules::remove(door, body).await,
             ObjectType::RulerGroups => legacy::remove_group(door, body).await,
-            ObjectType::FolderPermissions | ObjectType::DashboardPermissions => {
-                permissions::reset(door, object.kind, key).await
-            }
             ObjectType::Playlists => rest::remove_playlist(door, key).await,
             ObjectType::PublicDashboards => rest::remove_public(door, key).await,
             ObjectType::Snapshots => rest::remove_snapshot(door, key).await,
-            // There always are some; an annotation has nothing by which it could be named.
-            ObjectType::Policies
+            // There always are some: they are set back.
+            ObjectType::Policies => contacts::reset_policies(door, body).await,
+            ObjectType::Preferences => rest::reset_preferences(door).await,
+            // They go with what they are of; there always is one; an annotation has nothing by which it could be named.
+            ObjectType::FolderPermissions
+            | ObjectType::DashboardPermissions
             | ObjectType::AlertmanagerConfig
-            | ObjectType::Preferences
             | ObjectType::Annotations
             | ObjectType::Plugins => Err(WriteError::Refused(
                 "it cannot be removed, and stays as the restore has written it".to_owned(),

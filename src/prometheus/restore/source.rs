@@ -14,7 +14,6 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::error::SourceError;
-use crate::config::values::Codec;
 use crate::progress::Progress;
 use crate::prometheus::block::{BlockMeta, BlockReport};
 use crate::prometheus::contents::SnapshotContents;
@@ -120,7 +119,7 @@ impl RestoreSource {
         if !is_archive(path).map_err(opened)? {
             return Err(SourceError::Unknown { path: path.to_path_buf() });
         }
-        match manifest_of(path).filter(|manifest| manifest.is_file()) {
+        match Backup::manifest_at(path) {
             Some(manifest) => Self::of_backup(&backup(&manifest)?),
             None => scan::archive(path, reading),
         }
@@ -244,13 +243,6 @@ fn newest_in(folder: &Path) -> Result<Option<(Backup, Option<String>)>, SourceEr
     }
     let note = (!broken.is_empty()).then(|| format!("Broken and passed over: {}", broken.join(", ")));
     Ok(index.map(|index| (found.swap_remove(index), note)))
-}
-
-/// Where the manifest of `snapshot_<ID>.tar.gz` would be.
-fn manifest_of(archive: &Path) -> Option<PathBuf> {
-    let (name, _) = Codec::split_name(archive.file_name()?.to_str()?)?;
-    let id: crate::store::BackupId = name.split_once('_')?.1.parse().ok()?;
-    Some(archive.with_file_name(format!("{id}.json")))
 }
 
 /// Splits a path at the first folder that is named like a block: what is above, the block, and the path in it.

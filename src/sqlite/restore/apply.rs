@@ -5,13 +5,14 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use super::RestoreError;
-use super::note::Note;
+use super::note::{Note, State};
 use super::{RestorePlan, Site, SqliteBackup, holders, swap};
 use crate::blocking::blocking;
 use crate::jobs::RunContext;
 use crate::sqlite::SqliteError;
 use crate::sqlite::error::file;
 use crate::sqlite::open::beside;
+use crate::store::digest::Hashing;
 use crate::store::{Owner, StoreError};
 use crate::words;
 
@@ -50,11 +51,12 @@ pub async fn apply(
             Err(error) => (error, true),
         },
     };
-    Err(take_back(site, &note, Was { runs: plan.runs, started }, error, context).await)
+    let was = Was { runs: plan.runs, started, restored: &source.contents.sha256 };
+    Err(take_back(site, &note, was, error, context).await)
 }
 
 fn finish(site: &Site, note: &Note, well: Option<String>) -> Result<Restored, SqliteError> {
-    site.notes.write(&Note { done: true, ..note.clone() })?;
+    site.notes.write(&Note { state: State::Done, ..note.clone() })?;
     let started = site.service.as_ref().is_some_and(crate::service::Service::is_controlled);
     Ok(Restored { aside: note.had_old.then(|| note.aside.clone()), well, started })
 }
@@ -69,7 +71,8 @@ fn note(source: &SqliteBackup, path: &Path, context: &RunContext) -> Note {
         stage: folder.join(format!(".watchkeeper-{}.db", context.run)),
         aside: beside(path, &format!(".before-{}", context.run)),
         had_old: swap::exists(path),
-        done: false,
+        state: State::Begun,
+        is_undo: false,
     }
 }
 
@@ -182,20 +185,22 @@ async fn unchanged(
     error.with_nothing_changed()
 }
 
-/// What the application did.
+/// What there was before a restore is taken back.
 #[derive(Debug, Clone, Copy)]
-struct Was {
-    /// It ran before the restore.
+struct Was<'a> {
+    /// The application ran before the restore.
     runs: bool,
     /// It was started with the new database.
     started: bool,
+    /// SHA-256 of that.
+    restored: &'a str,
 }
 
 /// Brings the old database back, and the application to what it was doing.
 async fn take_back(
     site: &Site,
     note: &Note,
-    was: Was,
+    was: Was<'_>,
     error: SqliteError,
     context: &RunContext,
 ) -> SqliteError {
@@ -206,26 +211,48 @@ async fn take_back(
         }
         let step = context.progress.step("take it back", None);
         let displaced = beside(&note.path, &format!(".failed-{}", context.run));
-        let taken = note.clone();
-        blocking(move || {
+        let (taken, restored) = (note.clone(), was.restored.to_owned());
+        let kept = blocking(move || {
             let swapped = swap::exists(&taken.aside) || !taken.had_old;
             if swapped && let Some(by) = holders::holders(&taken.path).first() {
                 return Err(RestoreError::Held { path: taken.path, by: by.clone() }.into());
             }
             swap::back(&taken, &displaced)?;
-            // It is in the backup, which is still there.
-            swap::remove(&displaced)
+            if !swap::exists(&displaced) {
+                return Ok(None);
+            }
+            if is_as_restored(&displaced, &restored) {
+                // It is in the backup, which is still there.
+                return swap::remove(&displaced).map(|()| None);
+            }
+            Ok(Some(displaced))
         })
         .await?;
-        site.notes.remove(note)?;
+        let aside = kept.clone().unwrap_or_default();
+        let had_old = kept.is_some();
+        site.notes.write(&Note { state: State::TakenBack, aside, had_old, ..note.clone() })?;
         step.finish("the old database is in its place");
-        Ok::<_, SqliteError>(())
+        Ok::<_, SqliteError>(kept)
     };
-    if let Err(back) = back.await {
-        return RestoreError::NotBack { why, back: Box::new(back), aside: note.aside.clone() }.into();
-    }
+    let displaced = match back.await {
+        Ok(displaced) => displaced,
+        Err(back) => {
+            return RestoreError::NotBack { why, back: Box::new(back), aside: note.aside.clone() }.into();
+        }
+    };
     if was.runs {
         site.start_again(context).await;
     }
-    RestoreError::TakenBack { why }.into()
+    RestoreError::TakenBack { why, displaced }.into()
+}
+
+/// Nothing was written to a database since it was restored. Where that cannot be told it counts as written to.
+fn is_as_restored(path: &Path, sha256: &str) -> bool {
+    let is_empty = |side| fs::metadata(beside(path, side)).map_or(true, |meta| meta.len() == 0);
+    let hash = || {
+        let mut hashing = Hashing::new(fs::File::open(path)?);
+        std::io::copy(&mut hashing, &mut std::io::sink())?;
+        Ok::<_, std::io::Error>(hashing.finish().2)
+    };
+    is_empty("-wal") && is_empty("-journal") && hash().is_ok_and(|hash| hash == sha256)
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with the restore of a database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::sqlite::SqliteError;
@@ -73,10 +73,12 @@ pub enum RestoreError {
         began: jiff::Timestamp,
     },
     /// A restore did not work, and what was there before is back.
-    #[error("The restore was taken back, the old database is in its place: {}", crate::words::chain(&**why))]
+    #[error("The restore was taken back, the old database is in its place{}: {}", kept(displaced.as_deref()), crate::words::chain(&**why))]
     TakenBack {
         /// Why.
         why: Box<SqliteError>,
+        /// Where the restored one is, if something was written to it meanwhile.
+        displaced: Option<PathBuf>,
     },
     /// A restore did not work, and could not be taken back.
     #[error("The restore failed ({}), and the old database is NOT back: {}; it is {}", crate::words::chain(&**why), crate::words::chain(&**back), aside.display())]
@@ -94,6 +96,16 @@ pub enum RestoreError {
         /// The job.
         job: String,
     },
+    /// The newest restore took itself back.
+    #[error("There is nothing to undo: the restore of {source_title}, begun {began}, took itself back")]
+    TookItselfBack {
+        /// What was to be restored.
+        source_title: String,
+        /// When.
+        began: jiff::Timestamp,
+        /// Where the restore before it has set the old database aside, if there was one.
+        older: Option<PathBuf>,
+    },
     /// What a restore had set aside is gone.
     #[error("The database of before the restore is not at {} any more: nothing was changed", path.display())]
     NotAside {
@@ -106,13 +118,18 @@ impl RestoreError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::TookItselfBack { older, .. } => {
+                return older.as_ref().map(|aside| {
+                    format!("what the restore before it has set aside is still there: {}", aside.display())
+                });
+            }
             Self::NotAside { .. } => {
                 "put it back there, or restore the backup of that time; `watchkeeper restore JOB --discard-old` forgets this restore"
             }
             Self::Unfinished { job, .. } => {
                 return Some(format!("`watchkeeper restore {job} --undo` takes it back"));
             }
-            Self::TakenBack { why } | Self::Unchanged { why } => return why.hint(),
+            Self::TakenBack { why, .. } | Self::Unchanged { why } => return why.hint(),
             Self::NotBack { .. } => {
                 "end what has the database open, then run `watchkeeper restore JOB --undo`"
             }
@@ -127,6 +144,12 @@ impl RestoreError {
         };
         Some(hint.to_owned())
     }
+}
+
+fn kept(displaced: Option<&Path>) -> String {
+    displaced.map_or_else(String::new, |path| {
+        format!(", and what was written to the restored one meanwhile is in {}", path.display())
+    })
 }
 
 fn last_words(words: &[String]) -> String {

@@ -37,8 +37,23 @@ pub(in crate::sqlite) struct Note {
     pub(super) aside: PathBuf,
     /// There was an old one.
     pub(super) had_old: bool,
-    /// It was proven, and is complete.
-    pub(super) done: bool,
+    /// How far it has come.
+    pub(super) state: State,
+    /// It took a restore of the source back, and was no restore itself.
+    #[serde(default)]
+    pub(super) is_undo: bool,
+}
+
+/// How far a restore has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    /// It was begun, and nobody knows more.
+    Begun,
+    /// It was proven, and is complete: what is aside is the database of before.
+    Done,
+    /// It took itself back: what is aside is the one that was restored, where something was written to it.
+    TakenBack,
 }
 
 /// The notes of a job.
@@ -112,7 +127,7 @@ impl Notes {
         };
         for job in jobs.flatten() {
             let notes = Self { folder: job.path() };
-            let unfinished = |note: &Note| !note.done && note.path == path;
+            let unfinished = |note: &Note| note.state == State::Begun && note.path == path;
             if let Some(note) = notes.list()?.into_iter().find(unfinished) {
                 return Err(RestoreError::Unfinished {
                     path: note.path,
@@ -126,9 +141,10 @@ impl Notes {
         Ok(())
     }
 
-    /// The run of the newest restore.
+    /// The run of the newest restore that did not take itself back: after one that did all is as it was before.
     pub fn newest(&self) -> Result<Option<Ulid>, SqliteError> {
-        Ok(self.list()?.last().map(|note| note.run))
+        let notes = self.list()?;
+        Ok(notes.iter().rfind(|note| note.state != State::TakenBack).map(|note| note.run))
     }
 
     fn path(&self, run: Ulid) -> PathBuf {

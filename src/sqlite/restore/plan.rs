@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::{Site, SqliteBackup};
 use crate::blocking::blocking;
 use crate::sqlite::SqliteError;
-use crate::sqlite::contents::tables;
+use crate::sqlite::contents::tables_of;
 use crate::sqlite::error::file;
-use crate::sqlite::open::{Live, SIDES, beside};
+use crate::sqlite::open::{SIDES, beside};
 
 /// Room that is left beside the new database.
 const SPARE: u64 = 16 << 20;
@@ -87,6 +87,11 @@ pub async fn plan(site: &Site, source: &SqliteBackup) -> Result<RestorePlan, Sql
             crate::words::size(free)
         ));
     }
+    if let Err(error) = rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK) {
+        let error = file("write to the folder", &folder)(error.into());
+        let hint = error.hint().map_or_else(String::new, |hint| format!(": {hint}"));
+        plan.refusals.push(format!("{}{hint}", crate::words::chain(&error)));
+    }
     if let Err(unfinished) = site.notes.none_unfinished(&plan.path) {
         let hint = unfinished.hint().map_or_else(String::new, |hint| format!(": {hint}"));
         plan.refusals.push(format!("{}{hint}", crate::words::chain(&unfinished)));
@@ -105,11 +110,7 @@ fn old_bytes(path: &std::path::Path) -> Option<u64> {
 
 async fn compare(plan: &mut RestorePlan, source: &SqliteBackup) -> Result<(), SqliteError> {
     let path = plan.path.clone();
-    let read = blocking(move || {
-        let live = Live::open(&path)?;
-        tables(&live.connection).map_err(|source| SqliteError::of(&path, "read the tables of", source))
-    });
-    let now = match read.await {
+    let now = match blocking(move || tables_of(&path)).await {
         Ok(now) => now,
         Err(SqliteError::Missing { .. }) => Vec::new(),
         Err(error) => {

@@ -47,7 +47,10 @@ pub(super) fn back(note: &Note, displaced: &Path) -> Result<(), SqliteError> {
 pub(super) fn remove(path: &Path) -> Result<(), SqliteError> {
     for side in SIDES.iter().chain([&""]) {
         let path = beside(path, side);
-        crate::store::atomic::remove_if_there(&path).map_err(file("remove", &path))?;
+        // Of what is mounted read-only not even nothing can be removed.
+        if exists(&path) {
+            crate::store::atomic::remove_if_there(&path).map_err(file("remove", &path))?;
+        }
     }
     Ok(())
 }
@@ -92,7 +95,8 @@ mod tests {
             stage: path("stage"),
             aside: path("a.db.before"),
             had_old: true,
-            done: false,
+            state: super::super::note::State::Begun,
+            is_undo: false,
         };
         (dir, note)
     }

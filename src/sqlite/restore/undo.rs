@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use super::RestoreError;
 use super::apply::{after_free, free};
-use super::note::Note;
+use super::note::{Note, State};
 use super::{Site, swap};
 use crate::blocking::blocking;
 use crate::jobs::RunContext;
@@ -16,19 +18,41 @@ use crate::sqlite::open::{SIDES, beside};
 pub struct Undone {
     /// What had been restored.
     pub source: String,
-    /// It had moved nothing: what it had prepared is removed.
-    pub was_untouched: bool,
+    /// What was taken back.
+    pub what: Taken,
+    /// When that was begun.
+    pub began: Timestamp,
     /// Where the restored database is now, with what was written to it since; nothing where none had been in place.
     pub displaced: Option<PathBuf>,
     /// What was seen of the application.
     pub well: Option<String>,
 }
 
+/// What was taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// A restore that had moved nothing: what it had prepared is removed.
+    Nothing,
+    /// A restore.
+    Restore,
+    /// The taking back of a restore: what had been restored is live again.
+    Undo,
+}
+
 /// Brings back what was there before the newest restore.
 pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteError> {
-    let note = site.notes.list()?.pop();
-    let note = note.ok_or_else(|| RestoreError::NothingToUndo { job: context.job.to_string() })?;
-    if note.done {
+    let mut notes = site.notes.list()?;
+    let note = notes.pop().ok_or_else(|| RestoreError::NothingToUndo { job: context.job.to_string() })?;
+    if note.state == State::TakenBack {
+        let older = notes.into_iter().rfind(|note| note.state == State::Done && note.had_old);
+        return Err(RestoreError::TookItselfBack {
+            source_title: note.source,
+            began: note.began,
+            older: older.map(|note| note.aside),
+        }
+        .into());
+    }
+    if note.state == State::Done {
         // Of another job: that one is taken back first.
         site.notes.none_unfinished(&note.path)?;
         if note.had_old && !swap::exists(&note.aside) {
@@ -38,7 +62,13 @@ pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteErr
         swap::remove(&note.stage)?;
         site.notes.remove(&note)?;
         site.start_unless_it_runs(context).await;
-        return Ok(Undone { source: note.source, was_untouched: true, displaced: None, well: None });
+        return Ok(Undone {
+            source: note.source,
+            what: Taken::Nothing,
+            began: note.began,
+            displaced: None,
+            well: None,
+        });
     }
     if let Err(error) = free(site, &note.path, context).await {
         // Without a database in its place an application would make a new one.
@@ -55,14 +85,13 @@ pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteErr
     let was_swapped = swap::exists(&displaced);
     if was_swapped {
         // So that the undo can be taken back too.
-        let source = format!("what was live before the restore of {} was taken back", note.source);
         let again = Note {
             run: context.run,
             began: context.now,
-            source,
             aside: displaced.clone(),
             had_old: true,
-            done: true,
+            state: State::Done,
+            is_undo: !note.is_undo,
             ..note.clone()
         };
         site.notes.write(&again)?;
@@ -77,22 +106,25 @@ pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteErr
     };
     Ok(Undone {
         source: note.source,
-        was_untouched: false,
+        what: if note.is_undo { Taken::Undo } else { Taken::Restore },
+        began: note.began,
         displaced: was_swapped.then_some(displaced),
         well,
     })
 }
 
-/// Removes what finished restores have set aside. Says how many bytes that were.
+/// Removes what restores that have ended have set aside. Says how many bytes that were.
 pub async fn discard_old(site: &Site) -> Result<u64, SqliteError> {
     let mut bytes = 0;
-    for note in site.notes.list()?.into_iter().filter(|note| note.done) {
-        let aside = note.aside.clone();
-        bytes += blocking(move || {
-            let bytes = size(&aside);
-            swap::remove(&aside).map(|()| bytes)
-        })
-        .await?;
+    for note in site.notes.list()?.into_iter().filter(|note| note.state != State::Begun) {
+        if note.had_old {
+            let aside = note.aside.clone();
+            bytes += blocking(move || {
+                let bytes = size(&aside);
+                swap::remove(&aside).map(|()| bytes)
+            })
+            .await?;
+        }
         site.notes.remove(&note)?;
     }
     Ok(bytes)

@@ -11,7 +11,7 @@ use super::SessionsError;
 use crate::blocking::blocking;
 use crate::sqlite::SqliteError;
 use crate::sqlite::inside::Inside;
-use crate::sqlite::open::{Live, PATIENCE, must_be_sqlite};
+use crate::sqlite::open::{Live, PATIENCE, must_be_sqlite, reading};
 use crate::sqlite::place::{Database, Place};
 
 /// The last line of what was written.
@@ -49,10 +49,7 @@ impl Access {
             Way::Host(path) => (path.clone(), statements.to_vec()),
         };
         blocking(move || {
-            let live = Live::open(&path)?;
-            let lines = all(&live.connection, &statements, "ask the database", &path)?;
-            live.finish()?;
-            Ok(lines)
+            reading(&path, Live::open, |connection| all(connection, &statements, "ask the database", &path))
         })
         .await
     }

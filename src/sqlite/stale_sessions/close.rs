@@ -5,7 +5,9 @@ use std::path::Path;
 
 use ulid::Ulid;
 
+use super::survey::literal;
 use super::undo_file::{self, Header};
+use super::value::begin;
 use super::{Access, Session, SessionsError, Stale, Survey};
 use crate::config::sessions::Sessions;
 use crate::sqlite::SqliteError;
@@ -127,13 +129,25 @@ pub(super) async fn holding(
     Ok(lines.iter().filter_map(|line| line.parse().ok()).collect())
 }
 
-/// A condition for these rows: their start is what it was, and their end is this.
+/// The id of a row, where it says which row that is: an empty one says nothing, and one that is no text was not kept as
+/// it is.
+pub(super) fn telling_id<'a>(header: &Header, row: &'a Session) -> Option<&'a str> {
+    let is_text = !row.id.contains(['\u{FFFD}', '\0']);
+    (!header.id.is_empty() && !row.id.is_empty() && is_text).then_some(row.id.as_str())
+}
+
+/// A condition for these rows: their id and start are what they were, and their end is this. The number alone says little:
+/// VACUUM numbers the rows of a table anew that has no INTEGER PRIMARY KEY.
 fn which(header: &Header, rows: &[&Session], is: &str) -> String {
     let (start, end) = (quoted(&header.start), quoted(&header.end));
     let began = |row: &Session| match row.quoted.as_str() {
         "" => format!("{start} IS {}", row.start),
         quoted => format!("({start} IS {} OR quote({start}) = '{quoted}')", row.start),
     };
-    let same = |row: &&Session| format!("(rowid = {} AND {})", row.rowid, began(row));
+    let called = |row: &Session| {
+        let is = |id: &str| format!(" AND {} IS {}", begin(&quoted(&header.id)), literal(id));
+        telling_id(header, row).map_or_else(String::new, is)
+    };
+    let same = |row: &&Session| format!("(rowid = {} AND {}{})", row.rowid, began(row), called(row));
     format!("{end} IS {is} AND ({})", rows.iter().map(same).collect::<Vec<_>>().join(" OR "))
 }

@@ -1,21 +1,26 @@
 //! Opens again what was closed here, and nothing that the application has closed itself.
 
-use std::path::Path;
+mod locate;
+
+use std::path::{Path, PathBuf};
 
 use super::close::{change, holding};
 use super::undo_file::{self, Header};
 use super::{Access, Session};
 use crate::sqlite::SqliteError;
+use locate::located;
 
 /// What became of sessions that had been closed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reopened {
     /// How many are open again.
     pub opened: usize,
-    /// How many have changed since, and were left as they are.
-    pub left: usize,
+    /// Those that have changed since, and were left as they are, by what they are called.
+    pub left: Vec<String>,
     /// Those that were left as they are because nobody knows who has closed them, by what they are called.
     pub doubtful: Vec<String>,
+    /// Where the undo file is now, which tells of all of them.
+    pub undo_file: PathBuf,
 }
 
 /// Opens again what was closed, where nobody has changed it since.
@@ -23,24 +28,25 @@ pub async fn undo(access: &Access, undo_file: &Path) -> Result<Reopened, SqliteE
     let (header, noted) = undo_file::read(undo_file)?;
     let mut reopened = Reopened::default();
     for (number, batch) in noted.sessions.chunks(header.batch).enumerate() {
-        let of_these = |rowids: &[i64]| -> Vec<&Session> {
-            batch.iter().filter(|session| rowids.contains(&session.rowid)).collect()
-        };
+        let now = located(access, &header, batch).await?;
         if let Some(closed) = noted.closed.get(&number) {
-            reopened.batch(access, &header, &of_these(closed)).await?;
+            let was_closed = |(then, _): &(&Session, &Session)| closed.contains(&then.rowid);
+            let rows: Vec<&Session> = batch.iter().zip(&now).filter(was_closed).map(|(_, now)| now).collect();
+            reopened.batch(access, &header, &rows).await?;
             continue;
         }
         // It was never begun, or it was cut between its end and the note of it. A transaction does all or nothing: where
         // some alone have the end that was written, it was not this transaction that wrote it.
-        let all: Vec<&Session> = batch.iter().collect();
-        let there = of_these(&holding(access, &header, &all, &header.written).await?);
+        let all: Vec<&Session> = now.iter().collect();
+        let holding = holding(access, &header, &all, &header.written).await?;
+        let there: Vec<&Session> = now.iter().filter(|session| holding.contains(&session.rowid)).collect();
         if there.len() == all.len() {
             reopened.batch(access, &header, &all).await?;
         } else {
             reopened.doubtful.extend(there.iter().map(|session| session.id.clone()));
         }
     }
-    undo_file::retire(undo_file)?;
+    reopened.undo_file = undo_file::retire(undo_file)?;
     Ok(reopened)
 }
 
@@ -54,9 +60,10 @@ impl Reopened {
         if rows.is_empty() {
             return Ok(());
         }
-        let opened = change(access, header, rows, &header.written, "NULL").await?.len();
-        self.opened += opened;
-        self.left += rows.len() - opened;
+        let opened = change(access, header, rows, &header.written, "NULL").await?;
+        self.opened += opened.len();
+        let left = rows.iter().filter(|row| !opened.contains(&row.rowid));
+        self.left.extend(left.map(|row| row.id.clone()));
         Ok(())
     }
 }

@@ -24,6 +24,9 @@ const BATCH: usize = 200;
 pub(super) struct Header {
     pub(super) run: Ulid,
     pub(super) table: String,
+    /// What sessions are called by; empty where the file is of a version that did not note it.
+    #[serde(default)]
+    pub(super) id: String,
     pub(super) start: String,
     pub(super) end: String,
     /// What was written, as an SQL literal. It was NULL before.
@@ -54,8 +57,9 @@ pub(super) struct Noted {
 
 impl Header {
     pub(super) fn new(run: Ulid, columns: &Columns, written: &str, backup: &str) -> Self {
-        let Columns { table, start, end, .. } = columns.clone();
-        Self { run, table, start, end, written: written.to_owned(), backup: backup.to_owned(), batch: BATCH }
+        let Columns { table, id, start, end, .. } = columns.clone();
+        let (written, backup) = (written.to_owned(), backup.to_owned());
+        Self { run, table, id, start, end, written, backup, batch: BATCH }
     }
 }
 
@@ -112,11 +116,12 @@ pub(super) fn discard(path: &Path) -> Result<(), SqliteError> {
     atomic::remove_if_there(path).map(drop).map_err(file("remove", path))
 }
 
-/// It was applied: it is kept, but not applied again.
-pub(super) fn retire(path: &Path) -> Result<(), SqliteError> {
+/// It was applied: it is kept, but not applied again. Says where.
+pub(super) fn retire(path: &Path) -> Result<PathBuf, SqliteError> {
     let mut done = path.as_os_str().to_owned();
     done.push(".undone");
-    fs::rename(path, &done).map_err(file("rename", path))
+    fs::rename(path, &done).map_err(file("rename", path))?;
+    Ok(done.into())
 }
 
 /// The newest undo file of a job and its run.

@@ -73,7 +73,12 @@ impl Value {
 
 /// The first characters of what a column has as text, as one word.
 pub(super) fn shortened(column: &str) -> String {
-    format!("hex(CAST(substr(CAST({column} AS TEXT), 1, {SHOWN}) AS BLOB))")
+    format!("hex(CAST({} AS BLOB))", begin(column))
+}
+
+/// The first characters of what a column has as text.
+pub(super) fn begin(column: &str) -> String {
+    format!("substr(CAST({column} AS TEXT), 1, {SHOWN})")
 }
 
 pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {

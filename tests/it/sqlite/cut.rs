@@ -18,7 +18,7 @@ use crate::support::{run, scratch, wait_until};
 
 const LONG: Duration = Duration::from_mins(1);
 
-fn send(signal: &str, child: &Child) {
+pub(super) fn send(signal: &str, child: &Child) {
     run(Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()));
 }
 
@@ -29,7 +29,7 @@ fn marks(application: &Application) -> Vec<String> {
 }
 
 /// A restore that waits for the health of an application that is sick.
-fn waits_for_health(application: &Application) -> (Watchkeeper, Child) {
+pub(super) fn waits_for_health(application: &Application) -> (Watchkeeper, Child) {
     let stale = "[[job]]\nname = \"stale\"\nkind = \"close-stale-sessions\"\nkeep = { last = 3 }\nretries = { max = 0 }\n";
     let raw =
         "[[job]]\nname = \"raw\"\nkind = \"sqlite-backup\"\nkeep = { last = 3 }\nretries = { max = 0 }\n";

@@ -16,8 +16,10 @@ use super::{installed, missing, run, scratch};
 /// The label of everything that is made here.
 const LABEL: &str = "watchkeeper.test";
 /// What the image with a shell can run beside Prometheus.
-const APPLETS: [&str; 14] =
-    ["sh", "ls", "mv", "rm", "cat", "tar", "cp", "find", "mkdir", "chown", "sleep", "wget", "dd", "touch"];
+const APPLETS: [&str; 15] = [
+    "sh", "ls", "mv", "rm", "cat", "tar", "cp", "find", "mkdir", "chown", "sleep", "wget", "dd", "touch",
+    "ln",
+];
 
 /// `docker ARGUMENTS…`, which must work.
 pub(crate) fn docker<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {

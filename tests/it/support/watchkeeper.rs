@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::prometheus::Prometheus;
-use super::scratch;
+use super::{run, scratch};
 
 /// The snapshot job of every configuration written here.
 pub(crate) const JOB: &str = "prometheus-snapshot";
@@ -137,9 +137,21 @@ impl Watchkeeper {
 
     /// What [`Watchkeeper::spawn`] starts.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        self.complete(Command::new(env!("CARGO_BIN_EXE_watchkeeper")), arguments)
+    }
+
+    /// Runs it to its end as this user and group, who may nothing that root may, and to whom its folders are given.
+    pub(crate) fn run_as(&self, user: u32, arguments: &[&str]) -> Output {
+        let id = user.to_string();
+        run(Command::new("chown").args(["-R", &format!("{id}:{id}")]).arg(self.folder()));
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args(["--reuid", &id, "--regid", &id, "--clear-groups", env!("CARGO_BIN_EXE_watchkeeper")]);
+        self.wait(self.complete(setpriv, arguments).spawn().unwrap(), arguments)
+    }
+
+    fn complete(&self, mut command: Command, arguments: &[&str]) -> Command {
         // What a test puts there comes before what is installed.
         let path = std::env::var("PATH").unwrap_or_default();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_watchkeeper"));
         command
             .env("PATH", format!("{}:{path}", self.programs().display()))
             .arg("--config")

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::planner::Planner;
 use crate::grafana::bundle::BundleError;
-use crate::grafana::object::{Object, ObjectId, ObjectType};
+use crate::grafana::object::{Object, ObjectType};
 use crate::grafana::restore::door::text;
 
 impl Planner<'_> {
@@ -18,17 +18,13 @@ impl Planner<'_> {
             }
             ObjectType::Folders => (Some("parentUid"), !self.target.titles_may_repeat()),
             ObjectType::Dashboards => (Some("folderUid"), !self.target.titles_may_repeat()),
-            ObjectType::RuleGroups => (Some("folderUid"), false),
             _ => return Ok(None),
         };
-        let place = |body: &Value| folder.map(|field| text(body, field).to_owned()).unwrap_or_default();
-        let uid = place(&object.body);
-        if !self.has_folder(object.organisation.as_ref(), &uid) {
-            return Ok(Some(format!("its folder {uid} is not there, and not among what is restored")));
-        }
         if !by_title {
             return Ok(None);
         }
+        let place = |body: &Value| folder.map(|field| text(body, field).to_owned()).unwrap_or_default();
+        let uid = place(&object.body);
         let title = object.title.clone();
         if !self.titles.insert((object.organisation.clone(), object.kind, uid.clone(), title.clone())) {
             return Ok(Some(format!(
@@ -50,12 +46,5 @@ impl Planner<'_> {
             }
         }
         Ok(None)
-    }
-
-    pub(super) fn has_folder(&self, organisation: Option<&String>, uid: &str) -> bool {
-        let id =
-            ObjectId { organisation: organisation.cloned(), kind: ObjectType::Folders, key: uid.to_owned() };
-        let is_restored = || self.choice.has(&id) && self.source.entries().iter().any(|entry| entry.id == id);
-        uid.is_empty() || self.there.contains_key(&id) || is_restored()
     }
 }

@@ -5,16 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::order::Order;
-use super::{Action, Choice, Item, RestorePlan};
+use super::secrets::to_enter;
+use super::{Action, Choice, Item, Made, RestorePlan};
 use crate::grafana::bundle::{Bundle, BundleError, Entry};
-use crate::grafana::contents::Secret;
 use crate::grafana::object::{Object, ObjectId, ObjectType};
 use crate::grafana::restore::compare::first_difference;
 use crate::grafana::restore::door::{flag, number, text};
-use crate::grafana::restore::portable::{
-    Target, hidden, is_provisioned, portable, present, without_strangers,
-};
-use crate::words;
+use crate::grafana::restore::portable::{Target, hide, is_provisioned, portable, without_strangers};
+use crate::grafana::restore::said::{default_permissions, find, permissions_of, said};
 
 /// What is known of the server, and of who asks it, beside what it holds.
 #[derive(Debug, Clone, Default)]
@@ -38,9 +36,13 @@ pub(in crate::grafana::restore) struct Planner<'a> {
     pub(super) order: Order,
     /// Titles of what is created, by organisation, type and folder.
     pub(super) titles: BTreeSet<(Option<String>, ObjectType, String, String)>,
+    /// What is created.
+    pub(super) coming: BTreeSet<ObjectId>,
     pub(super) plan: RestorePlan,
     pub(super) skipped: BTreeMap<(ObjectType, String), usize>,
     pub(super) lost_plugins: BTreeSet<String>,
+    /// Users whose password is in the file, and who are there already.
+    pub(super) kept_passwords: BTreeSet<String>,
 }
 
 type Decision = (Action, Option<String>);
@@ -72,9 +74,11 @@ impl<'a> Planner<'a> {
             target,
             order,
             titles,
+            coming: BTreeSet::new(),
             plan: head,
             skipped,
             lost_plugins,
+            kept_passwords: BTreeSet::new(),
         };
         this.learn_people();
         Ok(this)
@@ -104,27 +108,30 @@ impl<'a> Planner<'a> {
         self.choice.has(id) && self.out_of_reach(id).is_none() && !stranger
     }
 
-    /// Everything that is meant. `created` is what a restore has created that is to be taken back.
+    /// Everything that is meant. `made` is what a restore has made that is to be taken back.
     pub(in crate::grafana::restore) fn plan(
         mut self,
-        created: Option<&BTreeSet<ObjectId>>,
+        made: Option<&Made>,
     ) -> Result<RestorePlan, BundleError> {
         self.refuse_what_is_foreign();
         let mut meant: Vec<&Entry> =
             self.source.entries().iter().filter(|entry| self.choice.has(&entry.id)).collect();
         meant.sort_by_key(|entry| self.place(&entry.id));
-        if meant.is_empty() && created.is_none() {
+        let mut permissions = self.source.entries().iter().filter_map(|entry| permissions_of(&entry.id));
+        if meant.is_empty() && made.is_none() && !permissions.any(|id| self.choice.has(&id)) {
             self.plan.refusals.push("nothing that is in the backup is meant".to_owned());
         }
         for entry in meant {
             self.add(entry)?;
         }
+        self.add_defaults()?;
         let known = self.source.entries().iter().map(|entry| &entry.id);
         for unknown in self.choice.secrets.unknown(&known) {
             self.plan
                 .warnings
                 .push(format!("the file of secrets has some for {unknown}, which the backup does not have"));
         }
+        self.tell_kept_passwords();
         if !self.lost_plugins.is_empty() {
             let plugins: Vec<&str> = self.lost_plugins.iter().map(String::as_str).collect();
             self.plan.warnings.push(format!("plugins that are not installed here: {}", plugins.join(", ")));
@@ -132,8 +139,8 @@ impl<'a> Planner<'a> {
         for ((kind, reason), number) in &self.skipped {
             self.plan.warnings.push(format!("{number} of {kind}: not restored: {reason}"));
         }
-        if let Some(created) = created {
-            self.take_away(created)?;
+        if let Some(made) = made {
+            self.take_away(made)?;
         }
         self.plan.target = self.target;
         Ok(self.plan)
@@ -144,22 +151,53 @@ impl<'a> Planner<'a> {
     }
 
     fn add(&mut self, entry: &Entry) -> Result<(), BundleError> {
-        let object = self.source.load(entry)?;
-        let there = match self.there.get(&entry.id) {
-            Some(there) => Some(self.live.load(there)?),
-            None => None,
-        };
+        let mut object = self.source.load(entry)?;
+        let there = said(self.live, &entry.id, &self.target)?;
+        let entered = self.entered(&object, there.as_ref());
+        hide(&mut object, &entered);
         let (mut action, mut note) = self.decide(&object, there.as_ref())?;
         if matches!(action, Action::Create | Action::Update | Action::Same) {
-            let entered = self.secrets(&object, there.as_ref(), action);
-            if action == Action::Same && !entered.is_empty() {
-                (action, note) = (Action::Update, Some(format!("enters {}", entered.join(", "))));
+            self.tell_missing(&object, there.as_ref(), action, &entered);
+            let enters = to_enter(&entered, there.as_ref());
+            if !enters.is_empty() {
+                action = if action == Action::Same { Action::Update } else { action };
+                note = Some(note.map_or_else(String::new, |note| format!("{note}; ")) + &enters);
+            }
+            if action != Action::Same && !entered.is_empty() {
+                self.plan.entered.insert(entry.id.clone(), entered);
             }
         }
         if action == Action::Skip && entry.id.kind != ObjectType::Plugins {
             *self.skipped.entry((entry.id.kind, note.clone().unwrap_or_default())).or_default() += 1;
         }
+        if action == Action::Create {
+            self.coming.insert(entry.id.clone());
+        }
         self.plan.items.push(Item { id: entry.id.clone(), title: entry.title.clone(), action, note });
+        Ok(())
+    }
+
+    /// Permissions that somebody has set here, and nobody had in the backup.
+    fn add_defaults(&mut self) -> Result<(), BundleError> {
+        for entry in self.live.entries().iter().filter(|entry| self.choice.has(&entry.id)) {
+            if find(self.source, &entry.id).is_some() {
+                continue;
+            }
+            let Some(default) = default_permissions(self.source, &entry.id, &self.target)? else { continue };
+            let mut there = self.live.load(entry)?;
+            there.body = self.without_me(there.body);
+            let (mut action, mut note) = self.compare(&default, &there);
+            if action == Action::Update {
+                note = Some("goes back to what holds where nobody has set any".to_owned());
+            }
+            if let Some(reason) = self.out_of_reach(&entry.id) {
+                (action, note) = (Action::Skip, Some(reason));
+            }
+            self.plan.items.push(Item { id: entry.id.clone(), title: entry.title.clone(), action, note });
+        }
+        let mut items = std::mem::take(&mut self.plan.items);
+        items.sort_by_key(|item| self.place(&item.id));
+        self.plan.items = items;
         Ok(())
     }
 
@@ -172,9 +210,17 @@ impl<'a> Planner<'a> {
             return Ok((Action::Skip, Some(reason)));
         }
         self.tell_strangers(object);
-        match there {
-            Some(there) => Ok(self.compare(object, there)),
-            None => self.create(object),
+        let decided = match there {
+            Some(there) => self.compare(object, there),
+            None => self.create(object)?,
+        };
+        match (decided.0, self.lacks(object)) {
+            (Action::Create | Action::Update, Some(lack)) => Ok((Action::Blocked, Some(lack))),
+            (Action::Same, Some(lack)) => {
+                self.plan.warnings.push(format!("{id}: {lack}"));
+                Ok(decided)
+            }
+            _ => Ok(decided),
         }
     }
 
@@ -233,7 +279,21 @@ impl<'a> Planner<'a> {
             ObjectType::Members => text(&object.body, "role") != "Admin",
             _ => false,
         };
-        loses && self.facts.login.as_deref() == Some(object.key.as_str())
+        loses && self.is_me(&object.key)
+    }
+
+    /// Permissions without the row that whoever makes a folder gets from 9 on: who restores may do everything without it.
+    pub(super) fn without_me(&self, mut permissions: Value) -> Value {
+        let is_own = |row: &Value| number(row, "permission") == 4 && self.is_me(text(row, "userLogin"));
+        if let Some(rows) = permissions.get_mut("items").and_then(Value::as_array_mut) {
+            rows.retain(|row| !is_own(row));
+        }
+        permissions
+    }
+
+    /// It is who restores.
+    pub(super) fn is_me(&self, login: &str) -> bool {
+        self.facts.login.as_deref() == Some(login)
     }
 
     fn create(&mut self, object: &Object) -> Result<Decision, BundleError> {
@@ -247,53 +307,10 @@ impl<'a> Planner<'a> {
         }
         Ok((Action::Create, None))
     }
-
-    /// Notes which secrets are entered and which are missing; returns the names of those that are entered.
-    fn secrets(&mut self, object: &Object, there: Option<&Object>, action: Action) -> Vec<String> {
-        let id = object.id();
-        let has: BTreeSet<String> = there.map(|there| present(there.kind, &there.body)).unwrap_or_default();
-        let mut entered = self.choice.secrets.of(&id);
-        entered.retain(|name, _| !has.contains(name));
-        let mut missing = hidden(object.kind, &object.body);
-        if action == Action::Create {
-            missing.extend(made_anew(object));
-        } else if object.kind == ObjectType::Users {
-            // Of somebody who is there it is never changed.
-            entered.clear();
-        }
-        missing.retain(|name| !has.contains(name) && !entered.contains_key(name));
-        if !missing.is_empty() {
-            let ObjectId { organisation, kind, key } = id.clone();
-            self.plan.secrets.push(Secret {
-                organisation,
-                kind,
-                key,
-                title: object.title.clone(),
-                fields: missing,
-            });
-        }
-        let names = entered.keys().cloned().collect();
-        if !entered.is_empty() {
-            self.plan.entered.insert(id, entered);
-        }
-        names
-    }
 }
 
 fn entries(bundle: &Bundle) -> impl Iterator<Item = (&Bundle, &Entry)> {
     bundle.entries().iter().map(move |entry| (bundle, entry))
-}
-
-/// What nobody can restore of an object that is made.
-fn made_anew(object: &Object) -> Vec<String> {
-    match (object.kind, number(&object.body, "tokens")) {
-        // Who comes from a directory has no password of his own.
-        (ObjectType::Users, _) if object.body.get("authLabels").is_none() => vec!["password".to_owned()],
-        (ObjectType::ServiceAccounts, tokens) if tokens > 0 => {
-            vec![words::count(usize::try_from(tokens).unwrap_or_default(), "token")]
-        }
-        _ => Vec::new(),
-    }
 }
 
 /// Rules that a group has here and not in the backup: the whole group is replaced.

@@ -1,82 +1,80 @@
 //! What a restore had created goes again, and nothing with it that somebody else has made since.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use super::born::is_born;
 use super::planner::Planner;
-use super::{Action, Item};
-use crate::grafana::bundle::BundleError;
+use super::stays::Stays;
+use super::{Action, Item, Made};
+use crate::grafana::bundle::{BundleError, Entry};
 use crate::grafana::object::{ObjectId, ObjectType};
-use crate::grafana::restore::door::text;
+use crate::grafana::restore::said::owner;
+
+/// What becomes of something that a restore had created.
+enum Fate {
+    Goes,
+    /// With what it is a part of, or it is nobody's.
+    GoesWithIt,
+    Stays(String),
+}
 
 impl Planner<'_> {
     /// What a restore had created goes again, those first that nobody needs, and nothing with it that is not its own.
-    pub(super) fn take_away(&mut self, created: &BTreeSet<ObjectId>) -> Result<(), BundleError> {
+    pub(super) fn take_away(&mut self, made: &Made) -> Result<(), BundleError> {
         let in_source: BTreeSet<&ObjectId> = self.source.entries().iter().map(|entry| &entry.id).collect();
-        let is_left = |id: &&ObjectId| self.there.contains_key(*id) && !in_source.contains(*id);
-        let mut left: Vec<&ObjectId> = created.iter().filter(is_left).collect();
-        left.sort_by_key(|id| std::cmp::Reverse(self.place(id)));
-        let whole = |id: &&&ObjectId| {
-            id.kind == ObjectType::Organisations && self.made_since(&id.key, created).is_none()
+        let planned: BTreeSet<ObjectId> = self.plan.items.iter().map(|item| item.id.clone()).collect();
+        let is_left = |entry: &&&Entry| {
+            made.ids.contains(&entry.id) && !in_source.contains(&entry.id) && !planned.contains(&entry.id)
         };
-        let whole: BTreeSet<String> = left.iter().filter(whole).map(|id| id.key.clone()).collect();
-        // They go with their organisation.
-        left.retain(|id| id.organisation.as_ref().is_none_or(|name| !whole.contains(name)));
-        let strangers = self.strangers_in_folders(created)?;
-        for id in left {
-            let kept = match id.kind {
-                ObjectType::Organisations => self.made_since(&id.key, created),
-                ObjectType::Folders => strangers.get(&(id.organisation.clone(), id.key.clone())).cloned(),
-                _ => None,
-            };
-            let (action, note) = match kept {
-                Some(kept) => (
-                    Action::Skip,
-                    Some(format!("it stays, because of {kept}, which is not from the restore")),
-                ),
-                None => (Action::Remove, None),
+        let mut left: Vec<&Entry> = self.there.values().filter(is_left).copied().collect();
+        left.sort_by_key(|entry| std::cmp::Reverse(self.place(&entry.id)));
+        let stays = self.stays(made)?;
+        let going: BTreeSet<&ObjectId> =
+            left.iter().map(|entry| &entry.id).filter(|id| stays.because(id).is_none()).collect();
+        for entry in &left {
+            let (action, note) = match self.fate(entry, &stays, &going)? {
+                Fate::Goes => (Action::Remove, None),
+                Fate::GoesWithIt => continue,
+                Fate::Stays(why) => (Action::Skip, Some(why)),
             };
             if let Some(note) = &note {
-                self.plan.warnings.push(format!("{id}: {note}"));
+                self.plan.warnings.push(format!("{}: {note}", entry.id));
             }
-            let title = self.there.get(id).map_or_else(|| id.key.clone(), |entry| entry.title.clone());
-            self.plan.items.push(Item { id: id.clone(), title, action, note });
+            self.plan.items.push(Item { id: entry.id.clone(), title: entry.title.clone(), action, note });
         }
         Ok(())
     }
 
-    /// By folder, something that lies in it and that no restore has made: it would go with the folder.
-    pub(super) fn strangers_in_folders(
-        &self,
-        created: &BTreeSet<ObjectId>,
-    ) -> Result<BTreeMap<(Option<String>, String), String>, BundleError> {
-        let mut strangers = BTreeMap::new();
-        for entry in self.live.entries().iter().filter(|entry| !created.contains(&entry.id)) {
-            let field = match entry.id.kind {
-                ObjectType::Folders => "parentUid",
-                ObjectType::LibraryPanels | ObjectType::Dashboards | ObjectType::RuleGroups => "folderUid",
-                _ => continue,
-            };
-            let folder = text(&self.live.load(entry)?.body, field).to_owned();
-            strangers.insert((entry.id.organisation.clone(), folder), entry.id.to_string());
-        }
-        Ok(strangers)
-    }
-
-    /// Something in an organisation that no restore has made, and that a person would miss.
-    pub(super) fn made_since(&self, organisation: &str, created: &BTreeSet<ObjectId>) -> Option<String> {
-        // These are in every organisation.
-        let is_own = |kind| {
-            matches!(
-                kind,
-                ObjectType::Members
-                    | ObjectType::Policies
-                    | ObjectType::ContactPoints
-                    | ObjectType::Preferences
-                    | ObjectType::AlertmanagerConfig
-                    | ObjectType::Plugins
-            )
+    fn fate(&self, entry: &Entry, stays: &Stays, going: &BTreeSet<&ObjectId>) -> Result<Fate, BundleError> {
+        let id = &entry.id;
+        let organisation = |name: &String| ObjectId {
+            organisation: None,
+            kind: ObjectType::Organisations,
+            key: name.clone(),
         };
-        let mut all = self.there.keys().filter(|id| id.organisation.as_deref() == Some(organisation));
-        all.find(|id| !created.contains(**id) && !is_own(id.kind)).map(ToString::to_string)
+        let is_with_all = id.organisation.as_ref().is_some_and(|name| going.contains(&organisation(name)));
+        let of = owner(id);
+        if is_with_all || of.as_ref().is_some_and(|of| going.contains(of)) {
+            return Ok(Fate::GoesWithIt);
+        }
+        let because = stays.because(of.as_ref().unwrap_or(id));
+        if let Some(because) = because {
+            let why = if *because == id.to_string() {
+                "people have changed it since, and it stays".to_owned()
+            } else {
+                format!("it stays, because of {because}, which is not from the restore")
+            };
+            return Ok(Fate::Stays(why));
+        }
+        Ok(match id.kind {
+            // Whose they are is not from a restore: somebody has made it again since.
+            ObjectType::FolderPermissions | ObjectType::DashboardPermissions => Fate::GoesWithIt,
+            // A kept organisation without whoever takes it back would be out of reach.
+            _ if is_born(&self.live.load(entry)?, self.facts.login.as_deref()) => Fate::GoesWithIt,
+            ObjectType::AlertmanagerConfig | ObjectType::Annotations => {
+                Fate::Stays("no Grafana can remove it: it stays as the restore has written it".to_owned())
+            }
+            _ => Fate::Goes,
+        })
     }
 }

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::grafana::client::{Call, segment};
-use crate::grafana::restore::compare::{REDACTED, is_redacted, same};
+use crate::grafana::restore::compare::{is_redacted, same};
 use crate::grafana::restore::door::{Door, WriteError, text, with_provenance};
 use crate::grafana::restore::secrets::Fields;
 
@@ -83,7 +83,8 @@ fn settings(wanted: &Value, stored: Option<&Value>, secrets: &Fields) -> Value {
     for (name, value) in wanted.as_object().into_iter().flatten() {
         let kept = stored.is_some_and(|stored| stored.get(name).is_some_and(|there| !there.is_null()));
         match secrets.get(name) {
-            Some(secret) if *value == REDACTED => drop(sent.insert(name.clone(), json!(secret.expose()))),
+            // What is said now counts more than what was in the backup.
+            Some(secret) if !value.is_object() => drop(sent.insert(name.clone(), json!(secret.expose()))),
             _ if is_redacted(value) && !kept => {}
             _ => drop(sent.insert(name.clone(), value.clone())),
         }
@@ -127,6 +128,11 @@ pub(super) async fn write_policies(door: &Door, wanted: &Value) -> Result<(), Wr
     Ok(())
 }
 
+/// Back to the tree that every organisation is born with.
+pub(super) async fn reset_policies(door: &Door, made: &Value) -> Result<(), WriteError> {
+    remove(door, "reset the notification policies", POLICIES, made).await
+}
+
 /// Removes what a restore has made.
 async fn remove(door: &Door, action: &str, path: &str, there: &Value) -> Result<(), WriteError> {
     door.remove(with_provenance(Call::delete(action, path), text(there, "provenance"))).await
@@ -148,6 +154,7 @@ pub(super) async fn remove_template(door: &Door, name: &str, made: &Value) -> Re
 mod tests {
     use super::*;
     use crate::config::values::Secret;
+    use crate::grafana::restore::compare::REDACTED;
 
     fn of(stored: Option<&Value>, secrets: &[(&str, &str)]) -> Value {
         let wanted = json!({ "url": "http://h", "password": REDACTED });

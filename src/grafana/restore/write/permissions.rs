@@ -25,8 +25,12 @@ pub(super) async fn write(
     wanted: &Value,
 ) -> Result<(), WriteError> {
     let rows = wanted["items"].as_array().into_iter().flatten();
-    let items: Result<Vec<Value>, WriteError> = rows.map(|row| item(numbers, row)).collect();
-    set(door, kind, uid, &items?).await
+    let items = rows.map(|row| item(numbers, row)).collect::<Result<Vec<Value>, WriteError>>()?;
+    let path = path(door, kind, uid).await?;
+    // It takes the place of what is there, however often it is sent.
+    let call = Call::post("set the permissions", &path, json!({ "items": items })).repeatable();
+    door.send(call).await?;
+    Ok(())
 }
 
 /// A row as it is sent: with the number of who it is for.
@@ -45,20 +49,4 @@ fn item(numbers: &Numbers, row: &Value) -> Result<Value, WriteError> {
         let id = numbers.users.get(login).ok_or_else(|| missing("user", login))?;
         json!({ "userId": id, "permission": permission })
     })
-}
-
-async fn set(door: &Door, kind: ObjectType, uid: &str, items: &[Value]) -> Result<(), WriteError> {
-    let path = path(door, kind, uid).await?;
-    // It takes the place of what is there, however often it is sent.
-    let call = Call::post("set the permissions", &path, json!({ "items": items })).repeatable();
-    door.send(call).await?;
-    Ok(())
-}
-
-/// What holds where nobody has set anything. The rows are the same; that nobody has set them cannot be said again. Of a
-/// dashboard, what holds is its folder's.
-pub(super) async fn reset(door: &Door, kind: ObjectType, uid: &str) -> Result<(), WriteError> {
-    let rows = [json!({ "role": "Viewer", "permission": 1 }), json!({ "role": "Editor", "permission": 2 })];
-    let items = if kind == ObjectType::FolderPermissions { &rows[..] } else { &[] };
-    set(door, kind, uid, items).await
 }

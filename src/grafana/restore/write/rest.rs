@@ -60,6 +60,11 @@ pub(super) async fn write_preferences(door: &Door, wanted: &Value) -> Result<(),
     Ok(())
 }
 
+/// None, as a new organisation has them.
+pub(super) async fn reset_preferences(door: &Door) -> Result<(), WriteError> {
+    door.put("reset the preferences", PREFERENCES, json!({})).await.map(drop)
+}
+
 fn public_path(dashboard: &str) -> String {
     format!("/api/dashboards/uid/{}/public-dashboards", segment(dashboard))
 }

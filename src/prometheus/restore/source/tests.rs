@@ -32,10 +32,3 @@ fn only_what_belongs_to_a_block_is_taken() {
         assert!(!is_block_file(file), "{file}");
     }
 }
-
-#[test]
-fn the_manifest_of_an_archive_is_looked_for_beside_it() {
-    let found = manifest_of(Path::new("/b/snapshot_20261123T020000Z-2.tar.gz"));
-    assert_eq!(found, Some(PathBuf::from("/b/20261123T020000Z-2.json")));
-    assert_eq!(manifest_of(Path::new("/b/snapshot_20261123_020000.tar.gz")), None);
-}

@@ -1,0 +1,100 @@
+//! What an object needs to have there before it is written: without it Grafana refuses it, or says 500 and stores it all
+//! the same.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::Action;
+use super::planner::Planner;
+use crate::grafana::object::{Object, ObjectId, ObjectType};
+use crate::grafana::restore::door::text;
+use crate::grafana::restore::said::owner;
+
+impl Planner<'_> {
+    /// Something that it needs, that is not there and will not be.
+    pub(super) fn lacks(&self, object: &Object) -> Option<String> {
+        let (what, id) = self.needs(object).into_iter().find(|(_, id)| !self.will_be_there(id))?;
+        let is_blocked = self.plan.items.iter().any(|item| item.id == id && item.action == Action::Blocked);
+        Some(if is_blocked {
+            format!("its {what} {} cannot be restored either", id.key)
+        } else {
+            format!("its {what} {} is not there, and not among what is restored", id.key)
+        })
+    }
+
+    /// What it needs, in words and by name.
+    fn needs(&self, object: &Object) -> Vec<(&'static str, ObjectId)> {
+        let body = &object.body;
+        let id = |kind, key: &str| ObjectId {
+            organisation: object.organisation.clone(),
+            kind,
+            key: key.to_owned(),
+        };
+        let folder = |field| ("folder", id(ObjectType::Folders, text(body, field)));
+        let mut needs = match object.kind {
+            ObjectType::Folders if !self.target.may_nest_folders() => Vec::new(),
+            ObjectType::Folders => vec![folder("parentUid")],
+            ObjectType::LibraryPanels | ObjectType::RuleGroups => vec![folder("folderUid")],
+            ObjectType::Dashboards => {
+                let mut needs = vec![folder("folderUid")];
+                needs.extend(self.library_panels(object).map(|panel| ("library panel", panel)));
+                needs
+            }
+            ObjectType::Correlations => ["sourceUID", "targetUID"]
+                .map(|field| ("data source", id(ObjectType::DataSources, text(body, field))))
+                .to_vec(),
+            ObjectType::FolderPermissions => {
+                owner(&object.id()).map(|owner| ("folder", owner)).into_iter().collect()
+            }
+            ObjectType::DashboardPermissions => {
+                owner(&object.id()).map(|owner| ("dashboard", owner)).into_iter().collect()
+            }
+            ObjectType::PublicDashboards => vec![("dashboard", id(ObjectType::Dashboards, &object.key))],
+            _ => Vec::new(),
+        };
+        needs.retain(|(_, id)| !id.key.is_empty());
+        needs
+    }
+
+    /// The library panels of a dashboard, where this server knows such.
+    fn library_panels<'o>(&self, dashboard: &'o Object) -> impl Iterator<Item = ObjectId> + use<'o> {
+        let organisation = dashboard.organisation.as_ref();
+        let unknown = self.whole_type(organisation.map(String::as_str), ObjectType::LibraryPanels).is_some();
+        let uids = if unknown { BTreeSet::new() } else { library_panels_of(&dashboard.body["dashboard"]) };
+        uids.into_iter().map(move |key| ObjectId {
+            organisation: organisation.cloned(),
+            kind: ObjectType::LibraryPanels,
+            key,
+        })
+    }
+
+    fn will_be_there(&self, id: &ObjectId) -> bool {
+        self.there.contains_key(id) || self.coming.contains(id)
+    }
+}
+
+/// The uids of the library panels that a dashboard shows, also in rows that are folded.
+pub(super) fn library_panels_of(dashboard: &Value) -> BTreeSet<String> {
+    let mut uids = BTreeSet::new();
+    for panel in dashboard["panels"].as_array().into_iter().flatten() {
+        let uid = text(&panel["libraryPanel"], "uid");
+        uids.extend((!uid.is_empty()).then(|| uid.to_owned()));
+        uids.append(&mut library_panels_of(panel));
+    }
+    uids
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_library_panel_counts_also_in_a_row_that_is_folded() {
+        let panel = |uid: &str| json!({ "libraryPanel": { "uid": uid } });
+        let dashboard = json!({ "panels": [panel("a"), { "type": "row", "panels": [panel("b"), {}] }, {}] });
+        assert_eq!(library_panels_of(&dashboard), ["a", "b"].map(str::to_owned).into());
+    }
+}

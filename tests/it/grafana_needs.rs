@@ -1,0 +1,62 @@
+//! What an object needs: where it is not there, the object is told as blocked, and no server is asked to take it.
+
+use serde_json::{Value, json};
+
+use crate::support::grafana::Version;
+use crate::support::grafana_keeper::{
+    JOB, actions, dashboards_of, export, keeper, restore, sample, with_one_in_the_way,
+};
+
+#[test]
+fn a_dashboard_without_its_library_panel_is_blocked_and_not_half_stored() {
+    for version in [Version::V9, Version::V12] {
+        let grafana = sample(version);
+        let keeper = keeper(&grafana);
+        export(&keeper);
+        grafana.wipe();
+        grafana.forget_requests();
+        let without = ["--only", "folders", "--only", "dashboards", "--only", "dashboard-permissions"];
+        for _ in 0..2 {
+            let failed = restore(&keeper, &without);
+            assert!(matches!(failed.code, 1 | 4), "{version:?}: {failed:?}");
+            let says =
+                "dashboards/hosts: its library panel shared is not there, and not among what is restored";
+            assert!(failed.stdout.contains(says), "{version:?}: {failed:?}");
+            assert!(
+                failed
+                    .stdout
+                    .contains("dashboard-permissions/hosts: its dashboard hosts cannot be restored either")
+            );
+        }
+        assert!(grafana.requests().iter().all(|request| request.status != Some(500)), "{version:?}");
+        assert_eq!(dashboards_of(&grafana), ["overview", "postgres"], "{version:?}");
+        // One that is there, and has lost it, is told.
+        let restored = restore(&keeper, &[&without[..], &["--only", "library-panels"]].concat());
+        assert!(matches!(restored.code, 0 | 3), "{version:?}: {restored:?}");
+        let stored =
+            grafana.seed().ask("GET", "/api/dashboards/uid/hosts", &Value::Null).1["dashboard"].clone();
+        grafana.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
+        grafana.seed().ask("DELETE", "/api/library-elements/shared", &Value::Null);
+        let mut lost = stored.clone();
+        (lost["id"], lost["version"]) = (Value::Null, Value::Null);
+        let body = json!({ "dashboard": lost, "folderUid": "infra" });
+        assert_eq!(grafana.seed().ask("POST", "/api/dashboards/db", &body).0, 500);
+        let told = restore(&keeper, &["--only", "dashboards/hosts"]).expect(3);
+        assert!(told.stdout.contains("dashboards/hosts: its library panel shared is not there"), "{told:?}");
+    }
+}
+
+#[test]
+fn what_hangs_on_something_that_is_blocked_is_blocked_with_it() {
+    let (_here, there, keeper) = with_one_in_the_way();
+    let planned = keeper.run_json(&["restore", JOB, "--grafana", "other", "--dry-run"]).expect(1);
+    let link = ("blocked".to_owned(), "correlations/prom/loki/Logs".to_owned());
+    assert!(actions(&planned).contains(&link), "{planned:?}");
+    there.forget_requests();
+    let failed = restore(&keeper, &["--grafana", "other"]).expect(4);
+    let says = "correlations/prom/loki/Logs: its data source loki cannot be restored either";
+    assert!(failed.stdout.contains(says), "{failed:?}");
+    let refused =
+        there.requests().into_iter().filter(|r| r.method != "GET" && r.status.is_some_and(|s| s >= 400));
+    assert_eq!(refused.map(|request| request.target).collect::<Vec<_>>(), [""; 0]);
+}
