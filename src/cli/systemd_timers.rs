@@ -60,22 +60,24 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
 fn timers(session: &Session) -> Result<Vec<Timer>, CliError> {
     let mut timers = Vec::new();
     let mut problems = Vec::new();
-    let mut hint = None;
     for job in session.config.jobs.iter().filter(|job| job.enabled) {
+        if job.after.is_some() {
+            problems
+                .push(format!("job {:?}: it runs after other jobs, which no timer does", job.name.as_str()));
+        }
         let Some(schedule) = &job.schedule else { continue };
         match schedule.on_calendar(session.now) {
             Ok(calendar) => timers.push(Timer::of(session, job, schedule, &calendar)),
-            Err(error) => {
-                problems.push(format!("job {:?}: {error}", job.name.as_str()));
-                hint = Some(error.hint());
-            }
+            Err(error) => problems.push(format!("job {:?}: {error}", job.name.as_str())),
         }
     }
     if problems.is_empty() {
         return Ok(timers);
     }
-    let message = format!("No timers were written, for the schedule of\n  {}", problems.join("\n  "));
-    Err(CliError { code: ExitCode::Failed, message, hint })
+    let message = format!("No timers were written, because of\n  {}", problems.join("\n  "));
+    let hint = "give each times of its own, such as \"0 2 1,15 * *\", or an interval that a day holds as a whole, such as \
+                @every 6h, or @every 7d; or let watchkeeper.service run the jobs";
+    Err(CliError { code: ExitCode::Failed, message, hint: Some(hint.to_owned()) })
 }
 
 impl Timer {

@@ -50,15 +50,6 @@ pub enum OnCalendarError {
     },
 }
 
-impl OnCalendarError {
-    /// What to do about it.
-    pub fn hint(&self) -> String {
-        "write an interval that a day holds as a whole, such as @every 6h, or @every 7d, or times such as \"0 2 1,15 * *\"; \
-         or let watchkeeper.service run the jobs"
-            .to_owned()
-    }
-}
-
 impl Schedule {
     /// The lines for a timer that is written at `from`.
     pub fn on_calendar(&self, from: Timestamp) -> Result<OnCalendar, OnCalendarError> {

@@ -157,13 +157,11 @@ fn a_timer_of_no_job_is_told_and_a_schedule_that_is_no_calendar_is_refused_by_na
     assert!(output.stderr.contains("systemctl disable --now watchkeeper-job@old.timer"), "{output:?}");
     assert!(!output.stderr.contains("other.timer"), "{output:?}");
 
-    watchkeeper.configure(
-        &JOBS
-            .replace("@every 6h", "@every 14d")
-            .replace("[[job]]\nname = \"off\"", "[[job]]\nname = \"off\"\non_missed = \"all\""),
-    );
+    let after = "[[job]]\nname = \"last\"\nkind = \"command\"\ncommand = [\"true\"]\nafter = [\"nightly\"]\n";
+    watchkeeper.configure(&(JOBS.replace("@every 6h", "@every 14d") + after));
     let empty = watchkeeper.folder().join("empty");
     let output = watchkeeper.run(&["systemd-timers", empty.to_str().unwrap()]).expect(1);
     assert!(output.stderr.contains("job \"often\": \"@every 14d\""), "{output:?}");
+    assert!(output.stderr.contains("job \"last\": it runs after other jobs"), "{output:?}");
     assert!(!empty.exists(), "nothing is written where one is refused");
 }
