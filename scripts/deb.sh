@@ -6,6 +6,7 @@
 # By cargo-deb where it is installed (cargo install cargo-deb), else by dpkg-deb alone, which needs nothing of cargo;
 # DEB_TOOL names one of them. What the package says of itself stands in Cargo.toml. BINARY as in install.sh.
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 have dpkg-deb || die "No dpkg-deb: a Debian package is built on Debian or Ubuntu"

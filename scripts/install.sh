@@ -7,6 +7,7 @@
 # BINARY names another program than target/release/watchkeeper. Neither starts nor stops anything. jobs.toml is put as an
 # example where there is none, and is never overwritten or removed.
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 

@@ -15,7 +15,7 @@ const JOBS: &str = r#"
 [[job]]
 name = "tick"
 kind = "command"
-command = ["/bin/sh", "-c", "id -un; grep CapEff /proc/self/status; touch /etc/mine || echo cannot touch"]
+command = ["/bin/sh", "-c", "id -un; grep CapEff /proc/self/status; touch /etc/mine || echo cannot touch; echo credentials: $CREDENTIALS_DIRECTORY"]
 schedule = "*/2 * * * * *"
 [[job]]
 name = "secret"
@@ -129,6 +129,10 @@ impl Host {
     }
 }
 
+fn drop_in(name: &str) -> String {
+    fs::read_to_string(super::project().join("systemd/drop-ins").join(name)).unwrap()
+}
+
 fn fill(root: &Path) {
     for folder in ["etc/sysusers.d", "dev", "proc", "run", "sys", "tmp", "root", "var/lib", "var/backups"] {
         fs::create_dir_all(root.join(folder)).unwrap();
@@ -154,12 +158,23 @@ fn fill(root: &Path) {
 #[test]
 fn the_installed_service_runs_as_its_own_user_with_no_rights_and_tells_systemd_how_it_stands() {
     let Some(host) = Host::boot() else { return };
+    // Where they are is told; what is in them not even a bare unit can read in a container, where systemd may not move the
+    // mount that holds them.
+    host.put("/etc/watchkeeper/credentials/grafana", "the-secret\n");
+    host.must(&["chmod", "-R", "go=", "/etc/watchkeeper/credentials"]);
+    host.put("/etc/systemd/system/watchkeeper.service.d/credentials.conf", &drop_in("credentials.conf"));
+    host.must(&["systemctl", "daemon-reload"]);
     host.must(&["systemctl", "start", "watchkeeper"]);
     assert_eq!(host.property("watchkeeper", "ActiveState"), "active");
     wait_until("a scheduled run is done", SOON, || host.done("tick", "scheduled").is_some());
     let run = host.done("tick", "scheduled").unwrap();
     let shown = host.json(&["show", run["id"].as_str().or(run["run"].as_str()).unwrap()]).to_string();
-    for said in ["watchkeeper", "CapEff:\\t0000000000000000", "cannot touch"] {
+    for said in [
+        "watchkeeper",
+        "CapEff:\\t0000000000000000",
+        "cannot touch",
+        "credentials: /run/credentials/watchkeeper.service",
+    ] {
         assert!(shown.contains(said), "no {said:?} in {shown}");
     }
     let status = host.property("watchkeeper", "StatusText");
@@ -172,8 +187,7 @@ fn the_installed_service_runs_as_its_own_user_with_no_rights_and_tells_systemd_h
         host.done("secret", "manual").is_some()
     };
     assert!(!backup(&host), "the user watchkeeper read a file of root alone");
-    let host_conf = fs::read_to_string(super::project().join("systemd/drop-ins/host.conf")).unwrap();
-    host.put("/etc/systemd/system/watchkeeper-job@.service.d/host.conf", &host_conf);
+    host.put("/etc/systemd/system/watchkeeper-job@.service.d/host.conf", &drop_in("host.conf"));
     host.must(&["systemctl", "daemon-reload"]);
     assert!(backup(&host), "{}", host.json(&["history"]));
 
@@ -192,8 +206,7 @@ fn a_wrong_configuration_is_not_tried_again_and_a_missing_group_is_no_hindrance_
     // There is no group docker in this host.
     host.put("/etc/watchkeeper/jobs.toml", JOBS);
     host.must(&["systemctl", "start", "watchkeeper"]);
-    let conf = fs::read_to_string(super::project().join("systemd/drop-ins/docker.conf")).unwrap();
-    host.put("/etc/systemd/system/watchkeeper.service.d/docker.conf", &conf);
+    host.put("/etc/systemd/system/watchkeeper.service.d/docker.conf", &drop_in("docker.conf"));
     host.must(&["groupadd", "--system", "docker"]);
     host.must(&["systemctl", "daemon-reload"]);
     host.must(&["systemctl", "restart", "watchkeeper"]);
