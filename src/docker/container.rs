@@ -336,7 +336,7 @@ fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
         mounts: raw.mounts.unwrap_or_default().into_iter().map(mount_of).collect(),
         restart_policy: policy.unwrap_or_else(|| "no".to_owned()),
         restarts: raw.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
-        started: state.started_at.as_ref().and_then(|started| started.to_string().parse().ok()),
+        started: state.started_at.as_ref().and_then(|started| started.parse().ok()),
         labels: config.labels.unwrap_or_default().into_iter().collect(),
     }
 }
