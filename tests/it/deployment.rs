@@ -303,7 +303,7 @@ fn a_container_that_ends_again_and_again_is_not_well_between_two_ends() {
     let container = docker::Container::named("loop");
     container.create(&["--restart", "always", "--entrypoint", "/bin/sleep", &image.name, "2"]);
     docker::docker(["start", &container.name]);
-    wait_until("it was started again, and runs", Duration::from_secs(60), || {
+    wait_until("it was started again, and runs", Duration::from_mins(1), || {
         container
             .inspect("{{.RestartCount}} {{.State.Status}}")
             .trim()

@@ -12,7 +12,8 @@ use crate::support::{run, scratch};
 
 fn watchkeeper(path: &Path) -> Watchkeeper {
     Watchkeeper::with_config(&format!(
-        "[[job]]\nname = \"conf\"\nkind = \"files-backup\"\nkeep = {{ last = 3 }}\npaths = [{path:?}]\n"
+        "[[job]]\nname = \"conf\"\nkind = \"files-backup\"\nkeep = {{ last = 3 }}\npaths = [\"{}\"]\n",
+        path.display()
     ))
 }
 
@@ -118,7 +119,9 @@ fn a_file_that_is_replaced_as_a_whole_all_the_time_is_whole_in_the_backup() {
         });
         let outputs: Vec<_> = (0..3).map(|_| watchkeeper.run(&["run-now", "conf"])).collect();
         ended.store(true, Ordering::SeqCst);
-        outputs.into_iter().for_each(|output| drop(output.expect(0)));
+        for output in outputs {
+            output.expect(0);
+        }
     });
     let into = folder.path().join("into");
     watchkeeper.run(&["restore", "conf", "--into", into.to_str().unwrap()]).expect(0);
