@@ -46,6 +46,20 @@ pub struct Schedule {
     zone: TimeZone,
 }
 
+/// Croner's words for `L`.
+const LAST_DAY: &str = "the last day of the month";
+
+/// Months that have none of the days of a pattern: April, of 31.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShortMonths {
+    /// The earliest day of the month that the pattern names.
+    pub first_day: u16,
+    /// The months, 1 to 12. February counts as one of 28 days.
+    pub months: Vec<usize>,
+    /// These are all months of the pattern: it is due on 29 February only.
+    pub are_all: bool,
+}
+
 /// How slots are found.
 #[derive(Clone)]
 enum Rule {
@@ -59,6 +73,8 @@ enum Rule {
 struct Civil {
     cron: Cron,
     follows_real_time: bool,
+    /// The days are `LW`: the last from Monday to Friday of a month.
+    ends_on_a_weekday: bool,
     /// The pattern with its `H` filled in, where it has any.
     hashed: Option<String>,
 }
@@ -110,18 +126,18 @@ impl Schedule {
         &self.zone
     }
 
-    /// The earliest day of the month that the pattern names, and those of its months, 1 to 12, that are shorter than
-    /// that; February counts as one of 28 days. Nothing where days of the week, `L` or `W` give every month a date.
-    pub fn too_short_months(&self) -> Option<(u16, Vec<usize>)> {
+    /// The months of the pattern that have none of its days of the month. Nothing where there are none, or days of the
+    /// week, `L` or `W` give every month a date.
+    pub fn short_months(&self) -> Option<ShortMonths> {
         const DAYS: [u16; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
         let Rule::Civil(civil) = &self.rule else { return None };
         let pattern = &civil.cron.pattern;
         let other_days = !pattern.is_dow_wildcard() && !pattern.matches_dom_and_dow();
         let first = pattern.days.values().into_iter().min();
-        let first = first.filter(|_| !other_days && !pattern.days.has_modifiers())?;
-        let months = pattern.months.values().into_iter().map(usize::from);
-        let short: Vec<usize> = months.filter(|month| first > DAYS[month - 1]).collect();
-        (!short.is_empty()).then_some((first, short))
+        let first_day = first.filter(|_| !other_days && !pattern.days.has_modifiers())?;
+        let all: Vec<usize> = pattern.months.values().into_iter().map(usize::from).collect();
+        let months: Vec<usize> = all.iter().copied().filter(|month| first_day > DAYS[month - 1]).collect();
+        (!months.is_empty()).then_some(ShortMonths { first_day, are_all: months == all, months })
     }
 
     /// What it means, in words: `At 02:00, on Monday (Europe/Berlin)`.
@@ -132,7 +148,9 @@ impl Schedule {
                 format!("Every {length}, counted from 1970-01-01T00:00:00Z")
             }
             Rule::Civil(civil) => {
-                let words = civil.cron.describe();
+                // Croner takes LW for L here, and only here.
+                let last = if civil.ends_on_a_weekday { "the last weekday of the month" } else { LAST_DAY };
+                let words = civil.cron.describe().replace(LAST_DAY, last);
                 let zone = self.zone.iana_name().unwrap_or("the host's time");
                 let hashed = civil.hashed.as_ref().map(|pattern| format!("; with its H: {pattern}"));
                 format!("{} ({zone}){}", words.trim_end_matches('.'), hashed.unwrap_or_default())

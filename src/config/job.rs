@@ -21,7 +21,7 @@ use super::values::{
     Access, Codec, Compression, DEFAULT_LAYOUT, JobName, Keep, KeepRules, Name, OnMissed, OnOverlap,
     PrometheusTarget, Retries, SlotRules, SnapshotLayout, TargetName,
 };
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, ScheduleError};
 
 pub(super) use after::check as check_after;
 pub use after::{After, AfterOutcome};
@@ -267,7 +267,11 @@ fn schedule(section: &mut Section<'_, '_>, zone: &TimeZone, name: Option<&JobNam
     // A job whose name is wrong is read to the end, so that all that is wrong with it is told.
     let name = name.map_or("", JobName::as_str);
     let schedule = Schedule::parse(text, own_zone.as_ref().unwrap_or(zone), name);
-    let hint = "such as \"0 2 * * *\", every day at 02:00".to_owned();
+    let hint = match &schedule {
+        Err(ScheduleError::Interval { .. } | ScheduleError::NoInterval) => "such as \"@every 6h\"",
+        _ => "such as \"0 2 * * *\", every day at 02:00",
+    }
+    .to_owned();
     schedule.inspect_err(|error| item.error(format!("{text:?} is no schedule: {error}"), Some(hint))).ok()
 }
 

@@ -463,6 +463,10 @@ fn a_schedule_that_does_not_do_what_was_meant_is_warned_about() {
     );
     let leap = "5:1: job \"a\" does not run in February, which has no day 29, but for 29 February of leap years -> write L for the last day of every month";
     assert_eq!(warnings(&job("a", "0 4 29,30 * *")), [leap]);
+    assert_eq!(
+        warnings(&job("a", "0 4 29 2 *")),
+        ["5:1: job \"a\" runs in leap years only: on 29 February -> `0 0 L 2 *` is the last day of February"]
+    );
     for harmless in ["0 4 * * *", "*/5 * * * *", "0 4 28-31 * *", "0 4 L * *", "0 4 31 * MON", "0 1 * * *"] {
         assert_eq!(warnings(&job("a", harmless)), Vec::<String>::new(), "{harmless}");
     }

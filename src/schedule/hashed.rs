@@ -7,6 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
+use super::pattern::BOUNDS;
+
 /// What `H` alone may be, in the order of a pattern with seconds. A day of the month every month has.
 const RANGES: [RangeInclusive<u64>; 6] = [0..=59, 0..=59, 0..=23, 1..=28, 1..=12, 0..=6];
 
@@ -23,7 +25,8 @@ fn part_of(part: &str, position: usize, job: &str) -> Result<String, &'static st
         Some((range, step)) => (range, Some(step.parse::<u64>().ok().filter(|step| *step > 0).ok_or(FORMS)?)),
         None => (form, None),
     };
-    let range = if range.is_empty() { RANGES[position].clone() } else { within(range).ok_or(FORMS)? };
+    let range =
+        if range.is_empty() { RANGES[position].clone() } else { within(range, position).ok_or(FORMS)? };
     let (low, high) = (*range.start(), *range.end());
     let hash = hash(job, position);
     match step {
@@ -34,10 +37,11 @@ fn part_of(part: &str, position: usize, job: &str) -> Result<String, &'static st
 }
 
 /// `(0-29)`
-fn within(text: &str) -> Option<RangeInclusive<u64>> {
+fn within(text: &str, position: usize) -> Option<RangeInclusive<u64>> {
     let (low, high) = text.strip_prefix('(')?.strip_suffix(')')?.split_once('-')?;
     let (low, high) = (low.parse().ok()?, high.parse().ok()?);
-    (low <= high && high < 100).then_some(low..=high)
+    let (least, most) = BOUNDS[position];
+    (u64::from(least) <= low && low <= high && high <= u64::from(most)).then_some(low..=high)
 }
 
 /// How much later than its slot a run begins: less than `most`, and always the same for the same slot.

@@ -18,8 +18,11 @@ const FIELDS: [(&str, &str); 6] = [
     ("month", "1 to 12 or JAN to DEC"),
     ("day of week", "0 to 7 or SUN to SAT"),
 ];
+/// The least and the greatest value of each.
+pub(super) const BOUNDS: [(u32, u32); 6] = [(0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6)];
 const HOUR: usize = 2;
 const DAY_OF_MONTH: usize = 3;
+const MONTH: usize = 4;
 const DAY_OF_WEEK: usize = 5;
 /// Stands before the length of an interval.
 const EVERY: &str = "@every";
@@ -118,6 +121,7 @@ fn civil(text: &str, job: &str) -> Result<Civil, ScheduleError> {
         is_hashed |= fill(field, position, job)?;
         check(field, position)?;
     }
+    let ends_on_a_weekday = fields[DAY_OF_MONTH - skipped].eq_ignore_ascii_case("LW");
     let hashed = is_hashed.then(|| fields.join(" "));
     both_days(&mut fields, skipped);
     let pattern = fields.join(" ");
@@ -126,7 +130,10 @@ fn civil(text: &str, job: &str) -> Result<Civil, ScheduleError> {
     let start = NaiveDate::from_ymd_opt(2000, 1, 1).and_then(|date| date.and_hms_opt(0, 0, 0));
     let all_hours = cron.pattern.hours.values().len() == 24;
     match start.map(|start| cron.find_next_occurrence(&start, true)) {
-        Some(Ok(_)) => Ok(Civil { cron, follows_real_time: follows_real_time || all_hours, hashed }),
+        Some(Ok(_)) => {
+            let follows_real_time = follows_real_time || all_hours;
+            Ok(Civil { cron, follows_real_time, ends_on_a_weekday, hashed })
+        }
         _ => Err(ScheduleError::Never),
     }
 }
@@ -177,11 +184,46 @@ fn expand(text: &str) -> Result<String, ScheduleError> {
         .ok_or_else(|| ScheduleError::Nickname { text: text.to_owned() })
 }
 
+/// What croner takes in silence, or calls out of bounds.
+fn slip(field: &str, position: usize) -> Option<String> {
+    let (low, high) = BOUNDS[position];
+    for part in field.split(',') {
+        let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
+        if step.and_then(|step| step.parse::<u32>().ok()).is_some_and(|step| step > high - low + 1) {
+            return Some("the step is longer than the field".to_owned());
+        }
+        if let Some((from, to)) = range.split_once('-')
+            && let (Some(from), Some(to)) = (value(from, position), value(to, position))
+            && from > to
+        {
+            return Some(format!("a range does not go on past the end: write {from}-{high},{low}-{to}"));
+        }
+        if part.starts_with('h') {
+            return Some("the sign for a value that depends on the job's name is a capital H".to_owned());
+        }
+    }
+    None
+}
+
+/// A number, or the name of a month or day.
+fn value(text: &str, position: usize) -> Option<u32> {
+    let names: &[&str] = match position {
+        MONTH => &["", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
+        DAY_OF_WEEK => &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
+        _ => &[],
+    };
+    let place = names.iter().position(|name| !name.is_empty() && name.eq_ignore_ascii_case(text));
+    text.parse().ok().or_else(|| u32::try_from(place?).ok())
+}
+
 /// Tries one field with all others wild.
 fn check(field: &str, position: usize) -> Result<(), ScheduleError> {
     let (name, limits) = FIELDS[position];
     if field.split(',').any(str::is_empty) {
         let reason = "a comma stands between two values".to_owned();
+        return Err(ScheduleError::Field { field: name, text: field.to_owned(), reason, limits });
+    }
+    if let Some(reason) = slip(field, position) {
         return Err(ScheduleError::Field { field: name, text: field.to_owned(), reason, limits });
     }
     let mut fields = ["*"; 6];
@@ -264,7 +306,23 @@ mod tests {
                 "0 2 * * FOO",
                 "its day of week \"FOO\" is wrong: it has characters that may not stand there (0 to 7 or SUN to SAT)",
             ),
-            ("0 2 5-1 * *", "its day of month \"5-1\" is wrong: range out of bounds (1 to 31)"),
+            (
+                "0 2 5-1 * *",
+                "its day of month \"5-1\" is wrong: a range does not go on past the end: write 5-31,1-1 (1 to 31)",
+            ),
+            (
+                "0 2 * * FRI-MON",
+                "its day of week \"FRI-MON\" is wrong: a range does not go on past the end: write 5-6,0-1 (0 to 7 or SUN to SAT)",
+            ),
+            ("*/61 * * * *", "its minute \"*/61\" is wrong: the step is longer than the field (0 to 59)"),
+            (
+                "h 2 * * *",
+                "its minute \"h\" is wrong: the sign for a value that depends on the job's name is a capital H (0 to 59)",
+            ),
+            (
+                "H(0-99) * * * *",
+                "its minute \"H(0-99)\" is wrong: write H, H/15, H(0-29) or H(0-29)/10 (0 to 59)",
+            ),
             ("0,, 2 * * *", "its minute \"0,,\" is wrong: a comma stands between two values (0 to 59)"),
             (
                 "@every",

@@ -227,6 +227,7 @@ fn a_schedule_says_what_it_means() {
         ("0 3 1 * MON", "At 03:00, on day 1 or Monday (Europe/Berlin)"),
         ("0 3 1-7 * +MON", "At 03:00, on day 1-7 (if it is also Monday) (Europe/Berlin)"),
         ("0 0 L * *", "At 00:00, on the last day of the month (Europe/Berlin)"),
+        ("0 0 LW * *", "At 00:00, on the last weekday of the month (Europe/Berlin)"),
         ("@daily", "At 00:00 (Europe/Berlin)"),
         ("@every 1h 30m", "Every 1h30m, counted from 1970-01-01T00:00:00Z"),
         ("H 2 * * *", "At 02:39 (Europe/Berlin); with its H: 39 2 * * *"),

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::config::job::Placed;
 use crate::config::read::Report;
-use crate::schedule::{ClockChange, Direction, Schedule};
+use crate::schedule::{ClockChange, Direction, Schedule, ShortMonths};
 use crate::words;
 
 /// 2028-01-01T00:00:00Z
@@ -77,11 +77,19 @@ fn told(change: &ClockChange, schedule: &Schedule) -> String {
 
 /// Days that some months do not have.
 fn absent_dates(report: &Report<'_>, job: &Scheduled<'_>) {
-    let Some((first, months)) = job.schedule.too_short_months() else { return };
+    let Some(ShortMonths { first_day, months, are_all }) = job.schedule.short_months() else { return };
+    if are_all {
+        let message = format!("job \"{}\" runs in leap years only: on 29 February", job.placed.job.name);
+        return report.warn(
+            &job.placed.span,
+            message,
+            Some("`0 0 L 2 *` is the last day of February".to_owned()),
+        );
+    }
     let names: Vec<String> = months.iter().map(|month| month_name(*month)).collect();
-    let leap = if first == 29 { ", but for 29 February of leap years" } else { "" };
+    let leap = if first_day == 29 { ", but for 29 February of leap years" } else { "" };
     let message = format!(
-        "job \"{}\" does not run in {}, which has no day {first}{leap}",
+        "job \"{}\" does not run in {}, which has no day {first_day}{leap}",
         job.placed.job.name,
         names.join(", ")
     );
