@@ -13,7 +13,7 @@
 //! | teams | name | `name`, `email`, `members`: list of `login`, `email`, `permission`, `labels` where it is synced |
 //! | service-accounts | name | `name`, `role`, `isDisabled`, `tokens`: how many |
 //! | data-sources | uid | as the API gives one, with `secureJsonFields`: which secrets there are |
-//! | correlations | source/target/label | as the API gives one, without `uid`, which nobody can choose |
+//! | correlations | source/target/label, see [`nth_key`] | as the API gives one, without `uid`, which nobody can choose |
 //! | folders | uid | `uid`, `title`, `parentUid` where it lies in another |
 //! | library-panels | uid | `uid`, `name`, `kind`, `model`, `folderUid` (empty: General) |
 //! | dashboards | uid | `dashboard`, `folderUid` (empty: General), `provisioned` where it comes from a file |
@@ -25,7 +25,7 @@
 //! | ruler-groups | folder title/group | of 8: `folder`, `group` as the ruler gives it |
 //! | alertmanager-config | `alertmanager` | of 8: as the API gives it |
 //! | folder-permissions, dashboard-permissions | uid | `items`: own rows only, with `role`, `team` or `userLogin`+`userEmail`, and `permission` |
-//! | playlists | name | `name`, `interval`, `items`; without `uid`, which nobody can choose |
+//! | playlists | name, see [`nth_key`] | `name`, `interval`, `items`; without `uid`, which nobody can choose |
 //! | preferences | `preferences` | as the API gives them, with `homeDashboardUID` in the place of the number |
 //! | public-dashboards | dashboard uid | as the API gives one |
 //! | annotations | time and a hash | `time`, `timeEnd`, `text`, `tags`, `panelId`, `data`, `dashboardUID`; not who made it, which nobody can choose |
@@ -37,6 +37,7 @@
 
 mod canonical;
 mod name;
+mod nth;
 mod selector;
 mod types;
 
@@ -46,6 +47,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use canonical::canonical;
+pub use nth::{key_before, nth_key, nth_of};
 pub use selector::{Selector, SelectorError};
 pub use types::ObjectType;
 
@@ -63,6 +65,11 @@ pub struct ObjectId {
 }
 
 impl ObjectId {
+    /// Whether several of its type may be called the same, so that its key has a number where it is not the first.
+    pub const fn may_repeat(&self) -> bool {
+        nth::may_repeat(self.kind)
+    }
+
     /// Where it lies in the archive. Another object has another path, however long or odd its names are.
     pub fn path(&self) -> String {
         let file = format!("{}/{}.json", self.kind, name::of_file(&self.key));

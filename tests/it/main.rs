@@ -26,6 +26,7 @@ mod files_undo;
 mod grafana_bar;
 mod grafana_client;
 mod grafana_export;
+mod grafana_names;
 mod grafana_needs;
 mod grafana_permissions;
 mod grafana_restore;

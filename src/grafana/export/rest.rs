@@ -58,7 +58,9 @@ pub(super) async fn correlations(site: &Site) -> Gathered {
 
 pub(super) async fn playlists(site: &Site) -> Gathered {
     let list = List::whole("list the playlists", &format!("/api/playlists?limit={NO_PAGES}"));
-    let listed = site.client.list(&list.by(&["uid", "id"])).await?;
+    let mut listed = site.client.list(&list.by(&["uid", "id"])).await?;
+    // Those of one name keep their order, and with it their keys.
+    listed.rows.sort_by_key(|row| number(row, "id"));
     let found = |row: &Value| {
         let name = text(row, "name");
         let key = Some(text(row, "uid")).filter(|uid| !uid.is_empty()).map_or(row["id"].to_string(), segment);

@@ -1,6 +1,6 @@
 //! All that there is to export, before any of it is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::reach::Reach;
@@ -9,7 +9,7 @@ use super::{ExportOptions, alerting, boards, people, rest, skip};
 use crate::grafana::GrafanaError;
 use crate::grafana::client::GrafanaClient;
 use crate::grafana::contents::{Organisation, Secret, Skipped, Why};
-use crate::grafana::object::{ObjectId, ObjectType};
+use crate::grafana::object::{ObjectId, ObjectType, nth_key};
 
 /// An object to read, and where.
 #[derive(Debug, Clone)]
@@ -143,14 +143,23 @@ pub(super) async fn list(site: &Site, kind: ObjectType) -> Result<Option<Vec<Fou
     }
 }
 
-/// Names need not be unique where nothing else is known of an object: the second of a name is `NAME (2)`.
+/// Names need not be unique where nothing else is known of an object: no two of them get one key.
 fn tell_apart(objects: &mut [Planned]) {
+    let mut taken: BTreeSet<ObjectId> = objects.iter().map(|planned| planned.id.clone()).collect();
     let mut seen: BTreeMap<ObjectId, usize> = BTreeMap::new();
     for planned in objects.iter_mut() {
         let times = seen.entry(planned.id.clone()).or_default();
         *times += 1;
-        if *times > 1 {
-            planned.id.key = format!("{} ({times})", planned.id.key);
+        let mut nth = *times;
+        let named = |nth| ObjectId { key: nth_key(&planned.id.key, nth), ..planned.id.clone() };
+        if planned.id.may_repeat() {
+            planned.id = named(nth);
+        } else if nth > 1 {
+            // What should be unique is not, on a server that is odd: any key will do that is its own.
+            while !taken.insert(named(nth)) {
+                nth += 1;
+            }
+            planned.id = named(nth);
         }
     }
     objects.sort_by(|a, b| a.id.cmp(&b.id));

@@ -57,7 +57,7 @@ impl Scene {
             ObjectType::Teams => people::write_team(door, &self.numbers, key, body).await,
             ObjectType::ServiceAccounts => people::write_service_account(door, key, body).await,
             ObjectType::DataSources => data_sources::write(door, key, body, secrets).await,
-            ObjectType::Correlations => data_sources::write_correlation(door, body).await,
+            ObjectType::Correlations => data_sources::write_correlation(door, key, body).await,
             ObjectType::Folders => folders::write(door, key, body).await,
             ObjectType::LibraryPanels => library::write(door, key, body, text(body, "folderUid")).await,
             ObjectType::Dashboards => {
@@ -97,7 +97,7 @@ impl Scene {
             ObjectType::Teams => people::remove_team(door, &self.numbers, key).await,
             ObjectType::ServiceAccounts => people::remove_service_account(door, key).await,
             ObjectType::DataSources => data_sources::remove(door, key).await,
-            ObjectType::Correlations => data_sources::remove_correlation(door, body).await,
+            ObjectType::Correlations => data_sources::remove_correlation(door, key, body).await,
             ObjectType::Folders => folders::remove(door, key).await,
             ObjectType::LibraryPanels => library::remove(door, key).await,
             ObjectType::Dashboards => dashboards::remove(door, key).await,
@@ -107,7 +107,7 @@ impl Scene {
             ObjectType::ContactPoints => contacts::remove_point(door, text(body, "uid"), body).await,
             ObjectType::RuleGroups => rules::remove(door, body).await,
             ObjectType::RulerGroups => legacy::remove_group(door, body).await,
-            ObjectType::Playlists => rest::remove_playlist(door, key).await,
+            ObjectType::Playlists => rest::remove_playlist(door, key, body).await,
             ObjectType::PublicDashboards => rest::remove_public(door, key).await,
             ObjectType::Snapshots => rest::remove_snapshot(door, key).await,
             // There always are some: they are set back.

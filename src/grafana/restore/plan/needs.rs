@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Action;
 use super::planner::Planner;
-use crate::grafana::object::{Object, ObjectId, ObjectType};
+use crate::grafana::object::{Object, ObjectId, ObjectType, key_before};
 use crate::grafana::restore::door::text;
 use crate::grafana::restore::said::owner;
 
@@ -53,6 +53,8 @@ impl Planner<'_> {
             ObjectType::PublicDashboards => vec![("dashboard", id(ObjectType::Dashboards, &object.key))],
             _ => Vec::new(),
         };
+        let before = key_before(&object.key).filter(|_| object.id().may_repeat());
+        needs.extend(before.map(|key| ("namesake", id(object.kind, &key))));
         needs.retain(|(_, id)| !id.key.is_empty());
         needs
     }

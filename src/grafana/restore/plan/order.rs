@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::grafana::object::{ObjectId, ObjectType};
+use crate::grafana::object::{ObjectId, ObjectType, nth_of};
 use crate::grafana::restore::door::{flag, text};
 
 /// What is known of the objects that have an order of their own.
@@ -32,6 +32,8 @@ impl Order {
         match id.kind {
             ObjectType::Folders => self.depth(id),
             ObjectType::DataSources => usize::from(self.defaults.contains(id)),
+            // The tenth of a name after the second.
+            _ if id.may_repeat() => nth_of(&id.key),
             _ => 0,
         }
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::grafana::client::segment;
+use crate::grafana::object::nth_of;
 use crate::grafana::restore::door::{Door, WriteError, flag, number, text};
 use crate::grafana::restore::secrets::Fields;
 
@@ -53,12 +54,13 @@ pub(super) async fn remove(door: &Door, uid: &str) -> Result<(), WriteError> {
     door.delete("remove the data source", &path(uid)).await
 }
 
-/// A correlation is known by what it leads from, what to, and its label: nobody can choose its UID.
-pub(super) async fn write_correlation(door: &Door, wanted: &Value) -> Result<(), WriteError> {
+/// A correlation is known by what it leads from, what to, and its label, and which one of those it is: nobody can choose
+/// its UID.
+pub(super) async fn write_correlation(door: &Door, key: &str, wanted: &Value) -> Result<(), WriteError> {
     let source = text(wanted, "sourceUID");
     let mut body = wanted.clone();
     let all = format!("{}/correlations", path(source));
-    match find_correlation(door, wanted).await? {
+    match find_correlation(door, key, wanted).await? {
         None => door.post("create the correlation", &all, body).await?,
         Some(uid) => {
             if let Some(fields) = body.as_object_mut() {
@@ -70,16 +72,17 @@ pub(super) async fn write_correlation(door: &Door, wanted: &Value) -> Result<(),
     Ok(())
 }
 
-async fn find_correlation(door: &Door, wanted: &Value) -> Result<Option<String>, WriteError> {
+async fn find_correlation(door: &Door, key: &str, wanted: &Value) -> Result<Option<String>, WriteError> {
     let all = format!("{}/correlations", path(text(wanted, "sourceUID")));
     let found = door.find("look at the correlations", &all).await?.unwrap_or_default();
     let is_it =
         |row: &&Value| ["targetUID", "label"].iter().all(|field| text(row, field) == text(wanted, field));
-    Ok(found.as_array().into_iter().flatten().find(is_it).map(|row| text(row, "uid").to_owned()))
+    let mut alike = found.as_array().into_iter().flatten().filter(is_it);
+    Ok(alike.nth(nth_of(key) - 1).map(|row| text(row, "uid").to_owned()))
 }
 
-pub(super) async fn remove_correlation(door: &Door, wanted: &Value) -> Result<(), WriteError> {
-    let Some(uid) = find_correlation(door, wanted).await? else { return Ok(()) };
+pub(super) async fn remove_correlation(door: &Door, key: &str, wanted: &Value) -> Result<(), WriteError> {
+    let Some(uid) = find_correlation(door, key, wanted).await? else { return Ok(()) };
     let path = format!("{}/correlations/{}", path(text(wanted, "sourceUID")), segment(&uid));
     door.delete("remove the correlation", &path).await
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::dashboards;
 use crate::grafana::client::segment;
+use crate::grafana::object::nth_of;
 use crate::grafana::restore::compare::same;
 use crate::grafana::restore::door::{Door, WriteError, number, text};
 
@@ -12,27 +13,30 @@ const PREFERENCES: &str = "/api/org/preferences";
 /// Longer than that is what Grafana calls never.
 const FOR_EVER: i64 = 40 * 365 * 24 * 3600;
 
-/// Nobody can choose a playlist's UID: it is known by its name.
-pub(super) async fn write_playlist(door: &Door, name: &str, wanted: &Value) -> Result<(), WriteError> {
-    let body = json!({ "name": name, "interval": wanted["interval"], "items": wanted["items"] });
-    match playlist(door, name).await? {
+/// Nobody can choose a playlist's UID: it is known by its name, and which one of that name it is.
+pub(super) async fn write_playlist(door: &Door, key: &str, wanted: &Value) -> Result<(), WriteError> {
+    let body = json!({ "name": wanted["name"], "interval": wanted["interval"], "items": wanted["items"] });
+    match playlist(door, key, text(wanted, "name")).await? {
         None => door.post("create the playlist", "/api/playlists", body).await?,
         Some(path) => door.put("change the playlist", &path, body).await?,
     };
     Ok(())
 }
 
-async fn playlist(door: &Door, name: &str) -> Result<Option<String>, WriteError> {
+async fn playlist(door: &Door, key: &str, name: &str) -> Result<Option<String>, WriteError> {
     let all = door.get("list the playlists", "/api/playlists?limit=10000").await?;
-    let found = all.as_array().into_iter().flatten().find(|row| text(row, "name") == name);
-    Ok(found.map(|row| match text(row, "uid") {
+    let mut alike: Vec<&Value> =
+        all.as_array().into_iter().flatten().filter(|row| text(row, "name") == name).collect();
+    // As an export counts them.
+    alike.sort_by_key(|row| number(row, "id"));
+    Ok(alike.get(nth_of(key) - 1).map(|row| match text(row, "uid") {
         "" => format!("/api/playlists/{}", number(row, "id")),
         uid => format!("/api/playlists/{}", segment(uid)),
     }))
 }
 
-pub(super) async fn remove_playlist(door: &Door, name: &str) -> Result<(), WriteError> {
-    match playlist(door, name).await? {
+pub(super) async fn remove_playlist(door: &Door, key: &str, made: &Value) -> Result<(), WriteError> {
+    match playlist(door, key, text(made, "name")).await? {
         Some(path) => door.delete("remove the playlist", &path).await,
         None => Ok(()),
     }
