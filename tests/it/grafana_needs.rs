@@ -19,14 +19,11 @@ fn a_dashboard_without_its_library_panel_is_blocked_and_not_half_stored() {
         for _ in 0..2 {
             let failed = restore(&keeper, &without);
             assert!(matches!(failed.code, 1 | 4), "{version:?}: {failed:?}");
-            let says =
-                "dashboards/hosts: its library panel shared is not there, and not among what is restored";
+            let says = "dashboards/hosts in Main Org.: its library panel shared is not there, and not among what is restored";
             assert!(failed.stdout.contains(says), "{version:?}: {failed:?}");
-            assert!(
-                failed
-                    .stdout
-                    .contains("dashboard-permissions/hosts: its dashboard hosts cannot be restored either")
-            );
+            assert!(failed.stdout.contains(
+                "dashboard-permissions/hosts in Main Org.: its dashboard hosts cannot be restored either"
+            ));
         }
         assert!(grafana.requests().iter().all(|request| request.status != Some(500)), "{version:?}");
         assert_eq!(dashboards_of(&grafana), ["overview", "postgres"], "{version:?}");
@@ -54,7 +51,7 @@ fn what_hangs_on_something_that_is_blocked_is_blocked_with_it() {
     assert!(actions(&planned).contains(&link), "{planned:?}");
     there.forget_requests();
     let failed = restore(&keeper, &["--grafana", "other"]).expect(4);
-    let says = "correlations/prom/loki/Logs: its data source loki cannot be restored either";
+    let says = "correlations/prom/loki/Logs in Main Org.: its data source loki cannot be restored either";
     assert!(failed.stdout.contains(says), "{failed:?}");
     let refused =
         there.requests().into_iter().filter(|r| r.method != "GET" && r.status.is_some_and(|s| s >= 400));

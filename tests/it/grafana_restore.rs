@@ -284,7 +284,7 @@ fn folders_that_a_server_puts_side_by_side_are_told_as_not_restored() {
     export(&keeper);
     let failed = restore(&keeper, &["--grafana", "other"]).expect(4);
     assert!(
-        failed.stdout.contains("folders/databases: Grafana says 200, and has put it at the top"),
+        failed.stdout.contains("folders/databases in Main Org.: Grafana says 200, and has put it at the top"),
         "{failed:?}"
     );
     let dashboards = &there.contents()["orgs"]["Main Org."]["dashboards"];

@@ -62,8 +62,8 @@ fn a_secret_that_the_backup_does_not_list_is_entered_told_and_does_not_alternate
     for _ in 0..3 {
         let entered = entering(&keeper, text);
         for says in [
-            "contact-points/mail: the backup lists no secret password of it: it is entered all the same",
-            "data-sources/loki: the backup lists no secret token of it: it is entered all the same",
+            "contact-points/mail in Main Org.: the backup lists no secret password of it: it is entered all the same",
+            "data-sources/loki in Main Org.: the backup lists no secret token of it: it is entered all the same",
         ] {
             assert!(said(&entered).contains(says), "{says}\n{entered:?}");
         }
@@ -108,7 +108,7 @@ fn why_a_secret_is_not_entered_is_said() {
     let told = entering(&keeper, text);
     for says in [
         "the file of secrets has passwords of users who are there already, and keep theirs: ann",
-        "data-sources/prom: basicAuthPassword is not entered: it comes from a file on the server",
+        "data-sources/prom in Main Org.: basicAuthPassword is not entered: it comes from a file on the server",
         "Nothing to do",
     ] {
         assert!(said(&told).contains(says), "{says}\n{told:?}");

@@ -25,6 +25,7 @@ mod files_trees;
 mod files_undo;
 mod grafana_bar;
 mod grafana_client;
+mod grafana_counts;
 mod grafana_export;
 mod grafana_names;
 mod grafana_needs;

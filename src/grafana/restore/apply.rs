@@ -1,7 +1,8 @@
 //! Carries a plan out: keeps what is there, writes what differs, and proves it.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::note::{Attempt, Note};
 use super::plan::{Action, Choice, Made, Planner, RestorePlan};
@@ -106,7 +107,7 @@ pub async fn apply(
     }
     if shown.writes().next().is_none() {
         // Nothing is written, so there is nothing to keep.
-        return not_all(&shown, 0, Vec::new()).map(|()| Applied::nothing(shown));
+        return not_all(&shown, Outcome::default(), false).map(|()| Applied::nothing(shown));
     }
     let (note, attempt) = (Note::at(site, context), Attempt::new(&backup.title, site, &choice));
     let before = BeforeRestore {
@@ -139,26 +140,30 @@ pub(super) async fn carry_out(
     safe: &Backup,
     context: &RunContext,
 ) -> Result<Applied, RestoreError> {
-    let run = Run { site, source, live, plan: &plan, context, touched: AtomicBool::new(false) };
+    let wrote = Arc::new(AtomicBool::new(false));
+    let touched = AtomicBool::new(false);
+    let run = Run { site, source, live, plan: &plan, context, touched, wrote: Arc::clone(&wrote) };
     let mut outcome = run.carry_out().await?;
     let after = match site.look(source, context).await {
         Ok(after) => after,
-        Err(RestoreError::Grafana(error)) => return Err(stopped(error, outcome.written, true)),
+        Err(RestoreError::Grafana(error)) => return Err(stopped(error, outcome.written.len(), true)),
         Err(error) => return Err(error),
     };
     let step = context.progress.step("compare what is there now with the backup", None);
     let proven = run.prove(&after, &mut outcome)?;
     step.finish(format!("{} as they were written", words::count(proven, "object")));
-    let Outcome { written, failed, warnings } = outcome;
-    not_all(&plan, written, failed)?;
+    let (written, warnings) = (outcome.written.len(), std::mem::take(&mut outcome.warnings));
+    not_all(&plan, outcome, wrote.load(Ordering::Relaxed))?;
     Ok(Applied { plan, before: Some(safe.id().clone()), written, proven, warnings })
 }
 
-/// What failed, or could not even be tried, is told as that.
-fn not_all(plan: &RestorePlan, written: usize, mut failed: Vec<String>) -> Result<(), RestoreError> {
-    let blocked = plan.blocked();
-    failed.extend(blocked.map(|item| format!("{}: {}", item.id, item.note.clone().unwrap_or_default())));
-    if failed.is_empty() { Ok(()) } else { Err(RestoreError::Incomplete { written, failed }) }
+/// What failed, or could not even be tried, is told as that. `touched`: something may be another one on the server.
+fn not_all(plan: &RestorePlan, outcome: Outcome, touched: bool) -> Result<(), RestoreError> {
+    let blocked = plan.blocked().map(|item| (item.id.clone(), item.note.clone().unwrap_or_default()));
+    let failed = outcome.failed.into_iter().chain(blocked);
+    let failed: Vec<String> = failed.map(|(id, why)| format!("{}: {why}", plan.name(&id))).collect();
+    let written = outcome.written.len();
+    if failed.is_empty() { Ok(()) } else { Err(RestoreError::Incomplete { written, touched, failed }) }
 }
 
 fn ids(plan: &RestorePlan, action: Action) -> Vec<ObjectId> {

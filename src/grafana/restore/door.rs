@@ -3,6 +3,9 @@
 //! A refusal of Grafana is of one object, and the others go on. What tells of the server as a whole ends everything: a
 //! 401, a page for people, a connection that is gone.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::Value;
 
 use super::super::GrafanaError;
@@ -38,6 +41,8 @@ pub(super) struct Door {
     pub(super) client: GrafanaClient,
     /// Major and minor; what is unknown is taken for new.
     pub(super) version: (u32, u32),
+    /// A write was sent that the server has not turned away: whatever it says, something may be another one there.
+    pub(super) wrote: Arc<AtomicBool>,
 }
 
 impl Door {
@@ -77,14 +82,26 @@ impl Door {
 
     /// Sends it, and takes only a success.
     pub(super) async fn send(&self, call: Call) -> Result<Value, WriteError> {
-        let answer = self.client.exchange(&call).await?;
+        let answer = self.write(&call).await?;
         Self::taken(&call, &answer)
     }
 
     /// Sends a removal; what is gone already is gone.
     pub(super) async fn remove(&self, call: Call) -> Result<(), WriteError> {
-        let answer = self.client.exchange(&call).await?;
+        let answer = self.write(&call).await?;
         if answer.status == 404 { Ok(()) } else { Self::taken(&call, &answer).map(drop) }
+    }
+
+    async fn write(&self, call: &Call) -> Result<Answer, GrafanaError> {
+        let answer = self.client.exchange(call).await;
+        let turned_away = match &answer {
+            Ok(answer) => (400..500).contains(&answer.status),
+            Err(error) => !error.is_undecided(),
+        };
+        if !turned_away {
+            self.wrote.store(true, Ordering::Relaxed);
+        }
+        answer
     }
 
     fn taken(call: &Call, answer: &Answer) -> Result<Value, WriteError> {

@@ -53,8 +53,10 @@ pub enum RestoreError {
     /// Some objects were not restored, and the others were.
     #[error("{} {} not restored: {}; {written} of the others {} written", failed.len(), if failed.len() == 1 { "object was" } else { "objects were" }, failed.join("; "), if *written == 1 { "was" } else { "were" })]
     Incomplete {
-        /// How many were written.
+        /// How many were written as they were to be.
         written: usize,
+        /// Something was sent that the server has not turned away.
+        touched: bool,
         /// Those that were not, and why.
         failed: Vec<String>,
     },
@@ -113,7 +115,7 @@ impl RestoreError {
     pub fn data_not_back(&self) -> bool {
         matches!(
             self,
-            Self::Incomplete { written: 1.., .. }
+            Self::Incomplete { touched: true, .. }
                 | Self::Stopped { touched: true, .. }
                 | Self::Cut { touched: true, .. }
         )
@@ -145,7 +147,7 @@ impl RestoreError {
             }
             Self::FitsNothing { near, .. } => format!("did you mean {}?", near.join(", or ")),
             Self::Changed { .. } => "look at it again, with --dry-run, and restore then".to_owned(),
-            Self::Incomplete { written: 0, .. } => {
+            Self::Incomplete { touched: false, .. } => {
                 "nothing was written; what stands in the way is said above".to_owned()
             }
             Self::Incomplete { .. } => {

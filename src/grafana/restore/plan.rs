@@ -52,6 +52,9 @@ pub struct RestorePlan {
     /// What is entered from the file, by object.
     #[serde(skip)]
     pub(super) entered: BTreeMap<ObjectId, Fields>,
+    /// What is meant is in more than one organisation.
+    #[serde(skip)]
+    pub(super) in_several: bool,
     /// What is known of where it is restored to.
     #[serde(skip)]
     pub(super) target: Target,
@@ -131,6 +134,14 @@ impl RestorePlan {
             *counts.entry(item.id.kind).or_default().entry(item.action).or_default() += 1;
         }
         counts
+    }
+
+    /// What an object is called in a message: with its organisation, where there are several.
+    pub fn name(&self, id: &ObjectId) -> String {
+        match &id.organisation {
+            Some(organisation) if self.in_several => format!("{id} in {organisation}"),
+            _ => id.to_string(),
+        }
     }
 
     /// Two plans would write the same objects.

@@ -2,7 +2,8 @@
 //!
 //! Every organisation is entered, and has said that it is the one that is meant, before the first object is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -29,10 +30,10 @@ const BREATH: Duration = Duration::from_secs(1);
 /// What came of a plan.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// How many objects were written.
-    pub(super) written: usize,
+    /// What was written, and is not found to be another one than it was to be.
+    pub(super) written: BTreeSet<ObjectId>,
     /// Those that were not, and why.
-    pub(super) failed: Vec<String>,
+    pub(super) failed: Vec<(ObjectId, String)>,
     /// What a person should know although it is no failure.
     pub(super) warnings: Vec<String>,
 }
@@ -46,6 +47,8 @@ pub(super) struct Run<'a> {
     pub(super) context: &'a RunContext,
     /// Something may have been written.
     pub(super) touched: AtomicBool,
+    /// Something was sent that the server has not turned away.
+    pub(super) wrote: Arc<AtomicBool>,
 }
 
 /// The organisations that were entered.
@@ -67,7 +70,7 @@ impl Run<'_> {
         };
         for group in writes.chunk_by(|a, b| alike(a, b)) {
             let written = self.write_group(group, &mut doors, &mut outcome).await;
-            let (so_far, touched) = (outcome.written, self.touched.load(Ordering::Relaxed));
+            let (so_far, touched) = (outcome.written.len(), self.touched.load(Ordering::Relaxed));
             written.map_err(|error| stopped(error, so_far, touched))?;
         }
         Ok(outcome)
@@ -112,8 +115,11 @@ impl Run<'_> {
             told += 1;
             step.tell(told, group.len() as u64, &id.key);
             match result {
-                Ok(()) => (outcome.written, done) = (outcome.written + 1, done + 1),
-                Err(WriteError::Refused(why)) => outcome.failed.push(format!("{id}: {why}")),
+                Ok(()) => {
+                    outcome.written.insert(id.clone());
+                    done += 1;
+                }
+                Err(WriteError::Refused(why)) => outcome.failed.push((id.clone(), why)),
                 Err(error) => {
                     ended = Some((id, error));
                     break;
@@ -130,7 +136,9 @@ impl Run<'_> {
             None => {}
             Some((_, WriteError::Server(error))) => return Err(error),
             Some((id, error)) => {
-                return Err(self.site.not_believed(&format!("restore {id}"), &error.to_string()));
+                return Err(self
+                    .site
+                    .not_believed(&format!("restore {}", self.plan.name(id)), &error.to_string()));
             }
         }
         if kind == ObjectType::Organisations {
@@ -145,7 +153,7 @@ impl Run<'_> {
             None => self.site.client.clone(),
             Some(name) => doors.enter(self.site, name).await?,
         };
-        let door = Door { client, version: self.site.version };
+        let door = Door { client, version: self.site.version, wrote: Arc::clone(&self.wrote) };
         let numbers = match organisation {
             None => Numbers::default(),
             Some(_) => Numbers::read(&door).await?,
@@ -211,16 +219,15 @@ impl Run<'_> {
             match self.problem(item, after)? {
                 None => proven += 1,
                 // What was refused is told already.
-                Some(_)
-                    if outcome.failed.iter().any(|failed| failed.starts_with(&format!("{}: ", item.id))) => {}
-                Some(Problem::Changed(where_)) => outcome
-                    .warnings
-                    .push(format!("{}: it is there, but Grafana itself has changed {where_} of it", item.id)),
+                Some(_) if outcome.failed.iter().any(|(id, _)| *id == item.id) => {}
+                Some(Problem::Changed(where_)) => outcome.warnings.push(format!(
+                    "{}: it is there, but Grafana itself has changed {where_} of it",
+                    self.plan.name(&item.id)
+                )),
                 Some(Problem::Wrong(problem)) => {
-                    outcome.written = outcome.written.saturating_sub(1);
-                    outcome
-                        .failed
-                        .push(format!("{}: Grafana says that it is written, but {problem}", item.id));
+                    outcome.written.remove(&item.id);
+                    let problem = format!("Grafana says that it is written, but {problem}");
+                    outcome.failed.push((item.id.clone(), problem));
                 }
             }
         }

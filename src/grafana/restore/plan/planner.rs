@@ -81,6 +81,10 @@ impl<'a> Planner<'a> {
             kept_passwords: BTreeSet::new(),
         };
         this.learn_people();
+        let meant = this.source.entries().iter().filter(|entry| choice.has(&entry.id));
+        let organisations: BTreeSet<&String> =
+            meant.filter_map(|entry| entry.id.organisation.as_ref()).collect();
+        this.plan.in_several = organisations.len() > 1;
         Ok(this)
     }
 
@@ -217,7 +221,7 @@ impl<'a> Planner<'a> {
         match (decided.0, self.lacks(object)) {
             (Action::Create | Action::Update, Some(lack)) => Ok((Action::Blocked, Some(lack))),
             (Action::Same, Some(lack)) => {
-                self.plan.warnings.push(format!("{id}: {lack}"));
+                self.plan.warnings.push(format!("{}: {lack}", self.plan.name(&id)));
                 Ok(decided)
             }
             _ => Ok(decided),
@@ -238,14 +242,14 @@ impl<'a> Planner<'a> {
         let organisation = object.organisation.as_ref();
         let (_, strangers) = without_strangers(object.kind, organisation, &object.body, &self.target);
         if !strangers.is_empty() {
-            let (id, who) = (object.id(), strangers.join(", "));
+            let (id, who) = (self.plan.name(&object.id()), strangers.join(", "));
             self.plan.warnings.push(format!("{id}: not for {who}: not known in this organisation"));
         }
         let parent = text(&object.body, "parentUid");
         if object.kind == ObjectType::Folders && !parent.is_empty() && !self.target.may_nest_folders() {
             let warning = format!(
                 "{}: it lay in the folder {parent}; this Grafana knows no folders in folders",
-                object.id()
+                self.plan.name(&object.id())
             );
             self.plan.warnings.push(warning);
         }

@@ -27,14 +27,15 @@ impl Planner<'_> {
                 return Fields::new();
             }
             Some(there) if is_provisioned(id.kind, &there.body) => {
-                let what = list(&entered);
+                let (name, what) = (self.plan.name(&id), list(&entered));
                 self.plan.warnings.push(format!(
-                    "{id}: {what} is not entered: it comes from a file on the server, which alone can change it"
+                    "{name}: {what} is not entered: it comes from a file on the server, which alone can change it"
                 ));
                 return Fields::new();
             }
             _ => {}
         }
+        let name = self.plan.name(&id);
         let mut listed = present(id.kind, &object.body);
         listed.extend(made_anew(object));
         let more: Fields = entered.clone().into_iter().filter(|(name, _)| !listed.contains(name)).collect();
@@ -42,7 +43,7 @@ impl Planner<'_> {
             let what = list(&more);
             self.plan
                 .warnings
-                .push(format!("{id}: the backup lists no secret {what} of it: it is entered all the same"));
+                .push(format!("{name}: the backup lists no secret {what} of it: it is entered all the same"));
         }
         entered
     }
