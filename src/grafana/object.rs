@@ -36,6 +36,7 @@
 //! new one has: what it inherits, and at the top Viewer 1 and Editor 2. A restore brings that back, too.
 
 mod canonical;
+mod hidden;
 mod name;
 mod nth;
 mod selector;
@@ -47,6 +48,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use canonical::canonical;
+pub use hidden::{PASSWORDS, REDACTED, at, places, put, redacted};
 pub use nth::{key_before, nth_key, nth_of};
 pub use selector::{Selector, SelectorError};
 pub use types::ObjectType;

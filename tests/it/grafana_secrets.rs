@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::grafana::{Grafana, SECRET, Version};
-use crate::support::grafana_keeper::{ADMIN, export, keeper, keeper_of, restore, sample, secrets};
+use crate::support::grafana::{Builder, Grafana, SECRET, Version};
+use crate::support::grafana_keeper::{ADMIN, JOB, export, keeper, keeper_of, restore, sample, secrets};
 use crate::support::watchkeeper::{Output, Watchkeeper};
 
 fn entering(keeper: &Watchkeeper, text: &str) -> Output {
@@ -115,4 +115,76 @@ fn why_a_secret_is_not_entered_is_said() {
     }
     assert!(grafana.writes().is_empty(), "{:?}", grafana.writes());
     assert_eq!(told.code, 3);
+}
+
+#[test]
+fn a_secret_inside_of_another_setting_gets_back_to_its_place_and_what_is_beside_it_stays() {
+    let (here, there) = (Builder::default().version(Version::V12), Builder::default().version(Version::V12));
+    let (here, there) = (here.start(), there.ids_from(300).start());
+    let keeper = keeper_of(&[("main", here.url(), ADMIN), ("other", there.url(), ADMIN)], "");
+    let settings = json!({ "url": "http://127.0.0.1:9/", "password": SECRET,
+        "tlsConfig": { "clientKey": "a key", "caCertificate": "a certificate" } });
+    let body = json!({ "uid": "nested", "name": "Nested", "type": "webhook", "settings": settings });
+    let headers = [("X-Disable-Provenance", "true")];
+    let path = "/api/v1/provisioning/contact-points";
+    assert_eq!(here.seed().ask_with("POST", path, &headers, &body).0, 202);
+    let exported = keeper.run(&["run-now", JOB]);
+    let asked = "password, tlsConfig.clientKey of contact-points";
+    assert!(exported.stdout.contains(asked), "{exported:?}");
+    let to_other = |more: &[&str]| {
+        let restored =
+            restore(&keeper, &[&["--grafana", "other", "--only", "contact-points"], more].concat());
+        assert!(matches!(restored.code, 0 | 3), "{restored:?}");
+        restored
+    };
+    let without = to_other(&[]);
+    assert!(without.stdout.contains(&format!("enter again: {asked}/nested")), "{without:?}");
+    let stored = there.seed().contact_point_settings("nested");
+    assert_eq!(stored["tlsConfig"], json!({ "caCertificate": "a certificate" }));
+    let table =
+        "[contact-points.nested]\npassword = \"p\"\n[contact-points.nested.tlsConfig]\nclientKey = \"k\"\n";
+    let dotted = "[contact-points.nested]\npassword = \"p\"\n\"tlsConfig.clientKey\" = \"k\"\n";
+    for text in [table, dotted] {
+        let entered = to_other(&["--secrets", &secrets(&keeper, text)]);
+        assert!(said(&entered).contains("enters password, tlsConfig.clientKey"), "{entered:?}");
+        assert!(!said(&entered).contains("enter again:"), "{entered:?}");
+        let expected = json!({ "url": "http://127.0.0.1:9/", "password": "p",
+            "tlsConfig": { "clientKey": "k", "caCertificate": "a certificate" } });
+        assert_eq!(there.seed().contact_point_settings("nested"), expected);
+    }
+    // What is there is kept where something else of it changes.
+    let mut changed = body.clone();
+    changed["settings"] =
+        json!({ "url": "http://127.0.0.1:10/", "password": "p", "tlsConfig": { "clientKey": "k" } });
+    assert_eq!(there.seed().ask_with("PUT", &format!("{path}/nested"), &headers, &changed).0, 202);
+    assert!(!said(&to_other(&[])).contains("enter again:"));
+    assert_eq!(there.seed().contact_point_settings("nested")["tlsConfig"]["clientKey"], "k");
+}
+
+#[test]
+fn a_password_that_an_old_grafana_has_in_the_clear_comes_back() {
+    let here = Builder::default().version(Version::V7_5).start();
+    here.seed().make(
+        "/api/datasources",
+        &json!({ "uid": "old", "name": "Old", "type": "mysql", "access": "proxy",
+        "url": "http://127.0.0.1:9", "user": "reader", "password": "in the clear", "basicAuth": true,
+        "basicAuthUser": "b", "basicAuthPassword": "that, too" }),
+    );
+    for version in [Version::V7_5, Version::V11_2] {
+        let there = Builder::default().version(version).ids_from(300).start();
+        let keeper = keeper_of(&[("main", here.url(), ADMIN), ("other", there.url(), ADMIN)], "");
+        export(&keeper);
+        let restored = restore(&keeper, &["--grafana", "other"]);
+        assert!(matches!(restored.code, 0 | 3), "{version:?}: {restored:?}");
+        assert!(!said(&restored).contains("in the clear"), "{version:?}: {restored:?}");
+        let passwords = if version == Version::V7_5 {
+            there.seed().ask("GET", "/api/datasources/name/Old", &Value::Null).1
+        } else {
+            Value::Object(there.seed().data_source_secrets("old"))
+        };
+        assert_eq!(passwords["password"], "in the clear", "{version:?}");
+        assert_eq!(passwords["basicAuthPassword"], "that, too", "{version:?}");
+        let again = restore(&keeper, &["--grafana", "other"]);
+        assert!(again.stdout.contains("Nothing to do"), "{version:?}: {again:?}");
+    }
 }

@@ -4,10 +4,7 @@ use serde_json::Value;
 
 use super::shape::{number, text};
 use crate::grafana::contents::Secret;
-use crate::grafana::object::{Object, ObjectType};
-
-/// What Grafana writes in the place of a secret.
-const REDACTED: &str = "[REDACTED]";
+use crate::grafana::object::{Object, ObjectType, PASSWORDS, redacted};
 
 /// What has to be entered again after a restore of this object into an empty Grafana.
 pub(super) fn of(object: &Object) -> Option<Secret> {
@@ -34,28 +31,13 @@ pub(super) fn of(object: &Object) -> Option<Secret> {
 /// ones.
 pub(super) fn in_the_clear(object: &Object) -> bool {
     let filled = |name: &&str| !text(&object.body, name).is_empty();
-    object.kind == ObjectType::DataSources && ["password", "basicAuthPassword"].iter().any(filled)
+    object.kind == ObjectType::DataSources && PASSWORDS.iter().any(filled)
 }
 
 /// The names that are marked as having one.
 fn marked(fields: &Value) -> Vec<String> {
     let all = fields.as_object().into_iter().flatten();
     all.filter(|(_, there)| **there == true).map(|(name, _)| name.clone()).collect()
-}
-
-/// Where a placeholder stands, however deep.
-fn redacted(value: &Value, path: &str) -> Vec<String> {
-    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    match value {
-        Value::String(text) if text == REDACTED => vec![path.to_owned()],
-        Value::Object(fields) => {
-            fields.iter().flat_map(|(name, value)| redacted(value, &below(name))).collect()
-        }
-        Value::Array(all) => {
-            all.iter().enumerate().flat_map(|(at, value)| redacted(value, &below(&at.to_string()))).collect()
-        }
-        _ => Vec::new(),
-    }
 }
 
 /// Of 8: `NAME.FIELD` of each receiver.

@@ -6,8 +6,7 @@
 
 use serde_json::{Map, Value};
 
-/// What a server shows in the place of a secret.
-pub(super) const REDACTED: &str = "[REDACTED]";
+pub(super) use crate::grafana::object::REDACTED;
 
 /// Both say the same, where what is empty and what is missing are one.
 pub(super) fn same(wanted: &Value, there: &Value) -> bool {

@@ -9,7 +9,7 @@ use super::compare::REDACTED;
 use super::door::{flag, number, text};
 use super::secrets::Fields;
 use super::write::is_synced;
-use crate::grafana::object::{Object, ObjectType};
+use crate::grafana::object::{Object, ObjectType, PASSWORDS, places, put, redacted};
 
 /// What is known of the server that is restored to.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -31,6 +31,11 @@ impl Target {
     /// Two dashboards of a folder, or two folders of one, may have the same title.
     pub(super) fn titles_may_repeat(&self) -> bool {
         self.version >= (11, 3)
+    }
+
+    /// Passwords of data sources may be kept in the clear, and are shown.
+    pub(super) fn shows_passwords(&self) -> bool {
+        self.version < (9, 0)
     }
 
     fn has_user(&self, organisation: Option<&String>, login: &str) -> bool {
@@ -80,22 +85,13 @@ pub(super) fn portable(
             json!({ "email": text(body, "email"), "members": members(organisation, body, target) })
         }
         ObjectType::ServiceAccounts => only(body, &["role", "isDisabled"]),
-        ObjectType::DataSources => only(
-            body,
-            &[
-                "name",
-                "type",
-                "access",
-                "url",
-                "user",
-                "database",
-                "basicAuth",
-                "basicAuthUser",
-                "withCredentials",
-                "isDefault",
-                "jsonData",
-            ],
-        ),
+        // Later ones keep no password in the clear.
+        ObjectType::DataSources if target.shows_passwords() => {
+            let mut kept = data_source(body);
+            PASSWORDS.iter().for_each(|name| kept[*name] = json!(text(body, name)));
+            kept
+        }
+        ObjectType::DataSources => data_source(body),
         ObjectType::Folders if target.may_nest_folders() => only(body, &["title", "parentUid"]),
         ObjectType::Folders => only(body, &["title"]),
         ObjectType::LibraryPanels => {
@@ -129,6 +125,23 @@ pub(super) fn portable(
         | ObjectType::RulerGroups
         | ObjectType::AlertmanagerConfig => without(body, &OWN),
     }
+}
+
+fn data_source(body: &Value) -> Value {
+    let names = [
+        "name",
+        "type",
+        "access",
+        "url",
+        "user",
+        "database",
+        "basicAuth",
+        "basicAuthUser",
+        "withCredentials",
+        "isDefault",
+        "jsonData",
+    ];
+    only(body, &names)
 }
 
 fn only(body: &Value, names: &[&str]) -> Value {
@@ -223,13 +236,7 @@ pub(super) fn hidden(kind: ObjectType, body: &Value) -> Vec<String> {
     match kind {
         ObjectType::DataSources => named("secureJsonFields"),
         ObjectType::AlertChannels => named("secureFields"),
-        ObjectType::ContactPoints => {
-            let settings = body["settings"].as_object().into_iter().flatten();
-            settings
-                .filter(|(_, value)| super::compare::is_redacted(value))
-                .map(|(name, _)| name.clone())
-                .collect()
-        }
+        ObjectType::ContactPoints => redacted(&body["settings"], ""),
         _ => Vec::new(),
     }
 }
@@ -238,8 +245,8 @@ pub(super) fn hidden(kind: ObjectType, body: &Value) -> Vec<String> {
 pub(super) fn present(kind: ObjectType, body: &Value) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = hidden(kind, body).into_iter().collect();
     if kind == ObjectType::ContactPoints {
-        let settings = body["settings"].as_object().into_iter().flatten();
-        names.extend(settings.filter(|(_, value)| !value.is_null()).map(|(name, _)| name.clone()));
+        let settings = places(&body["settings"], "").into_iter();
+        names.extend(settings.filter(|(_, value)| !value.is_null()).map(|(name, _)| name));
     }
     names
 }
@@ -249,7 +256,7 @@ pub(super) fn hide(object: &mut Object, entered: &Fields) {
     if object.kind == ObjectType::ContactPoints
         && let Some(settings) = object.body.get_mut("settings").and_then(Value::as_object_mut)
     {
-        settings.extend(entered.keys().map(|name| (name.clone(), json!(REDACTED))));
+        entered.keys().for_each(|name| put(settings, name, REDACTED));
     }
 }
 

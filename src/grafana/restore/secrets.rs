@@ -5,6 +5,7 @@
 //! basicAuthPassword = "…"
 //! [orgs."Second".contact-points.hook]       # only in this one
 //! password = "…"
+//! tlsConfig.clientKey = "…"                 # what lies in something else, by the path to it
 //! [users.ann]
 //! password = "…"
 //! ```
@@ -22,7 +23,7 @@ use serde_json::Value;
 
 use super::compare::REDACTED;
 use crate::config::values::Secret;
-use crate::grafana::object::{ObjectId, ObjectType};
+use crate::grafana::object::{ObjectId, ObjectType, places};
 
 /// Longer than any such file is.
 const LONGEST: u64 = 8 << 20;
@@ -139,12 +140,17 @@ impl Secrets {
             let place = format!("{}.{uid}", kind.name());
             let mut taken = Fields::new();
             for (name, secret) in table(fields, &place)? {
-                let secret = secret.as_str().filter(|secret| !secret.is_empty());
-                let secret = secret.ok_or_else(|| format!("{place}.{name} is no text"))?;
-                if secret == REDACTED {
-                    return Err(format!("{place}.{name} is {REDACTED}, which hides a secret and is none"));
+                // What lies in something else is told by the path to it, whichever way that is written.
+                for (name, secret) in places(secret, name) {
+                    let secret = secret.as_str().filter(|secret| !secret.is_empty());
+                    let secret = secret.ok_or_else(|| format!("{place}.{name} is no text"))?;
+                    if secret == REDACTED {
+                        return Err(format!(
+                            "{place}.{name} is {REDACTED}, which hides a secret and is none"
+                        ));
+                    }
+                    taken.insert(name, Secret::new(secret));
                 }
-                taken.insert(name.clone(), Secret::new(secret));
             }
             self.0.insert(Address { org: org.cloned(), kind, uid: uid.clone() }, taken);
         }

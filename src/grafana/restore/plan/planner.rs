@@ -157,7 +157,8 @@ impl<'a> Planner<'a> {
     fn add(&mut self, entry: &Entry) -> Result<(), BundleError> {
         let mut object = self.source.load(entry)?;
         let there = said(self.live, &entry.id, &self.target)?;
-        let entered = self.entered(&object, there.as_ref());
+        let mut entered = self.entered_from_the_clear(&object, there.as_ref());
+        entered.extend(self.entered(&object, there.as_ref()));
         hide(&mut object, &entered);
         let (mut action, mut note) = self.decide(&object, there.as_ref())?;
         if matches!(action, Action::Create | Action::Update | Action::Same) {

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use super::Action;
 use super::planner::Planner;
+use crate::config::values::Secret as Password;
 use crate::grafana::contents::Secret;
-use crate::grafana::object::{Object, ObjectId, ObjectType};
+use crate::grafana::object::{Object, ObjectId, ObjectType, PASSWORDS, at};
 use crate::grafana::restore::compare::is_redacted;
-use crate::grafana::restore::door::number;
+use crate::grafana::restore::door::{number, text};
 use crate::grafana::restore::portable::{hidden, is_provisioned, present};
 use crate::grafana::restore::secrets::Fields;
 use crate::words;
@@ -48,6 +49,18 @@ impl Planner<'_> {
         entered
     }
 
+    /// Passwords that the backup has in the clear, where this server keeps them as secrets, and does not have them yet.
+    pub(super) fn entered_from_the_clear(&self, object: &Object, there: Option<&Object>) -> Fields {
+        let provisioned = there.is_some_and(|there| is_provisioned(there.kind, &there.body));
+        if object.kind != ObjectType::DataSources || self.target.shows_passwords() || provisioned {
+            return Fields::new();
+        }
+        let has = there.map(|there| present(there.kind, &there.body)).unwrap_or_default();
+        let missing = PASSWORDS.into_iter().filter(|name| !has.contains(*name));
+        let filled = missing.filter(|name| !text(&object.body, name).is_empty());
+        filled.map(|name| (name.to_owned(), Password::new(text(&object.body, name)))).collect()
+    }
+
     /// A password is only set for somebody who is made.
     pub(super) fn tell_kept_passwords(&mut self) {
         if self.kept_passwords.is_empty() {
@@ -85,7 +98,8 @@ impl Planner<'_> {
 pub(super) fn to_enter(entered: &Fields, there: Option<&Object>) -> String {
     let is_there = |name: &str, secret: &str| {
         there.is_some_and(|there| {
-            there.kind == ObjectType::ContactPoints && there.body["settings"][name] == secret
+            there.kind == ObjectType::ContactPoints
+                && at(&there.body["settings"], name).is_some_and(|there| there == secret)
         })
     };
     let has = there.map(|there| present(there.kind, &there.body)).unwrap_or_default();
@@ -106,7 +120,8 @@ pub(super) fn to_enter(entered: &Fields, there: Option<&Object>) -> String {
 fn is_shown(there: Option<&Object>, name: &str) -> bool {
     let settings =
         there.filter(|there| there.kind == ObjectType::ContactPoints).map(|there| &there.body["settings"]);
-    settings.is_some_and(|settings| settings[name].is_string() && !is_redacted(&settings[name]))
+    let shown = settings.and_then(|settings| at(settings, name));
+    shown.is_some_and(|shown| shown.is_string() && !is_redacted(shown))
 }
 
 fn list(fields: &Fields) -> String {

@@ -3,10 +3,11 @@
 //! A contact point that is there keeps a secret for which `[REDACTED]` is sent; one that is new would be stored with that
 //! text as its password. So a new one never gets it: what is not at hand is left out, and told.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::grafana::client::{Call, segment};
-use crate::grafana::restore::compare::{is_redacted, same};
+use crate::grafana::object::put;
+use crate::grafana::restore::compare::{REDACTED, same};
 use crate::grafana::restore::door::{Door, WriteError, text, with_provenance};
 use crate::grafana::restore::secrets::Fields;
 
@@ -79,20 +80,34 @@ fn by_name_alone(there: &[Value], wanted: &Value) -> Result<(), WriteError> {
 
 /// The settings to send: secrets from the file; hidden ones only where the server has them, and keeps them.
 fn settings(wanted: &Value, stored: Option<&Value>, secrets: &Fields) -> Value {
-    let mut sent = Map::new();
-    for (name, value) in wanted.as_object().into_iter().flatten() {
-        let kept = stored.is_some_and(|stored| stored.get(name).is_some_and(|there| !there.is_null()));
-        match secrets.get(name) {
-            // What is said now counts more than what was in the backup.
-            Some(secret) if !value.is_object() => drop(sent.insert(name.clone(), json!(secret.expose()))),
-            _ if is_redacted(value) && !kept => {}
-            _ => drop(sent.insert(name.clone(), value.clone())),
+    let mut sent = wanted.as_object().cloned().unwrap_or_default();
+    // What is said now counts more than what was in the backup.
+    secrets.iter().for_each(|(name, secret)| put(&mut sent, name, secret.expose()));
+    let mut sent = Value::Object(sent);
+    leave_out(&mut sent, stored);
+    sent
+}
+
+/// Takes out what is hidden here and not stored there.
+fn leave_out(sent: &mut Value, stored: Option<&Value>) {
+    let is_kept = |stored: Option<&Value>| stored.is_some_and(|stored| !stored.is_null());
+    match sent {
+        Value::Object(fields) => {
+            let of = |name: &str| stored.and_then(|stored| stored.get(name));
+            fields.retain(|name, value| *value != REDACTED || is_kept(of(name)));
+            fields.iter_mut().for_each(|(name, value)| leave_out(value, of(name)));
         }
+        Value::Array(all) => {
+            let of = |place: usize| stored.and_then(|stored| stored.get(place));
+            for (place, value) in all.iter_mut().enumerate() {
+                if *value == REDACTED && !is_kept(of(place)) {
+                    *value = Value::Null;
+                }
+                leave_out(value, of(place));
+            }
+        }
+        _ => {}
     }
-    for (name, secret) in secrets {
-        sent.entry(name.clone()).or_insert_with(|| json!(secret.expose()));
-    }
-    Value::Object(sent)
 }
 
 pub(super) async fn write_timing(door: &Door, name: &str, wanted: &Value) -> Result<(), WriteError> {
@@ -154,7 +169,6 @@ pub(super) async fn remove_template(door: &Door, name: &str, made: &Value) -> Re
 mod tests {
     use super::*;
     use crate::config::values::Secret;
-    use crate::grafana::restore::compare::REDACTED;
 
     fn of(stored: Option<&Value>, secrets: &[(&str, &str)]) -> Value {
         let wanted = json!({ "url": "http://h", "password": REDACTED });
@@ -171,5 +185,10 @@ mod tests {
         assert_eq!(of(Some(&json!({ "password": REDACTED })), &[]), kept);
         let entered = json!({ "url": "http://h", "password": "new" });
         assert_eq!(of(None, &[("password", "new")]), entered);
+        let nested = json!({ "tls": { "key": REDACTED, "ca": "c" } });
+        let secrets = [("tls.key".to_owned(), Secret::new("new"))].into();
+        assert_eq!(settings(&nested, None, &Fields::new()), json!({ "tls": { "ca": "c" } }));
+        assert_eq!(settings(&nested, Some(&nested), &Fields::new()), nested);
+        assert_eq!(settings(&nested, None, &secrets), json!({ "tls": { "key": "new", "ca": "c" } }));
     }
 }

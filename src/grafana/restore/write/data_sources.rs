@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::grafana::client::segment;
-use crate::grafana::object::nth_of;
+use crate::grafana::object::{PASSWORDS, nth_of};
 use crate::grafana::restore::door::{Door, WriteError, flag, number, text};
 use crate::grafana::restore::secrets::Fields;
 
@@ -33,6 +33,10 @@ pub(super) async fn write(
     }
     for field in FLAGS {
         body[field] = json!(flag(wanted, field));
+    }
+    // As it has them; later ones take them as secrets only.
+    for field in PASSWORDS.into_iter().filter(|_| !door.is(9, 0)) {
+        body[field] = json!(text(wanted, field));
     }
     if !secrets.is_empty() {
         body["secureJsonData"] =

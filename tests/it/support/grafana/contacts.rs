@@ -23,6 +23,9 @@ const SECRETS: [&str; 8] = [
     "api_token",
 ];
 
+/// A secret of `tlsConfig` in the settings of a webhook [S].
+const CLIENT_KEY: &str = "clientKey";
+
 pub(super) fn route(state: &mut State, call: &Call, path: &[&str]) -> Option<Outcome> {
     let ["api", "v1", "provisioning", rest @ ..] = path else { return None };
     if !state.version.provisioning() || matches!(rest, ["alert-rules" | "folder", ..] | []) {
@@ -86,6 +89,9 @@ fn redacted(point: &Value) -> Value {
         if !text(&shown["settings"], field).is_empty() {
             shown["settings"][field] = json!(REDACTED);
         }
+    }
+    if !text(&shown["settings"]["tlsConfig"], CLIENT_KEY).is_empty() {
+        shown["settings"]["tlsConfig"][CLIENT_KEY] = json!(REDACTED);
     }
     shown
 }
@@ -158,6 +164,9 @@ fn update_point(alerting: &mut Alerting, call: &Call, version: Version, uid: &st
         if text(&new["settings"], field) == REDACTED {
             new["settings"][field] = stored["settings"][field].clone();
         }
+    }
+    if text(&new["settings"]["tlsConfig"], CLIENT_KEY) == REDACTED {
+        new["settings"]["tlsConfig"][CLIENT_KEY] = stored["settings"]["tlsConfig"][CLIENT_KEY].clone();
     }
     *stored = new;
     Ok(Answer::message(202, "contactpoint updated")) // [M]
