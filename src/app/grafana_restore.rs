@@ -11,8 +11,8 @@ use ulid::Ulid;
 use super::files_job::before_restore;
 use super::targets::credentials;
 use super::{App, TargetError};
-use crate::config::GrafanaTarget;
 use crate::config::values::{JobName, Retries};
+use crate::config::{GrafanaTarget, JobKind};
 use crate::grafana::client::GrafanaClient;
 use crate::grafana::contents::Secret;
 use crate::grafana::restore::apply::{Applied, Prepared, apply, prepare, settle, sweep_spools};
@@ -65,11 +65,19 @@ impl GrafanaOpenError {
 }
 
 impl App {
-    /// Finds out about a Grafana that is to be restored.
-    pub async fn open_grafana(&self, target: &GrafanaTarget) -> Result<Site, GrafanaOpenError> {
+    /// Finds out about a Grafana that is to be restored: with as many requests side by side as `job` has.
+    pub async fn open_grafana(
+        &self,
+        target: &GrafanaTarget,
+        job: &JobName,
+    ) -> Result<Site, GrafanaOpenError> {
         let secret =
             credentials(&target.endpoint.auth, &self.shared.environment).map_err(TargetError::from)?;
-        let client = GrafanaClient::new(&target.endpoint, secret, crate::grafana::client::REQUESTS);
+        let requests = match self.shared.config.job(job.as_str()).map(|job| &job.kind) {
+            Some(JobKind::GrafanaExport(config)) => config.requests as usize,
+            _ => crate::grafana::client::REQUESTS,
+        };
+        let client = GrafanaClient::new(&target.endpoint, secret, requests);
         Ok(Site::open(&target.name, client.map_err(RestoreError::from)?).await?)
     }
 

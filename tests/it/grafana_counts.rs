@@ -1,5 +1,7 @@
 //! What a restore says that it has written: also where the server made something else of it, and in which organisation.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::grafana::{Builder, Fault, Grafana, Version, What};
@@ -72,4 +74,38 @@ fn a_failure_in_one_organisation_does_not_hide_a_loss_in_another() {
     ] {
         assert!(failed.stdout.contains(says), "{says}\n{failed:?}");
     }
+}
+
+#[test]
+fn a_restore_sends_as_many_requests_side_by_side_as_its_job_has() {
+    let version = || Builder::default().version(Version::V11_2);
+    let here = version().start();
+    here.seed().dashboards(12, None);
+    for requests in [1, 3] {
+        let there = version().ids_from(300).delay(Duration::from_millis(5)).start();
+        let keeper = keeper_of(
+            &[("main", here.url(), ADMIN), ("other", there.url(), ADMIN)],
+            &format!("requests = {requests}"),
+        );
+        export(&keeper);
+        restore(&keeper, &["--grafana", "other", "--only", "dashboards"]).expect(0);
+        assert_eq!(there.most_at_once(), requests);
+        keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]).expect(0);
+        assert_eq!(there.most_at_once(), requests);
+    }
+}
+
+#[test]
+fn an_organisation_whose_answer_is_lost_is_not_made_twice_and_did_not_fail() {
+    let version = || Builder::default().version(Version::V11_2);
+    let (here, there) = (version().start(), version().ids_from(300).start());
+    let second = here.seed().make("/api/orgs", &json!({ "name": "Second" }))["orgId"].as_i64().unwrap();
+    loki(&here, second, "one");
+    let keeper = keeper_of(&[("main", here.url(), ADMIN), ("other", there.url(), ADMIN)], "");
+    export(&keeper);
+    there.inject(Fault::new(What::CutAfter).on("POST", "/api/orgs").times(1));
+    let restored = restore(&keeper, &["--grafana", "other"]);
+    assert!(matches!(restored.code, 0 | 3), "{restored:?}");
+    assert_eq!(there.count("POST", "/api/orgs"), 1);
+    assert!(there.contents()["orgs"]["Second"]["dataSources"]["one"].is_object(), "{}", there.contents());
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::grafana::Version;
+use crate::support::grafana::{Builder, Version};
 use crate::support::grafana_keeper::{
-    JOB, actions, dashboards_of, export, keeper, restore, sample, with_one_in_the_way,
+    ADMIN, JOB, actions, dashboards_of, export, keeper, keeper_of, restore, sample, with_one_in_the_way,
 };
 
 #[test]
@@ -56,4 +56,26 @@ fn what_hangs_on_something_that_is_blocked_is_blocked_with_it() {
     let refused =
         there.requests().into_iter().filter(|r| r.method != "GET" && r.status.is_some_and(|s| s >= 400));
     assert_eq!(refused.map(|request| request.target).collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
+fn policies_without_what_they_name_are_blocked_and_all_of_it_is_named() {
+    let here = sample(Version::V11_2);
+    let there = Builder::default().version(Version::V11_2).ids_from(300).start();
+    let keeper = keeper_of(&[("main", here.url(), ADMIN), ("other", there.url(), ADMIN)], "");
+    export(&keeper);
+    let only = |more: &[&str]| {
+        restore(
+            &keeper,
+            &[&["--grafana", "other", "--only", "policies", "--exclude", "preferences"], more].concat(),
+        )
+    };
+    let failed = only(&["--only", "organisations"]).expect(4);
+    let says = "policies/policies in Main Org.: its contact point hook, mute timing nights are not there, and not among what is restored";
+    assert!(failed.stdout.contains(says), "{failed:?}");
+    assert_eq!(there.writes().iter().filter(|write| write.target.contains("policies")).count(), 0);
+    // With them it is written, and so is that of an organisation that is new.
+    let restored = only(&["--only", "contact-points", "--only", "mute-timings"]);
+    assert!(matches!(restored.code, 0 | 3), "{restored:?}");
+    assert!(!restored.stdout.contains("blocked"), "{restored:?}");
 }

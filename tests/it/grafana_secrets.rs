@@ -188,3 +188,25 @@ fn a_password_that_an_old_grafana_has_in_the_clear_comes_back() {
         assert!(again.stdout.contains("Nothing to do"), "{version:?}: {again:?}");
     }
 }
+
+#[test]
+fn secrets_that_are_not_used_are_told_with_the_reason() {
+    let grafana = sample(Version::V11_2);
+    let keeper = keeper(&grafana);
+    export(&keeper);
+    let text = "[orgs.\"Typo\".data-sources.prom]\nbasicAuthPassword = \"rotated\"\n\
+                [data-sources.prm]\npassword = \"rotated\"\n[contact-points.hook]\npassword = \"rotated\"\n";
+    let told = restore(&keeper, &["--secrets", &secrets(&keeper, text), "--only", "data-sources"]).expect(3);
+    for says in [
+        "the file of secrets has some for data-sources/prom in the organisation \"Typo\", which the backup does not have",
+        "the file of secrets has some for data-sources/prm, which the backup does not have",
+        "the file of secrets has some for contact-points/hook, which is not among what is restored: it is not used",
+    ] {
+        assert!(said(&told).contains(says), "{says}\n{told:?}");
+    }
+    assert_eq!(grafana.seed().data_source_secrets("prom")["basicAuthPassword"], SECRET);
+    let twice = r#"{"users": {"ann": {"password": "rotated", "password": "rotated2"}}}"#;
+    let refused = restore(&keeper, &["--secrets", &secrets(&keeper, twice)]).expect(1);
+    assert!(refused.stderr.contains("\"password\" stands there twice"), "{refused:?}");
+    assert!(!refused.stderr.contains("rotated"), "{refused:?}");
+}

@@ -71,7 +71,7 @@ async fn restore(
     }
     let target = whose(session, args, job.as_ref(), Some(&backup.target))?;
     let job = job.or_else(|| job_of(session, target)).unwrap_or_else(|| target.name.clone());
-    let site = app.open_grafana(target).await.map_err(|error| not_opened(&error))?;
+    let site = app.open_grafana(target, &job).await.map_err(|error| not_opened(&error))?;
     let sink = bar::sink(session);
     let prepared =
         app.prepare_grafana(&site, (&job, session.now), backup, choice, sink, cancel.clone()).await;
@@ -109,7 +109,7 @@ async fn undo(
     let target = whose(session, args, job.as_ref(), None)?;
     // Target names are job names as far as their letters go.
     let job = job.or_else(|| job_of(session, target)).unwrap_or_else(|| target.name.clone());
-    let site = app.open_grafana(target).await.map_err(|error| not_opened(&error))?;
+    let site = app.open_grafana(target, &job).await.map_err(|error| not_opened(&error))?;
     let sink = bar::sink(session);
     let prepared = app.prepare_undo_of_grafana(&site, (&job, session.now), sink, cancel.clone()).await;
     let prepared = prepared.map_err(|error| not_opened(&error))?;

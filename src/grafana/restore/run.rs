@@ -202,6 +202,12 @@ impl Run<'_> {
             // Each POST of an annotation adds one: whether it was done is seen by the next restore.
             Err(error) if error.is_undecided() && object.kind != ObjectType::Annotations => {
                 tokio::time::sleep(BREATH).await;
+                // A second one would be told that its name is taken.
+                if object.kind == ObjectType::Organisations
+                    && self.site.organisations().await?.contains_key(&object.key)
+                {
+                    return Ok(());
+                }
                 let mut scene = scene.clone();
                 if object.organisation.is_some() {
                     scene.numbers = Numbers::read(&scene.door).await?;

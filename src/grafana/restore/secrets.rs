@@ -13,6 +13,8 @@
 //! The same as JSON is taken, too. Nobody but its owner may read the file: what is in it opens everything that Grafana
 //! reads from.
 
+mod json;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -107,7 +109,7 @@ impl Secrets {
 
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let root: Value = if text.trim_start().starts_with('{') {
-            serde_json::from_str(text).map_err(|e| format!("it is no JSON, from line {} on", e.line()))?
+            json::parse(text)?
         } else {
             // The message of the parser would repeat the line, and with it a secret.
             toml::from_str(text).map_err(|e| match e.span() {
@@ -170,17 +172,26 @@ impl Secrets {
         fields
     }
 
-    /// Objects of the file that are not among these, which may be a slip of the pen: `data-sources/prm`.
-    pub fn unknown<'a>(&self, known: &(impl Iterator<Item = &'a ObjectId> + Clone)) -> Vec<String> {
-        let is_known = |address: &&Address| {
-            let fits = |id: &ObjectId| {
-                let same = id.kind == address.kind && id.key == address.uid;
-                same && (address.org.is_none() || address.org == id.organisation)
-            };
-            known.clone().any(fits)
+    /// What of the file is not used, which may be a slip of the pen: `data-sources/prm, which the backup does not have`.
+    /// `known` is what the backup has.
+    pub(super) fn unused(&self, known: &[&ObjectId], is_meant: &dyn Fn(&ObjectId) -> bool) -> Vec<String> {
+        let why = |address: &Address| {
+            let in_org = |id: &&&ObjectId| address.org.is_none() || address.org == id.organisation;
+            let is_it = |id: &&&ObjectId| id.kind == address.kind && id.key == address.uid && in_org(id);
+            let name = format!("{}/{}", address.kind, address.uid);
+            match &address.org {
+                _ if known.iter().filter(is_it).any(|id| is_meant(id)) => None,
+                Some(org) if !known.iter().any(|id| id.organisation.as_ref() == Some(org)) => {
+                    Some(format!("{name} in the organisation {org:?}, which the backup does not have"))
+                }
+                _ if known.iter().any(|id| is_it(&id)) => {
+                    Some(format!("{name}, which is not among what is restored: it is not used"))
+                }
+                Some(org) => Some(format!("{name} in {org}, which the backup does not have there")),
+                None => Some(format!("{name}, which the backup does not have")),
+            }
         };
-        let unknown = self.0.keys().filter(|address| !is_known(address));
-        unknown.map(|address| format!("{}/{}", address.kind, address.uid)).collect()
+        self.0.keys().filter_map(why).collect()
     }
 }
 
@@ -250,10 +261,36 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_nobody_knows_is_told() {
+    fn what_is_not_used_is_told_with_the_reason() {
         let secrets = Secrets::parse(TOML).unwrap();
-        let known = [id("Main Org.", ObjectType::DataSources), id("The second", ObjectType::DataSources)];
-        assert_eq!(secrets.unknown(&known[..1].iter()), ["data-sources/prom"]);
-        assert_eq!(secrets.unknown(&known.iter()), Vec::<String>::new());
+        let all = [id("Main Org.", ObjectType::DataSources), id("The second", ObjectType::DataSources)];
+        let known: Vec<&ObjectId> = all.iter().collect();
+        let everything = |_: &ObjectId| true;
+        assert_eq!(secrets.unused(&known, &everything), Vec::<String>::new());
+        let other = "data-sources/prom in the organisation \"The second\", which the backup does not have";
+        assert_eq!(secrets.unused(&known[..1], &everything), [other]);
+        let not_meant = "data-sources/prom, which is not among what is restored: it is not used";
+        let only_first = |id: &ObjectId| id.organisation.as_deref() == Some("Main Org.");
+        assert_eq!(secrets.unused(&known, &only_first), [not_meant]);
+        let users = [ObjectId { kind: ObjectType::Users, ..all[1].clone() }];
+        let users: Vec<&ObjectId> = users.iter().collect();
+        assert_eq!(
+            secrets.unused(&users, &everything),
+            [
+                "data-sources/prom, which the backup does not have",
+                "data-sources/prom in The second, which the backup does not have there"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_name_that_json_has_twice_is_an_error() {
+        for text in [
+            r#"{"users": {"ann": {"password": "hunter2"}}, "users": {}}"#,
+            r#"{"users": {"ann": {"password": "hunter2", "password": "hunter3"}}}"#,
+        ] {
+            let problem = Secrets::parse(text).unwrap_err();
+            assert!(problem.contains("stands there twice") && !problem.contains("hunter"), "{problem}");
+        }
     }
 }

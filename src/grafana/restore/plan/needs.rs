@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::Action;
 use super::planner::Planner;
+use super::stays::{NAMED, named};
+use super::{Action, is_born};
+use crate::grafana::bundle::Entry;
 use crate::grafana::object::{Object, ObjectId, ObjectType, key_before};
 use crate::grafana::restore::door::text;
 use crate::grafana::restore::said::owner;
@@ -14,13 +16,47 @@ use crate::grafana::restore::said::owner;
 impl Planner<'_> {
     /// Something that it needs, that is not there and will not be.
     pub(super) fn lacks(&self, object: &Object) -> Option<String> {
-        let (what, id) = self.needs(object).into_iter().find(|(_, id)| !self.will_be_there(id))?;
-        let is_blocked = self.plan.items.iter().any(|item| item.id == id && item.action == Action::Blocked);
-        Some(if is_blocked {
-            format!("its {what} {} cannot be restored either", id.key)
-        } else {
-            format!("its {what} {} is not there, and not among what is restored", id.key)
-        })
+        let is_blocked = |id: &ObjectId| {
+            self.plan.items.iter().any(|item| item.id == *id && item.action == Action::Blocked)
+        };
+        let mut lost = self.needs(object).into_iter().filter(|(_, id)| !self.will_be_there(id));
+        let (what, first) = lost.next()?;
+        if is_blocked(&first) {
+            return Some(format!("its {what} {} cannot be restored either", first.key));
+        }
+        // All at once: whoever names them has not to come again for the next.
+        let others = lost.filter(|(_, id)| !is_blocked(id)).map(|(what, id)| format!("{what} {}", id.key));
+        let all: Vec<String> = std::iter::once(format!("{what} {}", first.key)).chain(others).collect();
+        let are = if all.len() == 1 { "is" } else { "are" };
+        Some(format!("its {} {are} not there, and not among what is restored", all.join(", ")))
+    }
+
+    /// The contact points and mute timings that policies name: by a name of which several may be, and one is enough.
+    fn named_by_policies(&self, policies: &Object) -> Vec<(&'static str, ObjectId)> {
+        let words = ["contact point", "mute timing"];
+        let mut needs = Vec::new();
+        for (what, (kind, fields)) in words.into_iter().zip(NAMED) {
+            for name in named(&policies.body, fields).into_iter().filter(|name| !name.is_empty()) {
+                let is_one = |entry: &&Entry| {
+                    let id = &entry.id;
+                    id.kind == kind && id.organisation == policies.organisation && entry.title == name
+                };
+                let there = self.live.entries().iter().any(|entry| is_one(&entry));
+                let in_backup: Vec<&Entry> = self.source.entries().iter().filter(is_one).collect();
+                let comes = |entry: &&&Entry| self.will_be_there(&entry.id) || self.is_born_there(entry);
+                if !there && !in_backup.iter().any(|entry| comes(&entry)) {
+                    let key = in_backup.first().map_or(name, |entry| entry.id.key.clone());
+                    needs.push((what, ObjectId { kind, key, ..policies.id() }));
+                }
+            }
+        }
+        needs
+    }
+
+    /// A new organisation has it from its beginning.
+    fn is_born_there(&self, entry: &Entry) -> bool {
+        let is_new = !self.live.entries().iter().any(|other| other.id.organisation == entry.id.organisation);
+        is_new && self.source.load(entry).is_ok_and(|object| is_born(&object, None))
     }
 
     /// What it needs, in words and by name.
@@ -50,6 +86,7 @@ impl Planner<'_> {
             ObjectType::DashboardPermissions => {
                 owner(&object.id()).map(|owner| ("dashboard", owner)).into_iter().collect()
             }
+            ObjectType::Policies => self.named_by_policies(object),
             ObjectType::PublicDashboards => vec![("dashboard", id(ObjectType::Dashboards, &object.key))],
             _ => Vec::new(),
         };

@@ -129,11 +129,9 @@ impl<'a> Planner<'a> {
             self.add(entry)?;
         }
         self.add_defaults()?;
-        let known = self.source.entries().iter().map(|entry| &entry.id);
-        for unknown in self.choice.secrets.unknown(&known) {
-            self.plan
-                .warnings
-                .push(format!("the file of secrets has some for {unknown}, which the backup does not have"));
+        let known: Vec<&ObjectId> = self.source.entries().iter().map(|entry| &entry.id).collect();
+        for unused in self.choice.secrets.unused(&known, &|id| self.choice.has(id)) {
+            self.plan.warnings.push(format!("the file of secrets has some for {unused}"));
         }
         self.tell_kept_passwords();
         if !self.lost_plugins.is_empty() {

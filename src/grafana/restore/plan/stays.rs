@@ -141,13 +141,13 @@ impl Planner<'_> {
 }
 
 /// What policies and rules name, and under which fields.
-const NAMED: [(ObjectType, &[&str]); 2] = [
+pub(super) const NAMED: [(ObjectType, &[&str]); 2] = [
     (ObjectType::ContactPoints, &["receiver"]),
     (ObjectType::MuteTimings, &["mute_time_intervals", "active_time_intervals"]),
 ];
 
 /// Every name that stands under one of these fields, however deep.
-fn named(value: &Value, fields: &[&str]) -> BTreeSet<String> {
+pub(super) fn named(value: &Value, fields: &[&str]) -> BTreeSet<String> {
     let texts = |value: &Value| match value {
         Value::Array(all) => all.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         other => other.as_str().map(str::to_owned).into_iter().collect::<Vec<_>>(),
