@@ -92,10 +92,10 @@ pub enum RestoreError {
         /// What was kept.
         id: BackupId,
     },
-    /// A folder has no manifest in it.
-    #[error("There is no backup in {}", path.display())]
+    /// A folder has no manifest in it, or there is nothing at all.
+    #[error("There is no {} {}", if path.is_dir() { "backup in" } else { "file" }, path.display())]
     NoBackup {
-        /// The folder.
+        /// The folder, or what is not there.
         path: PathBuf,
     },
     /// A file of this host could not be written or read.

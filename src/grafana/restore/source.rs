@@ -1,7 +1,8 @@
 //! The backup that is restored: verified, unpacked, and found to be a whole export.
 
-use std::fs::{self, File};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -10,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::RestoreError;
 use crate::config::values::JobName;
 use crate::grafana::KIND;
-use crate::grafana::bundle::Bundle;
+use crate::grafana::bundle::{Bundle, BundleError};
 use crate::progress::Progress;
-use crate::store::archive::open_archive;
+use crate::store::archive::{is_archive, open_archive};
 use crate::store::{ArchiveError, Backup, EntryKind, StoreError};
 
 /// A backup that is an export of a Grafana.
@@ -55,7 +56,11 @@ impl GrafanaBackup {
     pub fn outside(path: &Path) -> Result<Self, RestoreError> {
         match Backup::manifest_at(path) {
             Some(manifest) => Self::of(Backup::outside(&manifest)?),
-            None if path.is_dir() => Err(RestoreError::NoBackup { path: path.to_owned() }),
+            None if path.is_dir() || !path.exists() => Err(RestoreError::NoBackup { path: path.to_owned() }),
+            None if matches!(is_archive(path), Ok(false)) => {
+                let problem = "it is no archive".to_owned();
+                Err(BundleError::NotOurs { path: path.to_owned(), problem }.into())
+            }
             None => {
                 let (title, archive) = (path.display().to_string(), path.to_owned());
                 Ok(Self { title, created: None, job: None, target: String::new(), archive, backup: None })
@@ -86,27 +91,32 @@ impl GrafanaBackup {
         Ok(bundle)
     }
 
-    /// Unpacks its files below an empty folder. Returns how many there are.
+    /// Checks it as a restore does, and unpacks its files below an empty folder, where nobody but their owner reads
+    /// them: there may be secrets in them. Returns how many there are.
     pub fn unpack(&self, into: &Path, cancel: &CancellationToken) -> Result<usize, RestoreError> {
         let place = |doing, path: &Path| {
             let path = path.to_owned();
             move |source| RestoreError::Place { doing, path, source }
         };
-        fs::create_dir_all(into).map_err(place("create the folder", into))?;
+        let make = |folder: &Path| DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        make(into).map_err(place("create the folder", into))?;
         if into.read_dir().map_err(place("list", into))?.next().is_some() {
             let source = io::ErrorKind::DirectoryNotEmpty.into();
             return Err(RestoreError::Place { doing: "unpack into", path: into.to_owned(), source });
         }
+        // What lies there while it is checked goes again.
+        drop(self.open(into, &Progress::silent(), cancel)?);
         let path = self.archive.clone();
         let mut files = 0;
         let read = open_archive(&path, cancel, &mut |entry, content| {
             let to = into.join(&entry.path);
             let written = |source| ArchiveError::Input { path: entry.path.clone(), source };
             if entry.kind == EntryKind::Folder {
-                return fs::create_dir_all(&to).map_err(written);
+                return make(&to).map_err(written);
             }
-            fs::create_dir_all(to.parent().unwrap_or(into)).map_err(written)?;
-            let mut file = File::create_new(&to).map_err(written)?;
+            make(to.parent().unwrap_or(into)).map_err(written)?;
+            let mut file =
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to).map_err(written)?;
             io::copy(content, &mut file).map_err(written)?;
             files += 1;
             Ok(())
