@@ -88,7 +88,9 @@ pub(super) fn portable(
         // Later ones keep no password in the clear.
         ObjectType::DataSources if target.shows_passwords() => {
             let mut kept = data_source(body);
-            PASSWORDS.iter().for_each(|name| kept[*name] = json!(text(body, name)));
+            for name in PASSWORDS {
+                kept[name] = json!(text(body, name));
+            }
             kept
         }
         ObjectType::DataSources => data_source(body),
@@ -256,7 +258,9 @@ pub(super) fn hide(object: &mut Object, entered: &Fields) {
     if object.kind == ObjectType::ContactPoints
         && let Some(settings) = object.body.get_mut("settings").and_then(Value::as_object_mut)
     {
-        entered.keys().for_each(|name| put(settings, name, REDACTED));
+        for name in entered.keys() {
+            put(settings, name, REDACTED);
+        }
     }
 }
 

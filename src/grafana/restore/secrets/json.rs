@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 /// Reads a text. What is said about a bad one repeats names of it, and never what stands under them.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
     let read: Result<Unique, serde_json::Error> = serde_json::from_str(text);
-    read.map(|value| value.0).map_err(|error| match error.is_data() {
-        true => error.to_string(),
-        false => format!("it is no JSON, from line {} on", error.line()),
+    read.map(|value| value.0).map_err(|error| {
+        let line = error.line();
+        if error.is_data() { error.to_string() } else { format!("it is no JSON, from line {line} on") }
     })
 }
 

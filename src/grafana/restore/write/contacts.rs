@@ -82,7 +82,9 @@ fn by_name_alone(there: &[Value], wanted: &Value) -> Result<(), WriteError> {
 fn settings(wanted: &Value, stored: Option<&Value>, secrets: &Fields) -> Value {
     let mut sent = wanted.as_object().cloned().unwrap_or_default();
     // What is said now counts more than what was in the backup.
-    secrets.iter().for_each(|(name, secret)| put(&mut sent, name, secret.expose()));
+    for (name, secret) in secrets {
+        put(&mut sent, name, secret.expose());
+    }
     let mut sent = Value::Object(sent);
     leave_out(&mut sent, stored);
     sent
@@ -95,7 +97,9 @@ fn leave_out(sent: &mut Value, stored: Option<&Value>) {
         Value::Object(fields) => {
             let of = |name: &str| stored.and_then(|stored| stored.get(name));
             fields.retain(|name, value| *value != REDACTED || is_kept(of(name)));
-            fields.iter_mut().for_each(|(name, value)| leave_out(value, of(name)));
+            for (name, value) in fields {
+                leave_out(value, of(name));
+            }
         }
         Value::Array(all) => {
             let of = |place: usize| stored.and_then(|stored| stored.get(place));
