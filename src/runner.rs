@@ -11,7 +11,9 @@
 mod attempt;
 mod guard;
 mod logbook;
+mod patience;
 mod shutdown;
+mod unwritten;
 mod watch;
 
 use std::future::Future;
@@ -30,12 +32,14 @@ use ulid::Ulid;
 pub use attempt::Limit;
 pub use guard::{Busy, Held, Holder, Lock, LockError, Locks};
 pub use logbook::LogBook;
+pub use patience::{Entry, Patience, Place, Places};
 pub use shutdown::Shutdown;
+pub use unwritten::Unwritten;
 pub use watch::TARGET as STEP_LOG_TARGET;
 
 use crate::blocking::blocking;
 use crate::config::values::{JobName, Retries};
-use crate::history::{Attempt, Cause, History, HistoryError, NewRun, RunReport};
+use crate::history::{Attempt, Cause, History, HistoryError, NewRun, Pause, RunReport};
 use crate::jobs::{JobOutput, Outcome, RunContext};
 use crate::progress::{Progress, Sink};
 use crate::words;
@@ -46,6 +50,9 @@ const LONGEST_BACKOFF: Duration = Duration::from_hours(1);
 
 /// How often a run that waits for its locks looks whether they are free.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a run waits for its locks at most.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// What the runner has to know of the work it runs.
 #[derive(Debug, Clone)]
@@ -62,15 +69,6 @@ pub struct Task {
     pub retries: Retries,
     /// Whether it waits for its locks; else a run whose locks are held is skipped.
     pub patience: Option<Patience>,
-}
-
-/// A run that waits for its locks: one that nobody looks at, and that has no second chance.
-#[derive(Debug, Clone)]
-pub struct Patience {
-    /// Also for the lock of its own job, and not only for those of its targets.
-    pub for_job: bool,
-    /// Ends the waiting. The run is not in the history then, as if it had not been due yet.
-    pub stop: CancellationToken,
 }
 
 /// Why work was not done, in words: an error with all its causes, as a person reads it and history keeps it.
@@ -105,6 +103,8 @@ impl Failure {
 pub struct Runner {
     /// Where runs are kept.
     pub history: Arc<History>,
+    /// What the history could not be told yet.
+    pub unwritten: Unwritten,
     /// Why the history is not the real one: a warning of every run.
     pub forgetful: Option<String>,
     /// The locks of the `state_dir`.
@@ -132,17 +132,21 @@ impl Runner {
         F: Fn(RunContext) -> Fut,
         Fut: Future<Output = Result<JobOutput, Failure>> + Send + 'static,
     {
-        let since = Instant::now();
+        let mut since = Instant::now();
         let started = whole_millis((self.clock)());
         let run = new_ulid(started);
-        let new = NewRun { run, job: task.job.clone(), kind: task.kind.clone(), cause, started };
+        let mut new = NewRun { run, job: task.job.clone(), kind: task.kind.clone(), cause, started };
         let span = tracing::info_span!("run", job = %task.job, run = %run);
         self.log.open(run);
         let mut report = RunReport::begun(&new);
         report.warnings.extend(self.forgetful.clone());
         // Held until the record is closed: a running row whose lock is free is taken for a cut one.
-        let held = self.guard(task, &new, &mut report).await;
-        if let Some(held) = &held {
+        let entered = self.guard(task, &mut new, &mut report).await;
+        if task.patience.is_some() {
+            // It begins when it has waited.
+            since = Instant::now();
+        }
+        if let Entered::Begun { held, .. } = &entered {
             let activity = Arc::new(Notify::new());
             let watch = watch::Watch::new(sink, Arc::clone(&activity), span.clone(), Arc::clone(held));
             let progress = Progress::new(Arc::new(watch));
@@ -155,11 +159,15 @@ impl Runner {
                 report.outcome = Some(Outcome::Warned);
             }
         }
-        report.finished = Some(started + SignedDuration::try_from(since.elapsed()).unwrap_or_default());
+        report.finished =
+            Some(report.started + SignedDuration::try_from(since.elapsed()).unwrap_or_default());
         report.finished = report.finished.map(whole_millis);
         span.in_scope(|| tell(&report));
         report.log = self.log.close(run);
-        self.close(report, held.is_some()).await
+        match &entered {
+            Entered::Begun { .. } | Entered::Refused => self.close(report).await,
+            Entered::Void => report,
+        }
     }
 
     /// Notes that a slot was not run, and why.
@@ -172,80 +180,120 @@ impl Runner {
             (Some(Outcome::Skipped), Some(reason), Some(started));
         tracing::info_span!("run", job = %job, run = %run).in_scope(|| tell(&report));
         match self.note(&new).await {
-            Ok(()) => self.close(report, true).await,
-            Err(error) => {
+            Err(error @ HistoryError::SlotTaken { .. }) => {
                 report.warnings.push(words::chain(&error));
                 report
             }
+            Ok(()) | Err(_) => self.close(report).await,
         }
     }
 
-    /// Takes the locks; with patience, as soon as they are free.
-    async fn locks(&self, task: &Task, holder: &Holder) -> Result<Held, LockError> {
+    /// Takes the locks; with patience, as soon as they and a place are free.
+    async fn locks(&self, task: &Task, holder: &mut Holder) -> Result<(Held, Option<Place>), LockError> {
+        let since = Instant::now();
         let mut told = false;
         loop {
+            let place = match &task.patience {
+                Some(patience) => Some(place(patience).await),
+                None => None,
+            };
+            holder.since = whole_millis((self.clock)());
             let busy = match self.locks.take(&task.locks, holder) {
                 Err(LockError::Busy(busy)) => busy,
-                taken => return taken,
+                taken => return taken.map(|held| (held, place.flatten())),
             };
+            // Others may run while this one waits.
+            drop(place);
             let waits = |patience: &&Patience| {
-                (patience.for_job || !matches!(busy.lock, Lock::Job(_))) && !patience.stop.is_cancelled()
+                (patience.for_job || !matches!(busy.lock, Lock::Job(_)))
+                    && !patience.entry.is_stopped()
+                    && since.elapsed() < LONGEST_WAIT
             };
             let Some(patience) = task.patience.as_ref().filter(waits) else {
                 return Err(LockError::Busy(busy));
             };
+            patience.entry.wait_for(|| busy.reason(&self.zone));
             if !std::mem::replace(&mut told, true) {
                 tracing::info!("{}; it waits", busy.reason(&self.zone));
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
-                () = patience.stop.cancelled() => {}
+                () = patience.entry.stopped() => {}
             }
         }
     }
 
-    /// Takes the locks and notes the start; nothing where the run cannot begin, which `report` then says.
-    async fn guard(&self, task: &Task, new: &NewRun, report: &mut RunReport) -> Option<Arc<Held>> {
-        let holder = Holder {
+    /// Takes the locks and notes the start; where the run cannot begin, `report` then says why.
+    async fn guard(&self, task: &Task, new: &mut NewRun, report: &mut RunReport) -> Entered {
+        let mut holder = Holder {
             pid: std::process::id(),
             since: new.started,
             job: Some(new.job.clone()),
             run: Some(new.run),
         };
-        match self.locks(task, &holder).await {
-            Ok(held) => {
-                if let Err(error) = self.note(new).await {
-                    match error {
-                        HistoryError::SlotTaken { .. } => {
-                            (report.outcome, report.reason) =
-                                (Some(Outcome::Skipped), Some(error.to_string()));
-                            return None;
-                        }
-                        // A backup that is not in the history is worth more than none.
-                        _ => report.warnings.push(words::chain(&error)),
+        let entry = task.patience.as_ref().map(|patience| &patience.entry);
+        match self.locks(task, &mut holder).await {
+            Ok((held, place)) => {
+                // It may have waited long: what was decided meanwhile holds for it too.
+                if let Some(entry) = entry {
+                    (new.started, report.started) = (holder.since, holder.since);
+                    let pause = self.pause(&task.job).await;
+                    if !entry.begin() {
+                        (report.outcome, report.reason) =
+                            (Some(Outcome::Skipped), Some("it was told not to begin".to_owned()));
+                        return Entered::Void;
+                    }
+                    if let Some(pause) = pause {
+                        return self.refuse(new, report, pause.words(&self.zone)).await;
                     }
                 }
-                return Some(Arc::new(held));
+                match self.note(new).await {
+                    Ok(()) => {}
+                    Err(error @ HistoryError::SlotTaken { .. }) => {
+                        (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(error.to_string()));
+                        return Entered::Void;
+                    }
+                    // A backup that is not in the history is worth more than none.
+                    Err(error) => report.warnings.push(words::chain(&error)),
+                }
+                Entered::Begun { held: Arc::new(held), _place: place }
             }
             Err(LockError::Busy(busy)) => {
-                (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(busy.reason(&self.zone)));
-                if task.patience.as_ref().is_some_and(|patience| patience.stop.is_cancelled()) {
-                    return None;
+                if entry.is_some_and(|entry| !entry.begin()) {
+                    (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(busy.reason(&self.zone)));
+                    return Entered::Void;
                 }
+                self.refuse(new, report, busy.reason(&self.zone)).await
             }
             Err(error) => {
-                report.outcome = Some(Outcome::Failed);
-                report.reason = Some(words::chain(&error));
+                let reason = words::chain(&error);
                 report.hint = match &error {
                     LockError::StateDir(error) => error.hint(),
                     _ => None,
                 };
+                let entered = self.refuse(new, report, reason).await;
+                report.outcome = Some(Outcome::Failed);
+                entered
             }
         }
-        if let Err(error) = self.note(new).await {
-            report.warnings.push(words::chain(&error));
+    }
+
+    /// A run that cannot begin: it is in the history as skipped.
+    async fn refuse(&self, new: &NewRun, report: &mut RunReport, reason: String) -> Entered {
+        (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(reason));
+        match self.note(new).await {
+            Ok(()) => Entered::Refused,
+            Err(error) => {
+                report.warnings.push(words::chain(&error));
+                if matches!(error, HistoryError::SlotTaken { .. }) { Entered::Void } else { Entered::Refused }
+            }
         }
-        None
+    }
+
+    /// Since when the job is paused. A history that cannot be read keeps no job from running.
+    async fn pause(&self, job: &JobName) -> Option<Pause> {
+        let (history, job) = (Arc::clone(&self.history), job.clone());
+        blocking(move || history.pause_of(&job)).await.ok().flatten()
     }
 
     async fn attempts<F, Fut>(
@@ -302,12 +350,11 @@ impl Runner {
         blocking(move || history.start(&new)).await
     }
 
-    /// Closes the record. `begun` is false for a run that did not get its locks or its slot.
-    async fn close(&self, mut report: RunReport, begun: bool) -> RunReport {
+    /// Closes the record. One that cannot be written is kept until it can.
+    async fn close(&self, mut report: RunReport) -> RunReport {
         let (history, copy) = (Arc::clone(&self.history), report.clone());
-        if let Err(error) = blocking(move || history.finish(&copy)).await
-            && begun
-        {
+        if let Err(error) = blocking(move || history.finish(&copy)).await {
+            self.unwritten.keep(report.clone());
             report.warnings.push(words::chain(&error));
             if report.outcome == Some(Outcome::Done) {
                 report.outcome = Some(Outcome::Warned);
@@ -326,6 +373,30 @@ impl Runner {
             state_dir: self.state_dir.clone(),
             backup_dir: self.backup_dir.clone(),
         }
+    }
+}
+
+/// What became of the beginning of a run.
+enum Entered {
+    Begun {
+        held: Arc<Held>,
+        /// Given back when the record is closed.
+        _place: Option<Place>,
+    },
+    /// It has a record, and no more.
+    Refused,
+    /// It is as if it had not been due, or its slot has a record of another run.
+    Void,
+}
+
+/// A place, or none where it is to wait no longer.
+async fn place(patience: &Patience) -> Option<Place> {
+    let all = patience.places.all();
+    patience.entry.wait_for(|| format!("{all} other runs to end, as many as may run at a time"));
+    tokio::select! {
+        biased;
+        () = patience.entry.stopped() => None,
+        place = patience.places.take() => Some(place),
     }
 }
 

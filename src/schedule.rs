@@ -33,7 +33,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::config::values::JobName;
 
 pub use clock_change::{ClockChange, Direction};
-pub use missed::{Missed, Stretch};
+pub use missed::{Known, Missed, Stretch};
 pub use pattern::ScheduleError;
 
 /// When a job is due, in a time zone. It is due at least once.

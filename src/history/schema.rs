@@ -108,6 +108,19 @@ CREATE INDEX run_by_job ON run (job, started);
 CREATE INDEX run_by_start ON run (started);
 CREATE INDEX run_running ON run (outcome) WHERE outcome = 'running';
 CREATE INDEX run_restore ON run (job, started) WHERE kind LIKE '%-restore';
+", "
+CREATE TABLE new_watched (
+    job      TEXT    NOT NULL,
+    schedule TEXT    NOT NULL,
+    zone     TEXT    NOT NULL,
+    born     INTEGER NOT NULL,
+    until    INTEGER NOT NULL,
+    ended    INTEGER,
+    PRIMARY KEY (job, born, schedule, zone)
+) STRICT, WITHOUT ROWID;
+INSERT INTO new_watched SELECT job, schedule, zone, until, until, NULL FROM watched;
+DROP TABLE watched;
+ALTER TABLE new_watched RENAME TO watched;
 "];
 
 /// The version this program writes.
