@@ -250,7 +250,7 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<u32> {
     if version > schema::current() {
         return Ok(version);
     }
-    use_wal(connection)?;
+    use_wal(connection, BUSY)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // SQLite's own default here is on.
     connection.pragma_update(None, "foreign_keys", false)?;
@@ -261,11 +261,11 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<u32> {
 
 /// Switches the file to WAL. SQLite does not always wait for its busy timeout here, so two first opens at once would make
 /// one of them fail; and where it does wait, a try may take all of it.
-fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
+fn use_wal(connection: &Connection, limit: Duration) -> rusqlite::Result<()> {
     let since = Instant::now();
     loop {
         match connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
-            Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && since.elapsed() < BUSY => {
+            Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && since.elapsed() < limit => {
                 std::thread::sleep(Duration::from_millis(50));
             }
             result => return result,

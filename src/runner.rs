@@ -9,6 +9,7 @@
 //! ends in exactly one outcome, whatever its work does: it hangs, panics, is told to stop, or its history cannot be written.
 
 mod attempt;
+mod entering;
 mod guard;
 mod logbook;
 mod patience;
@@ -39,20 +40,15 @@ pub use watch::TARGET as STEP_LOG_TARGET;
 
 use crate::blocking::blocking;
 use crate::config::values::{JobName, Retries};
-use crate::history::{Attempt, Cause, History, HistoryError, NewRun, Pause, RunReport};
+use crate::history::{Attempt, Cause, History, HistoryError, NewRun, RunReport};
 use crate::jobs::{JobOutput, Outcome, RunContext};
 use crate::progress::{Progress, Sink};
 use crate::words;
 use attempt::{Ended, Terms, attempt};
+use entering::Entered;
 
 /// The longest wait between two attempts, however often the wait was doubled.
 const LONGEST_BACKOFF: Duration = Duration::from_hours(1);
-
-/// How often a run that waits for its locks looks whether they are free.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
-/// How long a run waits for its locks at most.
-const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// What the runner has to know of the work it runs.
 #[derive(Debug, Clone)]
@@ -162,11 +158,14 @@ impl Runner {
         report.finished =
             Some(report.started + SignedDuration::try_from(since.elapsed()).unwrap_or_default());
         report.finished = report.finished.map(whole_millis);
-        span.in_scope(|| tell(&report));
+        // One that was not to begin is nothing to tell of.
+        if !matches!(entered, Entered::Withdrawn) {
+            span.in_scope(|| tell(&report));
+        }
         report.log = self.log.close(run);
         match &entered {
             Entered::Begun { .. } | Entered::Refused => self.close(report).await,
-            Entered::Void => report,
+            Entered::Taken | Entered::Withdrawn => report,
         }
     }
 
@@ -186,114 +185,6 @@ impl Runner {
             }
             Ok(()) | Err(_) => self.close(report).await,
         }
-    }
-
-    /// Takes the locks; with patience, as soon as they and a place are free.
-    async fn locks(&self, task: &Task, holder: &mut Holder) -> Result<(Held, Option<Place>), LockError> {
-        let since = Instant::now();
-        let mut told = false;
-        loop {
-            let place = match &task.patience {
-                Some(patience) => Some(place(patience).await),
-                None => None,
-            };
-            holder.since = whole_millis((self.clock)());
-            let busy = match self.locks.take(&task.locks, holder) {
-                Err(LockError::Busy(busy)) => busy,
-                taken => return taken.map(|held| (held, place.flatten())),
-            };
-            // Others may run while this one waits.
-            drop(place);
-            let waits = |patience: &&Patience| {
-                (patience.for_job || !matches!(busy.lock, Lock::Job(_)))
-                    && !patience.entry.is_stopped()
-                    && since.elapsed() < LONGEST_WAIT
-            };
-            let Some(patience) = task.patience.as_ref().filter(waits) else {
-                return Err(LockError::Busy(busy));
-            };
-            patience.entry.wait_for(|| busy.reason(&self.zone));
-            if !std::mem::replace(&mut told, true) {
-                tracing::info!("{}; it waits", busy.reason(&self.zone));
-            }
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
-                () = patience.entry.stopped() => {}
-            }
-        }
-    }
-
-    /// Takes the locks and notes the start; where the run cannot begin, `report` then says why.
-    async fn guard(&self, task: &Task, new: &mut NewRun, report: &mut RunReport) -> Entered {
-        let mut holder = Holder {
-            pid: std::process::id(),
-            since: new.started,
-            job: Some(new.job.clone()),
-            run: Some(new.run),
-        };
-        let entry = task.patience.as_ref().map(|patience| &patience.entry);
-        match self.locks(task, &mut holder).await {
-            Ok((held, place)) => {
-                // It may have waited long: what was decided meanwhile holds for it too.
-                if let Some(entry) = entry {
-                    (new.started, report.started) = (holder.since, holder.since);
-                    let pause = self.pause(&task.job).await;
-                    if !entry.begin() {
-                        (report.outcome, report.reason) =
-                            (Some(Outcome::Skipped), Some("it was told not to begin".to_owned()));
-                        return Entered::Void;
-                    }
-                    if let Some(pause) = pause {
-                        return self.refuse(new, report, pause.words(&self.zone)).await;
-                    }
-                }
-                match self.note(new).await {
-                    Ok(()) => {}
-                    Err(error @ HistoryError::SlotTaken { .. }) => {
-                        (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(error.to_string()));
-                        return Entered::Void;
-                    }
-                    // A backup that is not in the history is worth more than none.
-                    Err(error) => report.warnings.push(words::chain(&error)),
-                }
-                Entered::Begun { held: Arc::new(held), _place: place }
-            }
-            Err(LockError::Busy(busy)) => {
-                if entry.is_some_and(|entry| !entry.begin()) {
-                    (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(busy.reason(&self.zone)));
-                    return Entered::Void;
-                }
-                self.refuse(new, report, busy.reason(&self.zone)).await
-            }
-            Err(error) => {
-                let reason = words::chain(&error);
-                report.hint = match &error {
-                    LockError::StateDir(error) => error.hint(),
-                    _ => None,
-                };
-                let entered = self.refuse(new, report, reason).await;
-                report.outcome = Some(Outcome::Failed);
-                entered
-            }
-        }
-    }
-
-    /// A run that cannot begin: it is in the history as skipped.
-    async fn refuse(&self, new: &NewRun, report: &mut RunReport, reason: String) -> Entered {
-        (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(reason));
-        match self.note(new).await {
-            Ok(()) => Entered::Refused,
-            Err(error) => {
-                report.warnings.push(words::chain(&error));
-                if matches!(error, HistoryError::SlotTaken { .. }) { Entered::Void } else { Entered::Refused }
-            }
-        }
-    }
-
-    /// Since when the job is paused. A history that cannot be read keeps no job from running.
-    async fn pause(&self, job: &JobName) -> Option<Pause> {
-        let (history, job) = (Arc::clone(&self.history), job.clone());
-        blocking(move || history.pause_of(&job)).await.ok().flatten()
     }
 
     async fn attempts<F, Fut>(
@@ -373,30 +264,6 @@ impl Runner {
             state_dir: self.state_dir.clone(),
             backup_dir: self.backup_dir.clone(),
         }
-    }
-}
-
-/// What became of the beginning of a run.
-enum Entered {
-    Begun {
-        held: Arc<Held>,
-        /// Given back when the record is closed.
-        _place: Option<Place>,
-    },
-    /// It has a record, and no more.
-    Refused,
-    /// It is as if it had not been due, or its slot has a record of another run.
-    Void,
-}
-
-/// A place, or none where it is to wait no longer.
-async fn place(patience: &Patience) -> Option<Place> {
-    let all = patience.places.all();
-    patience.entry.wait_for(|| format!("{all} other runs to end, as many as may run at a time"));
-    tokio::select! {
-        biased;
-        () = patience.entry.stopped() => None,
-        place = patience.places.take() => Some(place),
     }
 }
 

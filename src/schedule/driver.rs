@@ -146,13 +146,19 @@ impl Watcher {
     async fn listen(&mut self, wires: &mut Wires, alarm: &mut Alarm) -> Result<(), DriverError> {
         loop {
             let stop = wires.stop.clone();
+            let (may_change, mut is_new) = (wires.plans.has_changed().is_ok(), false);
             let rang = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
+                // At once: a slot that comes within this second is one of the new plan.
+                changed = wires.plans.changed(), if may_change => {
+                    is_new = changed.is_ok();
+                    true
+                }
                 rang = tokio::time::timeout(alarm.silence, alarm.rings.recv()) => rang.is_ok_and(|ring| ring.is_some()),
             };
             let mut ticks = self.look();
-            if wires.plans.has_changed().unwrap_or(false) {
+            if is_new {
                 let Plan { jobs, number } = wires.plans.borrow_and_update().clone();
                 ticks.push(Tick::Replaced { at: self.planner.replace(jobs), number });
             }
@@ -297,14 +303,13 @@ mod tests {
     async fn other_jobs_are_taken_over_while_it_runs() {
         let (wires, mut ends) = wires(16);
         let driver = tokio::spawn(drive(Timestamp::now, Timestamp::now(), wires));
-        ends.slot().await;
+        let mut last = ends.slot().await;
         let yearly = Schedule::parse("@yearly", &TimeZone::UTC, "year").unwrap();
         let jobs = vec![("year".parse().unwrap(), yearly)];
         ends.plans.send(Plan { jobs, number: 7 }).unwrap();
         let is_yearly = |beat: &Beat| beat.next.as_ref().is_some_and(|next| next.job.as_str() == "year");
         ends.beats.wait_for(is_yearly).await.unwrap();
         // Those who run them are told, between the slots of the jobs before and the others.
-        let mut last = Timestamp::MIN;
         loop {
             match ends.ticks.recv().await.unwrap() {
                 Tick::Due(due) => last = due.slot,
@@ -389,5 +394,29 @@ mod tests {
         watcher.listen(&mut wires, &mut alarm).await.unwrap();
         assert_eq!(ends.slot().await.as_second(), 1_800_000_001);
         assert!(!ends.stop.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn other_jobs_are_taken_over_at_once_and_not_only_at_the_next_ring() {
+        let (mut wires, mut ends) = wires(16);
+        let planner = Planner::new(every_second(), Timestamp::now());
+        let mut watcher =
+            Watcher { planner, clock: Timestamp::now, looked: Instant::now(), waited: Duration::ZERO };
+        let (_ring, rings) = mpsc::channel(1);
+        let silence = Duration::from_hours(1);
+        let mut alarm = Alarm { rings, silence, ..Alarm::set().await.unwrap() };
+        ends.plans.send(Plan { jobs: every_second(), number: 7 }).unwrap();
+        let replaced = async {
+            loop {
+                if let Some(Tick::Replaced { number, .. }) = ends.ticks.recv().await {
+                    break number;
+                }
+            }
+        };
+        tokio::select! {
+            ended = watcher.listen(&mut wires, &mut alarm) => panic!("{ended:?}"),
+            number = replaced => assert_eq!(number, 7),
+            () = tokio::time::sleep(Duration::from_secs(30)) => panic!("it waits for a ring"),
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::{HOUR, SOON, fates, history, introduce, job, runs, set_back, signal, stop};
+use super::{HOUR, SOON, fates, history, introduce, job, runs, set_back, signal, stop, watched};
 use crate::support::wait_until;
 use crate::support::watchkeeper::Watchkeeper;
 
@@ -205,7 +205,7 @@ fn no_more_runs_than_allowed_run_at_a_time_however_often_the_configuration_is_re
     fs::write(watchkeeper.config(), config).unwrap();
     let daemon = watchkeeper.spawn(&["run"]);
     let done = || count(&watchkeeper, "SELECT count(*) FROM run WHERE outcome = 'done'");
-    wait_until("the history is there", SOON, || watchkeeper.state().join("history.db").exists());
+    wait_until("the slots are watched", SOON, || watched(&watchkeeper) > 0);
     for runs in 1..5 {
         wait_until("another has run", SOON, || done() >= runs);
         signal("-HUP", &daemon);
@@ -245,7 +245,7 @@ fn a_run_that_waits_for_a_lock_keeps_no_other_from_running() {
 fn a_pause_holds_for_what_waits_already() {
     let watchkeeper = Watchkeeper::with_config(&sleeps("tick", "* * * * * *", "3", "on_overlap = \"queue\""));
     let daemon = watchkeeper.spawn(&["run"]);
-    wait_until("the history is there", SOON, || watchkeeper.state().join("history.db").exists());
+    wait_until("the slots are watched", SOON, || watched(&watchkeeper) > 0);
     let waits = "SELECT count(*) FROM run WHERE reason LIKE '%and another waits'";
     wait_until("one waits", SOON, || count(&watchkeeper, waits) > 0);
     watchkeeper.run(&["pause", "tick"]).expect(0);
