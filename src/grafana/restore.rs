@@ -10,6 +10,7 @@
 //! | [`plan`] | compares a backup with what is there, object by object, with reasons |
 //! | [`apply`](mod@apply) | carries a plan out, and proves it |
 //! | [`undo`](mod@undo) | brings back what was there before |
+//! | [`shelf`] | what was there before restores, and where it is kept |
 //! | `note` | what a restore that was cut leaves, so that the one that finishes it is known |
 //! | `door` | one organisation of the server: questions, writes, and what an answer means for one object |
 //! | `write` | the rules of each type |
@@ -28,6 +29,7 @@ mod portable;
 mod run;
 mod said;
 pub mod secrets;
+pub mod shelf;
 pub mod source;
 pub mod undo;
 mod write;

@@ -7,8 +7,8 @@ use super::note::{Attempt, Note};
 use super::plan::{Action, Choice, Made, Planner, RestorePlan};
 use super::run::{Outcome, Run, stopped};
 use super::said::find;
+use super::shelf::{Shelf, of_restore};
 use super::source::GrafanaBackup;
-use super::undo::of_restore;
 use super::{BeforeRestore, RestoreError, Site};
 use crate::blocking::blocking;
 use crate::grafana::bundle::Bundle;
@@ -25,6 +25,8 @@ pub struct Prepared {
     pub backup: GrafanaBackup,
     /// Its objects.
     pub(super) bundle: Bundle,
+    /// The SHA-256 of its archive.
+    pub(super) identity: String,
     /// What of it is meant.
     pub choice: Choice,
     /// What would be done.
@@ -64,7 +66,9 @@ pub async fn prepare(
     choice.check(&backup.title, &bundle)?;
     let live = site.look(&bundle, context).await?;
     let plan = plan(site, &backup, &bundle, &live, &choice, None)?;
-    Ok(Prepared { backup, bundle, choice, plan })
+    let hashed = backup.clone();
+    let identity = blocking(move || hashed.identity()).await?;
+    Ok(Prepared { backup, bundle, identity, choice, plan })
 }
 
 pub(super) async fn open(backup: &GrafanaBackup, context: &RunContext) -> Result<Bundle, RestoreError> {
@@ -97,10 +101,11 @@ pub(super) fn plan(
 pub async fn apply(
     site: &Site,
     prepared: Prepared,
-    kept: &JobStore,
+    shelf: &Shelf,
     context: &RunContext,
 ) -> Result<Applied, RestoreError> {
-    let Prepared { backup, bundle, choice, plan: shown } = prepared;
+    let kept = &shelf.into;
+    let Prepared { backup, bundle, identity, choice, plan: shown } = prepared;
     if let Some(refusal) = shown.refusals.first() {
         return Err(RestoreError::Refused { refusal: refusal.clone() });
     }
@@ -108,7 +113,7 @@ pub async fn apply(
         // Nothing is written, so there is nothing to keep.
         return not_all(&shown, 0, Vec::new()).map(|()| Applied::nothing(shown));
     }
-    let (note, attempt) = (Note::at(site, context), Attempt::new(&backup.title, site, &choice));
+    let (note, attempt) = (Note::at(site, context), Attempt::new(&identity, site, &choice));
     let before = BeforeRestore {
         of: backup.title.clone(),
         created: ids(&shown, Action::Create),
@@ -123,9 +128,9 @@ pub async fn apply(
         kept.forget_restores(std::slice::from_ref(safe.id()))?;
         return Err(RestoreError::Changed { url: site.client.url() });
     }
-    note.write(attempt, safe.id())?;
+    note.write(attempt.clone(), safe.id())?;
     let applied = carry_out(site, &bundle, &live, plan, &safe, context).await?;
-    note.remove()?;
+    note.finished(&attempt)?;
     forget_old(kept, context)?;
     Ok(applied)
 }
@@ -198,11 +203,12 @@ pub async fn sweep_spools(state_dir: &Path) {
 
 /// Removes what is older than anybody takes back, of each Grafana for itself; never what a restore that is kept goes on from.
 pub(super) fn forget_old(kept: &JobStore, context: &RunContext) -> Result<(), RestoreError> {
-    kept.forget_old_restores(context.now, |backup| of_restore(backup)?.continues)?;
+    kept.forget_old_restores(context.now, |backup| of_restore(backup).ok()??.continues)?;
     Ok(())
 }
 
-/// Nothing is left of an earlier restore that could still be done: the next one goes on from nothing.
-pub fn settle(site: &Site, context: &RunContext) -> Result<(), RestoreError> {
-    Note::at(site, context).remove()
+/// Nothing is left of this restore that could still be done: the next one goes on from nothing.
+pub fn settle(site: &Site, prepared: &Prepared, context: &RunContext) -> Result<(), RestoreError> {
+    let attempt = Attempt::new(&prepared.identity, site, &prepared.choice);
+    Note::at(site, context).finished(&attempt)
 }
