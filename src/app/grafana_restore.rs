@@ -15,6 +15,7 @@ use crate::config::values::{JobName, Retries, TargetName};
 use crate::config::{GrafanaTarget, JobKind};
 use crate::grafana::client::GrafanaClient;
 use crate::grafana::contents::Secret;
+use crate::grafana::object::ObjectId;
 use crate::grafana::restore::apply::{Applied, Prepared, apply, prepare, settle, sweep_spools};
 use crate::grafana::restore::plan::{Action, Choice};
 use crate::grafana::restore::shelf::Shelf;
@@ -218,8 +219,13 @@ fn output(applied: &Applied, kept: &JobStore, command: &str, undone: bool) -> Jo
         (number(Action::Create), number(Action::Update), number(Action::Remove));
     let same = number(Action::Same);
     let summary = if undone {
+        let but = if plan.warnings.is_empty() && plan.secrets.is_empty() {
+            ""
+        } else {
+            ", but for what is warned of"
+        };
         format!(
-            "as it was before the restore: {created} created, {updated} changed, {removed} removed, {same} were so already"
+            "as it was before the restore{but}: {created} created, {updated} changed, {removed} removed, {same} were so already"
         )
     } else {
         format!("{} restored: {created} created, {updated} changed, {same} were so already", plan.source)
@@ -244,13 +250,29 @@ fn output(applied: &Applied, kept: &JobStore, command: &str, undone: bool) -> Jo
         summary,
         facts,
         next: if undone {
-            Vec::new()
+            back_to_edits(applied, kept).into_iter().collect()
         } else {
             vec![format!("`{command} --undo` brings back what was there before")]
         },
         verified,
         ..JobOutput::default()
     }
+}
+
+/// What a person types who wants what people had changed since the restore, and the undo has replaced.
+fn back_to_edits(applied: &Applied, kept: &JobStore) -> Option<String> {
+    let before = applied.before.as_ref().filter(|_| !applied.plan.edited.is_empty())?;
+    let only = |id: &ObjectId| {
+        // A key is a pattern where it is named, and a word of a shell.
+        let name: String =
+            id.to_string().chars().map(|c| if "*?[]{}\\'!".contains(c) { '?' } else { c }).collect();
+        format!(" --only '{name}'")
+    };
+    let only: String = applied.plan.edited.iter().map(only).collect();
+    Some(format!(
+        "`watchkeeper restore {}/{before}{only}` brings back what people had changed since the restore",
+        kept.job()
+    ))
 }
 
 /// `dashboards: 3 create, 12 same`

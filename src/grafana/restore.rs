@@ -36,6 +36,7 @@ mod write;
 
 use serde::{Deserialize, Serialize};
 
+use super::contents::Secret;
 use super::object::{Object, ObjectId};
 use crate::store::BackupId;
 
@@ -55,10 +56,26 @@ pub struct BeforeRestore {
     /// tells whether people have made something else of it since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alone: Vec<Object>,
+    /// A hash of each object that the restore was about to write: what is another one later, people have changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub written: Vec<Written>,
+    /// Secrets that the restore was about to enter over others, which nobody can bring back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<Secret>,
     /// The restore before it was cut, and this one has finished it: what was there before both is this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<BackupId>,
     /// A restore was taken back: this is what that replaced, to look at, and nothing to take back.
     #[serde(default)]
     pub by_undo: bool,
+}
+
+/// An object as a restore was about to write it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// What it is called.
+    #[serde(flatten)]
+    pub id: ObjectId,
+    /// Hexadecimal digits of a hash of what counts of it.
+    pub hash: String,
 }

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use super::live::Extent;
 use super::note::{Attempt, Note};
-use super::plan::{Action, Choice, Made, Planner, RestorePlan};
+use super::plan::{Action, Choice, Made, Planner, RestorePlan, overwritten, traces};
 use super::run::{Outcome, Run, stopped};
 use super::said::find;
 use super::shelf::{Shelf, of_restore};
@@ -12,6 +13,7 @@ use super::source::GrafanaBackup;
 use super::{BeforeRestore, RestoreError, Site};
 use crate::blocking::blocking;
 use crate::grafana::bundle::Bundle;
+use crate::grafana::contents::Secret;
 use crate::grafana::object::{Object, ObjectId, ObjectType};
 use crate::grafana::spool;
 use crate::jobs::RunContext;
@@ -29,6 +31,8 @@ pub struct Prepared {
     pub(super) identity: String,
     /// What of it is meant.
     pub choice: Choice,
+    /// Secrets that are entered over others.
+    overwritten: Vec<Secret>,
     /// What would be done.
     pub plan: RestorePlan,
 }
@@ -64,11 +68,12 @@ pub async fn prepare(
 ) -> Result<Prepared, RestoreError> {
     let bundle = open(&backup, context).await?;
     choice.check(&backup.title, &bundle)?;
-    let live = site.look(&bundle, context).await?;
+    let live = site.look(&Extent::of(&bundle), context).await?;
     let plan = plan(site, &backup, &bundle, &live, &choice, None)?;
     let hashed = backup.clone();
     let identity = blocking(move || hashed.identity()).await?;
-    Ok(Prepared { backup, bundle, identity, choice, plan })
+    let overwritten = overwritten(&plan, &live)?;
+    Ok(Prepared { backup, bundle, identity, choice, overwritten, plan })
 }
 
 pub(super) async fn open(backup: &GrafanaBackup, context: &RunContext) -> Result<Bundle, RestoreError> {
@@ -105,7 +110,7 @@ pub async fn apply(
     context: &RunContext,
 ) -> Result<Applied, RestoreError> {
     let kept = &shelf.into;
-    let Prepared { backup, bundle, identity, choice, plan: shown } = prepared;
+    let Prepared { backup, bundle, identity, choice, overwritten, plan: shown } = prepared;
     if let Some(refusal) = shown.refusals.first() {
         return Err(RestoreError::Refused { refusal: refusal.clone() });
     }
@@ -119,10 +124,12 @@ pub async fn apply(
         created: ids(&shown, Action::Create),
         changed: ids(&shown, Action::Update),
         alone: alone(&shown, &bundle)?,
+        written: traces(&shown, &bundle, site.facts().login.as_deref())?,
+        secrets: overwritten,
         continues: note.unfinished(&attempt),
         by_undo: false,
     };
-    let (safe, live) = site.keep(&bundle, before, kept, context).await?;
+    let (safe, live) = site.keep(&Extent::of(&bundle), before, kept, context).await?;
     let plan = plan(site, &backup, &bundle, &live, &choice, None)?;
     if !plan.writes_what(&shown) {
         kept.forget_restores(std::slice::from_ref(safe.id()))?;
@@ -146,7 +153,7 @@ pub(super) async fn carry_out(
 ) -> Result<Applied, RestoreError> {
     let run = Run { site, source, live, plan: &plan, context, touched: AtomicBool::new(false) };
     let mut outcome = run.carry_out().await?;
-    let after = match site.look(source, context).await {
+    let after = match site.look(&Extent::of(source).and(live), context).await {
         Ok(after) => after,
         Err(RestoreError::Grafana(error)) => return Err(stopped(error, outcome.written, true)),
         Err(error) => return Err(error),

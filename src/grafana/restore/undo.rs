@@ -3,6 +3,7 @@
 //! What people have changed since, and the restore had not touched, stays. What is replaced now is kept, too.
 
 use super::apply::{Applied, carry_out, forget_old, open, plan};
+use super::live::Extent;
 use super::note::Note;
 use super::plan::{Choice, Made, RestorePlan};
 use super::shelf::{Kept, Shelf};
@@ -54,7 +55,7 @@ pub async fn prepare_undo(
         past(site, shelf)?.ok_or_else(|| RestoreError::NothingToUndo { job: context.job.to_string() })?;
     let source = GrafanaBackup::of(past.base.clone())?;
     let bundle = open(&source, context).await?;
-    let live = site.look(&bundle, context).await?;
+    let live = site.look(&past.extent(&bundle), context).await?;
     let plan = past.plan(site, &source, &bundle, &live)?;
     Ok(PreparedUndo { source, bundle, past, plan })
 }
@@ -84,7 +85,7 @@ pub async fn undo(
             by_undo: true,
             ..BeforeRestore::default()
         };
-        let (safe, live) = site.keep(&bundle, before, &shelf.into, context).await?;
+        let (safe, live) = site.keep(&past.extent(&bundle), before, &shelf.into, context).await?;
         let plan = past.plan(site, &source, &bundle, &live)?;
         if !plan.writes_what(&shown) {
             shelf.into.forget_restores(std::slice::from_ref(safe.id()))?;
@@ -100,6 +101,13 @@ pub async fn undo(
 }
 
 impl Past {
+    /// What has to be looked at: what was there, and what was made.
+    fn extent(&self, source: &Bundle) -> Extent {
+        let mut extent = Extent::of(source);
+        extent.include.extend(self.made.ids.iter().map(|id| id.kind).filter(|kind| kind.is_opt_in()));
+        extent
+    }
+
     /// One more, which was before those that it has.
     fn add(&mut self, kept: &Kept) {
         let before = &kept.before;
@@ -113,6 +121,15 @@ impl Past {
         let known = |object: &&Object| self.made.alone.iter().any(|other| other.id() == object.id());
         let earlier: Vec<Object> = before.alone.iter().filter(|object| !known(object)).cloned().collect();
         self.made.alone.extend(earlier);
+        for written in &before.written {
+            self.made.written.entry(written.id.clone()).or_insert_with(|| written.hash.clone());
+        }
+        for secret in &before.secrets {
+            let id = secret.id();
+            if self.made.secrets.iter().all(|(known, _)| *known != id) {
+                self.made.secrets.push((id, secret.clone()));
+            }
+        }
     }
 
     fn plan(
