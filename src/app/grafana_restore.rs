@@ -98,8 +98,8 @@ impl App {
         cancel: CancellationToken,
     ) -> Result<PreparedUndo, GrafanaOpenError> {
         let context = self.beside_runs(job, now, Progress::new(sink), cancel);
-        let shelf = self.grafana_shelf(&site.target).map_err(RestoreError::from)?;
-        Ok(prepare_undo(site, &shelf, &context).await?)
+        let places = self.grafana_shelf(&site.target).map_err(RestoreError::from)?;
+        Ok(prepare_undo(site, &places, &context).await?)
     }
 
     /// What was prepared found nothing to do: the same restore, where it was not finished, is.
@@ -173,19 +173,19 @@ impl App {
             retries,
             patience: None,
         };
-        let shelf = self.grafana_shelf(&site.target);
+        let places = self.grafana_shelf(&site.target);
         // There is one attempt: it takes the action.
-        let action = Mutex::new(Some((site, action, shelf)));
+        let action = Mutex::new(Some((site, action, places)));
         let work = move |context: RunContext| {
             let action = action.lock().unwrap_or_else(PoisonError::into_inner).take();
             let command = command.clone();
             // A restore's state is large, and this is moved about.
             Box::pin(async move {
-                let Some((site, action, shelf)) = action else {
+                let Some((site, action, places)) = action else {
                     return Err(Failure::new("It was begun already"));
                 };
-                let shelf = shelf.map_err(|error| of(&error.into()))?;
-                perform(&site, action, &shelf, &command, &context).await.map_err(|error| of(&error))
+                let places = places.map_err(|error| of(&error.into()))?;
+                perform(&site, action, &places, &command, &context).await.map_err(|error| of(&error))
             })
         };
         self.runner.run(&task, Cause::Manual, sink, work).await

@@ -12,6 +12,7 @@
 //! | [`undo`](mod@undo) | brings back what was there before |
 //! | [`shelf`] | what was there before restores, and where it is kept |
 //! | `note` | what a restore that was cut leaves, so that the one that finishes it is known |
+//! | `found` | what was found right after a restore, where a Grafana has changed it itself |
 //! | `door` | one organisation of the server: questions, writes, and what an answer means for one object |
 //! | `write` | the rules of each type |
 //! | `said` | what an export says of an object, also by not having it |
@@ -22,6 +23,7 @@ pub mod apply;
 mod compare;
 mod door;
 mod error;
+mod found;
 mod live;
 mod note;
 pub mod plan;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::grafana::{Builder, Grafana, Version};
+use crate::support::grafana::{Builder, Fault, Grafana, Version, What};
 use crate::support::grafana_keeper::{
     ADMIN, JOB, actions, dashboards_of, export, keeper, keeper_of, restore, sample, secrets,
 };
@@ -133,6 +133,26 @@ fn nothing_is_taken_for_edited_where_nobody_has_edited_anything() {
         assert!(!text.contains("changed it since"), "{version:?}\n{text}");
         assert!(!text.contains("it stays, because"), "{version:?}\n{text}");
     }
+}
+
+#[test]
+fn what_grafana_itself_has_changed_of_a_dashboard_is_no_edit_of_people() {
+    let grafana = sample(Version::V11_2);
+    let keeper = keeper(&grafana);
+    export(&keeper);
+    grafana.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
+    // As if a later version had written it anew before it is read again.
+    let body = json!({ "dashboard": { "uid": "hosts", "title": "Hosts", "schemaVersion": 42 }, "folderUid": "infra", "overwrite": true });
+    let anew = What::Meanwhile { method: "POST", target: "/api/dashboards/db".to_owned(), body };
+    grafana.inject(Fault::new(anew).on("GET", "/api/dashboards/uid/hosts").after(1).times(1));
+    let restored = restore(&keeper, &["--only", "dashboards"]).expect(3);
+    assert!(
+        restored.stdout.contains("dashboards/hosts: it is there, but Grafana itself has changed"),
+        "{restored:?}"
+    );
+    grafana.heal();
+    let undone = keeper.run(&["restore", JOB, "--undo", "--yes"]).expect(0);
+    assert!(!is_there(&grafana, "/api/dashboards/uid/hosts"), "{undone:?}");
 }
 
 #[test]

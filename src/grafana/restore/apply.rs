@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use super::found::Found;
 use super::live::Extent;
 use super::note::{Attempt, Note};
-use super::plan::{Action, Choice, Made, Planner, RestorePlan, overwritten, traces};
+use super::plan::{Action, Choice, Made, Planner, RestorePlan, left, overwritten, traces};
 use super::run::{Outcome, Run, stopped};
 use super::said::find;
 use super::shelf::{Shelf, of_restore};
@@ -160,6 +161,8 @@ pub(super) async fn carry_out(
     };
     let step = context.progress.step("compare what is there now with the backup", None);
     let proven = run.prove(&after, &mut outcome)?;
+    let me = site.facts().login;
+    Found::at(site, context).note(safe.id(), left(&plan, (source, &after), me.as_deref())?);
     step.finish(format!("{} as they were written", words::count(proven, "object")));
     let Outcome { written, failed, warnings } = outcome;
     not_all(&plan, written, failed)?;

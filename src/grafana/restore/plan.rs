@@ -28,7 +28,7 @@ pub use choice::Choice;
 
 pub(super) use born::is_born;
 pub(super) use planner::{Facts, Planner};
-pub(super) use trace::{Traces, overwritten, traces};
+pub(super) use trace::{Traces, left, overwritten, traces};
 
 /// What a restore would do, in the order in which it is done.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

@@ -3,12 +3,13 @@
 //! What people have changed since, and the restore had not touched, stays. What is replaced now is kept, too.
 
 use super::apply::{Applied, carry_out, forget_old, open, plan};
+use super::found::Found;
 use super::live::Extent;
 use super::note::Note;
 use super::plan::{Choice, Made, RestorePlan};
 use super::shelf::{Kept, Shelf};
 use super::source::GrafanaBackup;
-use super::{BeforeRestore, RestoreError, Site};
+use super::{BeforeRestore, RestoreError, Site, Written};
 use crate::grafana::bundle::Bundle;
 use crate::grafana::object::Object;
 use crate::jobs::RunContext;
@@ -51,8 +52,8 @@ pub async fn prepare_undo(
     shelf: &Shelf,
     context: &RunContext,
 ) -> Result<PreparedUndo, RestoreError> {
-    let past =
-        past(site, shelf)?.ok_or_else(|| RestoreError::NothingToUndo { job: context.job.to_string() })?;
+    let past = past(site, shelf, context)?
+        .ok_or_else(|| RestoreError::NothingToUndo { job: context.job.to_string() })?;
     let source = GrafanaBackup::of(past.base.clone())?;
     let bundle = open(&source, context).await?;
     let live = site.look(&past.extent(&bundle), context).await?;
@@ -73,7 +74,7 @@ pub async fn undo(
     }
     let changed = || RestoreError::Changed { url: site.client.url() };
     // Somebody else may have restored, or taken back, while a person looked at the plan.
-    if self::past(site, shelf)?.is_none_or(|now| now.all != past.all) {
+    if self::past(site, shelf, context)?.is_none_or(|now| now.all != past.all) {
         return Err(changed());
     }
     let applied = if shown.writes().next().is_none() {
@@ -94,6 +95,8 @@ pub async fn undo(
         carry_out(site, &bundle, &live, plan, &safe, context).await.map_err(RestoreError::of_undo)?
     };
     Note::at(site, context).taken_back(&past.all)?;
+    let found = past.all.iter().chain(&applied.before).cloned().collect::<Vec<_>>();
+    Found::at(site, context).forget(&found);
     // It is as it was: there is nothing left to take back.
     shelf.forget(&past.all)?;
     forget_old(&shelf.into, context)?;
@@ -109,7 +112,7 @@ impl Past {
     }
 
     /// One more, which was before those that it has.
-    fn add(&mut self, kept: &Kept) {
+    fn add(&mut self, kept: &Kept, found: Vec<Written>) {
         let before = &kept.before;
         self.base = kept.backup.clone();
         self.all.push(kept.backup.id().clone());
@@ -121,8 +124,8 @@ impl Past {
         let known = |object: &&Object| self.made.alone.iter().any(|other| other.id() == object.id());
         let earlier: Vec<Object> = before.alone.iter().filter(|object| !known(object)).cloned().collect();
         self.made.alone.extend(earlier);
-        for written in &before.written {
-            self.made.written.entry(written.id.clone()).or_insert_with(|| written.hash.clone());
+        for written in found.into_iter().chain(before.written.iter().cloned()) {
+            self.made.written.entry(written.id).or_insert(written.hash);
         }
         for secret in &before.secrets {
             let id = secret.id();
@@ -146,9 +149,10 @@ impl Past {
 
 /// The newest restore, with those before it that were cut and that it has finished, and what was restored in between: what
 /// was there before one of those was half of it.
-fn past(site: &Site, shelf: &Shelf) -> Result<Option<Past>, RestoreError> {
+fn past(site: &Site, shelf: &Shelf, context: &RunContext) -> Result<Option<Past>, RestoreError> {
     let kept = shelf.restores(&site.target)?;
     let Some(newest) = kept.first() else { return Ok(None) };
+    let found = Found::at(site, context);
     let mut past =
         Past { base: newest.backup.clone(), all: Vec::new(), of: Vec::new(), made: Made::default() };
     let mut first = newest.backup.id().clone();
@@ -157,7 +161,7 @@ fn past(site: &Site, shelf: &Shelf) -> Result<Option<Past>, RestoreError> {
             break;
         }
         refuse_another_server(site, one)?;
-        past.add(one);
+        past.add(one, found.after(one.backup.id()));
         first = one
             .before
             .continues

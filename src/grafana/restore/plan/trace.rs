@@ -44,6 +44,23 @@ pub(in crate::grafana::restore) fn traces(
     Ok(written)
 }
 
+/// What is there after it was written, where that is something else.
+pub(in crate::grafana::restore) fn left(
+    plan: &RestorePlan,
+    (source, after): (&Bundle, &Bundle),
+    me: Option<&str>,
+) -> Result<Vec<Written>, BundleError> {
+    let mut left = Vec::new();
+    for Written { id, hash: sent } in traces(plan, source, me)? {
+        let Some(there) = said(after, &id, &plan.target)? else { continue };
+        let found = hash(&there, &plan.target, me);
+        if found != sent {
+            left.push(Written { id, hash: found });
+        }
+    }
+    Ok(left)
+}
+
 /// The secrets that are entered over those of objects that are there. No Grafana tells them, so no undo brings them back.
 pub(in crate::grafana::restore) fn overwritten(
     plan: &RestorePlan,
