@@ -13,6 +13,7 @@ use crate::grafana::KIND;
 use crate::grafana::bundle::Bundle;
 use crate::progress::Progress;
 use crate::store::archive::open_archive;
+use crate::store::digest::Hashing;
 use crate::store::{ArchiveError, Backup, EntryKind, StoreError};
 
 /// A backup that is an export of a Grafana.
@@ -61,6 +62,17 @@ impl GrafanaBackup {
                 Ok(Self { title, created: None, job: None, target: String::new(), archive, backup: None })
             }
         }
+    }
+
+    /// What no other contents have, wherever they lie: the SHA-256 of the archive.
+    pub(super) fn identity(&self) -> Result<String, RestoreError> {
+        if let Some(file) = self.backup.iter().flat_map(|backup| &backup.manifest.files).next() {
+            return Ok(file.sha256.clone());
+        }
+        let failed = |source| RestoreError::Place { doing: "read", path: self.archive.clone(), source };
+        let mut hashing = Hashing::new(File::open(&self.archive).map_err(failed)?);
+        io::copy(&mut hashing, &mut io::sink()).map_err(failed)?;
+        Ok(hashing.finish().2)
     }
 
     /// Reads all of it, compares it with its hashes, and leaves its objects in a folder of `spool`.
