@@ -40,7 +40,7 @@ use crate::config::{Config, JobConfig, JobKind};
 use crate::docker::{Docker, DockerError};
 use crate::history::{Cause, History, HistoryError, RunReport};
 use crate::progress::Sink;
-use crate::runner::{Limit, Lock, Locks, LogBook, Patience, Runner, Task};
+use crate::runner::{Limit, Lock, Locks, LogBook, Patience, Runner, Task, Unwritten};
 use crate::store::{Store, StoreError};
 use crate::upkeep::Policy;
 
@@ -124,6 +124,7 @@ impl App {
         settle_history(&config, &history, (around.clock)());
         let runner = Runner {
             history: Arc::new(history),
+            unwritten: Unwritten::default(),
             forgetful,
             locks: Locks::new(&config.state_dir),
             log: around.log,

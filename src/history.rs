@@ -19,7 +19,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
@@ -105,6 +105,17 @@ impl History {
     /// Notes how a run ended, with everything it told.
     pub fn finish(&self, report: &RunReport) -> Result<(), HistoryError> {
         close(&mut self.lock(), report).map_err(|e| self.failed("write", e))
+    }
+
+    /// Writes a run that has ended and of which the beginning, the end or both could not be written.
+    pub fn record(&self, report: &RunReport) -> Result<(), HistoryError> {
+        let id = report.run.to_string();
+        let known = self.lock().query_row("SELECT 1 FROM run WHERE id = ?1", [id], |_| Ok(()));
+        if known.optional().map_err(|e| self.failed("read", e))?.is_none() {
+            let RunReport { run, job, kind, cause, started, .. } = report.clone();
+            self.start(&NewRun { run, job, kind, cause, started })?;
+        }
+        self.finish(report)
     }
 
     /// The newest runs, without their steps and log lines.
@@ -239,7 +250,7 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<u32> {
     if version > schema::current() {
         return Ok(version);
     }
-    use_wal(connection)?;
+    use_wal(connection, BUSY)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // SQLite's own default here is on.
     connection.pragma_update(None, "foreign_keys", false)?;
@@ -248,14 +259,13 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<u32> {
     Ok(version)
 }
 
-/// Switches the file to WAL. SQLite does not wait for its busy timeout here, so two first opens at once would make one
-/// of them fail.
-fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
-    let mut tries = 100;
+/// Switches the file to WAL. SQLite does not always wait for its busy timeout here, so two first opens at once would make
+/// one of them fail; and where it does wait, a try may take all of it.
+fn use_wal(connection: &Connection, limit: Duration) -> rusqlite::Result<()> {
+    let since = Instant::now();
     loop {
         match connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
-            Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && tries > 0 => {
-                tries -= 1;
+            Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && since.elapsed() < limit => {
                 std::thread::sleep(Duration::from_millis(50));
             }
             result => return result,

@@ -9,9 +9,12 @@
 //! ends in exactly one outcome, whatever its work does: it hangs, panics, is told to stop, or its history cannot be written.
 
 mod attempt;
+mod entering;
 mod guard;
 mod logbook;
+mod patience;
 mod shutdown;
+mod unwritten;
 mod watch;
 
 use std::future::Future;
@@ -30,7 +33,9 @@ use ulid::Ulid;
 pub use attempt::Limit;
 pub use guard::{Busy, Held, Holder, Lock, LockError, Locks};
 pub use logbook::LogBook;
+pub use patience::{Entry, Patience, Place, Places};
 pub use shutdown::Shutdown;
+pub use unwritten::Unwritten;
 pub use watch::TARGET as STEP_LOG_TARGET;
 
 use crate::blocking::blocking;
@@ -40,12 +45,10 @@ use crate::jobs::{JobOutput, Outcome, RunContext};
 use crate::progress::{Progress, Sink};
 use crate::words;
 use attempt::{Ended, Terms, attempt};
+use entering::Entered;
 
 /// The longest wait between two attempts, however often the wait was doubled.
 const LONGEST_BACKOFF: Duration = Duration::from_hours(1);
-
-/// How often a run that waits for its locks looks whether they are free.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the runner has to know of the work it runs.
 #[derive(Debug, Clone)]
@@ -62,15 +65,6 @@ pub struct Task {
     pub retries: Retries,
     /// Whether it waits for its locks; else a run whose locks are held is skipped.
     pub patience: Option<Patience>,
-}
-
-/// A run that waits for its locks: one that nobody looks at, and that has no second chance.
-#[derive(Debug, Clone)]
-pub struct Patience {
-    /// Also for the lock of its own job, and not only for those of its targets.
-    pub for_job: bool,
-    /// Ends the waiting. The run is not in the history then, as if it had not been due yet.
-    pub stop: CancellationToken,
 }
 
 /// Why work was not done, in words: an error with all its causes, as a person reads it and history keeps it.
@@ -105,6 +99,8 @@ impl Failure {
 pub struct Runner {
     /// Where runs are kept.
     pub history: Arc<History>,
+    /// What the history could not be told yet.
+    pub unwritten: Unwritten,
     /// Why the history is not the real one: a warning of every run.
     pub forgetful: Option<String>,
     /// The locks of the `state_dir`.
@@ -132,17 +128,21 @@ impl Runner {
         F: Fn(RunContext) -> Fut,
         Fut: Future<Output = Result<JobOutput, Failure>> + Send + 'static,
     {
-        let since = Instant::now();
+        let mut since = Instant::now();
         let started = whole_millis((self.clock)());
         let run = new_ulid(started);
-        let new = NewRun { run, job: task.job.clone(), kind: task.kind.clone(), cause, started };
+        let mut new = NewRun { run, job: task.job.clone(), kind: task.kind.clone(), cause, started };
         let span = tracing::info_span!("run", job = %task.job, run = %run);
         self.log.open(run);
         let mut report = RunReport::begun(&new);
         report.warnings.extend(self.forgetful.clone());
         // Held until the record is closed: a running row whose lock is free is taken for a cut one.
-        let held = self.guard(task, &new, &mut report).await;
-        if let Some(held) = &held {
+        let entered = self.guard(task, &mut new, &mut report).await;
+        if task.patience.is_some() {
+            // It begins when it has waited.
+            since = Instant::now();
+        }
+        if let Entered::Begun { held, .. } = &entered {
             let activity = Arc::new(Notify::new());
             let watch = watch::Watch::new(sink, Arc::clone(&activity), span.clone(), Arc::clone(held));
             let progress = Progress::new(Arc::new(watch));
@@ -155,11 +155,18 @@ impl Runner {
                 report.outcome = Some(Outcome::Warned);
             }
         }
-        report.finished = Some(started + SignedDuration::try_from(since.elapsed()).unwrap_or_default());
+        report.finished =
+            Some(report.started + SignedDuration::try_from(since.elapsed()).unwrap_or_default());
         report.finished = report.finished.map(whole_millis);
-        span.in_scope(|| tell(&report));
+        // One that was not to begin is nothing to tell of.
+        if !matches!(entered, Entered::Withdrawn) {
+            span.in_scope(|| tell(&report));
+        }
         report.log = self.log.close(run);
-        self.close(report, held.is_some()).await
+        match &entered {
+            Entered::Begun { .. } | Entered::Refused => self.close(report).await,
+            Entered::Taken | Entered::Withdrawn => report,
+        }
     }
 
     /// Notes that a slot was not run, and why.
@@ -172,80 +179,12 @@ impl Runner {
             (Some(Outcome::Skipped), Some(reason), Some(started));
         tracing::info_span!("run", job = %job, run = %run).in_scope(|| tell(&report));
         match self.note(&new).await {
-            Ok(()) => self.close(report, true).await,
-            Err(error) => {
+            Err(error @ HistoryError::SlotTaken { .. }) => {
                 report.warnings.push(words::chain(&error));
                 report
             }
+            Ok(()) | Err(_) => self.close(report).await,
         }
-    }
-
-    /// Takes the locks; with patience, as soon as they are free.
-    async fn locks(&self, task: &Task, holder: &Holder) -> Result<Held, LockError> {
-        let mut told = false;
-        loop {
-            let busy = match self.locks.take(&task.locks, holder) {
-                Err(LockError::Busy(busy)) => busy,
-                taken => return taken,
-            };
-            let waits = |patience: &&Patience| {
-                (patience.for_job || !matches!(busy.lock, Lock::Job(_))) && !patience.stop.is_cancelled()
-            };
-            let Some(patience) = task.patience.as_ref().filter(waits) else {
-                return Err(LockError::Busy(busy));
-            };
-            if !std::mem::replace(&mut told, true) {
-                tracing::info!("{}; it waits", busy.reason(&self.zone));
-            }
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
-                () = patience.stop.cancelled() => {}
-            }
-        }
-    }
-
-    /// Takes the locks and notes the start; nothing where the run cannot begin, which `report` then says.
-    async fn guard(&self, task: &Task, new: &NewRun, report: &mut RunReport) -> Option<Arc<Held>> {
-        let holder = Holder {
-            pid: std::process::id(),
-            since: new.started,
-            job: Some(new.job.clone()),
-            run: Some(new.run),
-        };
-        match self.locks(task, &holder).await {
-            Ok(held) => {
-                if let Err(error) = self.note(new).await {
-                    match error {
-                        HistoryError::SlotTaken { .. } => {
-                            (report.outcome, report.reason) =
-                                (Some(Outcome::Skipped), Some(error.to_string()));
-                            return None;
-                        }
-                        // A backup that is not in the history is worth more than none.
-                        _ => report.warnings.push(words::chain(&error)),
-                    }
-                }
-                return Some(Arc::new(held));
-            }
-            Err(LockError::Busy(busy)) => {
-                (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(busy.reason(&self.zone)));
-                if task.patience.as_ref().is_some_and(|patience| patience.stop.is_cancelled()) {
-                    return None;
-                }
-            }
-            Err(error) => {
-                report.outcome = Some(Outcome::Failed);
-                report.reason = Some(words::chain(&error));
-                report.hint = match &error {
-                    LockError::StateDir(error) => error.hint(),
-                    _ => None,
-                };
-            }
-        }
-        if let Err(error) = self.note(new).await {
-            report.warnings.push(words::chain(&error));
-        }
-        None
     }
 
     async fn attempts<F, Fut>(
@@ -302,12 +241,11 @@ impl Runner {
         blocking(move || history.start(&new)).await
     }
 
-    /// Closes the record. `begun` is false for a run that did not get its locks or its slot.
-    async fn close(&self, mut report: RunReport, begun: bool) -> RunReport {
+    /// Closes the record. One that cannot be written is kept until it can.
+    async fn close(&self, mut report: RunReport) -> RunReport {
         let (history, copy) = (Arc::clone(&self.history), report.clone());
-        if let Err(error) = blocking(move || history.finish(&copy)).await
-            && begun
-        {
+        if let Err(error) = blocking(move || history.finish(&copy)).await {
+            self.unwritten.keep(report.clone());
             report.warnings.push(words::chain(&error));
             if report.outcome == Some(Outcome::Done) {
                 report.outcome = Some(Outcome::Warned);

@@ -5,30 +5,36 @@
 //! noted as missed, does the history say that they are known up to then; what a daemon that was killed left between is
 //! found at the next start.
 
+mod account;
 mod books;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::App;
 use crate::config::JobConfig;
 use crate::config::values::{JobName, OnOverlap};
-use crate::history::Cause;
+use crate::history::{Cause, MissedSlots};
 use crate::progress::Silent;
-use crate::runner::Patience;
+use crate::runner::{Entry as Beginning, Patience, Places};
 use crate::schedule::driver::{Due, Jobs, Leap, Tick};
 use crate::schedule::{self, Schedule};
 use crate::words;
-use books::Books;
+use books::{Books, Entry};
 
-/// How often it is looked whether what a job runs after has ended elsewhere.
+/// How often it is looked whether what a job runs after has ended elsewhere, and whether what could not be written can be
+/// now.
 const LOOK_AFTER: Duration = Duration::from_secs(15);
+
+/// The program with another configuration, for the plan with this number.
+pub type Reload = (u64, Arc<App>);
 
 /// The jobs with a schedule.
 pub fn scheduled(app: &App) -> Jobs {
@@ -46,55 +52,93 @@ pub struct Daemon {
     books: Books,
     queues: BTreeMap<JobName, Queue>,
     /// Places for runs, as many as the configuration allows.
-    places: Arc<Semaphore>,
+    places: Places,
     runs: JoinSet<()>,
     running: BTreeMap<Id, JobName>,
     stop: CancellationToken,
+    /// Jobs that are no more are forgotten.
+    is_tidy: bool,
 }
 
 /// What runs and waits of a job.
 #[derive(Debug, Default)]
 struct Queue {
-    running: Option<Cause>,
+    running: Option<Running>,
     waiting: VecDeque<Cause>,
-    /// The newest slot that came.
-    newest: Option<Timestamp>,
+    /// How far its slots came.
+    reached: Option<Timestamp>,
+}
+
+/// A run that has begun, or is about to.
+#[derive(Debug)]
+struct Running {
+    task: Id,
+    cause: Cause,
+    beginning: Arc<Beginning>,
+}
+
+impl Queue {
+    /// The slots that wait, or run.
+    fn slots(&self) -> BTreeSet<Timestamp> {
+        let running = self.running.iter().map(|running| running.cause);
+        let clocked = |cause: Cause| cause.slot().filter(|_| !matches!(cause, Cause::After(_)));
+        running.chain(self.waiting.iter().copied()).filter_map(clocked).collect()
+    }
+
+    /// Takes all back that has not begun.
+    fn withdraw(&mut self) -> BTreeSet<Timestamp> {
+        if self.running.as_ref().is_some_and(|running| running.beginning.withdraw()) {
+            let withdrawn = self.slots();
+            self.waiting.clear();
+            // Its task ends by itself, and is nobody's run any more.
+            self.running = None;
+            return withdrawn;
+        }
+        self.waiting.drain(..).filter_map(Cause::slot).collect()
+    }
 }
 
 impl Daemon {
     /// Looks what was missed since a daemon last ran, up to `now`, and begins to make up for it. `stop`: begin nothing
     /// more.
     pub async fn begin(app: Arc<App>, now: Timestamp, stop: CancellationToken) -> Self {
-        let places = Arc::new(Semaphore::new(app.config().max_concurrent));
+        let places = Places::new(app.config().max_concurrent);
         let books = Books::new(Arc::clone(&app.runner().history), app.config().timezone.clone());
         let (queues, runs, running) = (BTreeMap::new(), JoinSet::new(), BTreeMap::new());
-        let mut daemon = Self { app, books, queues, places, runs, running, stop };
+        let mut daemon = Self { app, books, queues, places, runs, running, stop, is_tidy: false };
         let jobs = daemon.jobs();
-        daemon.books.forget_others(&jobs).await;
-        for job in &jobs {
-            let caught_up = daemon.books.settle(job, now, None).await;
-            daemon.catch_up(job, caught_up);
-            daemon.books.adopt_after(job, now).await;
+        daemon.is_tidy = daemon.books.forget_others(&jobs).await;
+        for job in jobs {
+            if daemon.stop.is_cancelled() {
+                break;
+            }
+            daemon.queues.entry(job.name.clone()).or_default().reached = Some(now);
+            daemon.write(&job.name.clone(), Entry::Settle { job: Box::new(job), to: now, leap: None }).await;
         }
         daemon
     }
 
     /// Takes what is due until nothing more comes, and waits for what runs then. `reloads` brings the program with
-    /// another configuration.
-    pub async fn serve(mut self, mut ticks: mpsc::Receiver<Tick>, mut reloads: mpsc::Receiver<Arc<App>>) {
-        let mut looks = tokio::time::interval(LOOK_AFTER);
+    /// another configuration, before a tick says from when on it holds.
+    pub async fn serve(mut self, mut ticks: mpsc::Receiver<Tick>, mut reloads: mpsc::Receiver<Reload>) {
+        let mut looks = tokio::time::interval_at(Instant::now() + LOOK_AFTER, LOOK_AFTER);
+        self.successors().await;
         loop {
             tokio::select! {
                 // What a person ran, or another daemon before this one, may have been what a job waits for.
-                _ = looks.tick() => self.successors().await,
+                _ = looks.tick() => {
+                    self.write_open().await;
+                    self.successors().await;
+                }
                 Some(ended) = self.runs.join_next_with_id() => {
                     self.ended(ended).await;
                     self.successors().await;
                 }
-                Some(app) = reloads.recv() => self.reload(app).await,
                 tick = ticks.recv() => match tick {
                     Some(Tick::Due(due)) => self.due(due).await,
                     Some(Tick::Leap(leap)) => self.leap(leap).await,
+                    Some(Tick::Back(back)) => self.back(back.to).await,
+                    Some(Tick::Replaced { at, number }) => self.replaced(at, number, &mut reloads).await,
                     None => break,
                 },
             }
@@ -105,6 +149,7 @@ impl Daemon {
         while let Some(ended) = self.runs.join_next_with_id().await {
             self.ended(ended).await;
         }
+        self.books.write_runs(&self.app.runner().unwritten).await;
     }
 
     /// The jobs that run by themselves.
@@ -113,14 +158,47 @@ impl Daemon {
         self.app.config().jobs.iter().filter(by_themselves).cloned().collect()
     }
 
+    fn job(&self, name: &JobName) -> Option<JobConfig> {
+        self.app.config().job(name.as_str()).filter(|job| job.enabled).cloned()
+    }
+
+    /// The slots of a job that have no record yet, or one that is open.
+    fn waiting(&self, job: &JobName) -> BTreeSet<Timestamp> {
+        let mut slots = self.app.runner().unwritten.slots(job);
+        slots.extend(self.queues.get(job).map(Queue::slots).unwrap_or_default());
+        slots
+    }
+
+    /// Writes an entry in the books, and makes up for what it brings.
+    async fn write(&mut self, job: &JobName, entry: Entry) {
+        let waiting = self.waiting(job);
+        let slots = self.books.write(job, entry, waiting).await;
+        self.catch_up(job, slots);
+    }
+
+    /// Tries again to write what could not be written.
+    async fn write_open(&mut self) {
+        if !self.is_tidy {
+            self.is_tidy = self.books.forget_others(&self.jobs()).await;
+        }
+        self.books.write_runs(&self.app.runner().unwritten).await;
+        for job in self.books.open() {
+            let waiting = self.waiting(&job);
+            let slots = self.books.again(&job, waiting).await;
+            self.catch_up(&job, slots);
+        }
+    }
+
     async fn due(&mut self, due: Due) {
-        let Some(job) = self.app.config().job(due.job.as_str()).cloned() else { return };
+        let Some(job) = self.job(&due.job) else { return };
         let paused = self.books.pause(&job.name).await;
         let queue = self.queues.entry(due.job).or_default();
-        queue.newest = queue.newest.max(Some(due.slot));
+        queue.reached = Some(due.slot);
         let cause = Cause::Scheduled(due.slot);
-        let skipped = match (paused, queue.running) {
-            (Some(reason), None) => return self.books.missed(&job, due.slot, reason).await,
+        let skipped = match (paused, &queue.running) {
+            (Some(reason), None) => {
+                return self.missed(&job.name, &BTreeSet::from([due.slot]), &reason).await;
+            }
             (None, None) => return self.start(&job, cause),
             (Some(reason), Some(_)) => Some(reason),
             (None, Some(running)) => refused(running, queue, job.slots.on_overlap),
@@ -134,36 +212,80 @@ impl Daemon {
         }
     }
 
-    /// The clock leapt, or the machine slept: what was missed is treated as after a time without a daemon.
-    async fn leap(&mut self, leap: Leap) {
-        for job in self.jobs() {
-            let caught_up = self.books.settle(&job, leap.to, Some(leap)).await;
-            self.catch_up(&job, caught_up);
+    /// Notes slots that did not run; all others that came are known.
+    async fn missed(&mut self, job: &JobName, slots: &BTreeSet<Timestamp>, reason: &str) {
+        for slot in slots {
+            let missed = MissedSlots { first: *slot, last: *slot, count: 1, reason: reason.to_owned() };
+            self.write(job, Entry::Missed(missed)).await;
+        }
+        if let Some(reached) = self.queues.get(job).and_then(|queue| queue.reached) {
+            self.write(job, Entry::Known(reached)).await;
         }
     }
 
-    fn catch_up(&mut self, job: &JobConfig, slots: Vec<Timestamp>) {
+    /// The clock leapt, or the machine slept: what was missed is treated as after a time without a daemon.
+    async fn leap(&mut self, leap: Leap) {
+        self.books.leapt(leap);
+        for job in self.jobs().into_iter().filter(|job| job.schedule.is_some()) {
+            self.queues.entry(job.name.clone()).or_default().reached = Some(leap.to);
+            self.write(
+                &job.name.clone(),
+                Entry::Settle { job: Box::new(job), to: leap.to, leap: Some(leap) },
+            )
+            .await;
+        }
+    }
+
+    /// The clock went back: what was said of the time after `to` does not hold.
+    async fn back(&mut self, to: Timestamp) {
+        let leaps = self.books.taken_back(to);
+        for job in self.jobs().into_iter().filter(|job| job.schedule.is_some()) {
+            let queue = self.queues.entry(job.name.clone()).or_default();
+            queue.reached = queue.reached.map(|reached| reached.min(to));
+            self.write(&job.name, Entry::Back(to, leaps.clone())).await;
+        }
+    }
+
+    fn catch_up(&mut self, job: &JobName, slots: Vec<Timestamp>) {
+        let Some(job) = self.job(job) else { return };
         for slot in slots {
             let queue = self.queues.entry(job.name.clone()).or_default();
-            queue.newest = queue.newest.max(Some(slot));
             let cause = Cause::CatchUp(slot);
             match queue.running {
                 Some(_) => queue.waiting.push_back(cause),
-                None => self.start(job, cause),
+                None => self.start(&job, cause),
             }
         }
     }
 
-    /// Goes on with another configuration. What runs goes on with the one it began with.
-    async fn reload(&mut self, app: Arc<App>) {
-        self.places = Arc::new(Semaphore::new(app.config().max_concurrent));
+    /// From `at` on the jobs are those of this plan. The program that belongs to it was sent before.
+    async fn replaced(&mut self, at: Timestamp, number: u64, reloads: &mut mpsc::Receiver<Reload>) {
+        while let Some((sent, app)) = reloads.recv().await {
+            if sent >= number {
+                return self.reload(app, at).await;
+            }
+        }
+    }
+
+    /// Goes on with another configuration. What runs or waits goes on, but for what waits of a job that is no more.
+    async fn reload(&mut self, app: Arc<App>, at: Timestamp) {
+        self.places.resize(app.config().max_concurrent);
         self.app = app;
-        let now = (self.app.runner().clock)();
         let jobs = self.jobs();
-        self.books.forget_others(&jobs).await;
+        let names: Vec<JobName> = self.queues.keys().cloned().collect();
+        for name in names.iter().filter(|name| !jobs.iter().any(|job| job.name == **name)) {
+            let withdrawn = self.queues.get_mut(name).map(Queue::withdraw).unwrap_or_default();
+            let at = words::time(at, &self.app.config().timezone);
+            let reason = format!("the job was taken out of the configuration, or disabled, at {at}");
+            self.books.give_up(name);
+            self.missed(name, &withdrawn, &reason).await;
+            self.write(name, Entry::Forget).await;
+        }
         for job in &jobs {
-            self.books.adopt(job, now).await;
-            self.books.adopt_after(job, now).await;
+            if let Some(note) = books::in_force(job, at) {
+                self.queues.entry(job.name.clone()).or_default().reached = Some(at);
+                self.write(&job.name, Entry::InForce(note)).await;
+            }
         }
     }
 
@@ -186,24 +308,27 @@ impl Daemon {
     }
 
     fn start(&mut self, job: &JobConfig, cause: Cause) {
-        let (app, places, stop, job) =
-            (Arc::clone(&self.app), Arc::clone(&self.places), self.stop.clone(), job.clone());
-        self.queues.entry(job.name.clone()).or_default().running = Some(cause);
-        let name = job.name.clone();
+        let jitter = cause.slot().map(|slot| schedule::jitter(&job.name, slot, job.slots.jitter));
+        let jitter = jitter.unwrap_or_default();
+        let waits_for = format!("its jitter of {}", words::duration(jitter));
+        let beginning = Arc::new(Beginning::new(waits_for, &self.stop));
+        let (app, job) = (Arc::clone(&self.app), job.clone());
+        let patience = Patience {
+            for_job: job.slots.on_overlap == OnOverlap::Queue,
+            entry: Arc::clone(&beginning),
+            places: self.places.clone(),
+        };
+        let (name, begins) = (job.name.clone(), Arc::clone(&beginning));
         let run = self.runs.spawn(async move {
-            let jitter = cause.slot().map(|slot| schedule::jitter(&job.name, slot, job.slots.jitter));
-            let place = async {
-                tokio::time::sleep(jitter.unwrap_or_default()).await;
-                places.acquire_owned().await
-            };
-            let _place = tokio::select! {
+            tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
-                place = place => place,
-            };
-            let patience = Patience { for_job: job.slots.on_overlap == OnOverlap::Queue, stop };
+                () = begins.stopped() => return,
+                () = tokio::time::sleep(jitter) => {}
+            }
             app.run_job(&job, cause, Some(patience), Arc::new(Silent)).await;
         });
+        let running = Running { task: run.id(), cause, beginning };
+        self.queues.entry(name.clone()).or_default().running = Some(running);
         self.running.insert(run.id(), name);
     }
 
@@ -217,29 +342,35 @@ impl Daemon {
         };
         let Some(name) = self.running.remove(&id) else { return };
         let Some(queue) = self.queues.get_mut(&name) else { return };
-        queue.running = None;
-        let next = queue.waiting.pop_front();
-        let newest = queue.newest;
+        // One that was told not to begin is nobody's any more.
+        if queue.running.take_if(|running| running.task == id).is_none() {
+            return;
+        }
         // Told to stop, it may not have begun: the next start looks at it again.
         if self.stop.is_cancelled() {
             return;
         }
-        let Some(job) = self.app.config().job(name.as_str()).cloned() else { return };
-        match (next, newest) {
+        let (next, reached) = (queue.waiting.pop_front(), queue.reached);
+        let Some(job) = self.job(&name) else { return };
+        match (next, reached) {
             (Some(cause), _) => self.start(&job, cause),
-            (None, Some(newest)) => self.books.known_until(&job, newest).await,
+            (None, Some(reached)) => self.write(&name, Entry::Known(reached)).await,
             (None, None) => {}
         }
     }
 }
 
 /// Why a slot that comes while the job runs is skipped; nothing where it waits.
-fn refused(running: Cause, queue: &Queue, on_overlap: OnOverlap) -> Option<String> {
-    let slot = running.slot().map(|slot| format!(" for the slot {slot}")).unwrap_or_default();
-    let still = format!("the run{slot} has not ended");
+fn refused(running: &Running, queue: &Queue, on_overlap: OnOverlap) -> Option<String> {
+    let cause = running.cause;
+    let slot = cause.slot().map(|slot| format!(" for the slot {slot}")).unwrap_or_default();
+    let still = match running.beginning.waits_for() {
+        Some(what) => format!("the run{slot} has not begun: it waits for {what}"),
+        None => format!("the run{slot} has not ended"),
+    };
     // What is made up for must not cost the slots that come meanwhile.
     let catches_up = |cause: &Cause| matches!(cause, Cause::CatchUp(_));
-    if catches_up(&running) || queue.waiting.iter().any(catches_up) {
+    if catches_up(&cause) || queue.waiting.iter().any(catches_up) {
         return queue
             .waiting
             .iter()

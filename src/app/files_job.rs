@@ -25,7 +25,7 @@ use crate::words;
 /// The kind of a restore's run.
 const RESTORE_KIND: &str = "files-restore";
 /// How the name ends of the folder of what was there before restores.
-const BEFORE_RESTORE: &str = "-before-restore";
+pub(super) const BEFORE_RESTORE: &str = "-before-restore";
 /// Of a restore that fails in the middle so many of the files that it has written are named.
 const MOST_TOLD: usize = 100;
 

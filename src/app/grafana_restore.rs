@@ -8,15 +8,17 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::files_job::before_restore;
+use super::files_job::{BEFORE_RESTORE, before_restore};
 use super::targets::credentials;
 use super::{App, TargetError};
-use crate::config::values::{JobName, Retries};
+use crate::config::values::{JobName, Retries, TargetName};
 use crate::config::{GrafanaTarget, JobKind};
 use crate::grafana::client::GrafanaClient;
 use crate::grafana::contents::Secret;
+use crate::grafana::object::ObjectId;
 use crate::grafana::restore::apply::{Applied, Prepared, apply, prepare, settle, sweep_spools};
 use crate::grafana::restore::plan::{Action, Choice};
+use crate::grafana::restore::shelf::Shelf;
 use crate::grafana::restore::source::GrafanaBackup;
 use crate::grafana::restore::undo::{PreparedUndo, prepare_undo, undo};
 use crate::grafana::restore::{RestoreError, Site};
@@ -24,7 +26,7 @@ use crate::history::{Cause, RunReport};
 use crate::jobs::{JobOutput, RunContext};
 use crate::progress::{Progress, Sink};
 use crate::runner::{Failure, Lock, Task};
-use crate::store::JobStore;
+use crate::store::{JobStore, StoreError};
 use crate::words;
 
 /// The kind of a restore's run.
@@ -104,14 +106,36 @@ impl App {
         cancel: CancellationToken,
     ) -> Result<PreparedUndo, GrafanaOpenError> {
         let context = self.beside_runs(job, now, Progress::new(sink), cancel);
-        let kept = self.shared.store.job(&before_restore(job));
-        Ok(prepare_undo(site, &kept, &context).await?)
+        let places = self.grafana_shelf(&site.target).map_err(RestoreError::from)?;
+        Ok(prepare_undo(site, &places, &context).await?)
     }
 
-    /// What was prepared found nothing to do: an earlier restore that was not finished is.
-    pub fn settle_grafana(&self, site: &Site, job: &JobName, now: Timestamp) -> Result<(), RestoreError> {
+    /// What was prepared found nothing to do: the same restore, where it was not finished, is.
+    pub fn settle_grafana(
+        &self,
+        site: &Site,
+        prepared: &Prepared,
+        (job, now): (&JobName, Timestamp),
+    ) -> Result<(), RestoreError> {
         let context = self.beside_runs(job, now, Progress::silent(), CancellationToken::new());
-        settle(site, &context)
+        settle(site, prepared, &context)
+    }
+
+    /// Where what was there before restores of a Grafana is kept: beside the backups of its job, whichever backup is
+    /// restored to it; where no job is its own, under its own name. It is looked for in all folders of that sort: jobs
+    /// come, go and get other names.
+    fn grafana_shelf(&self, target: &TargetName) -> Result<Shelf, StoreError> {
+        let is_its =
+            |kind: &JobKind| matches!(kind, JobKind::GrafanaExport(config) if config.grafana == *target);
+        let job = self.shared.config.jobs.iter().find(|job| is_its(&job.kind));
+        // Target names are job names as far as their letters go.
+        let name = before_restore(job.map_or(target, |job| &job.name));
+        let store = &self.shared.store;
+        let mut names = store.jobs()?;
+        names.retain(|known| known.as_str().ends_with(BEFORE_RESTORE) && *known != name);
+        let into = store.job(&name);
+        let all = std::iter::once(into.clone()).chain(names.iter().map(|name| store.job(name))).collect();
+        Ok(Shelf { into, all })
     }
 
     /// Removes what killed restores have left of unpacked exports: there may be secrets in them.
@@ -157,16 +181,19 @@ impl App {
             retries,
             patience: None,
         };
-        let kept = self.shared.store.job(&before_restore(job));
+        let places = self.grafana_shelf(&site.target);
         // There is one attempt: it takes the action.
-        let action = Mutex::new(Some((site, action)));
+        let action = Mutex::new(Some((site, action, places)));
         let work = move |context: RunContext| {
             let action = action.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let (kept, command) = (kept.clone(), command.clone());
+            let command = command.clone();
             // A restore's state is large, and this is moved about.
             Box::pin(async move {
-                let Some((site, action)) = action else { return Err(Failure::new("It was begun already")) };
-                perform(&site, action, &kept, &command, &context).await.map_err(|error| of(&error))
+                let Some((site, action, places)) = action else {
+                    return Err(Failure::new("It was begun already"));
+                };
+                let places = places.map_err(|error| of(&error.into()))?;
+                perform(&site, action, &places, &command, &context).await.map_err(|error| of(&error))
             })
         };
         self.runner.run(&task, Cause::Manual, sink, work).await
@@ -176,13 +203,13 @@ impl App {
 async fn perform(
     site: &Site,
     action: GrafanaAction,
-    kept: &JobStore,
+    shelf: &Shelf,
     command: &str,
     context: &RunContext,
 ) -> Result<JobOutput, RestoreError> {
     let (applied, undone) = match action {
-        GrafanaAction::Apply(prepared) => (apply(site, *prepared, kept, context).await?, false),
-        GrafanaAction::Undo(prepared) => (undo(site, *prepared, kept, context).await?, true),
+        GrafanaAction::Apply(prepared) => (apply(site, *prepared, shelf, context).await?, false),
+        GrafanaAction::Undo(prepared) => (undo(site, *prepared, shelf, context).await?, true),
     };
     for warning in applied.plan.warnings.iter().chain(&applied.warnings) {
         context.progress.warn(warning.clone());
@@ -190,7 +217,7 @@ async fn perform(
     for secret in &applied.plan.secrets {
         context.progress.warn(secret_text(secret));
     }
-    Ok(output(&applied, kept, command, undone))
+    Ok(output(&applied, &shelf.into, command, undone))
 }
 
 fn output(applied: &Applied, kept: &JobStore, command: &str, undone: bool) -> JobOutput {
@@ -200,8 +227,13 @@ fn output(applied: &Applied, kept: &JobStore, command: &str, undone: bool) -> Jo
         (number(Action::Create), number(Action::Update), number(Action::Remove));
     let same = number(Action::Same);
     let summary = if undone {
+        let but = if plan.warnings.is_empty() && plan.secrets.is_empty() {
+            ""
+        } else {
+            ", but for what is warned of"
+        };
         format!(
-            "as it was before the restore: {created} created, {updated} changed, {removed} removed, {same} were so already"
+            "as it was before the restore{but}: {created} created, {updated} changed, {removed} removed, {same} were so already"
         )
     } else {
         format!("{} restored: {created} created, {updated} changed, {same} were so already", plan.source)
@@ -226,13 +258,29 @@ fn output(applied: &Applied, kept: &JobStore, command: &str, undone: bool) -> Jo
         summary,
         facts,
         next: if undone {
-            Vec::new()
+            back_to_edits(applied, kept).into_iter().collect()
         } else {
             vec![format!("`{command} --undo` brings back what was there before")]
         },
         verified,
         ..JobOutput::default()
     }
+}
+
+/// What a person types who wants what people had changed since the restore, and the undo has replaced.
+fn back_to_edits(applied: &Applied, kept: &JobStore) -> Option<String> {
+    let before = applied.before.as_ref().filter(|_| !applied.plan.edited.is_empty())?;
+    let only = |id: &ObjectId| {
+        // A key is a pattern where it is named, and a word of a shell.
+        let name: String =
+            id.to_string().chars().map(|c| if "*?[]{}\\'!".contains(c) { '?' } else { c }).collect();
+        format!(" --only '{name}'")
+    };
+    let only: String = applied.plan.edited.iter().map(only).collect();
+    Some(format!(
+        "`watchkeeper restore {}/{before}{only}` brings back what people had changed since the restore",
+        kept.job()
+    ))
 }
 
 /// `dashboards: 3 create, 12 same`

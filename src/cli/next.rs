@@ -1,7 +1,9 @@
 //! `next`: when jobs are due. Without a job, the plan of the coming day; with one, what its schedule means and its
 //! coming slots.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -11,7 +13,10 @@ use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
 use crate::config::JobConfig;
+use crate::config::values::JobName;
+use crate::history::Pause;
 use crate::schedule::Schedule;
+use crate::words;
 
 /// How far the plan looks.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -32,12 +37,25 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
+    let pauses = pauses(session)?;
     match (&args.job, args.n) {
-        (Some(name), n) => of_jobs(session, &[session.job(name)?], n.unwrap_or(SHOWN)),
-        (None, Some(n)) => of_jobs(session, &session.config.jobs.iter().collect::<Vec<_>>(), n),
-        (None, None) => of_day(session),
+        (Some(name), n) => of_jobs(session, &pauses, &[session.job(name)?], n.unwrap_or(SHOWN)),
+        (None, Some(n)) => of_jobs(session, &pauses, &session.config.jobs.iter().collect::<Vec<_>>(), n),
+        (None, None) => of_day(session, &pauses),
     }
     Ok(ExitCode::Ok)
+}
+
+/// The jobs that are paused.
+type Pauses = BTreeMap<JobName, Pause>;
+
+fn pauses(session: &Session) -> Result<Pauses, CliError> {
+    let Some(history) = session.history()? else { return Ok(Pauses::new()) };
+    let mut pauses = Pauses::new();
+    for job in &session.config.jobs {
+        pauses.extend(history.pause_of(&job.name)?.map(|pause| (job.name.clone(), pause)));
+    }
+    Ok(pauses)
 }
 
 /// The slots of a job.
@@ -51,19 +69,25 @@ struct Upcoming {
     /// What it runs after, where it has no schedule.
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<String>,
+    /// A run begins up to so much later than its slot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jitter_seconds: Option<u64>,
+    /// It does not run on its schedule for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<Pause>,
     slots: Vec<Timestamp>,
     #[serde(skip)]
     local: Vec<String>,
 }
 
-fn of_jobs(session: &Session, jobs: &[&JobConfig], n: usize) {
-    let upcoming: Vec<Upcoming> = jobs.iter().map(|job| upcoming(session, job, n)).collect();
-    session
-        .out
-        .result(&json!({ "jobs": upcoming }), || upcoming.iter().map(text).collect::<Vec<_>>().join("\n"));
+fn of_jobs(session: &Session, pauses: &Pauses, jobs: &[&JobConfig], n: usize) {
+    let upcoming: Vec<Upcoming> = jobs.iter().map(|job| upcoming(session, pauses, job, n)).collect();
+    session.out.result(&json!({ "jobs": upcoming }), || {
+        upcoming.iter().map(|job| text(session, job)).collect::<Vec<_>>().join("\n")
+    });
 }
 
-fn upcoming(session: &Session, job: &JobConfig, n: usize) -> Upcoming {
+fn upcoming(session: &Session, pauses: &Pauses, job: &JobConfig, n: usize) -> Upcoming {
     let slots: Vec<Timestamp> =
         scheduled(job).map(|schedule| slots(schedule, session.now).take(n).collect()).unwrap_or_default();
     let local = |schedule: &Schedule| slots.iter().map(|slot| local(*slot, schedule)).collect();
@@ -73,12 +97,14 @@ fn upcoming(session: &Session, job: &JobConfig, n: usize) -> Upcoming {
         schedule: job.schedule.as_ref().map(ToString::to_string),
         meaning: job.schedule.as_ref().map(Schedule::describe),
         after: job.after.as_ref().map(|_| after_words(job)),
+        jitter_seconds: Some(job.slots.jitter.as_secs()).filter(|seconds| *seconds > 0),
+        paused: pauses.get(&job.name).cloned(),
         local: job.schedule.as_ref().map(local).unwrap_or_default(),
         slots,
     }
 }
 
-fn text(job: &Upcoming) -> String {
+fn text(session: &Session, job: &Upcoming) -> String {
     let mut text = format!("{}\n", job.job);
     match (&job.schedule, &job.meaning) {
         (Some(schedule), Some(meaning)) => {
@@ -91,6 +117,18 @@ fn text(job: &Upcoming) -> String {
     }
     if job.schedule.is_some() && !job.enabled {
         text.push_str("  disabled: it runs only by `watchkeeper run-now`\n");
+    }
+    if let Some(pause) = &job.paused {
+        let _ = writeln!(
+            text,
+            "  PAUSED    {}: no slot runs until `watchkeeper resume {}`",
+            pause.words(session.zone()),
+            job.job
+        );
+    }
+    if let Some(seconds) = job.jitter_seconds {
+        let most = words::duration(Duration::from_secs(seconds));
+        let _ = writeln!(text, "  jitter    a run begins up to {most} later than its slot");
     }
     for (index, slot) in job.local.iter().enumerate() {
         let _ = writeln!(text, "  {:<8}  {slot}", if index == 0 { "due" } else { "" });
@@ -106,6 +144,7 @@ struct Planned {
     first: Timestamp,
     last: Timestamp,
     times: usize,
+    paused: bool,
     #[serde(skip)]
     local: [String; 2],
 }
@@ -119,11 +158,11 @@ struct Later {
     why: String,
 }
 
-fn of_day(session: &Session) {
+fn of_day(session: &Session, pauses: &Pauses) {
     let from = session.now;
     let until = from.saturating_add(DAY).unwrap_or(Timestamp::MAX);
     let jobs = &session.config.jobs;
-    let mut plan: Vec<Planned> = jobs.iter().flat_map(|job| planned(job, from, until)).collect();
+    let mut plan: Vec<Planned> = jobs.iter().flat_map(|job| planned(pauses, job, from, until)).collect();
     plan.sort_by(|a, b| (a.first, &a.job).cmp(&(b.first, &b.job)));
     let later: Vec<Later> = jobs.iter().filter_map(|job| later(job, from, until)).collect();
     session.out.result(&json!({ "from": from, "until": until, "plan": plan, "later": later }), || {
@@ -147,15 +186,13 @@ fn of_day(session: &Session) {
 
 impl Planned {
     fn again(&self) -> String {
-        if self.times == 1 {
-            String::new()
-        } else {
-            format!("{} times, the last {}", self.times, self.local[1])
-        }
+        let paused = self.paused.then(|| "PAUSED".to_owned());
+        let again = (self.times > 1).then(|| format!("{} times, the last {}", self.times, self.local[1]));
+        paused.into_iter().chain(again).collect::<Vec<_>>().join("; ")
     }
 }
 
-fn planned(job: &JobConfig, from: Timestamp, until: Timestamp) -> Vec<Planned> {
+fn planned(pauses: &Pauses, job: &JobConfig, from: Timestamp, until: Timestamp) -> Vec<Planned> {
     let Some(schedule) = scheduled(job) else { return Vec::new() };
     let line = |first: Timestamp, last: Timestamp, times: usize| Planned {
         job: job.name.to_string(),
@@ -163,6 +200,7 @@ fn planned(job: &JobConfig, from: Timestamp, until: Timestamp) -> Vec<Planned> {
         first,
         last,
         times,
+        paused: pauses.contains_key(&job.name),
         local: [local(first, schedule), local(last, schedule)],
     };
     let slots: Vec<Timestamp> = slots(schedule, from).take_while(|slot| *slot <= until).collect();

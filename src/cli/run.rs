@@ -5,17 +5,17 @@ mod systemd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::exit_code::ExitCode;
 use super::output::CliError;
 use super::session::{self, Session, block_on};
 use crate::app::App;
-use crate::app::daemon::{self, Daemon};
+use crate::app::daemon::{self, Daemon, Reload};
 use crate::config::Config;
 use crate::runner::{Holder, Lock, LockError, Shutdown};
-use crate::schedule::driver::{self, Beat, Jobs, Wires};
+use crate::schedule::driver::{self, Beat, Plan, Wires};
 use crate::words;
 use systemd::notify;
 
@@ -28,13 +28,16 @@ const WAITING: usize = 64;
 pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
     session.start_log(false);
     block_on(async {
-        let shutdown = Shutdown::on_signals(DRAIN).map_err(|error| failed("listen to signals", &error))?;
+        // First of all: before that, each of these signals would end the program.
+        let listen = |error| failed("listen to signals", &error);
+        let hangups = signal(SignalKind::hangup()).map_err(listen)?;
+        let shutdown = Shutdown::on_signals(DRAIN).map_err(listen)?;
         let app = Arc::new(session.app(shutdown.cancel.clone())?);
         let holder = Holder { pid: std::process::id(), since: session.now, job: None, run: None };
         let _held =
             app.runner().locks.take(&[Lock::Daemon], &holder).map_err(|error| busy(session, &error))?;
         app.sweep_spools().await;
-        let served = serve(&app, &shutdown).await;
+        let served = serve(&app, &shutdown, hangups).await;
         notify("STOPPING=1");
         app.close().await;
         tracing::info!("the daemon has stopped");
@@ -59,20 +62,20 @@ fn busy(session: &Session, error: &LockError) -> CliError {
     }
 }
 
-async fn serve(app: &Arc<App>, shutdown: &Shutdown) -> Result<ExitCode, CliError> {
+async fn serve(app: &Arc<App>, shutdown: &Shutdown, hangups: Signal) -> Result<ExitCode, CliError> {
     let clock = app.runner().clock;
     let since = clock();
     let daemon = Daemon::begin(Arc::clone(app), since, shutdown.stop.clone()).await;
     let scheduled = daemon::scheduled(app);
     tracing::info!(scheduled = scheduled.len(), config = %app.config().path.display(), "the daemon runs");
-    let (jobs, jobs_end) = watch::channel(scheduled);
+    let (plans, plans_end) = watch::channel(Plan { jobs: scheduled, number: 0 });
     let (ticks, ticks_end) = mpsc::channel(WAITING);
     let (beats, beats_end) = watch::channel(Beat::default());
     let (apps, apps_end) = mpsc::channel(1);
-    let wires = Wires { jobs: jobs_end, ticks, beats, stop: shutdown.stop.clone() };
+    let wires = Wires { plans: plans_end, ticks, beats, stop: shutdown.stop.clone() };
     let driver = tokio::spawn(driver::drive(clock, since, wires));
     let told = tokio::spawn(systemd::tell(beats_end, app.config().timezone.clone()));
-    let reloads = tokio::spawn(reload(Arc::clone(app), jobs, apps));
+    let reloads = tokio::spawn(reload(Arc::clone(app), hangups, plans, apps));
     daemon.serve(ticks_end, apps_end).await;
     reloads.abort();
     told.abort();
@@ -84,20 +87,25 @@ async fn serve(app: &Arc<App>, shutdown: &Shutdown) -> Result<ExitCode, CliError
 }
 
 /// At each SIGHUP hands on what the file says then. A file that is wrong changes nothing.
-async fn reload(mut app: Arc<App>, jobs: watch::Sender<Jobs>, apps: mpsc::Sender<Arc<App>>) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
-        tracing::warn!("SIGHUP cannot be listened to: the configuration is read only at the start");
-        return;
-    };
+async fn reload(
+    mut app: Arc<App>,
+    mut hangups: Signal,
+    plans: watch::Sender<Plan>,
+    apps: mpsc::Sender<Reload>,
+) {
+    let mut number = 0;
     while hangups.recv().await.is_some() {
         notify("RELOADING=1");
         match reread(app.config()) {
             Ok(config) => {
                 app = Arc::new(app.with_config(config));
-                let scheduled = daemon::scheduled(&app);
-                tracing::info!(scheduled = scheduled.len(), "the configuration was read anew");
+                let jobs = daemon::scheduled(&app);
+                tracing::info!(scheduled = jobs.len(), "the configuration was read anew");
+                number += 1;
                 // First who runs them, then who says when.
-                if apps.send(Arc::clone(&app)).await.is_err() || jobs.send(scheduled).is_err() {
+                if apps.send((number, Arc::clone(&app))).await.is_err()
+                    || plans.send(Plan { jobs, number }).is_err()
+                {
                     return;
                 }
             }

@@ -1,8 +1,9 @@
 //! `status`: how every job stands.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
@@ -11,10 +12,13 @@ use super::output::{CliError, table};
 use super::session::Session;
 use crate::config::JobConfig;
 use crate::config::values::JobName;
-use crate::history::{Pause, RunReport};
+use crate::history::{Pause, RunReport, Watched};
 use crate::jobs::Outcome;
 use crate::store::{BackupId, Store};
-use crate::{upkeep, words};
+use crate::{schedule, upkeep, words};
+
+/// A job may be so much later than its slot before it is overdue.
+const GRACE: Duration = Duration::from_mins(5);
 
 #[derive(Serialize)]
 struct JobStatus {
@@ -83,8 +87,12 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
     for job in &session.config.jobs {
         let restore = restores.get(&job.name).map(Last::of);
         let pause = history.as_ref().map(|history| history.pause_of(&job.name)).transpose()?.flatten();
+        let watched = history.as_ref().map(|history| history.watched(&job.name)).transpose()?;
         let stands = status(session, job, last.get(&job.name), store.as_ref())?;
-        jobs.push(JobStatus { restore, overdue: stands.overdue && pause.is_none(), pause, ..stands });
+        let since = last.get(&job.name).map(|last| last.started).max(born(job, &watched.unwrap_or_default()));
+        let is_running = last.get(&job.name).is_some_and(|last| last.outcome.is_none());
+        let overdue = pause.is_none() && !is_running && is_overdue(job, since, session.now);
+        jobs.push(JobStatus { restore, pause, overdue, ..stands });
     }
     session.out.result(&json!({ "jobs": jobs }), || {
         let header = ["job", "last", "began", "next", "backups", "newest good", ""];
@@ -104,13 +112,6 @@ fn status(
         None => crate::store::Listing::default(),
     };
     let schedule = job.schedule.as_ref().filter(|_| job.enabled);
-    // A job that never ran may have been configured a minute ago: there is no slot that it is known to have missed.
-    let known_since = last.map(|last| last.started);
-    let overdue = schedule.zip(known_since).is_some_and(|(schedule, since)| {
-        let running = last.is_some_and(|last| last.outcome.is_none());
-        let grace = jiff::SignedDuration::from_mins(5);
-        !running && schedule.next_after(since).is_some_and(|slot| session.now.duration_since(slot) > grace)
-    });
     Ok(JobStatus {
         job: job.name.clone(),
         enabled: job.enabled,
@@ -118,12 +119,29 @@ fn status(
         restore: None,
         pause: None,
         next: schedule.and_then(|schedule| schedule.next_after(session.now)),
-        overdue,
+        overdue: false,
         backups: listing.backups.len(),
         broken: listing.broken.len(),
         bad: listing.backups.iter().filter(|backup| backup.problems().next().is_some()).count(),
         newest_good: listing.newest_good().map(|backup| backup.id().clone()),
         held: upkeep::hold(&listing).map(|hold| hold.to_string()),
+    })
+}
+
+/// Since when the daemon watches the schedule that the job has now.
+fn born(job: &JobConfig, watched: &[Watched]) -> Option<Timestamp> {
+    let schedule = job.schedule.as_ref()?.to_string();
+    let current = watched.iter().find(|watched| watched.ended.is_none() && watched.schedule == schedule);
+    current.map(|watched| watched.born)
+}
+
+/// Whether a slot after `since` is past, with its jitter and some minutes. A job that no daemon ever saw may have been
+/// configured a minute ago: there is no slot that it is known to have missed.
+fn is_overdue(job: &JobConfig, since: Option<Timestamp>, now: Timestamp) -> bool {
+    let slot = since.and_then(|since| job.schedule.as_ref().filter(|_| job.enabled)?.next_after(since));
+    slot.is_some_and(|slot| {
+        let late = GRACE + schedule::jitter(&job.name, slot, job.slots.jitter);
+        now.duration_since(slot) > SignedDuration::try_from(late).unwrap_or(SignedDuration::MAX)
     })
 }
 

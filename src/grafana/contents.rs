@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::object::ObjectType;
+use super::object::{ObjectId, ObjectType};
 use super::restore::BeforeRestore;
 
 /// The version of the format of the archive that this program writes.
@@ -127,6 +127,13 @@ pub struct Secret {
     pub title: String,
     /// Which secrets: `basicAuthPassword`, `password`, `2 tokens`.
     pub fields: Vec<String>,
+}
+
+impl Secret {
+    /// The object that it is of.
+    pub fn id(&self) -> ObjectId {
+        ObjectId { organisation: self.organisation.clone(), kind: self.kind, key: self.key.clone() }
+    }
 }
 
 /// How many objects of a type an organisation has.

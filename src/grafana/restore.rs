@@ -10,7 +10,9 @@
 //! | [`plan`] | compares a backup with what is there, object by object, with reasons |
 //! | [`apply`](mod@apply) | carries a plan out, and proves it |
 //! | [`undo`](mod@undo) | brings back what was there before |
+//! | [`shelf`] | what was there before restores, and where it is kept |
 //! | `note` | what a restore that was cut leaves, so that the one that finishes it is known |
+//! | `found` | what was found right after a restore, where a Grafana has changed it itself |
 //! | `door` | one organisation of the server: questions, writes, and what an answer means for one object |
 //! | `write` | the rules of each type |
 //! | `said` | what an export says of an object, also by not having it |
@@ -21,6 +23,7 @@ pub mod apply;
 mod compare;
 mod door;
 mod error;
+mod found;
 mod live;
 mod note;
 pub mod plan;
@@ -28,12 +31,14 @@ mod portable;
 mod run;
 mod said;
 pub mod secrets;
+pub mod shelf;
 pub mod source;
 pub mod undo;
 mod write;
 
 use serde::{Deserialize, Serialize};
 
+use super::contents::Secret;
 use super::object::{Object, ObjectId};
 use crate::store::BackupId;
 
@@ -53,10 +58,26 @@ pub struct BeforeRestore {
     /// tells whether people have made something else of it since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alone: Vec<Object>,
+    /// A hash of each object that the restore was about to write: what is another one later, people have changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub written: Vec<Written>,
+    /// Secrets that the restore was about to enter over others, which nobody can bring back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<Secret>,
     /// The restore before it was cut, and this one has finished it: what was there before both is this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<BackupId>,
     /// A restore was taken back: this is what that replaced, to look at, and nothing to take back.
     #[serde(default)]
     pub by_undo: bool,
+}
+
+/// An object as a restore was about to write it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// What it is called.
+    #[serde(flatten)]
+    pub id: ObjectId,
+    /// Hexadecimal digits of a hash of what counts of it.
+    pub hash: String,
 }

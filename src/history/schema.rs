@@ -108,6 +108,19 @@ CREATE INDEX run_by_job ON run (job, started);
 CREATE INDEX run_by_start ON run (started);
 CREATE INDEX run_running ON run (outcome) WHERE outcome = 'running';
 CREATE INDEX run_restore ON run (job, started) WHERE kind LIKE '%-restore';
+", "
+CREATE TABLE new_watched (
+    job      TEXT    NOT NULL,
+    schedule TEXT    NOT NULL,
+    zone     TEXT    NOT NULL,
+    born     INTEGER NOT NULL,
+    until    INTEGER NOT NULL,
+    ended    INTEGER,
+    PRIMARY KEY (job, born, schedule, zone)
+) STRICT, WITHOUT ROWID;
+INSERT INTO new_watched SELECT job, schedule, zone, until, until, NULL FROM watched;
+DROP TABLE watched;
+ALTER TABLE new_watched RENAME TO watched;
 "];
 
 /// The version this program writes.
@@ -160,6 +173,11 @@ mod tests {
                      INSERT INTO step VALUES ('R', 0, 'a step', 1, 2, NULL);",
                 )
                 .unwrap();
+            if version >= 3 {
+                let columns =
+                    if version < 5 { "'j', '@daily', 'UTC', 7" } else { "'j', '@daily', 'UTC', 7, 7, NULL" };
+                connection.execute_batch(&format!("INSERT INTO watched VALUES ({columns})")).unwrap();
+            }
             migrate(&mut connection).unwrap();
             connection.pragma_update(None, "foreign_keys", true).unwrap();
             let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
@@ -168,6 +186,9 @@ mod tests {
                 1,
                 "{version}"
             );
+            let watched =
+                count("SELECT count(*) FROM watched WHERE born = 7 AND until = 7 AND ended IS NULL");
+            assert_eq!(watched, i64::from(version >= 3), "{version}");
             // What belongs to a run still goes with it, and its slot is still its own.
             let again = "INSERT INTO run (id, job, kind, cause, slot, started, outcome) \
                          VALUES ('S', 'j', 'command', 'after', 7, 8, 'running')";

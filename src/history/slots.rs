@@ -7,21 +7,27 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Transaction, params};
+use jiff::tz::TimeZone;
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{History, HistoryError, RunReport, rows};
 use crate::config::values::JobName;
 use crate::jobs::Outcome;
+use crate::words;
 
-/// How far the slots of a job were watched.
+/// How far the slots of a schedule of a job were watched. One that was replaced stays until all its slots are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watched {
     /// The schedule, as it is written in the configuration.
     pub schedule: String,
     /// The name of its zone.
     pub zone: String,
+    /// Since when it is watched: of a slot up to this time nothing is asked.
+    pub born: Timestamp,
     /// What became of every slot up to this time is known.
     pub until: Timestamp,
+    /// When another schedule took its place; its slots end there.
+    pub ended: Option<Timestamp>,
 }
 
 /// Slots that follow each other and did not run.
@@ -46,34 +52,87 @@ pub struct Pause {
     pub reason: Option<String>,
 }
 
+impl Pause {
+    /// `paused since 2026-11-24 02:00:00 +01:00: the disk is changed`
+    pub fn words(&self, zone: &TimeZone) -> String {
+        let why = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        format!("paused since {}{why}", words::time(self.since, zone))
+    }
+}
+
 impl History {
-    /// How far the slots of a job were watched; nothing where they never were.
-    pub fn watched(&self, job: &JobName) -> Result<Option<Watched>, HistoryError> {
-        let row = self.lock().query_row(
-            "SELECT schedule, zone, until FROM watched WHERE job = ?1",
-            [job.as_str()],
-            |row| Ok(Watched { schedule: row.get(0)?, zone: row.get(1)?, until: time(row.get(2)?) }),
-        );
-        row.optional().map_err(|e| self.failed("read", e))
+    /// How far the slots of each schedule of a job were watched, the oldest first; none where they never were.
+    pub fn watched(&self, job: &JobName) -> Result<Vec<Watched>, HistoryError> {
+        let connection = self.lock();
+        let read = || -> rusqlite::Result<_> {
+            let mut statement = connection.prepare_cached(
+                "SELECT schedule, zone, born, until, ended FROM watched WHERE job = ?1 ORDER BY born, ended IS NULL",
+            )?;
+            let rows = statement.query_map([job.as_str()], |row| {
+                Ok(Watched {
+                    schedule: row.get(0)?,
+                    zone: row.get(1)?,
+                    born: time(row.get(2)?),
+                    until: time(row.get(3)?),
+                    ended: row.get::<_, Option<i64>>(4)?.map(time),
+                })
+            })?;
+            rows.collect()
+        };
+        read().map_err(|e| self.failed("read", e))
     }
 
-    /// Notes that what became of every slot of a job up to `watched.until` is known, and those that were missed. A stretch
-    /// with the same reason as the newest one goes on from that: slots of one pause are one stretch.
+    /// Notes how far the slots of each schedule of a job are known now, in place of what was noted before, and those that
+    /// were missed. A stretch with the same reason as the newest one goes on from that: slots of one pause are one stretch.
     pub fn watch(
         &self,
         job: &JobName,
-        watched: &Watched,
-        missed: Option<&MissedSlots>,
+        watched: &[Watched],
+        missed: &[MissedSlots],
     ) -> Result<(), HistoryError> {
         let mut connection = self.lock();
         let write = |connection: &mut rusqlite::Connection| {
-            let transaction = connection.transaction()?;
-            if let Some(missed) = missed {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for missed in missed {
                 note_missed(&transaction, job, missed)?;
             }
-            transaction.prepare_cached("INSERT OR REPLACE INTO watched VALUES (?1, ?2, ?3, ?4)")?.execute(
-                params![job.as_str(), watched.schedule, watched.zone, watched.until.as_millisecond()],
-            )?;
+            transaction.prepare_cached("DELETE FROM watched WHERE job = ?1")?.execute([job.as_str()])?;
+            for watched in watched {
+                transaction
+                    .prepare_cached("INSERT OR REPLACE INTO watched VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+                    .execute(params![
+                        job.as_str(),
+                        watched.schedule,
+                        watched.zone,
+                        watched.born.as_millisecond(),
+                        watched.until.as_millisecond(),
+                        watched.ended.map(Timestamp::as_millisecond),
+                    ])?;
+            }
+            transaction.commit()
+        };
+        write(&mut connection).map_err(|e| self.failed("write", e))
+    }
+
+    /// Takes notes of missed slots back, and writes others in their place.
+    pub fn correct_missed(
+        &self,
+        job: &JobName,
+        wrong: &[MissedSlots],
+        right: &[MissedSlots],
+    ) -> Result<(), HistoryError> {
+        let mut connection = self.lock();
+        let write = |connection: &mut rusqlite::Connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for wrong in wrong {
+                transaction.execute(
+                    "DELETE FROM missed WHERE job = ?1 AND first = ?2 AND last = ?3",
+                    params![job.as_str(), wrong.first.as_millisecond(), wrong.last.as_millisecond()],
+                )?;
+            }
+            for right in right {
+                note_missed(&transaction, job, right)?;
+            }
             transaction.commit()
         };
         write(&mut connection).map_err(|e| self.failed("write", e))
@@ -85,7 +144,7 @@ impl History {
         let write = |connection: &mut rusqlite::Connection| {
             let transaction = connection.transaction()?;
             let known: Vec<String> = transaction
-                .prepare("SELECT job FROM watched")?
+                .prepare("SELECT DISTINCT job FROM watched")?
                 .query_map([], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
             for job in known.iter().filter(|known| !jobs.iter().any(|job| job.as_str() == *known)) {
@@ -111,12 +170,21 @@ impl History {
 
     /// The newest stretches of slots of a job that were missed, the newest first.
     pub fn missed(&self, job: &JobName, limit: u32) -> Result<Vec<MissedSlots>, HistoryError> {
+        let sql = "SELECT first, last, count, reason FROM missed WHERE job = ?1 ORDER BY last DESC LIMIT ?2";
+        self.stretches(sql, params![job.as_str(), limit])
+    }
+
+    /// The stretches of missed slots of a job that reach beyond `since`.
+    pub fn missed_after(&self, job: &JobName, since: Timestamp) -> Result<Vec<MissedSlots>, HistoryError> {
+        let sql = "SELECT first, last, count, reason FROM missed WHERE job = ?1 AND last > ?2 ORDER BY first";
+        self.stretches(sql, params![job.as_str(), since.as_millisecond()])
+    }
+
+    fn stretches(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<MissedSlots>, HistoryError> {
         let connection = self.lock();
         let read = || -> rusqlite::Result<_> {
-            let mut statement = connection.prepare_cached(
-                "SELECT first, last, count, reason FROM missed WHERE job = ?1 ORDER BY last DESC LIMIT ?2",
-            )?;
-            let rows = statement.query_map(params![job.as_str(), limit], |row| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params, |row| {
                 Ok(MissedSlots {
                     first: time(row.get(0)?),
                     last: time(row.get(1)?),

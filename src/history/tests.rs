@@ -1,10 +1,13 @@
 //! Which runs are found. How fast, in a history of a million, is measured by `benches/history.rs`.
 
+use std::time::{Duration, Instant};
+
 use jiff::{SignedDuration, Timestamp};
+use rusqlite::Connection;
 use tempfile::TempDir;
 use ulid::Ulid;
 
-use super::{Cause, Filter, History, HistoryError, NewRun, RunReport};
+use super::{Cause, Filter, History, HistoryError, NewRun, RunReport, use_wal};
 use crate::jobs::Outcome;
 
 struct Fixture {
@@ -137,4 +140,33 @@ fn a_list_has_the_newest_run_first_and_only_what_was_asked_for() {
     assert_eq!(fixture.listed(None, true), [failed, cut]);
     assert_eq!(fixture.listed(Some("b"), true), [failed]);
     assert!(fixture.listed(Some("c"), false).is_empty());
+}
+
+#[test]
+fn a_file_that_others_use_is_not_waited_for_longer_than_any_statement() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.db");
+    let reader = Connection::open(&path).unwrap();
+    reader.execute_batch("CREATE TABLE other (a); BEGIN; SELECT * FROM other").unwrap();
+    let limit = Duration::from_millis(200);
+    let connection = Connection::open(&path).unwrap();
+    connection.busy_timeout(limit).unwrap();
+    let since = Instant::now();
+    use_wal(&connection, limit).unwrap_err();
+    assert!(since.elapsed() < limit * 5, "{:?}", since.elapsed());
+}
+
+#[test]
+fn a_run_of_which_the_history_was_told_nothing_or_only_the_beginning_is_written_later() {
+    let fixture = Fixture::new();
+    let begun = fixture.run(1, "a", "files", 0, None);
+    let mut report = fixture.history.show(&begun.to_string()).unwrap();
+    (report.finished, report.outcome) = (Some(report.started), Some(Outcome::Done));
+    fixture.history.record(&report).unwrap();
+    let unknown = RunReport { run: Ulid(2), cause: Cause::Scheduled(report.started), ..report.clone() };
+    fixture.history.record(&unknown).unwrap();
+    assert_eq!(fixture.history.show(&begun.to_string()).unwrap().outcome, Some(Outcome::Done));
+    assert_eq!(fixture.history.show(&Ulid(2).to_string()).unwrap().cause, unknown.cause);
+    let again = RunReport { run: Ulid(3), ..unknown };
+    assert!(matches!(fixture.history.record(&again), Err(HistoryError::SlotTaken { .. })));
 }

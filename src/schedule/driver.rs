@@ -18,7 +18,7 @@ use super::Schedule;
 use crate::config::values::JobName;
 use crate::words;
 
-pub use planner::{Planner, Step};
+pub use planner::{Passed, Planner, Step};
 
 /// How long the alarm may be late before it counts as dead. It rings every second.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -50,6 +50,15 @@ pub enum Tick {
     Due(Due),
     /// Slots of this time may have been missed.
     Leap(Leap),
+    /// The clock went back: slots after `to` have not come yet, whatever was said.
+    Back(Leap),
+    /// From this time on the slots are those of the plan with this number; those before it were all told.
+    Replaced {
+        /// The last look at the clock with the jobs before.
+        at: Timestamp,
+        /// [`Plan::number`].
+        number: u64,
+    },
 }
 
 /// A sign of life: the clock was looked at, and what is due is planned.
@@ -86,10 +95,19 @@ impl DriverError {
 /// The jobs to watch, with their schedules. They may be replaced while the driver runs.
 pub type Jobs = Vec<(JobName, Schedule)>;
 
+/// What the driver watches.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// The jobs.
+    pub jobs: Jobs,
+    /// Which plan it is: [`Tick::Replaced`] says it.
+    pub number: u64,
+}
+
 /// The ends of what the driver is told and tells.
 pub struct Wires {
-    /// The jobs.
-    pub jobs: watch::Receiver<Jobs>,
+    /// The plan.
+    pub plans: watch::Receiver<Plan>,
     /// Where it tells what is due. A receiver that does not take it delays what comes after, but loses nothing.
     pub ticks: mpsc::Sender<Tick>,
     /// Where it gives signs of life.
@@ -100,8 +118,9 @@ pub struct Wires {
 
 /// Sends every slot of the jobs when `clock` reaches it, until told to stop. Slots up to `since` are not sent.
 pub async fn drive(clock: fn() -> Timestamp, since: Timestamp, mut wires: Wires) -> Result<(), DriverError> {
-    let jobs = wires.jobs.borrow_and_update().clone();
-    let mut watcher = Watcher { planner: Planner::new(jobs, since), clock, looked: Instant::now() };
+    let jobs = wires.plans.borrow_and_update().jobs.clone();
+    let planner = Planner::new(jobs, since);
+    let mut watcher = Watcher { planner, clock, looked: Instant::now(), waited: Duration::ZERO };
     watcher.beat(&wires);
     while !wires.stop.is_cancelled() {
         let mut alarm = Alarm::set().await?;
@@ -118,6 +137,8 @@ struct Watcher {
     clock: fn() -> Timestamp,
     /// The last look, by a clock that nobody sets.
     looked: Instant,
+    /// How long it has waited since then until somebody took what is due.
+    waited: Duration,
 }
 
 impl Watcher {
@@ -125,21 +146,31 @@ impl Watcher {
     async fn listen(&mut self, wires: &mut Wires, alarm: &mut Alarm) -> Result<(), DriverError> {
         loop {
             let stop = wires.stop.clone();
+            let (may_change, mut is_new) = (wires.plans.has_changed().is_ok(), false);
             let rang = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
+                // At once: a slot that comes within this second is one of the new plan.
+                changed = wires.plans.changed(), if may_change => {
+                    is_new = changed.is_ok();
+                    true
+                }
                 rang = tokio::time::timeout(alarm.silence, alarm.rings.recv()) => rang.is_ok_and(|ring| ring.is_some()),
             };
-            for tick in self.look() {
+            let mut ticks = self.look();
+            if is_new {
+                let Plan { jobs, number } = wires.plans.borrow_and_update().clone();
+                ticks.push(Tick::Replaced { at: self.planner.replace(jobs), number });
+            }
+            let since = Instant::now();
+            for tick in ticks {
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => return Ok(()),
                     sent = wires.ticks.send(tick) => sent.map_err(|_| DriverError::NobodyListens)?,
                 }
             }
-            if wires.jobs.has_changed().unwrap_or(false) {
-                self.planner.replace(wires.jobs.borrow_and_update().clone());
-            }
+            self.waited += since.elapsed();
             self.beat(wires);
             if !rang {
                 tracing::warn!(
@@ -151,15 +182,22 @@ impl Watcher {
     }
 
     fn look(&mut self) -> Vec<Tick> {
-        let passed = std::mem::replace(&mut self.looked, Instant::now());
-        let step = self.planner.step((self.clock)(), passed.elapsed());
+        let all = std::mem::replace(&mut self.looked, Instant::now()).elapsed();
+        let unwatched = all.saturating_sub(std::mem::take(&mut self.waited));
+        let step = self.planner.step((self.clock)(), Passed { all, unwatched });
         if step.shift.unsigned_abs() > SHIFT {
             let by = words::duration(step.shift.unsigned_abs());
             let way = if step.shift > SignedDuration::ZERO { "forward" } else { "back" };
             tracing::warn!("The clock went {way} by {by}: it was set, or the machine was suspended");
+        } else if !step.leaps.is_empty() {
+            tracing::warn!(
+                "Nobody looked at the clock for {}: the process was stopped",
+                words::duration(all)
+            );
         }
         let due = step.due.into_iter().map(Tick::Due);
-        step.leap.map(Tick::Leap).into_iter().chain(due).collect()
+        let back = step.back.map(Tick::Back).into_iter();
+        back.chain(step.leaps.into_iter().map(Tick::Leap)).chain(due).collect()
     }
 
     fn beat(&self, wires: &Wires) {
@@ -211,26 +249,29 @@ mod tests {
     }
 
     struct Ends {
-        jobs: watch::Sender<Jobs>,
+        plans: watch::Sender<Plan>,
         ticks: mpsc::Receiver<Tick>,
         beats: watch::Receiver<Beat>,
         stop: CancellationToken,
     }
 
     fn wires(places: usize) -> (Wires, Ends) {
-        let (jobs, jobs_end) = watch::channel(every_second());
+        let (plans, plans_end) = watch::channel(Plan { jobs: every_second(), number: 0 });
         let (ticks, ticks_end) = mpsc::channel(places);
         let (beats, beats_end) = watch::channel(Beat::default());
         let stop = CancellationToken::new();
-        let wires = Wires { jobs: jobs_end, ticks, beats, stop: stop.clone() };
-        (wires, Ends { jobs, ticks: ticks_end, beats: beats_end, stop })
+        let wires = Wires { plans: plans_end, ticks, beats, stop: stop.clone() };
+        (wires, Ends { plans, ticks: ticks_end, beats: beats_end, stop })
     }
 
     impl Ends {
         async fn slot(&mut self) -> Timestamp {
-            match self.ticks.recv().await.unwrap() {
-                Tick::Due(due) => due.slot,
-                Tick::Leap(leap) => panic!("{leap:?}"),
+            loop {
+                match self.ticks.recv().await.unwrap() {
+                    Tick::Due(due) => return due.slot,
+                    Tick::Leap(leap) => panic!("{leap:?}"),
+                    Tick::Back(_) | Tick::Replaced { .. } => {}
+                }
             }
         }
     }
@@ -262,11 +303,26 @@ mod tests {
     async fn other_jobs_are_taken_over_while_it_runs() {
         let (wires, mut ends) = wires(16);
         let driver = tokio::spawn(drive(Timestamp::now, Timestamp::now(), wires));
-        ends.slot().await;
+        let mut last = ends.slot().await;
         let yearly = Schedule::parse("@yearly", &TimeZone::UTC, "year").unwrap();
-        ends.jobs.send(vec![("year".parse().unwrap(), yearly)]).unwrap();
+        let jobs = vec![("year".parse().unwrap(), yearly)];
+        ends.plans.send(Plan { jobs, number: 7 }).unwrap();
         let is_yearly = |beat: &Beat| beat.next.as_ref().is_some_and(|next| next.job.as_str() == "year");
         ends.beats.wait_for(is_yearly).await.unwrap();
+        // Those who run them are told, between the slots of the jobs before and the others.
+        loop {
+            match ends.ticks.recv().await.unwrap() {
+                Tick::Due(due) => last = due.slot,
+                Tick::Replaced { at, number } => {
+                    assert!(
+                        number == 7 && last <= at && at.duration_since(last).as_secs() < 2,
+                        "{last} {at}"
+                    );
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
         ends.stop.cancel();
         driver.await.unwrap().unwrap();
     }
@@ -289,6 +345,7 @@ mod tests {
             match ends.ticks.recv().await.unwrap() {
                 Tick::Due(due) => seen.push(due.slot),
                 Tick::Leap(leap) => break leap,
+                other => panic!("{other:?}"),
             }
         };
         assert!((7_190..7_260).contains(&leap.to.duration_since(leap.from).as_secs()), "{leap:?}");
@@ -330,12 +387,36 @@ mod tests {
         }
         let (mut wires, mut ends) = wires(1);
         let planner = Planner::new(every_second(), clock());
-        let mut watcher = Watcher { planner, clock, looked: Instant::now() };
+        let mut watcher = Watcher { planner, clock, looked: Instant::now(), waited: Duration::ZERO };
         let mut alarm = Alarm::set().await.unwrap();
         alarm.scheduler.shutdown().await.unwrap();
         alarm.silence = Duration::from_millis(1);
         watcher.listen(&mut wires, &mut alarm).await.unwrap();
         assert_eq!(ends.slot().await.as_second(), 1_800_000_001);
         assert!(!ends.stop.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn other_jobs_are_taken_over_at_once_and_not_only_at_the_next_ring() {
+        let (mut wires, mut ends) = wires(16);
+        let planner = Planner::new(every_second(), Timestamp::now());
+        let mut watcher =
+            Watcher { planner, clock: Timestamp::now, looked: Instant::now(), waited: Duration::ZERO };
+        let (_ring, rings) = mpsc::channel(1);
+        let silence = Duration::from_hours(1);
+        let mut alarm = Alarm { rings, silence, ..Alarm::set().await.unwrap() };
+        ends.plans.send(Plan { jobs: every_second(), number: 7 }).unwrap();
+        let replaced = async {
+            loop {
+                if let Some(Tick::Replaced { number, .. }) = ends.ticks.recv().await {
+                    break number;
+                }
+            }
+        };
+        tokio::select! {
+            ended = watcher.listen(&mut wires, &mut alarm) => panic!("{ended:?}"),
+            number = replaced => assert_eq!(number, 7),
+            () = tokio::time::sleep(Duration::from_secs(30)) => panic!("it waits for a ring"),
+        }
     }
 }

@@ -13,6 +13,25 @@ const MOST: usize = 100;
 /// No more slots than this are counted.
 const COUNTED: usize = 100_000;
 
+/// So many slots are looked at, going back from the newest, where there are too many to count.
+const LOOKED_AT: usize = 1_000;
+
+/// Slots of which it is known what became of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// Those that ran, were skipped, or wait to run.
+    pub slots: BTreeSet<Timestamp>,
+    /// Stretches that are noted as missed, from their first slot to their last.
+    pub missed: Vec<(Timestamp, Timestamp)>,
+}
+
+impl Known {
+    fn holds(&self, slot: Timestamp) -> bool {
+        let is_in = |(first, last): &(Timestamp, Timestamp)| *first <= slot && slot <= *last;
+        self.slots.contains(&slot) || self.missed.iter().any(is_in)
+    }
+}
+
 /// Slots that nobody ran.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Missed {
@@ -31,20 +50,22 @@ pub struct Stretch {
     pub last: Timestamp,
     /// How many.
     pub count: usize,
+    /// There are more: nobody counted on.
+    pub at_least: bool,
 }
 
 impl Schedule {
     /// The slots after `since`, up to and with `now`, that are not in `known`.
-    pub fn missed(
-        &self,
-        since: Timestamp,
-        now: Timestamp,
-        known: &BTreeSet<Timestamp>,
-        rules: SlotRules,
-    ) -> Missed {
-        let slots = std::iter::successors(self.next_after(since), |slot| self.next_after(*slot));
-        let slots = slots.take_while(|slot| *slot <= now).filter(|slot| !known.contains(slot)).take(COUNTED);
-        let mut slots: Vec<Timestamp> = slots.collect();
+    pub fn missed(&self, since: Timestamp, now: Timestamp, known: &Known, rules: SlotRules) -> Missed {
+        let mut slots = self.unknown(since, now, known, COUNTED);
+        let mut given_up = None;
+        // More than can be counted: the newest are what matters, and the others are one stretch.
+        if let [first, .., last] = slots[..]
+            && slots.len() == COUNTED
+        {
+            slots = self.newest_unknown(last, now, known);
+            given_up = Some(Stretch { first, last, count: COUNTED, at_least: !slots.is_empty() });
+        }
         let young = slots.partition_point(|slot| is_too_old(*slot, now, rules));
         let most = match rules.on_missed {
             OnMissed::Skip => 0,
@@ -52,12 +73,38 @@ impl Schedule {
             OnMissed::All => MOST,
         };
         let catch_up = slots.split_off(slots.len() - (slots.len() - young).min(most));
-        let given_up = match slots[..] {
-            [] => None,
-            [first] => Some(Stretch { first, last: first, count: 1 }),
-            [first, .., last] => Some(Stretch { first, last, count: slots.len() }),
-        };
+        if let [first, ..] = slots[..] {
+            let (first, count, at_least) =
+                given_up.map_or((first, slots.len(), false), |given| (given.first, given.count, true));
+            given_up = slots.last().map(|last| Stretch { first, last: *last, count, at_least });
+        }
         Missed { catch_up, given_up }
+    }
+
+    /// The slots of a stretch, where that is known to be one: from `first` up to `until`.
+    pub fn cut(&self, first: Timestamp, until: Timestamp) -> Option<Stretch> {
+        let before = first.checked_sub(SignedDuration::from_millis(1)).ok()?;
+        let slots = self.unknown(before, until, &Known::default(), COUNTED);
+        let (first, last) = (*slots.first()?, *slots.last()?);
+        Some(Stretch { first, last, count: slots.len(), at_least: slots.len() == COUNTED })
+    }
+
+    fn unknown(&self, since: Timestamp, now: Timestamp, known: &Known, most: usize) -> Vec<Timestamp> {
+        let slots = std::iter::successors(self.next_after(since), |slot| self.next_after(*slot));
+        slots.take_while(|slot| *slot <= now).filter(|slot| !known.holds(*slot)).take(most).collect()
+    }
+
+    /// Goes back from `now` and not further than `since`; the oldest first.
+    fn newest_unknown(&self, since: Timestamp, now: Timestamp, known: &Known) -> Vec<Timestamp> {
+        let before = |slot: Timestamp| {
+            let end = slot.checked_sub(SignedDuration::from_millis(1)).ok()?;
+            self.last_between(since, end)
+        };
+        let all = std::iter::successors(self.last_between(since, now), |slot| before(*slot));
+        let mut newest: Vec<Timestamp> =
+            all.take(LOOKED_AT).filter(|slot| !known.holds(*slot)).take(MOST + 1).collect();
+        newest.reverse();
+        newest
     }
 }
 
@@ -87,7 +134,8 @@ mod tests {
     /// The slots made up for, and those given up, as hours; `hours` went by.
     fn missed(hours: i64, known: &[i64], rules: SlotRules) -> (Vec<i64>, Option<(i64, i64, usize)>) {
         let hourly = Schedule::parse("0 * * * *", &TimeZone::UTC, "job").unwrap();
-        let known = known.iter().map(|number| hour(*number)).collect();
+        let slots = known.iter().map(|number| hour(*number)).collect();
+        let known = Known { slots, missed: Vec::new() };
         let number = |slot: Timestamp| (slot.as_second() - 1_800_000_000) / 3_600;
         let missed = hourly.missed(hour(0), hour(hours), &known, rules);
         let given_up = missed.given_up.map(|given| (number(given.first), number(given.last), given.count));
@@ -114,5 +162,29 @@ mod tests {
     fn after_a_year_off_no_storm_of_runs_follows() {
         let (catch_up, given_up) = missed(8_760, &[], rules(OnMissed::All, None));
         assert_eq!((catch_up.len(), catch_up[0], given_up), (100, 8_661, Some((1, 8_660, 8_660))));
+    }
+
+    #[test]
+    fn of_more_slots_than_are_counted_the_newest_are_made_up_for() {
+        let (catch_up, given_up) = missed(2_000_000, &[], rules(OnMissed::Once, Some(1)));
+        assert_eq!((catch_up, given_up), (vec![2_000_000], Some((1, 1_999_999, COUNTED))));
+        let (catch_up, _) = missed(150_000, &[150_000], rules(OnMissed::All, None));
+        assert_eq!((catch_up.len(), catch_up[99]), (100, 149_999));
+        assert_eq!(missed(2_000_000, &[], rules(OnMissed::Skip, None)).1.unwrap().1, 2_000_000);
+    }
+
+    #[test]
+    fn what_is_noted_as_missed_is_not_missed_again() {
+        let hourly = Schedule::parse("0 * * * *", &TimeZone::UTC, "job").unwrap();
+        let known = Known { slots: BTreeSet::new(), missed: vec![(hour(2), hour(4))] };
+        let missed = hourly.missed(hour(0), hour(5), &known, rules(OnMissed::All, None));
+        assert_eq!(missed.catch_up, [hour(1), hour(5)]);
+    }
+
+    #[test]
+    fn a_stretch_is_cut_where_its_slots_have_not_come() {
+        let hourly = Schedule::parse("0 * * * *", &TimeZone::UTC, "job").unwrap();
+        let cut = |until| hourly.cut(hour(2), hour(until)).map(|cut| (cut.first, cut.last, cut.count));
+        assert_eq!((cut(5), cut(1)), (Some((hour(2), hour(5), 4)), None));
     }
 }

@@ -89,7 +89,7 @@ fn a_restore_that_took_many_tries_is_taken_back_to_what_was_before_the_first() {
         // What is missing again is written by the next one.
         there.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
     }
-    let kept = || fs::read_dir(keeper.store_of("grafana-before-restore")).unwrap().flatten();
+    let kept = || fs::read_dir(keeper.store_of("other-before-restore")).unwrap().flatten();
     let first = kept().map(|entry| entry.path()).filter(|path| {
         path.extension().is_some_and(|e| e == "json") && !path.to_string_lossy().ends_with(".state.json")
     });
@@ -173,9 +173,9 @@ fn only_the_same_restore_goes_on_from_one_that_was_not_finished() {
     // So is the same one, days later.
     other(&[]).expect(4);
     assert_eq!(dashboards_of(&there), all);
-    let note = keeper.state().join("grafana-restore.grafana.other.json");
+    let note = keeper.state().join("grafana-restore.other.json");
     let mut noted: Value = serde_json::from_slice(&fs::read(&note).unwrap()).unwrap();
-    noted["begun"] = json!("2020-01-01T00:00:00Z");
+    noted[0]["begun"] = json!("2020-01-01T00:00:00Z");
     fs::write(&note, noted.to_string()).unwrap();
     lose();
     other(&[]).expect(4);
@@ -185,7 +185,7 @@ fn only_the_same_restore_goes_on_from_one_that_was_not_finished() {
     lose();
     other(&[]).expect(4);
     let mut noted: Value = serde_json::from_slice(&fs::read(&note).unwrap()).unwrap();
-    noted["attempt"]["url"] = json!("http://elsewhere:3000");
+    noted[0]["attempt"]["url"] = json!("http://elsewhere:3000");
     fs::write(&note, noted.to_string()).unwrap();
     lose();
     other(&[]).expect(4);
@@ -260,7 +260,7 @@ fn where_nothing_can_be_written_nothing_is_kept() {
     let blocked = restore(&keeper, &["--grafana", "other", "--only", "data-sources/loki"]).expect(1);
     assert!(blocked.stdout.contains("there is another one that is called \"Loki\" there"), "{blocked:?}");
     assert!(blocked.stdout.contains("nothing was written"), "{blocked:?}");
-    assert!(!keeper.store_of("grafana-before-restore").exists());
+    assert!(!keeper.store_of("other-before-restore").exists());
     assert!(there.writes().is_empty(), "{:?}", there.writes());
 }
 

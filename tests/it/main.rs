@@ -37,6 +37,8 @@ mod grafana_secrets;
 mod grafana_spool;
 mod grafana_stand_in;
 mod grafana_undo;
+mod grafana_undo_edits;
+mod grafana_undo_which;
 mod grafana_versions;
 mod grafana_wire;
 mod harness;

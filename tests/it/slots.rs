@@ -1,5 +1,7 @@
 //! No slot is lost silently: what the daemon makes of slots that it could not run when they were due.
 
+mod kept;
+
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command};
@@ -57,7 +59,8 @@ fn introduce(watchkeeper: &Watchkeeper, jobs: i64) {
 
 /// As if the daemon had been ended some hours earlier.
 fn set_back(watchkeeper: &Watchkeeper, hours: i64) {
-    let changed = history(watchkeeper).execute("UPDATE watched SET until = until - ?1", [hours * HOUR]);
+    let changed = history(watchkeeper)
+        .execute("UPDATE watched SET born = born - ?1, until = until - ?1", [hours * HOUR]);
     assert!(changed.unwrap() > 0);
 }
 
@@ -121,6 +124,8 @@ fn a_daemon_killed_before_a_slot_that_waits_has_begun_makes_up_for_it() {
     daemon.wait().unwrap();
     // The first waits for its jitter; those after it were skipped.
     assert!(runs(&watchkeeper, "late").iter().all(|run| run.1 == "skipped"));
+    let text = watchkeeper.run(&["explain", "late"]).expect(0).stdout;
+    assert!(text.contains("has not begun: it waits for its jitter of "), "{text}");
     let text = fs::read_to_string(watchkeeper.config()).unwrap().replace("jitter = \"10h\"", "");
     fs::write(watchkeeper.config(), text).unwrap();
     let daemon = watchkeeper.spawn(&["run"]);

@@ -1,19 +1,21 @@
-//! What became of every slot, in the history. A history that cannot be written is told of and keeps no job from running.
+//! What became of every slot, in the history. A history that cannot be written is told of and keeps no job from running:
+//! what was to be written is kept, in order, and written when that works again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::schedule_of;
+use super::{account, schedule_of};
 use crate::blocking::blocking;
 use crate::config::values::{JobName, OnMissed, SlotRules};
 use crate::config::{After, AfterOutcome, JobConfig};
-use crate::history::{History, HistoryError, MissedSlots, Pause, Watched};
+use crate::history::{History, HistoryError, MissedSlots, Watched};
 use crate::jobs::Outcome;
+use crate::runner::Unwritten;
 use crate::schedule::driver::Leap;
-use crate::schedule::{Missed, Schedule};
+use crate::schedule::{Known, Missed};
 use crate::words;
 
 /// Keeps the account of slots.
@@ -21,61 +23,112 @@ pub(super) struct Books {
     history: Arc<History>,
     /// The zone in which reasons name times.
     zone: TimeZone,
+    /// What is still to be written, of each job in its order.
+    open: BTreeMap<JobName, VecDeque<Entry>>,
+    /// The history could not be written last: it is tried again at the next look only, for each try may take long.
+    is_failing: bool,
+    /// Times that the clock leapt over. It may come back.
+    leaps: Vec<Leap>,
+}
+
+/// Something that is to be written of a job.
+#[derive(Debug, Clone)]
+pub(super) enum Entry {
+    /// What was missed up to `to`, since it was last known or in a leap.
+    Settle { job: Box<JobConfig>, to: Timestamp, leap: Option<Leap> },
+    /// The job has this schedule from now on.
+    InForce(Watched),
+    /// Slots that did not run.
+    Missed(MissedSlots),
+    /// Every slot up to this time is known, but for those that wait.
+    Known(Timestamp),
+    /// The clock went back to this time, before these leaps that it made.
+    Back(Timestamp, Vec<Leap>),
+    /// The job is no more, and when it comes back it has missed nothing.
+    Forget,
 }
 
 impl Books {
     pub(super) fn new(history: Arc<History>, zone: TimeZone) -> Self {
-        Self { history, zone }
+        Self { history, zone, open: BTreeMap::new(), is_failing: false, leaps: Vec::new() }
     }
 
-    /// Looks which slots up to `now` were missed: since they were last known, or in a leap of the clock. Notes those that
-    /// are given up, and returns those to run.
-    pub(super) async fn settle(&self, job: &JobConfig, now: Timestamp, leap: Option<Leap>) -> Vec<Timestamp> {
-        let Some(schedule) = schedule_of(job).cloned() else { return Vec::new() };
-        let (job, zone) = (job.clone(), self.zone.clone());
-        let settled = self.with_history(move |history| {
-            Settling { history, job: &job, schedule: &schedule, zone: &zone }.settle(now, leap)
-        });
-        settled.await.unwrap_or_default()
+    /// Writes an entry of a job, of which these slots wait, and returns the slots that are to be run now. Where it cannot
+    /// be written, [`Books::again`] does it later.
+    pub(super) async fn write(
+        &mut self,
+        job: &JobName,
+        entry: Entry,
+        waiting: BTreeSet<Timestamp>,
+    ) -> Vec<Timestamp> {
+        let entries = self.open.entry(job.clone()).or_default();
+        // The later of two says all.
+        if matches!((entries.back(), &entry), (Some(Entry::Known(_)), Entry::Known(_))) {
+            entries.pop_back();
+        }
+        entries.push_back(entry);
+        if self.is_failing { Vec::new() } else { self.again(job, waiting).await }
     }
 
-    /// A job of another configuration: its slots are watched from now on, unless they were before.
-    pub(super) async fn adopt(&self, job: &JobConfig, now: Timestamp) {
-        let Some(schedule) = schedule_of(job).cloned() else { return };
-        let name = job.name.clone();
-        let adopt = move |history: &History| {
-            let known = history.watched(&name)?;
-            let watched = watched(&schedule, now);
-            let is_same = known
-                .is_some_and(|known| (&known.schedule, &known.zone) == (&watched.schedule, &watched.zone));
-            if is_same { Ok(()) } else { history.watch(&name, &watched, None) }
-        };
-        self.with_history(adopt).await;
+    /// The jobs of which something is still to be written. The next try is a real one.
+    pub(super) fn open(&mut self) -> Vec<JobName> {
+        self.is_failing = false;
+        self.open.keys().cloned().collect()
+    }
+
+    /// Tries once more to write what is open of a job.
+    pub(super) async fn again(&mut self, job: &JobName, waiting: BTreeSet<Timestamp>) -> Vec<Timestamp> {
+        let mut to_run = Vec::new();
+        while let Some(entry) = self.open.get(job).and_then(VecDeque::front).cloned() {
+            if self.is_failing {
+                return to_run;
+            }
+            let mut waiting = waiting.clone();
+            waiting.extend(&to_run);
+            let (name, zone) = (job.clone(), self.zone.clone());
+            let written = self.with_history(move |history| {
+                Account { history, name: &name, waiting: &waiting, zone: &zone }.write(entry)
+            });
+            let Some(slots) = written.await else {
+                self.is_failing = true;
+                return to_run;
+            };
+            to_run.extend(slots);
+            self.open.get_mut(job).and_then(VecDeque::pop_front);
+        }
+        self.open.remove(job);
+        to_run
+    }
+
+    /// The job is no more: what is still to be settled of it is not made up for.
+    pub(super) fn give_up(&mut self, job: &JobName) {
+        for entry in self.open.get_mut(job).into_iter().flatten() {
+            if let Entry::Settle { job, .. } = entry {
+                job.slots.on_missed = OnMissed::Skip;
+            }
+        }
+    }
+
+    /// Remembers a leap.
+    pub(super) fn leapt(&mut self, leap: Leap) {
+        self.leaps.push(leap);
+        // A clock that leaps and leaps: the newest will do.
+        let many = self.leaps.len().saturating_sub(100);
+        self.leaps.drain(..many);
+    }
+
+    /// The leaps that a clock which shows `to` has taken back.
+    pub(super) fn taken_back(&mut self, to: Timestamp) -> Vec<Leap> {
+        let undone: Vec<Leap> = self.leaps.iter().copied().filter(|leap| leap.to > to).collect();
+        self.leaps.retain(|leap| leap.to <= to);
+        undone
     }
 
     /// Forgets how far the slots of other jobs were watched: when one comes back, it has missed nothing.
-    pub(super) async fn forget_others(&self, jobs: &[JobConfig]) {
+    /// Says whether that could be written.
+    pub(super) async fn forget_others(&self, jobs: &[JobConfig]) -> bool {
         let names: BTreeSet<JobName> = jobs.iter().map(|job| job.name.clone()).collect();
-        self.with_history(move |history| history.watch_only(&names)).await;
-    }
-
-    /// Every slot up to this one ran or was skipped.
-    pub(super) async fn known_until(&self, job: &JobConfig, slot: Timestamp) {
-        let Some(schedule) = schedule_of(job) else { return };
-        let (name, watched) = (job.name.clone(), watched(schedule, slot));
-        self.with_history(move |history| history.watch(&name, &watched, None)).await;
-    }
-
-    /// A job that runs after others: what ended before now is nothing to it, unless it was watched before.
-    pub(super) async fn adopt_after(&self, job: &JobConfig, now: Timestamp) {
-        let Some(after) = &job.after else { return };
-        let (name, watched) = (job.name.clone(), watched_after(after, now));
-        let adopt = move |history: &History| {
-            let known = history.watched(&name)?;
-            let is_same = known.is_some_and(|known| known.schedule == watched.schedule);
-            if is_same { Ok(()) } else { history.watch(&name, &watched, None) }
-        };
-        self.with_history(adopt).await;
+        self.with_history(move |history| history.watch_only(&names)).await.is_some()
     }
 
     /// The slot of a job that runs after others, where all of them have ended since the last one: when the last of them
@@ -89,15 +142,13 @@ impl Books {
     pub(super) async fn pause(&self, job: &JobName) -> Option<String> {
         let name = job.clone();
         let pause = self.with_history(move |history| history.pause_of(&name)).await??;
-        Some(paused(&pause, &self.zone))
+        Some(pause.words(&self.zone))
     }
 
-    /// A slot that did not run; all before it are known.
-    pub(super) async fn missed(&self, job: &JobConfig, slot: Timestamp, reason: String) {
-        let Some(schedule) = schedule_of(job) else { return };
-        let (name, watched) = (job.name.clone(), watched(schedule, slot));
-        let missed = MissedSlots { first: slot, last: slot, count: 1, reason };
-        self.with_history(move |history| history.watch(&name, &watched, Some(&missed))).await;
+    /// Writes the runs that could not be written.
+    pub(super) async fn write_runs(&self, unwritten: &Unwritten) {
+        let (history, unwritten) = (Arc::clone(&self.history), unwritten.clone());
+        blocking(move || unwritten.write(&history)).await;
     }
 
     async fn with_history<T: Send + 'static>(
@@ -108,69 +159,137 @@ impl Books {
         let result = blocking(move || work(&history)).await;
         result
             .inspect_err(|error| {
-                tracing::error!(error = words::chain(error), "what became of slots is not known");
+                tracing::error!(
+                    error = words::chain(error),
+                    "what became of slots cannot be written; it is tried again"
+                );
             })
             .ok()
     }
 }
 
+/// The note that a job is watched from `at` on.
+pub(super) fn in_force(job: &JobConfig, at: Timestamp) -> Option<Watched> {
+    match (schedule_of(job), &job.after) {
+        (Some(schedule), _) => Some(account::born(schedule, at)),
+        (None, Some(after)) => {
+            let names: Vec<&str> = after.jobs.iter().map(JobName::as_str).collect();
+            Some(account::born_after(&names, at))
+        }
+        (None, None) => None,
+    }
+}
+
 /// The account of one job.
-struct Settling<'a> {
+struct Account<'a> {
     history: &'a History,
-    job: &'a JobConfig,
-    schedule: &'a Schedule,
+    name: &'a JobName,
+    waiting: &'a BTreeSet<Timestamp>,
     zone: &'a TimeZone,
 }
 
-impl Settling<'_> {
-    fn settle(&self, now: Timestamp, leap: Option<Leap>) -> Result<Vec<Timestamp>, HistoryError> {
-        let name = &self.job.name;
-        let known = self.history.watched(name)?;
-        let since = match (leap, &known) {
-            (Some(leap), _) => leap.from,
-            // A clock that was ahead when they were noted: they are in the past as far as they can be.
-            (None, Some(known)) => known.until.min(now),
-            (None, None) => now,
+impl Account<'_> {
+    /// Writes an entry, and returns the slots to run.
+    fn write(&self, entry: Entry) -> Result<Vec<Timestamp>, HistoryError> {
+        let notes = self.history.watched(self.name)?;
+        let (notes, missed) = match entry {
+            Entry::Settle { job, to, leap } => return self.settle(notes, &job, to, leap),
+            Entry::InForce(note) => {
+                // What came before was all told.
+                let at = note.born;
+                (account::known(account::in_force(notes, note), at, self.waiting), Vec::new())
+            }
+            Entry::Missed(missed) => (notes, vec![missed]),
+            Entry::Known(to) => (account::known(notes, to, self.waiting), Vec::new()),
+            Entry::Back(to, leaps) => {
+                self.take_back(&notes, to, &leaps)?;
+                (account::back(notes, to, &leaps), Vec::new())
+            }
+            Entry::Forget => (Vec::new(), Vec::new()),
         };
-        let pause = self.history.pause_of(name)?;
-        let rules = match pause {
-            Some(_) => SlotRules { on_missed: OnMissed::Skip, ..self.job.slots },
-            None => self.job.slots,
-        };
-        // Those of the schedule that was in force, not of one that was written since.
-        let schedule = known.and_then(|known| self.former(&known)).unwrap_or_else(|| self.schedule.clone());
-        let slots = self.history.slots_after(name, since)?;
-        let Missed { catch_up, given_up } = schedule.missed(since, now, &slots, rules);
-        let reason = match pause {
-            Some(pause) => paused(&pause, self.zone),
-            None => unwatched(since, now, leap, self.zone),
-        };
-        let until = match (&catch_up[..], given_up) {
-            ([], _) => now,
-            (_, Some(given_up)) => given_up.last,
-            (_, None) => since,
-        };
-        let given_up = given_up.map(|given| MissedSlots {
-            first: given.first,
-            last: given.last,
-            count: given.count,
-            reason,
-        });
-        if let Some(missed) = &given_up {
-            tracing::warn!(job = %name, missed = missed.count, caught_up = catch_up.len(), "{}", missed.reason);
-        }
-        self.history.watch(name, &watched(self.schedule, until), given_up.as_ref())?;
-        Ok(catch_up)
+        self.history.watch(self.name, &notes, &missed)?;
+        Ok(Vec::new())
     }
 
-    /// The schedule that was noted, where it is another one.
-    fn former(&self, known: &Watched) -> Option<Schedule> {
-        let now = watched(self.schedule, known.until);
-        if now == *known {
-            return None;
+    fn settle(
+        &self,
+        notes: Vec<Watched>,
+        job: &JobConfig,
+        to: Timestamp,
+        leap: Option<Leap>,
+    ) -> Result<Vec<Timestamp>, HistoryError> {
+        // A clock that was ahead when they were noted.
+        let notes = if leap.is_none() { account::back(notes, to, &[]) } else { notes };
+        let notes = match in_force(job, to) {
+            Some(note) => account::in_force(notes, note),
+            None => notes,
+        };
+        let pause = self.history.pause_of(self.name)?;
+        let rules = match pause {
+            Some(_) => SlotRules { on_missed: OnMissed::Skip, ..job.slots },
+            None => job.slots,
+        };
+        let (mut to_run, mut given_up) = (Vec::new(), Vec::new());
+        for note in &notes {
+            let (since, end) = account::window(note, to, leap);
+            // The host's own zone has no name: what it means now is what it meant.
+            let own = schedule_of(job).filter(|_| note.ended.is_none()).cloned();
+            let Some(schedule) = own.or_else(|| account::schedule_of(note, self.name.as_str())) else {
+                continue;
+            };
+            let known = self.known(since)?;
+            let Missed { catch_up, given_up: given } =
+                account::missed((since, end), &schedule, &known, rules);
+            if let Some(given) = given {
+                let reason = match &pause {
+                    Some(pause) => pause.words(self.zone),
+                    None => unwatched(since, end, leap, self.zone),
+                };
+                let reason =
+                    if given.at_least { format!("{reason}; more than were counted") } else { reason };
+                tracing::warn!(job = %self.name, missed = given.count, caught_up = catch_up.len(), "{reason}");
+                given_up.push(MissedSlots {
+                    first: given.first,
+                    last: given.last,
+                    count: given.count,
+                    reason,
+                });
+            }
+            to_run.extend(catch_up);
         }
-        let zone = TimeZone::get(&known.zone).ok()?;
-        Schedule::parse(&known.schedule, &zone, self.job.name.as_str()).ok()
+        let waiting = self.waiting.iter().chain(&to_run).copied().collect();
+        self.history.watch(self.name, &account::known(notes, to, &waiting), &given_up)?;
+        Ok(to_run)
+    }
+
+    fn known(&self, since: Timestamp) -> Result<Known, HistoryError> {
+        let mut slots = self.history.slots_after(self.name, since)?;
+        slots.extend(self.waiting);
+        let missed = self.history.missed_after(self.name, since)?;
+        Ok(Known { slots, missed: missed.into_iter().map(|missed| (missed.first, missed.last)).collect() })
+    }
+
+    /// Takes back what was noted as missed in leaps that were none, for slots that have not come yet.
+    fn take_back(&self, notes: &[Watched], to: Timestamp, leaps: &[Leap]) -> Result<(), HistoryError> {
+        for leap in leaps {
+            let now = to.max(leap.from);
+            let mut wrong = self.history.missed_after(self.name, now)?;
+            wrong.retain(|missed| missed.first > leap.from && missed.last <= leap.to);
+            let right: Vec<MissedSlots> =
+                wrong.iter().filter_map(|missed| self.cut(notes, missed, now)).collect();
+            if !wrong.is_empty() {
+                self.history.correct_missed(self.name, &wrong, &right)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What of a stretch had come by `now`.
+    fn cut(&self, notes: &[Watched], missed: &MissedSlots, now: Timestamp) -> Option<MissedSlots> {
+        let note = notes.iter().rev().find(|note| note.born < missed.first)?;
+        let stretch = account::schedule_of(note, self.name.as_str())?.cut(missed.first, now)?;
+        let reason = missed.reason.clone();
+        Some(MissedSlots { first: stretch.first, last: stretch.last, count: stretch.count, reason })
     }
 }
 
@@ -179,7 +298,7 @@ fn due_after(
     job: &JobName,
     after: &After,
 ) -> Result<Option<(Timestamp, Option<String>)>, HistoryError> {
-    let Some(watched) = history.watched(job)? else { return Ok(None) };
+    let Some(watched) = history.watched(job)?.pop() else { return Ok(None) };
     let since = history.last_after(job)?.map_or(watched.until, |slot| slot.max(watched.until));
     let (mut slot, mut failed) = (since, None);
     for before in &after.jobs {
@@ -197,25 +316,12 @@ fn due_after(
     Ok(Some((slot, failed)))
 }
 
-fn watched_after(after: &After, until: Timestamp) -> Watched {
-    let names: Vec<&str> = after.jobs.iter().map(JobName::as_str).collect();
-    Watched { schedule: format!("after {}", names.join(", ")), zone: String::new(), until }
-}
-
-fn watched(schedule: &Schedule, until: Timestamp) -> Watched {
-    let zone = schedule.zone().iana_name().unwrap_or_default().to_owned();
-    Watched { schedule: schedule.to_string(), zone, until }
-}
-
-fn paused(pause: &Pause, zone: &TimeZone) -> String {
-    let why = pause.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    format!("paused since {}{why}", words::time(pause.since, zone))
-}
-
 fn unwatched(from: Timestamp, to: Timestamp, leap: Option<Leap>, zone: &TimeZone) -> String {
     let (from, to) = (words::time(from, zone), words::time(to, zone));
     match leap {
-        Some(_) => format!("the clock was set, or the machine was suspended, from {from} to {to}"),
+        Some(_) => {
+            format!("the clock was set, or the machine or the process was stopped, from {from} to {to}")
+        }
         None => format!("no daemon ran them between {from} and {to}"),
     }
 }

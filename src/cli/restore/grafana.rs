@@ -52,7 +52,7 @@ async fn restore(
     cancel: &CancellationToken,
 ) -> Result<ExitCode, CliError> {
     let choice = choice(args)?;
-    let (backup, job, _reading) = if let Some(path) = &args.from {
+    let (backup, job, reading) = if let Some(path) = &args.from {
         let backup = GrafanaBackup::outside(path).map_err(|error| failed(&error))?;
         let job = backup.job.clone();
         (backup, job, None)
@@ -76,10 +76,12 @@ async fn restore(
     let prepared =
         app.prepare_grafana(&site, (&job, session.now), backup, choice, sink, cancel.clone()).await;
     let prepared = prepared.map_err(|error| not_opened(&error))?;
+    // It is unpacked: what lies in its folder, and is old, may go when the restore is done.
+    drop(reading);
     let plan = &prepared.plan;
     let nothing_to_do = plan.is_done() && plan.refusals.is_empty();
     if nothing_to_do && !args.dry_run {
-        app.settle_grafana(&site, &job, session.now).map_err(|error| failed(&error))?;
+        app.settle_grafana(&site, &prepared, (&job, session.now)).map_err(|error| failed(&error))?;
     }
     if args.dry_run || nothing_to_do {
         session.out.result(&json!({ "plan": plan }), || text("Restore", plan, session.zone(), args.dry_run));
@@ -190,8 +192,10 @@ fn command(session: &Session, job: &JobName, target: &GrafanaTarget) -> String {
         |kind: &JobKind| matches!(kind, JobKind::GrafanaExport(config) if config.grafana == target.name);
     match session.config.job(job.as_str()) {
         Some(known) if is_its(&known.kind) => format!("watchkeeper restore {job}"),
-        Some(_) => format!("watchkeeper restore {job} --grafana {}", target.name),
-        None => format!("watchkeeper restore --grafana {}", target.name),
+        Some(known) if matches!(known.kind, JobKind::GrafanaExport(_)) => {
+            format!("watchkeeper restore {job} --grafana {}", target.name)
+        }
+        _ => format!("watchkeeper restore --grafana {}", target.name),
     }
 }
 

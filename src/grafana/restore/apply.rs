@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::found::Found;
+use super::live::Extent;
 use super::note::{Attempt, Note};
-use super::plan::{Action, Choice, Made, Planner, RestorePlan};
+use super::plan::{Action, Choice, Made, Planner, RestorePlan, left, overwritten, traces};
 use super::run::{Outcome, Run, stopped};
 use super::said::find;
+use super::shelf::{Shelf, of_restore};
 use super::source::GrafanaBackup;
-use super::undo::of_restore;
 use super::{BeforeRestore, RestoreError, Site};
 use crate::blocking::blocking;
 use crate::grafana::bundle::Bundle;
+use crate::grafana::contents::Secret;
 use crate::grafana::object::{Object, ObjectId, ObjectType};
 use crate::grafana::spool;
 use crate::jobs::RunContext;
@@ -26,8 +29,12 @@ pub struct Prepared {
     pub backup: GrafanaBackup,
     /// Its objects.
     pub(super) bundle: Bundle,
+    /// The SHA-256 of its archive.
+    pub(super) identity: String,
     /// What of it is meant.
     pub choice: Choice,
+    /// Secrets that are entered over others.
+    overwritten: Vec<Secret>,
     /// What would be done.
     pub plan: RestorePlan,
 }
@@ -63,9 +70,12 @@ pub async fn prepare(
 ) -> Result<Prepared, RestoreError> {
     let bundle = open(&backup, context).await?;
     choice.check(&backup.title, &bundle)?;
-    let live = site.look(&bundle, context).await?;
+    let live = site.look(&Extent::of(&bundle), context).await?;
     let plan = plan(site, &backup, &bundle, &live, &choice, None)?;
-    Ok(Prepared { backup, bundle, choice, plan })
+    let hashed = backup.clone();
+    let identity = blocking(move || hashed.identity()).await?;
+    let overwritten = overwritten(&plan, &live)?;
+    Ok(Prepared { backup, bundle, identity, choice, overwritten, plan })
 }
 
 pub(super) async fn open(backup: &GrafanaBackup, context: &RunContext) -> Result<Bundle, RestoreError> {
@@ -98,10 +108,11 @@ pub(super) fn plan(
 pub async fn apply(
     site: &Site,
     prepared: Prepared,
-    kept: &JobStore,
+    shelf: &Shelf,
     context: &RunContext,
 ) -> Result<Applied, RestoreError> {
-    let Prepared { backup, bundle, choice, plan: shown } = prepared;
+    let kept = &shelf.into;
+    let Prepared { backup, bundle, identity, choice, overwritten, plan: shown } = prepared;
     if let Some(refusal) = shown.refusals.first() {
         return Err(RestoreError::Refused { refusal: refusal.clone() });
     }
@@ -109,24 +120,26 @@ pub async fn apply(
         // Nothing is written, so there is nothing to keep.
         return not_all(&shown, Outcome::default(), false).map(|()| Applied::nothing(shown));
     }
-    let (note, attempt) = (Note::at(site, context), Attempt::new(&backup.title, site, &choice));
+    let (note, attempt) = (Note::at(site, context), Attempt::new(&identity, site, &choice));
     let before = BeforeRestore {
         of: backup.title.clone(),
         created: ids(&shown, Action::Create),
         changed: ids(&shown, Action::Update),
         alone: alone(&shown, &bundle)?,
+        written: traces(&shown, &bundle, site.facts().login.as_deref())?,
+        secrets: overwritten,
         continues: note.unfinished(&attempt),
         by_undo: false,
     };
-    let (safe, live) = site.keep(&bundle, before, kept, context).await?;
+    let (safe, live) = site.keep(&Extent::of(&bundle), before, kept, context).await?;
     let plan = plan(site, &backup, &bundle, &live, &choice, None)?;
     if !plan.writes_what(&shown) {
         kept.forget_restores(std::slice::from_ref(safe.id()))?;
         return Err(RestoreError::Changed { url: site.client.url() });
     }
-    note.write(attempt, safe.id())?;
+    note.write(attempt.clone(), safe.id())?;
     let applied = carry_out(site, &bundle, &live, plan, &safe, context).await?;
-    note.remove()?;
+    note.finished(&attempt)?;
     forget_old(kept, context)?;
     Ok(applied)
 }
@@ -144,13 +157,15 @@ pub(super) async fn carry_out(
     let touched = AtomicBool::new(false);
     let run = Run { site, source, live, plan: &plan, context, touched, wrote: Arc::clone(&wrote) };
     let mut outcome = run.carry_out().await?;
-    let after = match site.look(source, context).await {
+    let after = match site.look(&Extent::of(source).and(live), context).await {
         Ok(after) => after,
         Err(RestoreError::Grafana(error)) => return Err(stopped(error, outcome.written.len(), true)),
         Err(error) => return Err(error),
     };
     let step = context.progress.step("compare what is there now with the backup", None);
     let proven = run.prove(&after, &mut outcome)?;
+    let me = site.facts().login;
+    Found::at(site, context).note(safe.id(), left(&plan, (source, &after), me.as_deref())?);
     step.finish(format!("{} as they were written", words::count(proven, "object")));
     let (written, warnings) = (outcome.written.len(), std::mem::take(&mut outcome.warnings));
     not_all(&plan, outcome, wrote.load(Ordering::Relaxed))?;
@@ -203,11 +218,12 @@ pub async fn sweep_spools(state_dir: &Path) {
 
 /// Removes what is older than anybody takes back, of each Grafana for itself; never what a restore that is kept goes on from.
 pub(super) fn forget_old(kept: &JobStore, context: &RunContext) -> Result<(), RestoreError> {
-    kept.forget_old_restores(context.now, |backup| of_restore(backup)?.continues)?;
+    kept.forget_old_restores(context.now, |backup| of_restore(backup).ok()??.continues)?;
     Ok(())
 }
 
-/// Nothing is left of an earlier restore that could still be done: the next one goes on from nothing.
-pub fn settle(site: &Site, context: &RunContext) -> Result<(), RestoreError> {
-    Note::at(site, context).remove()
+/// Nothing is left of this restore that could still be done: the next one goes on from nothing.
+pub fn settle(site: &Site, prepared: &Prepared, context: &RunContext) -> Result<(), RestoreError> {
+    let attempt = Attempt::new(&prepared.identity, site, &prepared.choice);
+    Note::at(site, context).finished(&attempt)
 }

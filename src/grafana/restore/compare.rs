@@ -51,7 +51,7 @@ fn under(name: &str, wanted: &Value, there: &Value) -> Option<Vec<String>> {
 }
 
 /// As Go reads a field that is missing.
-fn is_empty(value: &Value) -> bool {
+pub(super) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(value) => !value,

@@ -8,6 +8,7 @@ use super::secrets::SecretsError;
 use crate::grafana::GrafanaError;
 use crate::grafana::bundle::BundleError;
 use crate::store::{ArchiveError, BackupId, StoreError};
+use crate::words;
 
 /// A Grafana could not be restored.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +93,56 @@ pub enum RestoreError {
         /// What was kept.
         id: BackupId,
     },
+    /// What was kept before the newest restore cannot be read: an older one is not taken for it.
+    #[error(
+        "What was kept before the newest restore is damaged: {}: {problem}: nothing was taken back", path.display()
+    )]
+    DamagedKept {
+        /// The manifest, or the archive that has none.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The name of the Grafana is that of another server by now.
+    #[error("The restore was one of {was}, and [grafana.{target}] is {is} now: nothing was taken back")]
+    AnotherServer {
+        /// What was kept before it: `JOB/ID`.
+        kept: String,
+        /// The name in the configuration.
+        target: String,
+        /// The base URL of then.
+        was: String,
+        /// The base URL of now.
+        is: String,
+    },
+    /// Some objects were not taken back, and the others were.
+    #[error("{} not as before the restore: {}; {} written", words::count(failed.len(), "object"), failed.join("; "), words::count(*written, "other"))]
+    UndoIncomplete {
+        /// How many were written as they were to be.
+        written: usize,
+        /// Something was sent that the server has not turned away.
+        touched: bool,
+        /// Those that were not, and why.
+        failed: Vec<String>,
+    },
+    /// The server as a whole gave up while a restore was taken back.
+    #[error("Taking the restore back stopped in the middle, after {written} objects were written")]
+    UndoStopped {
+        /// How many certainly were.
+        written: usize,
+        /// Something may have been written.
+        touched: bool,
+        /// What went wrong.
+        source: Box<GrafanaError>,
+    },
+    /// Whoever took a restore back told it to stop.
+    #[error("Taking the restore back was told to stop, after {written} objects were written")]
+    UndoCut {
+        /// How many certainly were written.
+        written: usize,
+        /// Something may have been written.
+        touched: bool,
+    },
     /// A folder has no manifest in it, or there is nothing at all.
     #[error("There is no {} {}", if path.is_dir() { "backup in" } else { "file" }, path.display())]
     NoBackup {
@@ -111,6 +162,18 @@ pub enum RestoreError {
 }
 
 impl RestoreError {
+    /// The same, where a restore is taken back: what is to be done next is something else.
+    pub(super) fn of_undo(self) -> Self {
+        match self {
+            Self::Incomplete { written, touched, failed } => {
+                Self::UndoIncomplete { written, touched, failed }
+            }
+            Self::Stopped { written, touched, source } => Self::UndoStopped { written, touched, source },
+            Self::Cut { written, touched } => Self::UndoCut { written, touched },
+            other => other,
+        }
+    }
+
     /// Something was written, and it is neither the old nor the new.
     pub fn data_not_back(&self) -> bool {
         matches!(
@@ -118,6 +181,9 @@ impl RestoreError {
             Self::Incomplete { touched: true, .. }
                 | Self::Stopped { touched: true, .. }
                 | Self::Cut { touched: true, .. }
+                | Self::UndoIncomplete { touched: true, .. }
+                | Self::UndoStopped { touched: true, .. }
+                | Self::UndoCut { touched: true, .. }
         )
     }
 
@@ -125,19 +191,20 @@ impl RestoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Grafana(error) => error.is_transient(),
-            Self::Stopped { source, .. } => source.is_transient(),
+            Self::Stopped { source, .. } | Self::UndoStopped { source, .. } => source.is_transient(),
             _ => false,
         }
     }
 
     /// Whoever ran it told it to stop.
     pub fn is_interruption(&self) -> bool {
-        matches!(self, Self::Cut { .. } | Self::Grafana(GrafanaError::Cancelled))
+        matches!(self, Self::Cut { .. } | Self::UndoCut { .. } | Self::Grafana(GrafanaError::Cancelled))
     }
 
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let again = "run the restore again: it writes only what still differs; or take it back with --undo";
+        let undo_again = "run it with --undo again: it writes only what is not yet as it was";
         Some(match self {
             Self::Grafana(error) => return error.hint(),
             Self::Secrets(error) => return error.hint(),
@@ -158,6 +225,18 @@ impl RestoreError {
                 None => again.to_owned(),
             },
             Self::Cut { .. } => again.to_owned(),
+            Self::UndoIncomplete { .. } | Self::UndoCut { .. } => undo_again.to_owned(),
+            Self::UndoStopped { source, .. } => match source.hint() {
+                Some(hint) => format!("{hint}; then {undo_again}"),
+                None => undo_again.to_owned(),
+            },
+            Self::DamagedKept { .. } => {
+                "once what is damaged is moved away, --undo takes back the restore before that one; `watchkeeper backups` lists what else is kept"
+                    .to_owned()
+            }
+            Self::AnotherServer { kept, target, was, .. } => format!(
+                "set url of [grafana.{target}] back to {was}; or, if it is the same Grafana at a new address, `watchkeeper restore {kept} --grafana {target} --dry-run` shows what bringing back its state of then would do"
+            ),
             Self::NoBackup { .. } => "name its manifest, or its archive".to_owned(),
             Self::Forgotten { .. } => {
                 "restore the export that shows what you want; `watchkeeper backups` lists all, those from before restores too"

@@ -1,6 +1,6 @@
 //! The Grafana that is restored to: what it is, what it holds now, and its organisations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -15,6 +15,7 @@ use crate::grafana::bundle::Bundle;
 use crate::grafana::client::{Call, GrafanaClient};
 use crate::grafana::contents::Organisation;
 use crate::grafana::export::{ExportOptions, Origin, back_up, reach};
+use crate::grafana::object::ObjectType;
 use crate::grafana::spool::Spool;
 use crate::jobs::RunContext;
 use crate::progress::Progress;
@@ -30,6 +31,32 @@ pub struct Site {
     /// Major and minor; what is unknown is taken for new.
     pub(super) version: (u32, u32),
     login: Option<String>,
+}
+
+/// How much of a Grafana is looked at: all that is always exported, and this besides.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Extent {
+    /// Types that are exported only where they are asked for.
+    pub(super) include: BTreeSet<ObjectType>,
+    /// The secrets of contact points.
+    secrets: bool,
+}
+
+impl Extent {
+    /// What the export has is looked at, and nothing is left out of that.
+    pub(super) fn of(like: &Bundle) -> Self {
+        let kinds = like.entries().iter().map(|entry| entry.id.kind);
+        Self {
+            include: kinds.filter(|kind| kind.is_opt_in()).collect(),
+            secrets: like.contents().holds_secrets,
+        }
+    }
+
+    /// What another export has, too.
+    pub(super) fn and(mut self, other: &Bundle) -> Self {
+        self.include.append(&mut Self::of(other).include);
+        self
+    }
 }
 
 impl Site {
@@ -61,43 +88,40 @@ impl Site {
         self.client.enter(&Organisation { name: name.to_owned(), id }).await
     }
 
-    /// What it holds now, of what `like` has; nothing of it is kept.
-    pub(super) async fn look(&self, like: &Bundle, context: &RunContext) -> Result<Bundle, RestoreError> {
+    /// What it holds now, as far as is asked; nothing of it is kept.
+    pub(super) async fn look(&self, extent: &Extent, context: &RunContext) -> Result<Bundle, RestoreError> {
         let made = Spool::make(&spool(context)).map_err(|source| RestoreError::Place {
             doing: "make a folder in",
             path: spool(context),
             source,
         })?;
         let store = Store::open(made.path())?.job(&context.job);
-        let (_, bundle) = self.export(like, None, &store, context).await?;
+        let (_, bundle) = self.export(extent, None, &store, context).await?;
         Ok(bundle)
     }
 
     /// The same, and keeps it.
     pub(super) async fn keep(
         &self,
-        like: &Bundle,
+        extent: &Extent,
         before: BeforeRestore,
         kept: &JobStore,
         context: &RunContext,
     ) -> Result<(Backup, Bundle), RestoreError> {
-        self.export(like, Some(before), kept, context).await
+        self.export(extent, Some(before), kept, context).await
     }
 
     async fn export(
         &self,
-        like: &Bundle,
+        extent: &Extent,
         before: Option<BeforeRestore>,
         store: &JobStore,
         context: &RunContext,
     ) -> Result<(Backup, Bundle), RestoreError> {
-        // What the backup has is looked at, and nothing is left out of that.
-        let include =
-            like.entries().iter().map(|entry| entry.id.kind).filter(|kind| kind.is_opt_in()).collect();
         let options = ExportOptions {
-            include,
+            include: extent.include.clone(),
             // Older ones show no secret to anybody, and asking them is an error.
-            contact_point_secrets: like.contents().holds_secrets && self.version >= (10, 1),
+            contact_point_secrets: extent.secrets && self.version >= (10, 1),
             ..ExportOptions::default()
         };
         let origin = Origin { target: self.target.to_string(), url: self.client.url() };

@@ -1,4 +1,4 @@
-//! What a restore that was not finished leaves on this host, so that the one that finishes it is known for that.
+//! What restores that were not finished leave on this host, so that the one that finishes one is known for that.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::Choice;
 use super::{RestoreError, Site};
+use crate::grafana::object::Selector;
 use crate::jobs::RunContext;
 use crate::store::{BackupId, atomic};
 
@@ -26,6 +27,7 @@ pub(super) struct Note {
 /// What is restored, of what, and to where. Only the same again finishes it; anything else is a restore of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Attempt {
+    /// The SHA-256 of the archive: a path may have another one later.
     of: String,
     url: String,
     only: BTreeSet<String>,
@@ -33,11 +35,11 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// This backup, as the choice has it, to this server.
-    pub(super) fn new(of: &str, site: &Site, choice: &Choice) -> Self {
-        let named = |all: &[crate::grafana::object::Selector]| all.iter().map(ToString::to_string).collect();
+    /// The backup of this identity, as the choice has it, to this server.
+    pub(super) fn new(identity: &str, site: &Site, choice: &Choice) -> Self {
+        let named = |all: &[Selector]| all.iter().map(ToString::to_string).collect();
         Self {
-            of: of.to_owned(),
+            of: identity.to_owned(),
             url: site.client.url(),
             only: named(&choice.only),
             exclude: named(&choice.exclude),
@@ -56,26 +58,53 @@ struct Unfinished {
 
 impl Note {
     pub(super) fn at(site: &Site, context: &RunContext) -> Self {
-        // Neither name has a dot in it.
-        let name = format!("grafana-restore.{}.{}.json", context.job, site.target);
+        // No name has a dot in it.
+        let name = format!("grafana-restore.{}.json", site.target);
         Self { path: context.state_dir.join(name), now: context.now }
     }
 
     /// What was there before the same restore, where that was cut not long ago.
     pub(super) fn unfinished(&self, attempt: &Attempt) -> Option<BackupId> {
-        let noted: Unfinished = serde_json::from_slice(&fs::read(&self.path).ok()?).ok()?;
-        let is_it = noted.attempt == *attempt && self.now.duration_since(noted.begun) <= FINISHED_WITHIN;
-        is_it.then_some(noted.before)
+        self.read().into_iter().find(|noted| noted.attempt == *attempt).map(|noted| noted.before)
     }
 
     pub(super) fn write(&self, attempt: Attempt, before: &BackupId) -> Result<(), RestoreError> {
-        let noted = Unfinished { attempt, begun: self.now, before: before.clone() };
-        let bytes = serde_json::to_vec(&noted).unwrap_or_default();
-        atomic::replace(&self.path, &bytes, 0o640).map_err(self.failed("write"))
+        let mut noted = self.read();
+        noted.retain(|noted| noted.attempt != attempt);
+        noted.push(Unfinished { attempt, begun: self.now, before: before.clone() });
+        self.replace(&noted)
     }
 
-    pub(super) fn remove(&self) -> Result<(), RestoreError> {
-        atomic::remove_if_there(&self.path).map(drop).map_err(self.failed("remove"))
+    /// Nothing of it is left to be done. Another one that was cut is still one that was cut.
+    pub(super) fn finished(&self, attempt: &Attempt) -> Result<(), RestoreError> {
+        self.keep(|noted| noted.attempt != *attempt)
+    }
+
+    /// Those before which this was kept were taken back.
+    pub(super) fn taken_back(&self, before: &[BackupId]) -> Result<(), RestoreError> {
+        self.keep(|noted| !before.contains(&noted.before))
+    }
+
+    fn keep(&self, is_kept: impl Fn(&Unfinished) -> bool) -> Result<(), RestoreError> {
+        let mut noted = self.read();
+        noted.retain(is_kept);
+        self.replace(&noted)
+    }
+
+    /// Those that were cut not long ago.
+    fn read(&self) -> Vec<Unfinished> {
+        let read = fs::read(&self.path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let mut noted: Vec<Unfinished> = read.unwrap_or_default();
+        noted.retain(|noted| self.now.duration_since(noted.begun) <= FINISHED_WITHIN);
+        noted
+    }
+
+    fn replace(&self, noted: &[Unfinished]) -> Result<(), RestoreError> {
+        if noted.is_empty() {
+            return atomic::remove_if_there(&self.path).map(drop).map_err(self.failed("remove"));
+        }
+        let bytes = serde_json::to_vec(noted).unwrap_or_default();
+        atomic::replace(&self.path, &bytes, 0o640).map_err(self.failed("write"))
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(io::Error) -> RestoreError + use<> {

@@ -12,6 +12,7 @@ mod stays;
 mod take_away;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +28,7 @@ pub use choice::Choice;
 
 pub(super) use born::is_born;
 pub(super) use planner::{Facts, Planner};
+pub(super) use trace::{Traces, left, overwritten, traces};
 
 /// What a restore would do, in the order in which it is done.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -47,6 +49,9 @@ pub struct RestorePlan {
     pub warnings: Vec<String>,
     /// What stands in the way of all of it: nothing is written then.
     pub refusals: Vec<String>,
+    /// Of what a restore had written: what people have changed since, and is replaced.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub edited: Vec<ObjectId>,
     /// Secrets that somebody has to enter, or to have in a file.
     pub secrets: Vec<Secret>,
     /// What is entered from the file, by object.
@@ -160,4 +165,8 @@ pub(super) struct Made {
     pub(super) ids: BTreeSet<ObjectId>,
     /// What they wrote, of that of which an organisation has only one.
     pub(super) alone: Vec<Object>,
+    /// A hash of each object that they wrote.
+    pub(super) written: Traces,
+    /// Secrets that they entered over others.
+    pub(super) secrets: Vec<(ObjectId, Secret)>,
 }

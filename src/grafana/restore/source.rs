@@ -1,6 +1,6 @@
 //! The backup that is restored: verified, unpacked, and found to be a whole export.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use crate::grafana::KIND;
 use crate::grafana::bundle::{Bundle, BundleError};
 use crate::progress::Progress;
 use crate::store::archive::{is_archive, open_archive};
+use crate::store::digest::Hashing;
 use crate::store::{ArchiveError, Backup, EntryKind, StoreError};
 
 /// A backup that is an export of a Grafana.
@@ -66,6 +67,17 @@ impl GrafanaBackup {
                 Ok(Self { title, created: None, job: None, target: String::new(), archive, backup: None })
             }
         }
+    }
+
+    /// What no other contents have, wherever they lie: the SHA-256 of the archive.
+    pub(super) fn identity(&self) -> Result<String, RestoreError> {
+        if let Some(file) = self.backup.iter().flat_map(|backup| &backup.manifest.files).next() {
+            return Ok(file.sha256.clone());
+        }
+        let failed = |source| RestoreError::Place { doing: "read", path: self.archive.clone(), source };
+        let mut hashing = Hashing::new(File::open(&self.archive).map_err(failed)?);
+        io::copy(&mut hashing, &mut io::sink()).map_err(failed)?;
+        Ok(hashing.finish().2)
     }
 
     /// Reads all of it, compares it with its hashes, and leaves its objects in a folder of `spool`.

@@ -3,15 +3,17 @@
 //! What people have changed since, and the restore had not touched, stays. What is replaced now is kept, too.
 
 use super::apply::{Applied, carry_out, forget_old, open, plan};
+use super::found::Found;
+use super::live::Extent;
 use super::note::Note;
 use super::plan::{Choice, Made, RestorePlan};
+use super::shelf::{Kept, Shelf};
 use super::source::GrafanaBackup;
-use super::{BeforeRestore, RestoreError, Site};
+use super::{BeforeRestore, RestoreError, Site, Written};
 use crate::grafana::bundle::Bundle;
-use crate::grafana::contents::GrafanaContents;
 use crate::grafana::object::Object;
 use crate::jobs::RunContext;
-use crate::store::{Backup, BackupId, JobStore};
+use crate::store::{Backup, BackupId};
 
 /// What was there before a restore, and before those that it had finished.
 #[derive(Debug)]
@@ -20,8 +22,8 @@ struct Past {
     base: Backup,
     /// All of them, the newest first.
     all: Vec<BackupId>,
-    /// The backup that was restored.
-    of: String,
+    /// The backups that were restored, the last one first.
+    of: Vec<String>,
     /// What they had created or changed.
     made: Made,
 }
@@ -37,23 +39,24 @@ pub struct PreparedUndo {
 }
 
 impl PreparedUndo {
-    /// The backup whose restore would be taken back: `grafana/20261123T020000Z`.
-    pub fn restored(&self) -> &str {
-        &self.past.of
+    /// The backup whose restore would be taken back: `grafana/20261123T020000Z`, and others that were restored while it
+    /// was not finished.
+    pub fn restored(&self) -> String {
+        self.past.of.join(" and ")
     }
 }
 
 /// Compares what was there before the newest restore with what is there. Writes nothing.
 pub async fn prepare_undo(
     site: &Site,
-    kept: &JobStore,
+    shelf: &Shelf,
     context: &RunContext,
 ) -> Result<PreparedUndo, RestoreError> {
-    let past =
-        past(site, kept)?.ok_or_else(|| RestoreError::NothingToUndo { job: context.job.to_string() })?;
+    let past = past(site, shelf, context)?
+        .ok_or_else(|| RestoreError::NothingToUndo { job: context.job.to_string() })?;
     let source = GrafanaBackup::of(past.base.clone())?;
     let bundle = open(&source, context).await?;
-    let live = site.look(&bundle, context).await?;
+    let live = site.look(&past.extent(&bundle), context).await?;
     let plan = past.plan(site, &source, &bundle, &live)?;
     Ok(PreparedUndo { source, bundle, past, plan })
 }
@@ -62,7 +65,7 @@ pub async fn prepare_undo(
 pub async fn undo(
     site: &Site,
     prepared: PreparedUndo,
-    kept: &JobStore,
+    shelf: &Shelf,
     context: &RunContext,
 ) -> Result<Applied, RestoreError> {
     let PreparedUndo { source, bundle, past, plan: shown } = prepared;
@@ -71,7 +74,7 @@ pub async fn undo(
     }
     let changed = || RestoreError::Changed { url: site.client.url() };
     // Somebody else may have restored, or taken back, while a person looked at the plan.
-    if self::past(site, kept)?.is_none_or(|now| now.all != past.all) {
+    if self::past(site, shelf, context)?.is_none_or(|now| now.all != past.all) {
         return Err(changed());
     }
     let applied = if shown.writes().next().is_none() {
@@ -83,27 +86,55 @@ pub async fn undo(
             by_undo: true,
             ..BeforeRestore::default()
         };
-        let (safe, live) = site.keep(&bundle, before, kept, context).await?;
+        let (safe, live) = site.keep(&past.extent(&bundle), before, &shelf.into, context).await?;
         let plan = past.plan(site, &source, &bundle, &live)?;
         if !plan.writes_what(&shown) {
-            kept.forget_restores(std::slice::from_ref(safe.id()))?;
+            shelf.into.forget_restores(std::slice::from_ref(safe.id()))?;
             return Err(changed());
         }
-        carry_out(site, &bundle, &live, plan, &safe, context).await?
+        carry_out(site, &bundle, &live, plan, &safe, context).await.map_err(RestoreError::of_undo)?
     };
-    Note::at(site, context).remove()?;
+    Note::at(site, context).taken_back(&past.all)?;
+    let found = past.all.iter().chain(&applied.before).cloned().collect::<Vec<_>>();
+    Found::at(site, context).forget(&found);
     // It is as it was: there is nothing left to take back.
-    kept.forget_restores(&past.all)?;
-    forget_old(kept, context)?;
+    shelf.forget(&past.all)?;
+    forget_old(&shelf.into, context)?;
     Ok(applied)
 }
 
-pub(super) fn of_restore(backup: &Backup) -> Option<BeforeRestore> {
-    let contents: GrafanaContents = backup.contents().ok()?;
-    contents.before_restore.filter(|before| !before.by_undo)
-}
-
 impl Past {
+    /// What has to be looked at: what was there, and what was made.
+    fn extent(&self, source: &Bundle) -> Extent {
+        let mut extent = Extent::of(source);
+        extent.include.extend(self.made.ids.iter().map(|id| id.kind).filter(|kind| kind.is_opt_in()));
+        extent
+    }
+
+    /// One more, which was before those that it has.
+    fn add(&mut self, kept: &Kept, found: Vec<Written>) {
+        let before = &kept.before;
+        self.base = kept.backup.clone();
+        self.all.push(kept.backup.id().clone());
+        if !self.of.contains(&before.of) {
+            self.of.push(before.of.clone());
+        }
+        self.made.ids.extend(before.created.iter().chain(&before.changed).cloned());
+        // What the later one wrote is what there was.
+        let known = |object: &&Object| self.made.alone.iter().any(|other| other.id() == object.id());
+        let earlier: Vec<Object> = before.alone.iter().filter(|object| !known(object)).cloned().collect();
+        self.made.alone.extend(earlier);
+        for written in found.into_iter().chain(before.written.iter().cloned()) {
+            self.made.written.entry(written.id).or_insert(written.hash);
+        }
+        for secret in &before.secrets {
+            let id = secret.id();
+            if self.made.secrets.iter().all(|(known, _)| *known != id) {
+                self.made.secrets.push((id, secret.clone()));
+            }
+        }
+    }
+
     fn plan(
         &self,
         site: &Site,
@@ -116,32 +147,47 @@ impl Past {
     }
 }
 
-/// The newest restore, with those before it that were cut and that it has finished.
-fn past(site: &Site, kept: &JobStore) -> Result<Option<Past>, RestoreError> {
-    let mut backups = kept.list()?.backups;
-    // Another Grafana may have been restored from the backups of the same job: what that had is none of this one's.
-    backups.retain(|backup| backup.manifest.source.target == site.target.as_str());
-    let newest = backups.iter().rev().find_map(|backup| Some((backup, of_restore(backup)?)));
-    let Some((mut base, mut before)) = newest else { return Ok(None) };
-    let (mut all, mut made) = (vec![base.id().clone()], Made::default());
-    let of = before.of.clone();
-    loop {
-        made.ids.extend(before.created.iter().chain(&before.changed).cloned());
-        // What the later one wrote is what there was.
-        let known = |object: &Object, all: &[Object]| all.iter().any(|other| other.id() == object.id());
-        let earlier: Vec<Object> =
-            before.alone.iter().filter(|object| !known(object, &made.alone)).cloned().collect();
-        made.alone.extend(earlier);
-        let Some(id) = &before.continues else { break };
-        let earlier = backups.iter().find(|backup| backup.id() == id);
-        let earlier = earlier.and_then(|backup| Some((backup, of_restore(backup)?)));
-        // Half of what belongs together would be neither what was before nor what was after.
-        let earlier = earlier.ok_or_else(|| RestoreError::Forgotten { id: id.clone() })?;
-        if all.contains(earlier.0.id()) {
+/// The newest restore, with those before it that were cut and that it has finished, and what was restored in between: what
+/// was there before one of those was half of it.
+fn past(site: &Site, shelf: &Shelf, context: &RunContext) -> Result<Option<Past>, RestoreError> {
+    let kept = shelf.restores(&site.target)?;
+    let Some(newest) = kept.first() else { return Ok(None) };
+    let found = Found::at(site, context);
+    let mut past =
+        Past { base: newest.backup.clone(), all: Vec::new(), of: Vec::new(), made: Made::default() };
+    let mut first = newest.backup.id().clone();
+    for one in &kept {
+        if *one.backup.id() < first {
             break;
         }
-        (base, before) = earlier;
-        all.push(base.id().clone());
+        refuse_another_server(site, one)?;
+        past.add(one, found.after(one.backup.id()));
+        first = one
+            .before
+            .continues
+            .iter()
+            .cloned()
+            .chain([first])
+            .min()
+            .unwrap_or_else(|| one.backup.id().clone());
     }
-    Ok(Some(Past { base: base.clone(), all, of, made }))
+    // Half of what belongs together would be neither what was before nor what was after.
+    if *past.base.id() != first {
+        return Err(RestoreError::Forgotten { id: first });
+    }
+    Ok(Some(past))
+}
+
+/// What one server had is not brought to another one because that has its name now.
+fn refuse_another_server(site: &Site, kept: &Kept) -> Result<(), RestoreError> {
+    let (was, is) = (&kept.backup.manifest.source.url, site.client.url());
+    if *was == is {
+        return Ok(());
+    }
+    Err(RestoreError::AnotherServer {
+        kept: kept.title(),
+        target: site.target.to_string(),
+        was: was.clone(),
+        is,
+    })
 }

@@ -23,10 +23,21 @@ const REMEMBERED: usize = 1_000;
 pub struct Step {
     /// The slots that came since the last look, oldest first.
     pub due: Vec<Due>,
-    /// The time that nobody watched.
-    pub leap: Option<Leap>,
+    /// The times that nobody watched, oldest first, after a leap.
+    pub leaps: Vec<Leap>,
+    /// The clock went back, from and to these times.
+    pub back: Option<Leap>,
     /// By how much the clock went ahead of the time that passed; negative where it was put back.
     pub shift: SignedDuration,
+}
+
+/// How much time passed from one look at the clock to the next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// All of it.
+    pub all: Duration,
+    /// What of it the program did not run: its process was stopped. The rest it waited until somebody took what is due.
+    pub unwatched: Duration,
 }
 
 /// What is due, step by step.
@@ -56,27 +67,30 @@ impl Planner {
         planner
     }
 
-    /// Goes on with other jobs. One that stays keeps its next slot, for that depends on its schedule alone.
-    pub fn replace(&mut self, jobs: Vec<(JobName, Schedule)>) {
+    /// Goes on with other jobs, from the last look on, which is returned.
+    pub fn replace(&mut self, jobs: Vec<(JobName, Schedule)>) -> Timestamp {
         let planned = |(name, schedule): (JobName, Schedule)| {
             let next = schedule.next_after(self.now);
             Planned { name, schedule, next }
         };
         self.jobs = jobs.into_iter().map(planned).collect();
+        self.now
     }
 
     /// What came since the last look. `passed` is how much time passed since then by a clock that nobody sets, and that
     /// stands still while the machine is suspended.
-    pub fn step(&mut self, now: Timestamp, passed: Duration) -> Step {
+    pub fn step(&mut self, now: Timestamp, passed: Passed) -> Step {
         let before = self.now;
-        let passed = SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX);
-        let shift = now.duration_since(before).saturating_sub(passed);
+        let of = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        let shift = now.duration_since(before).saturating_sub(of(passed.all));
+        let is_unwatched = shift > LEAP || of(passed.unwatched) > LEAP;
         let mut step = Step { shift, ..Step::default() };
         if now < before {
             self.start_stretch(now);
-        } else if shift > LEAP {
+            step.back = Some(Leap { from: before, to: now });
+        } else if is_unwatched {
             self.start_stretch(now);
-            step.leap = Some(Leap { from: before, to: now });
+            step.leaps = gaps(&self.watched, Leap { from: before, to: now });
         } else {
             step.due = self.pass(now);
         }
@@ -124,6 +138,23 @@ impl Planner {
     }
 }
 
+/// What of a leap was not watched before: a clock that went back and is put right leaps over a time whose slots were all
+/// handed out.
+fn gaps(watched: &[(Timestamp, Timestamp)], leap: Leap) -> Vec<Leap> {
+    let mut gaps = Vec::new();
+    let mut from = leap.from;
+    for (after, until) in watched.iter().filter(|(after, until)| *until > leap.from && *after < leap.to) {
+        if *after > from {
+            gaps.push(Leap { from, to: *after });
+        }
+        from = from.max(*until);
+    }
+    if from < leap.to {
+        gaps.push(Leap { from, to: leap.to });
+    }
+    gaps
+}
+
 fn contains(watched: &[(Timestamp, Timestamp)], slot: Timestamp) -> bool {
     watched.iter().any(|(after, until)| *after < slot && slot <= *until)
 }
@@ -155,11 +186,15 @@ mod tests {
     impl Planner {
         /// A look at a clock that shows the time that passed.
         fn due(&mut self, now: Timestamp) -> Vec<Due> {
-            let passed = now.duration_since(self.now).unsigned_abs();
-            let step = self.step(now, passed);
-            assert_eq!(step.leap, None);
+            let step = self.step(now, busy(now.duration_since(self.now).unsigned_abs()));
+            assert_eq!(step.leaps, []);
             step.due
         }
+    }
+
+    /// A time in which somebody was waited for.
+    fn busy(all: Duration) -> Passed {
+        Passed { all, unwatched: Duration::ZERO }
     }
 
     fn slots(due: &[Due]) -> Vec<i64> {
@@ -200,16 +235,36 @@ mod tests {
     #[test]
     fn after_a_suspend_the_time_that_nobody_watched_is_reported_and_the_next_slots_are_kept() {
         let mut planner = planner(&["*/5 * * * *", "0 9 * * *", "0 3 * * *"]);
-        let step = planner.step(at(3_901), Duration::from_secs(1));
-        assert_eq!((step.due, step.leap), (vec![], Some(Leap { from: at(0), to: at(3_901) })));
+        let step = planner.step(at(3_901), busy(Duration::from_secs(1)));
+        assert_eq!((step.due, step.leaps), (vec![], vec![Leap { from: at(0), to: at(3_901) }]));
         assert_eq!(step.shift, SignedDuration::from_secs(3_900));
         assert_eq!(slots(&planner.due(at(4_200))), [4_200]);
     }
 
     #[test]
-    fn a_program_that_was_held_up_has_not_leapt() {
+    fn who_waits_long_until_somebody_takes_what_is_due_has_not_leapt() {
         let mut planner = planner(&["*/5 * * * *"]);
-        assert_eq!(slots(&planner.step(at(900), Duration::from_mins(15)).due), [300, 600, 900]);
+        assert_eq!(slots(&planner.step(at(900), busy(Duration::from_mins(15))).due), [300, 600, 900]);
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_has_not_watched() {
+        let mut planner = planner(&["*/5 * * * *"]);
+        let stopped = Passed { all: Duration::from_mins(15), unwatched: Duration::from_mins(15) };
+        let step = planner.step(at(900), stopped);
+        assert_eq!((step.due, step.leaps), (vec![], vec![Leap { from: at(0), to: at(900) }]));
+        assert_eq!(slots(&planner.due(at(1_200))), [1_200]);
+    }
+
+    #[test]
+    fn a_clock_that_is_put_right_again_leaps_only_over_what_was_not_watched() {
+        let mut planner = planner(&["* * * * *"]);
+        planner.due(at(600));
+        let step = planner.step(at(-3_600), busy(Duration::from_secs(1)));
+        assert_eq!(step.back, Some(Leap { from: at(600), to: at(-3_600) }));
+        let step = planner.step(at(700), busy(Duration::from_secs(1)));
+        let unwatched = [Leap { from: at(-3_600), to: at(0) }, Leap { from: at(600), to: at(700) }];
+        assert_eq!(step.leaps, unwatched);
     }
 
     #[test]
@@ -243,8 +298,8 @@ mod tests {
         let year = 365 * 86_400;
         assert_eq!(slots(&planner.due(at(30))), Vec::<i64>::new());
         assert_eq!(
-            planner.step(at(30 + year), Duration::ZERO).leap,
-            Some(Leap { from: at(30), to: at(30 + year) })
+            planner.step(at(30 + year), Passed::default()).leaps,
+            [Leap { from: at(30), to: at(30 + year) }]
         );
         assert_eq!(slots(&planner.due(at(31))), Vec::<i64>::new());
         assert_eq!(slots(&planner.due(at(60))), [60]);
@@ -259,7 +314,7 @@ mod tests {
             let mut now = 0;
             for step in steps {
                 now += step;
-                for due in planner.step(at(now), Duration::ZERO).due {
+                for due in planner.step(at(now), Passed::default()).due {
                     prop_assert!(due.slot <= at(now));
                     prop_assert!(seen.insert((due.job.clone(), due.slot)), "{:?} came twice", due);
                 }

@@ -3,6 +3,9 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::RestoreError;
 use super::note::{Note, State};
@@ -15,6 +18,10 @@ use crate::sqlite::open::beside;
 use crate::store::digest::Hashing;
 use crate::store::{Owner, StoreError};
 use crate::words;
+
+/// So long what was stopped may take to end, and how often it is looked.
+const ENDING: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A restore that has worked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,14 +165,21 @@ async fn exchange(note: &Note, context: &RunContext) -> Result<(), SqliteError> 
     Ok(())
 }
 
-/// A process that has the old file open would go on writing to it, and nobody would see that again.
+/// A process that has the old file open would go on writing to it, and nobody would see that again. One that is about to
+/// end is waited for: not every stop waits for all that it stops.
 async fn must_be_free(path: &Path) -> Result<(), SqliteError> {
-    let path = path.to_owned();
-    blocking(move || {
-        let by = holders::holders(&path);
-        if by.is_empty() { Ok(()) } else { Err(RestoreError::Held { path, by: by.join(", ") }.into()) }
-    })
-    .await
+    let since = Instant::now();
+    loop {
+        let held = path.to_owned();
+        let by = blocking(move || holders::holders(&held)).await;
+        if by.is_empty() {
+            return Ok(());
+        }
+        if since.elapsed() > ENDING {
+            return Err(RestoreError::Held { path: path.to_owned(), by: by.join(", ") }.into());
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// Nothing was moved: what was prepared is removed, and the application does again what it did.

@@ -29,10 +29,12 @@ done
 ";
 const CONTROL: &str = "#!/bin/sh
 case $1 in
-  start) setsid FOLDER/main </dev/null >/dev/null 2>&1 & echo $! >FOLDER/pid ;;
+  start) setsid FOLDER/main </dev/null >/dev/null 2>&1 & echo $! >FOLDER/pid
+    # Until it is a group of its own, a stop would not find it.
+    until kill -s 0 -- -$(cat FOLDER/pid) 2>/dev/null; do sleep 0.05; done ;;
   stop) [ -e FOLDER/pid ] || exit 0
     if [ -e FOLDER/stuck ]; then echo it does not stop; exit 7; fi
-    kill -- -$(cat FOLDER/pid); while kill -0 -- -$(cat FOLDER/pid) 2>/dev/null; do sleep 0.05; done; rm FOLDER/pid ;;
+    kill -- -$(cat FOLDER/pid); while kill -s 0 -- -$(cat FOLDER/pid) 2>/dev/null; do sleep 0.05; done; rm FOLDER/pid ;;
 esac
 ";
 

@@ -69,7 +69,9 @@ pub(crate) fn newest(folder: &Path, ending: &str) -> PathBuf {
         let name = path.file_name().unwrap().to_str().unwrap();
         name.ends_with(ending) && !name.ends_with(".state.json") && !name.starts_with('.')
     };
-    all.filter(is_it).max().unwrap()
+    // The second one of a second has more behind its time, and the end of a name sorts above that.
+    let id = |path: &PathBuf| path.to_str().unwrap().strip_suffix(ending).unwrap().to_owned();
+    all.filter(is_it).max_by_key(id).unwrap()
 }
 
 /// A file of secrets that only its owner may read.

@@ -142,6 +142,7 @@ impl<'a> Planner<'a> {
             self.plan.warnings.push(format!("{number} of {kind}: not restored: {reason}"));
         }
         if let Some(made) = made {
+            self.tell_what_is_lost(made)?;
             self.take_away(made)?;
         }
         self.plan.target = self.target;

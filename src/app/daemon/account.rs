@@ -1,0 +1,186 @@
+//! How far the slots of a job are known: pure, from what was noted to what is to be noted.
+//!
+//! A note never reaches beyond the oldest slot that still waits, nor back before the birth of its schedule. A schedule that
+//! was replaced keeps its note until all its slots are known, so that a new one is never asked about times before it.
+
+use std::collections::BTreeSet;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::config::values::SlotRules;
+use crate::history::Watched;
+use crate::schedule::driver::Leap;
+use crate::schedule::{Known, Missed, Schedule};
+
+/// What the notes of jobs that run after others begin with.
+const AFTER: &str = "after ";
+
+/// The note of a job that runs after these from `at` on.
+pub(super) fn born_after(names: &[&str], at: Timestamp) -> Watched {
+    let schedule = format!("{AFTER}{}", names.join(", "));
+    Watched { schedule, zone: String::new(), born: at, until: at, ended: None }
+}
+
+fn is_after(note: &Watched) -> bool {
+    note.schedule.starts_with(AFTER)
+}
+
+/// The note of a schedule that is watched from `at` on.
+pub(super) fn born(schedule: &Schedule, at: Timestamp) -> Watched {
+    let zone = schedule.zone().iana_name().unwrap_or_default().to_owned();
+    Watched { schedule: schedule.to_string(), zone, born: at, until: at, ended: None }
+}
+
+/// From `at` on the job has this schedule: another one ends there.
+pub(super) fn in_force(mut notes: Vec<Watched>, new: Watched) -> Vec<Watched> {
+    let at = new.born;
+    for note in notes.iter_mut().filter(|note| note.ended.is_none()) {
+        if (&note.schedule, &note.zone) == (&new.schedule, &new.zone) {
+            return notes;
+        }
+        note.ended = Some(at);
+    }
+    notes.push(new);
+    notes
+}
+
+/// The time just before the oldest slot that waits, or `to`.
+pub(super) fn bound(to: Timestamp, waiting: &BTreeSet<Timestamp>) -> Timestamp {
+    let before = |slot: &Timestamp| slot.checked_sub(SignedDuration::from_millis(1)).unwrap_or(*slot);
+    waiting.first().map_or(to, |oldest| to.min(before(oldest)))
+}
+
+/// Every slot up to `to` is known, but for those that wait.
+pub(super) fn known(notes: Vec<Watched>, to: Timestamp, waiting: &BTreeSet<Timestamp>) -> Vec<Watched> {
+    let to = bound(to, waiting);
+    let further = |note: Watched| match note.ended {
+        // It has no slots of its own: what the others did since its birth counts.
+        None if is_after(&note) => note,
+        end => Watched { until: note.until.max(end.map_or(to, |end| to.min(end))), ..note },
+    };
+    let is_open = |note: &Watched| note.ended.is_none_or(|end| note.until < end && !is_after(note));
+    notes.into_iter().map(further).filter(is_open).collect()
+}
+
+/// The clock went back to `to`: what comes after has not come yet. A birth is taken back only where it fell into one of
+/// these leaps, which were none.
+pub(super) fn back(notes: Vec<Watched>, to: Timestamp, leaps: &[Leap]) -> Vec<Watched> {
+    let is_false =
+        |birth: Timestamp| leaps.iter().any(|leap| leap.from < birth && to < birth && to >= leap.from);
+    let earlier = |note: Watched| {
+        let born = if is_false(note.born) { to } else { note.born };
+        Watched { born, until: note.until.min(to.max(born)), ..note }
+    };
+    notes.into_iter().map(earlier).collect()
+}
+
+/// From when to when slots of a schedule may have been missed: since they were last known, or in a leap of the clock.
+pub(super) fn window(note: &Watched, to: Timestamp, leap: Option<Leap>) -> (Timestamp, Timestamp) {
+    let since = match leap {
+        Some(leap) => leap.from,
+        // A clock that was ahead when they were noted: they are in the past as far as they can be.
+        None => note.until.min(to),
+    };
+    (since.max(note.born), note.ended.map_or(to, |end| to.min(end)))
+}
+
+/// The schedule of a note.
+pub(super) fn schedule_of(note: &Watched, job: &str) -> Option<Schedule> {
+    let zone = TimeZone::get(&note.zone).ok()?;
+    Schedule::parse(&note.schedule, &zone, job).ok()
+}
+
+/// What was missed of a schedule in its window.
+pub(super) fn missed(
+    (since, to): (Timestamp, Timestamp),
+    schedule: &Schedule,
+    known: &Known,
+    rules: SlotRules,
+) -> Missed {
+    if to <= since { Missed::default() } else { schedule.missed(since, to, known, rules) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::values::{OnMissed, OnOverlap};
+
+    const RULES: SlotRules = SlotRules {
+        on_missed: OnMissed::All,
+        max_age: None,
+        on_overlap: OnOverlap::Skip,
+        jitter: Duration::ZERO,
+    };
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + minute * 60).unwrap()
+    }
+
+    fn minutely() -> Schedule {
+        Schedule::parse("* * * * *", &TimeZone::UTC, "job").unwrap()
+    }
+
+    fn other() -> Schedule {
+        Schedule::parse("*/2 * * * *", &TimeZone::UTC, "job").unwrap()
+    }
+
+    fn waiting(minutes: &[i64]) -> BTreeSet<Timestamp> {
+        minutes.iter().map(|minute| at(*minute)).collect()
+    }
+
+    /// The slots that are missed, as minutes.
+    fn minutes(note: &Watched, to: i64, leap: Option<Leap>, slots: &[i64]) -> Vec<i64> {
+        let known = Known { slots: waiting(slots), missed: Vec::new() };
+        let schedule = schedule_of(note, "job").unwrap();
+        let missed = missed(window(note, at(to), leap), &schedule, &known, RULES);
+        missed.catch_up.iter().map(|slot| (slot.as_second() - 1_800_000_000) / 60).collect()
+    }
+
+    #[test]
+    fn what_waits_holds_the_note_back_and_the_note_goes_on_when_it_has_run() {
+        let notes = known(vec![born(&minutely(), at(0))], at(9), &waiting(&[4, 7]));
+        assert_eq!(minutes(&notes[0], 9, None, &[5, 6, 7, 8, 9]), [4]);
+        assert_eq!(known(notes.clone(), at(2), &waiting(&[]))[0].until, notes[0].until, "never back");
+        assert_eq!(known(notes, at(9), &waiting(&[]))[0].until, at(9));
+    }
+
+    #[test]
+    fn a_new_schedule_has_no_slots_before_it_and_the_old_one_keeps_those_that_wait() {
+        let notes = known(vec![born(&minutely(), at(0))], at(3), &waiting(&[3]));
+        let notes = in_force(notes, born(&other(), at(5)));
+        let missed: Vec<_> = notes.iter().map(|note| minutes(note, 9, None, &[])).collect();
+        assert_eq!(missed, [vec![3, 4, 5], vec![6, 8]]);
+        // A run of the old schedule that ends says nothing of the new one before its birth, and is the end of the old one.
+        let notes = known(notes, at(6), &waiting(&[]));
+        assert_eq!((notes.len(), minutes(&notes[0], 9, None, &[])), (1, vec![8]));
+        assert_eq!(in_force(notes.clone(), born(&other(), at(8))), notes, "the same goes on");
+    }
+
+    #[test]
+    fn a_clock_that_was_a_year_ahead_costs_no_slot_of_a_later_downtime() {
+        let year = 366 * 1_440;
+        let notes = known(vec![born(&minutely(), at(0))], at(year), &waiting(&[]));
+        let notes = back(notes, at(1), &[Leap { from: at(1), to: at(year) }]);
+        let notes = known(notes, at(2), &waiting(&[]));
+        assert_eq!(minutes(&notes[0], 5, None, &[]), [3, 4, 5]);
+    }
+
+    #[test]
+    fn a_clock_that_went_back_and_right_again_invents_nothing() {
+        let notes = known(vec![born(&minutely(), at(0))], at(3), &waiting(&[]));
+        let notes = back(notes, at(-1_000), &[]);
+        let leap = Leap { from: at(-1_000), to: at(5) };
+        assert_eq!(minutes(&notes[0], 5, Some(leap), &[1, 2, 3]), [4, 5]);
+        assert_eq!(minutes(&notes[0], 5, None, &[1, 2, 3]), [4, 5]);
+    }
+
+    #[test]
+    fn a_schedule_that_was_born_while_the_clock_was_ahead_is_born_when_it_is_right() {
+        let leap = Leap { from: at(1), to: at(500) };
+        let notes = back(vec![born(&minutely(), at(501))], at(2), &[leap]);
+        assert_eq!((notes[0].born, notes[0].until), (at(2), at(2)));
+    }
+}

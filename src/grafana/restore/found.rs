@@ -1,0 +1,68 @@
+//! What was found right after restores, where that is not what they had sent: later versions write dashboards anew. Nobody
+//! takes that for an edit of people.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use super::{Site, Written};
+use crate::jobs::RunContext;
+use crate::store::{BackupId, atomic};
+use crate::words;
+
+/// Of so many restores it is known: who takes back an older one is told of more edits than there were.
+const KNOWN: usize = 20;
+
+/// A file on this host. Losing it costs that an undo keeps what it could have removed.
+pub(super) struct Found {
+    path: PathBuf,
+}
+
+impl Found {
+    pub(super) fn at(site: &Site, context: &RunContext) -> Self {
+        Self { path: context.state_dir.join(format!("grafana-found.{}.json", site.target)) }
+    }
+
+    /// After the restore before which this was kept.
+    pub(super) fn after(&self, before: &BackupId) -> Vec<Written> {
+        self.read().remove(before).unwrap_or_default()
+    }
+
+    pub(super) fn note(&self, before: &BackupId, found: Vec<Written>) {
+        if found.is_empty() {
+            return;
+        }
+        let mut all = self.read();
+        all.insert(before.clone(), found);
+        while all.len() > KNOWN {
+            all.pop_first();
+        }
+        self.replace(&all);
+    }
+
+    pub(super) fn forget(&self, before: &[BackupId]) {
+        let mut all = self.read();
+        let known = all.len();
+        all.retain(|id, _| !before.contains(id));
+        if all.len() < known {
+            self.replace(&all);
+        }
+    }
+
+    fn read(&self) -> BTreeMap<BackupId, Vec<Written>> {
+        let read = fs::read(&self.path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        read.unwrap_or_default()
+    }
+
+    /// No restore fails for it.
+    fn replace(&self, all: &BTreeMap<BackupId, Vec<Written>>) {
+        let bytes = serde_json::to_vec(all).unwrap_or_default();
+        if let Err(error) = atomic::replace(&self.path, &bytes, 0o640) {
+            tracing::warn!(
+                path = %self.path.display(),
+                error = words::chain(&error),
+                "what a restore has left could not be noted: its undo may take some of it for edits of people"
+            );
+        }
+    }
+}

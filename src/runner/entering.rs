@@ -1,0 +1,161 @@
+//! The beginning of a run: its locks, its place, whether it may begin, and its row in the history.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::guard::{Held, Holder, Lock, LockError};
+use super::patience::{Patience, Place};
+use super::{Runner, Task, whole_millis};
+use crate::blocking::blocking;
+use crate::config::values::JobName;
+use crate::history::{HistoryError, NewRun, Pause, RunReport};
+use crate::jobs::Outcome;
+use crate::words;
+
+/// How often a run that waits for its locks looks whether they are free.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a run waits for its locks at most.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
+/// What became of the beginning of a run.
+pub(super) enum Entered {
+    Begun {
+        held: Arc<Held>,
+        /// Given back when the record is closed.
+        _place: Option<Place>,
+    },
+    /// It has a record, and no more.
+    Refused,
+    /// Its slot has a record of another run.
+    Taken,
+    /// It is as if it had not been due.
+    Withdrawn,
+}
+
+impl Runner {
+    /// Takes the locks; with patience, as soon as they and a place are free.
+    async fn locks(&self, task: &Task, holder: &mut Holder) -> Result<(Held, Option<Place>), LockError> {
+        let since = Instant::now();
+        let mut told = false;
+        loop {
+            let place = match &task.patience {
+                Some(patience) => Some(place(patience).await),
+                None => None,
+            };
+            holder.since = whole_millis((self.clock)());
+            let busy = match self.locks.take(&task.locks, holder) {
+                Err(LockError::Busy(busy)) => busy,
+                taken => return taken.map(|held| (held, place.flatten())),
+            };
+            // Others may run while this one waits.
+            drop(place);
+            let waits = |patience: &&Patience| {
+                (patience.for_job || !matches!(busy.lock, Lock::Job(_)))
+                    && !patience.entry.is_stopped()
+                    && since.elapsed() < LONGEST_WAIT
+            };
+            let Some(patience) = task.patience.as_ref().filter(waits) else {
+                return Err(LockError::Busy(busy));
+            };
+            patience.entry.wait_for(|| busy.reason(&self.zone));
+            if !std::mem::replace(&mut told, true) {
+                tracing::info!("{}; it waits", busy.reason(&self.zone));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = patience.entry.stopped() => {}
+            }
+        }
+    }
+
+    /// Takes the locks and notes the start; where the run cannot begin, `report` then says why.
+    pub(super) async fn guard(&self, task: &Task, new: &mut NewRun, report: &mut RunReport) -> Entered {
+        let mut holder = Holder {
+            pid: std::process::id(),
+            since: new.started,
+            job: Some(new.job.clone()),
+            run: Some(new.run),
+        };
+        let entry = task.patience.as_ref().map(|patience| &patience.entry);
+        match self.locks(task, &mut holder).await {
+            Ok((held, place)) => {
+                // It may have waited long: what was decided meanwhile holds for it too.
+                if let Some(entry) = entry {
+                    (new.started, report.started) = (holder.since, holder.since);
+                    let pause = self.pause(&task.job).await;
+                    if !entry.begin() {
+                        (report.outcome, report.reason) =
+                            (Some(Outcome::Skipped), Some("it was told not to begin".to_owned()));
+                        return Entered::Withdrawn;
+                    }
+                    if let Some(pause) = pause {
+                        return self.refuse(new, report, pause.words(&self.zone)).await;
+                    }
+                }
+                match self.note(new).await {
+                    Ok(()) => {}
+                    Err(error @ HistoryError::SlotTaken { .. }) => {
+                        (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(error.to_string()));
+                        return Entered::Taken;
+                    }
+                    // A backup that is not in the history is worth more than none.
+                    Err(error) => report.warnings.push(words::chain(&error)),
+                }
+                Entered::Begun { held: Arc::new(held), _place: place }
+            }
+            Err(LockError::Busy(busy)) => {
+                if entry.is_some_and(|entry| !entry.begin()) {
+                    (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(busy.reason(&self.zone)));
+                    return Entered::Withdrawn;
+                }
+                self.refuse(new, report, busy.reason(&self.zone)).await
+            }
+            Err(error) => {
+                let reason = words::chain(&error);
+                report.hint = match &error {
+                    LockError::StateDir(error) => error.hint(),
+                    _ => None,
+                };
+                let entered = self.refuse(new, report, reason).await;
+                report.outcome = Some(Outcome::Failed);
+                entered
+            }
+        }
+    }
+
+    /// A run that cannot begin: it is in the history as skipped.
+    async fn refuse(&self, new: &NewRun, report: &mut RunReport, reason: String) -> Entered {
+        (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(reason));
+        match self.note(new).await {
+            Ok(()) => Entered::Refused,
+            Err(error) => {
+                report.warnings.push(words::chain(&error));
+                if matches!(error, HistoryError::SlotTaken { .. }) {
+                    Entered::Taken
+                } else {
+                    Entered::Refused
+                }
+            }
+        }
+    }
+
+    /// Since when the job is paused. A history that cannot be read keeps no job from running.
+    async fn pause(&self, job: &JobName) -> Option<Pause> {
+        let (history, job) = (Arc::clone(&self.history), job.clone());
+        blocking(move || history.pause_of(&job)).await.ok().flatten()
+    }
+}
+
+/// A place, or none where it is to wait no longer.
+async fn place(patience: &Patience) -> Option<Place> {
+    let all = patience.places.all();
+    patience.entry.wait_for(|| format!("one of the {all} places that runs have (max_concurrent)"));
+    tokio::select! {
+        biased;
+        () = patience.entry.stopped() => None,
+        place = patience.places.take() => Some(place),
+    }
+}
