@@ -68,6 +68,11 @@ impl Note {
         self.read().into_iter().find(|noted| noted.attempt == *attempt).map(|noted| noted.before)
     }
 
+    /// Whether the restore that this was there before has not come to its end.
+    pub(super) fn is_unfinished(&self, before: &BackupId) -> bool {
+        self.read().iter().any(|noted| noted.before == *before)
+    }
+
     pub(super) fn write(&self, attempt: Attempt, before: &BackupId) -> Result<(), RestoreError> {
         let mut noted = self.read();
         noted.retain(|noted| noted.attempt != attempt);

@@ -171,6 +171,11 @@ fn past(site: &Site, shelf: &Shelf, context: &RunContext) -> Result<Option<Past>
             .min()
             .unwrap_or_else(|| one.backup.id().clone());
     }
+    // What a restore was cut in is half written, and no edit of anybody.
+    let note = Note::at(site, context);
+    if past.all.iter().any(|before| note.is_unfinished(before)) {
+        past.made.written.clear();
+    }
     // Half of what belongs together would be neither what was before nor what was after.
     if *past.base.id() != first {
         return Err(RestoreError::Forgotten { id: first });
