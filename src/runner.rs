@@ -67,6 +67,15 @@ pub struct Task {
     pub patience: Option<Patience>,
 }
 
+impl Task {
+    /// Work that a person asked for and that is done once: each of its steps has its own limit, and it is neither tried
+    /// again by itself nor waits for what it needs.
+    pub fn once(job: &JobName, kind: &str, locks: Vec<Lock>) -> Self {
+        let retries = Retries { max: 0, backoff: Duration::ZERO };
+        Self { job: job.clone(), kind: kind.to_owned(), locks, limit: None, retries, patience: None }
+    }
+}
+
 /// Why work was not done, in words: an error with all its causes, as a person reads it and history keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {

@@ -1,14 +1,13 @@
 //! The job `files-backup`, and the restore of its backups.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use jiff::tz::TimeZone;
 
 use super::upkept::with_upkeep;
 use super::{App, Shared};
-use crate::config::values::{JobName, Retries};
+use crate::config::values::JobName;
 use crate::config::{FilesConfig, JobConfig};
 use crate::files::backup::{FilesSource, back_up};
 use crate::files::places::Places;
@@ -117,16 +116,8 @@ impl App {
 
     /// Does it, as a run of `job`, and returns its record.
     pub async fn run_files(&self, job: &JobName, action: FilesAction, sink: Arc<dyn Sink>) -> RunReport {
-        let retries = Retries { max: 0, backoff: Duration::ZERO };
         let locks = vec![Lock::Job(job.clone())];
-        let task = Task {
-            job: job.clone(),
-            kind: RESTORE_KIND.to_owned(),
-            locks,
-            limit: None,
-            retries,
-            patience: None,
-        };
+        let task = Task::once(job, RESTORE_KIND, locks);
         let kept = self.shelf(job);
         // There is one attempt: it takes the action.
         let action = Mutex::new(Some(action));

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +10,7 @@ use ulid::Ulid;
 use super::files_job::{BEFORE_RESTORE, before_restore};
 use super::targets::credentials;
 use super::{App, TargetError};
-use crate::config::values::{JobName, Retries, TargetName};
+use crate::config::values::{JobName, TargetName};
 use crate::config::{GrafanaTarget, JobKind};
 use crate::grafana::client::GrafanaClient;
 use crate::grafana::contents::Secret;
@@ -171,16 +170,8 @@ impl App {
         command: String,
         sink: Arc<dyn Sink>,
     ) -> RunReport {
-        let retries = Retries { max: 0, backoff: Duration::ZERO };
         let locks = vec![Lock::Job(job.clone()), Lock::Target { kind: "grafana", name: site.target.clone() }];
-        let task = Task {
-            job: job.clone(),
-            kind: RESTORE_KIND.to_owned(),
-            locks,
-            limit: None,
-            retries,
-            patience: None,
-        };
+        let task = Task::once(job, RESTORE_KIND, locks);
         let places = self.grafana_shelf(&site.target);
         // There is one attempt: it takes the action.
         let action = Mutex::new(Some((site, action, places)));

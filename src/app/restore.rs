@@ -1,10 +1,9 @@
 //! Restores as runs: with locks, a record, and an outcome, like everything else that changes a target.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{App, TargetError};
-use crate::config::values::{JobName, Place, PrometheusTarget, Retries};
+use crate::config::values::{JobName, Place, PrometheusTarget};
 use crate::history::{Cause, RunReport};
 use crate::jobs::{JobOutput, RunContext};
 use crate::progress::Sink;
@@ -82,16 +81,7 @@ impl App {
     ) -> RunReport {
         let locks =
             vec![Lock::Job(job.clone()), Lock::Target { kind: "prometheus", name: target.name.clone() }];
-        // Each step has its own limit, and a restore is never tried again by itself.
-        let retries = Retries { max: 0, backoff: Duration::ZERO };
-        let task = Task {
-            job: job.clone(),
-            kind: RESTORE_KIND.to_owned(),
-            locks,
-            limit: None,
-            retries,
-            patience: None,
-        };
+        let task = Task::once(job, RESTORE_KIND, locks);
         let work = move |context| {
             let (opened, action) = (Arc::clone(&opened), action.clone());
             async move {

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::sqlite_job::{locks, none_unfinished, of};
 use super::targets::credentials;
 use super::{App, TargetError};
-use crate::config::values::{JobName, Retries, ServiceControl};
+use crate::config::values::{JobName, ServiceControl};
 use crate::config::{ApplicationTarget, DatabaseRef};
 use crate::history::{Cause, RunReport};
 use crate::http::HttpClient;
@@ -78,16 +77,8 @@ impl App {
         action: SqliteAction,
         sink: Arc<dyn Sink>,
     ) -> RunReport {
-        let retries = Retries { max: 0, backoff: Duration::ZERO };
         let locks = std::iter::once(Lock::Job(job.clone())).chain(locks(database, Some(&site.database)));
-        let task = Task {
-            job: job.clone(),
-            kind: RESTORE_KIND.to_owned(),
-            locks: locks.collect(),
-            limit: None,
-            retries,
-            patience: None,
-        };
+        let task = Task::once(job, RESTORE_KIND, locks.collect());
         let work = move |context: RunContext| {
             let (site, action) = (Arc::clone(&site), action.clone());
             async move { perform(&site, action, &context).await.map_err(|error| failure(&error)) }
