@@ -159,23 +159,10 @@ fn a_full_data_volume_is_told_and_no_partial_snapshot_is_left() {
     assert!(watchkeeper.leftovers().is_empty(), "{:?}", watchkeeper.leftovers());
 }
 
-/// Folders that cannot be written are made in a mount namespace of its own, which ends with the command.
+/// Runs a script while something else is mounted on a folder of the program's.
 pub(crate) fn with_mount(watchkeeper: &Watchkeeper, options: &str, folder: &str, then: &str) -> Output {
-    let folder = watchkeeper.folder().join(folder).display().to_string();
-    let script = format!("mount -t tmpfs -o {options} tmpfs {folder}\n{then}");
-    let program = format!(
-        "{} --config {}",
-        env!("CARGO_BIN_EXE_watchkeeper"),
-        watchkeeper.folder().join("jobs.toml").display()
-    );
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-ec", &script])
-        .env("WATCHKEEPER", program)
-        .env("FOLDER", folder)
-        .output()
-        .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Output { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    let folder = watchkeeper.folder().join(folder);
+    watchkeeper.run_in_mounts(&folder, &format!("mount -t tmpfs -o {options} tmpfs \"$FOLDER\"\n{then}"))
 }
 
 #[test]

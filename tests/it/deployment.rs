@@ -12,7 +12,7 @@ use crate::support::alertmanager::Alertmanager;
 use crate::support::docker;
 use crate::support::exporter::Exporter;
 use crate::support::prometheus::{Builder, Prometheus};
-use crate::support::watchkeeper::Watchkeeper;
+use crate::support::watchkeeper::{Watchkeeper, files_job};
 use crate::support::{http, missing, run, scratch, wait_until};
 
 const JOB: &str = "[[job]]\nname = \"verify\"\nkind = \"verify-deployment\"\n";
@@ -226,10 +226,7 @@ fn served() -> std::path::PathBuf {
 fn a_disk_and_the_age_of_a_backup_are_checked() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("x"), "x").unwrap();
-    let backup = format!(
-        "[[job]]\nname = \"conf\"\nkind = \"files-backup\"\nkeep = {{ last = 3 }}\npaths = [\"{}\"]\n",
-        folder.path().display()
-    );
+    let backup = files_job(3, &[folder.path()]);
     let checks = "[[job.check]]\ntype = \"backup\"\njob = \"conf\"\nmax_age = \"1h\"\n\
                   [[job.check]]\nname = \"old\"\ntype = \"backup\"\njob = \"conf\"\nmax_age = \"1s\"\n\
                   [[job.check]]\nname = \"room\"\ntype = \"disk\"\npath = \"/\"\nfree = \"1KiB\"\n\

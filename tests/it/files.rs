@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::support::prometheus::{Builder, Prometheus};
 use crate::support::run;
-use crate::support::watchkeeper::Watchkeeper;
+use crate::support::watchkeeper::{Watchkeeper, files_job};
 
 /// One job called `conf`.
 fn watchkeeper(keys: &str) -> Watchkeeper {
@@ -109,10 +109,7 @@ fn a_prune_names_a_folder_where_a_file_belongs_deletes_the_rest_and_fails() {
     let odd = store.join(format!("files_{}.tar.gz", ids[0]));
     fs::remove_file(&odd).unwrap();
     fs::create_dir(&odd).unwrap();
-    watchkeeper.configure(&format!(
-        "[[job]]\nname = \"conf\"\nkind = \"files-backup\"\nkeep = {{ last = 1 }}\npaths = [\"{}\"]\n",
-        folder.path().display()
-    ));
+    watchkeeper.configure(&files_job(1, &[folder.path()]));
     let pruned = watchkeeper.run(&["prune"]).expect(1);
     let told = format!("{} could not be removed: it is a folder where a file belongs", odd.display());
     assert!(pruned.stdout.contains("1 deleted") && pruned.stdout.contains(&told), "{}", pruned.stdout);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::support::prometheus::{Builder, Prometheus};
-use crate::support::watchkeeper::Watchkeeper;
+use crate::support::watchkeeper::{Watchkeeper, files_job};
 
 /// A job that keeps one backup of two paths. One holds nearly all bytes, so that what becomes of the other shows in no
 /// size of a backup.
@@ -53,11 +53,8 @@ impl Scene {
 }
 
 fn keeps_one(folder: &Path, keys: &str) -> Watchkeeper {
-    let folder = folder.display();
-    Watchkeeper::with_config(&format!(
-        "[[job]]\nname = \"conf\"\nkind = \"files-backup\"\nkeep = {{ last = 1 }}\n{keys}\
-         paths = [\"{folder}/volume\", \"{folder}/large\"]\n"
-    ))
+    let job = files_job(1, &[&folder.join("volume"), &folder.join("large")]);
+    Watchkeeper::with_config(&format!("{job}{keys}"))
 }
 
 #[test]
@@ -110,10 +107,7 @@ fn a_path_that_is_named_no_more_is_missed_by_nobody() {
     scene.run(0);
     scene.empty();
     scene.run(3);
-    scene.watchkeeper.configure(&format!(
-        "[[job]]\nname = \"conf\"\nkind = \"files-backup\"\nkeep = {{ last = 1 }}\npaths = [\"{}/large\"]\n",
-        scene.folder.path().display()
-    ));
+    scene.watchkeeper.configure(&files_job(1, &[&scene.folder.path().join("large")]));
     scene.run(0);
     assert_eq!(scene.backups().len(), 1);
 }

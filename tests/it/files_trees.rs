@@ -7,15 +7,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::watchkeeper::Watchkeeper;
+use crate::support::watchkeeper::{Watchkeeper, files_job};
 use crate::support::{run, scratch};
-
-fn watchkeeper(path: &Path) -> Watchkeeper {
-    Watchkeeper::with_config(&format!(
-        "[[job]]\nname = \"conf\"\nkind = \"files-backup\"\nkeep = {{ last = 3 }}\npaths = [\"{}\"]\n",
-        path.display()
-    ))
-}
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
@@ -42,7 +35,7 @@ fn what_is_unpacked_into_a_folder_has_the_modes_and_times_of_the_backup_and_for_
     set_mode(&key, 0o600);
     set_mode(&private, 0o500);
     set_mode(&program, 0o4755);
-    let watchkeeper = watchkeeper(&source);
+    let watchkeeper = Watchkeeper::with_config(&files_job(3, &[&source]));
     watchkeeper.run(&["run-now", "conf"]).expect(0);
     let into = folder.path().join("into");
     watchkeeper.run(&["restore", "conf", "--into", into.to_str().unwrap()]).expect(0);
@@ -59,25 +52,16 @@ fn a_folder_that_may_not_be_written_to_comes_back_with_what_is_in_it_for_its_own
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    let watchkeeper = watchkeeper(Path::new("/nowhere"));
+    let watchkeeper = Watchkeeper::with_config("");
     let source = watchkeeper.folder().join("source");
+    watchkeeper.configure(&files_job(3, &[&source]));
     let closed = source.join("closed");
     fs::create_dir_all(&closed).unwrap();
     fs::write(closed.join("file"), "x").unwrap();
     set_mode(&closed, 0o555);
-    let text = fs::read_to_string(watchkeeper.config()).unwrap();
-    fs::write(watchkeeper.config(), text.replace("/nowhere", source.to_str().unwrap())).unwrap();
-    run(Command::new("chown").arg("-R").arg("65534:65534").arg(watchkeeper.folder()));
-    let as_nobody = |arguments: &[&str]| {
-        let program = watchkeeper.command(arguments);
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program.get_program());
-        let output = command.args(program.get_args()).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-    };
-    as_nobody(&["run-now", "conf"]);
+    watchkeeper.run_as(65534, &["run-now", "conf"]).expect(0);
     fs::remove_dir_all(&closed).unwrap();
-    as_nobody(&["restore", "conf", "--yes"]);
+    watchkeeper.run_as(65534, &["restore", "conf", "--yes"]).expect(0);
     assert_eq!(fs::read_to_string(closed.join("file")).unwrap(), "x");
     assert_eq!(fs::metadata(&closed).unwrap().mode() & 0o777, 0o555);
 }
@@ -89,7 +73,7 @@ fn a_tree_that_is_as_deep_as_a_path_can_be_is_backed_up_and_comes_back() {
     let deep = source.join("a/".repeat(1_900));
     run(Command::new("mkdir").arg("-p").arg(&deep));
     fs::write(deep.join("file"), "at the bottom").unwrap();
-    let watchkeeper = watchkeeper(&source);
+    let watchkeeper = Watchkeeper::with_config(&files_job(3, &[&source]));
     watchkeeper.run(&["run-now", "conf"]).expect(0);
     fs::remove_file(deep.join("file")).unwrap();
     watchkeeper.run(&["restore", "conf", "--yes"]).expect(0);
@@ -108,7 +92,7 @@ fn a_file_that_is_replaced_as_a_whole_all_the_time_is_whole_in_the_backup() {
         fs::rename(&beside, &file).unwrap();
     };
     write(b'a');
-    let watchkeeper = watchkeeper(&file);
+    let watchkeeper = Watchkeeper::with_config(&files_job(3, &[&file]));
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {

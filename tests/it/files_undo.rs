@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::watchkeeper::{Output, Watchkeeper};
+use crate::support::watchkeeper::{Output, Watchkeeper, files_job};
 
 /// One job called `conf` that backs up a folder.
 struct Scene {
@@ -17,10 +17,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let watchkeeper = Watchkeeper::with_config(&format!(
-            "[[job]]\nname = \"conf\"\nkind = \"files-backup\"\nkeep = {{ last = 3 }}\npaths = [\"{}\"]\n",
-            folder.path().display()
-        ));
+        let watchkeeper = Watchkeeper::with_config(&files_job(3, &[folder.path()]));
         Self { folder, watchkeeper }
     }
 
@@ -40,27 +37,9 @@ impl Scene {
         self.watchkeeper.run(&[&["restore", "conf", "--yes"], arguments].concat())
     }
 
-    /// The same while a folder can only be read. The mount ends with the command.
+    /// The same while a folder can only be read.
     fn restore_read_only(&self, folder: &Path, arguments: &str) -> Output {
-        let folder = folder.display();
-        self.restore_by(
-            &["unshare", "--mount"],
-            &format!("mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} && exec"),
-            arguments,
-        )
-    }
-
-    fn restore_by(&self, program: &[&str], first: &str, arguments: &str) -> Output {
-        let watchkeeper = env!("CARGO_BIN_EXE_watchkeeper");
-        let config = self.watchkeeper.folder().join("jobs.toml").display().to_string();
-        let script = format!("{first} {watchkeeper} --config {config} restore conf {arguments} --yes");
-        let output =
-            Command::new(program[0]).args(&program[1..]).args(["sh", "-ec", &script]).output().unwrap();
-        Output {
-            code: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        self.watchkeeper.run_read_only(folder, &format!("restore conf {arguments} --yes"))
     }
 }
 
@@ -160,8 +139,10 @@ fn a_file_that_cannot_be_read_is_not_replaced() {
     fs::set_permissions(scene.path("a"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     // A root that may read and write only what is its own: it can replace the file all the same.
     let caps = "-dac_override,-dac_read_search";
-    let setpriv = ["setpriv", "--bounding-set", caps, "--inh-caps", caps];
-    let refused = scene.restore_by(&setpriv, "exec", "").expect(1);
+    let program = scene.watchkeeper.command(&["restore", "conf", "--yes"]);
+    let mut setpriv = Command::new("setpriv");
+    setpriv.args(["--bounding-set", caps, "--inh-caps", caps]).arg(program.get_program());
+    let refused = Output::from(setpriv.args(program.get_args()).output().unwrap()).expect(1);
     let told = format!("{}: it cannot be read", scene.path("a").display());
     assert!(refused.stdout.contains("Nothing was changed") && refused.stdout.contains(&told), "{refused:?}");
     assert_eq!(scene.read("a"), "somebody's own");

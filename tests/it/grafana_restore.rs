@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::support::grafana::{Builder, Fault, Role, SECRET, Version, What};
 use crate::support::grafana_keeper::{
-    ADMIN, JOB, SECRETS, actions, assert_same, export, files, keeper, keeper_of, newest, restore, sample,
-    secrets, target, without,
+    ADMIN, JOB, SECRETS, actions, assert_same, change_overview, export, files, keeper, keeper_of, lose_hosts,
+    newest, restore, sample, secrets, target, without,
 };
 use crate::support::watchkeeper::Watchkeeper;
 
@@ -77,9 +77,8 @@ fn a_plan_says_of_each_object_what_becomes_of_it_and_writes_nothing() {
     let grafana = sample(Version::V11_2);
     let keeper = keeper(&grafana);
     export(&keeper);
-    grafana.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
-    let changed = json!({ "dashboard": { "uid": "overview", "title": "Another" }, "overwrite": true });
-    grafana.seed().make("/api/dashboards/db", &changed);
+    lose_hosts(&grafana);
+    change_overview(&grafana, "Another");
     grafana.forget_requests();
     let planned = keeper.run_json(&["restore", JOB, "--dry-run"]).expect(0);
     assert_eq!(grafana.writes().len(), 0);
@@ -120,8 +119,7 @@ fn a_name_that_fits_nothing_is_an_error_before_anything_is_written() {
     let grafana = sample(Version::V11_2);
     let keeper = keeper(&grafana);
     export(&keeper);
-    let changed = json!({ "dashboard": { "uid": "overview", "title": "Mine" }, "overwrite": true });
-    grafana.seed().make("/api/dashboards/db", &changed);
+    change_overview(&grafana, "Mine");
     grafana.forget_requests();
     let wrong = |more: &[&str]| {
         let failed = restore(&keeper, more).expect(2).stderr;
@@ -249,7 +247,7 @@ fn a_200_that_did_something_else_ends_the_restore_and_is_no_success() {
     let grafana = sample(Version::V9);
     let keeper = keeper(&grafana);
     export(&keeper);
-    grafana.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
+    lose_hosts(&grafana);
     let other =
         r#"{"id":1,"slug":"x","status":"success","uid":"overview","url":"/d/overview/x","version":2}"#;
     grafana.inject(Fault::new(What::answers(200, other)).on("POST", "/api/dashboards/db"));
@@ -320,8 +318,7 @@ fn what_a_file_on_the_server_decides_is_left_to_it_and_told() {
     let grafana = sample(Version::V10);
     let keeper = keeper(&grafana);
     export(&keeper);
-    let changed = json!({ "dashboard": { "uid": "overview", "title": "Of the file" }, "overwrite": true });
-    grafana.seed().make("/api/dashboards/db", &changed);
+    change_overview(&grafana, "Of the file");
     grafana.seed().provisioned_dashboard("overview");
     let restored = restore(&keeper, &["--only", "dashboards"]).expect(3);
     assert!(format!("{restored:?}").contains("it comes from a file on the server"), "{restored:?}");

@@ -5,10 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::support::grafana::{Fault, Grafana, SECRET, Version, What};
-use crate::support::grafana_keeper::{ADMIN, COMING, JOB, export, keeper_of, sample};
+use crate::support::grafana_keeper::{ADMIN, COMING, JOB, export, keeper_of, lose_hosts, sample};
 use crate::support::watchkeeper::Watchkeeper;
 use crate::support::{scratch, wait_until};
 
@@ -19,7 +17,7 @@ fn left(keeper: &Watchkeeper) -> Vec<PathBuf> {
 
 /// A restore that was killed in the middle, and has left what it had unpacked.
 fn killed(keeper: &Watchkeeper, grafana: &Grafana) {
-    grafana.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
+    lose_hosts(grafana);
     grafana.forget_requests();
     grafana.inject(Fault::new(What::Slow(Duration::from_mins(1))).on("POST", "/api/dashboards/db"));
     let mut cut = keeper.spawn(&["restore", JOB, "--yes"]);

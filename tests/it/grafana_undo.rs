@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::support::grafana::{Builder, Fault, Grafana, Version, What};
 use crate::support::grafana_keeper::{
-    ADMIN, COMING, JOB, SECRETS, actions, assert_same, dashboards_of, export, keeper, keeper_of, restore,
-    sample, secrets, with_one_in_the_way,
+    ADMIN, COMING, JOB, SECRETS, actions, assert_same, change_overview, dashboards_of, export, keeper,
+    keeper_of, lose_hosts, restore, sample, secrets, with_one_in_the_way,
 };
 
 #[test]
@@ -87,7 +87,7 @@ fn a_restore_that_took_many_tries_is_taken_back_to_what_was_before_the_first() {
     for _ in 0..7 {
         restore(&keeper, &["--grafana", "other"]).expect(4);
         // What is missing again is written by the next one.
-        there.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
+        lose_hosts(&there);
     }
     let kept = || fs::read_dir(keeper.store_of("other-before-restore")).unwrap().flatten();
     let first = kept().map(|entry| entry.path()).filter(|path| {
@@ -158,7 +158,7 @@ fn only_the_same_restore_goes_on_from_one_that_was_not_finished() {
     let (_here, there, keeper) = with_one_in_the_way();
     let other = |more: &[&str]| restore(&keeper, &[&["--grafana", "other"], more].concat());
     let undo = || keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]);
-    let lose = || there.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
+    let lose = || lose_hosts(&there);
     other(&[]).expect(4);
     let all = dashboards_of(&there);
     lose();
@@ -198,9 +198,8 @@ fn an_undo_says_what_it_takes_back_and_a_dry_run_of_it_only_says_so() {
     let grafana = sample(Version::V11_2);
     let keeper = keeper(&grafana);
     export(&keeper);
-    grafana.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
-    let changed = json!({ "dashboard": { "uid": "overview", "title": "Another" }, "overwrite": true });
-    grafana.seed().make("/api/dashboards/db", &changed);
+    lose_hosts(&grafana);
+    change_overview(&grafana, "Another");
     restore(&keeper, &["--only", "dashboards"]).expect(0);
     grafana.forget_requests();
     let undo = ["restore", JOB, "--undo", "--dry-run"];
@@ -227,9 +226,9 @@ fn a_restore_of_which_nothing_is_left_is_taken_back_without_a_write() {
     let grafana = sample(Version::V11_2);
     let keeper = keeper(&grafana);
     export(&keeper);
-    grafana.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
+    lose_hosts(&grafana);
     restore(&keeper, &["--only", "dashboards"]).expect(0);
-    grafana.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
+    lose_hosts(&grafana);
     grafana.forget_requests();
     let undone = keeper.run(&["restore", JOB, "--undo", "--yes"]).expect(0);
     assert!(undone.stdout.contains("0 removed"), "{undone:?}");

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::grafana::{Builder, Fault, Grafana, Version, What};
 use crate::support::grafana_keeper::{
-    ADMIN, JOB, actions, dashboards_of, export, keeper, keeper_of, restore, sample, secrets,
+    ADMIN, JOB, actions, dashboards_of, export, keeper, keeper_of, lose_hosts, restore, sample, secrets,
 };
 use crate::support::watchkeeper::{Output, Watchkeeper};
 
@@ -75,7 +75,7 @@ fn what_people_have_edited_since_stays_where_the_restore_made_it_and_is_kept_whe
         let body = json!({ "dashboard": { "uid": uid, "title": title }, "overwrite": true });
         grafana.seed().make("/api/dashboards/db", &body);
     };
-    grafana.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
+    lose_hosts(&grafana);
     set("overview", "Of old");
     set("postgres", "Of old, too");
     restore(&keeper, &["--only", "dashboards"]).expect(0);
@@ -140,7 +140,7 @@ fn what_grafana_itself_has_changed_of_a_dashboard_is_no_edit_of_people() {
     let grafana = sample(Version::V11_2);
     let keeper = keeper(&grafana);
     export(&keeper);
-    grafana.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
+    lose_hosts(&grafana);
     // As if a later version had written it anew before it is read again.
     let body = json!({ "dashboard": { "uid": "hosts", "title": "Hosts", "schemaVersion": 42 }, "folderUid": "infra", "overwrite": true });
     let anew = What::Meanwhile { method: "POST", target: "/api/dashboards/db".to_owned(), body };
@@ -240,4 +240,26 @@ fn snapshots_that_a_restore_has_made_go_with_it_and_annotations_are_said_to_stay
     let says = "no Grafana can remove it: it stays as the restore has written it";
     let told = undone.stdout.lines().any(|line| line.contains("annotations/") && line.contains(says));
     assert!(told, "{}", undone.stdout);
+}
+
+#[test]
+fn what_a_restore_was_cut_in_is_no_edit_of_people() {
+    let here = sample(Version::V12);
+    // What is made in several steps, each cut after the first.
+    for (method, path) in
+        [("PATCH", "/users/"), ("POST", "/members"), ("POST", "/alert-rules"), ("POST", "/permissions")]
+    {
+        let there = Builder::default().version(Version::V12).ids_from(50).start();
+        let keeper = keeper_of(&[("main", here.url(), ADMIN), ("other", there.url(), ADMIN)], "");
+        export(&keeper);
+        there.inject(Fault::new(What::CutBefore).on(method, path));
+        restore(&keeper, &["--grafana", "other"]).expect(4);
+        there.heal();
+        let undone = keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]).expect(0);
+        let said = format!("{}{}", undone.stdout, undone.stderr);
+        assert!(!said.contains("people"), "{method} {path}: {said}");
+        let contents = there.contents();
+        assert_eq!(contents["orgs"].as_object().unwrap().len(), 1, "{method} {path}: {contents}");
+        assert_eq!(dashboards_of(&there), Vec::<String>::new(), "{method} {path}");
+    }
 }

@@ -2,15 +2,13 @@
 
 use std::fs;
 
-use crate::support::watchkeeper::Watchkeeper;
+use crate::support::watchkeeper::{Watchkeeper, files_job};
 
 #[test]
 fn a_source_that_was_emptied_never_costs_the_backups_of_what_was_in_it_until_somebody_accepts() {
     let source = tempfile::tempdir().unwrap();
     let file = source.path().join("data");
-    let watchkeeper = Watchkeeper::with_config(&format!(
-        "[[job]]\nname = \"conf\"\nkind = \"files-backup\"\npaths = [{file:?}]\nkeep = {{ last = 2 }}\n"
-    ));
+    let watchkeeper = Watchkeeper::with_config(&files_job(2, &[&file]));
     let full = vec![b'x'; 1 << 20];
     for _ in 0..2 {
         fs::write(&file, &full).unwrap();

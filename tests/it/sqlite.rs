@@ -27,6 +27,15 @@ fn watchkeeper(database: &Path) -> Watchkeeper {
     ))
 }
 
+/// A database that was backed up and restored once, and what has done so.
+fn restored(path: &Path) -> Watchkeeper {
+    create(path).close().unwrap();
+    let watchkeeper = watchkeeper(path);
+    watchkeeper.run(&["run-now", "db"]).expect(0);
+    watchkeeper.run(&["restore", "db", "--yes"]).expect(0);
+    watchkeeper
+}
+
 /// Unpacks the newest backup into a new folder of the program's and gives the database in it.
 fn unpacked(watchkeeper: &Watchkeeper, name: &str) -> std::path::PathBuf {
     let into = watchkeeper.folder().join(name);

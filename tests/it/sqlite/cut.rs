@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{names, unpacked, watchkeeper};
+use super::{names, restored, unpacked, watchkeeper};
 use crate::bad_input::with_mount;
 use crate::support::application::{Application, Data};
 use crate::support::database::{create, number};
@@ -261,10 +261,7 @@ fn the_copy_that_a_killed_run_has_left_in_a_container_is_removed_by_the_next_one
 fn an_undo_without_what_was_set_aside_says_so_and_changes_nothing() {
     let folder = scratch::folder("sqlite");
     let path = folder.path().join("memory.db");
-    create(&path).close().unwrap();
-    let watchkeeper = watchkeeper(&path);
-    watchkeeper.run(&["run-now", "db"]).expect(0);
-    watchkeeper.run(&["restore", "db", "--yes"]).expect(0);
+    let watchkeeper = restored(&path);
     let aside = names(folder.path()).into_iter().find(|name| name.contains(".before-")).unwrap();
     let (aside, elsewhere) = (folder.path().join(aside), folder.path().join("elsewhere"));
     fs::rename(&aside, &elsewhere).unwrap();

@@ -2,12 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::process::Command;
 
 use super::{names, watchkeeper};
 use crate::support::database::{create, number};
 use crate::support::scratch;
-use crate::support::watchkeeper::{Output, Watchkeeper};
 
 #[test]
 fn a_database_that_is_named_by_a_link_comes_back_to_where_that_leads() {
@@ -40,21 +38,6 @@ fn a_database_that_is_named_by_a_link_comes_back_to_where_that_leads() {
     assert!(refused.stderr.contains("There is no database"), "{}", refused.stderr);
 }
 
-/// Runs it with a folder that is mounted read-only.
-fn with_read_only(watchkeeper: &Watchkeeper, folder: &std::path::Path, arguments: &str) -> Output {
-    let script = "mount --bind \"$FOLDER\" \"$FOLDER\"; mount -o remount,ro,bind \"$FOLDER\"; ";
-    let program = env!("CARGO_BIN_EXE_watchkeeper");
-    let config = watchkeeper.folder().join("jobs.toml");
-    let script = format!("{script}{program} --config {} {arguments}", config.display());
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-ec", &script])
-        .env("FOLDER", folder)
-        .output()
-        .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Output { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
-
 #[test]
 fn a_folder_that_cannot_be_written_is_named_and_the_archive_not_blamed() {
     let folder = scratch::folder("sqlite");
@@ -70,7 +53,7 @@ fn a_folder_that_cannot_be_written_is_named_and_the_archive_not_blamed() {
         (folder.path(), "restore db --dry-run".to_owned()),
         (&into, format!("restore db --into {}", into.display())),
     ] {
-        let failed = with_read_only(&watchkeeper, closed, &arguments).expect(1);
+        let failed = watchkeeper.run_read_only(closed, &arguments).expect(1);
         let said = format!("{}{}", failed.stdout, failed.stderr);
         let told = format!("Could not write to the folder {}", closed.display());
         assert!(said.contains(&told) && said.contains("mounted read-only"), "{arguments}: {said}");

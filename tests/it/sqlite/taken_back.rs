@@ -8,9 +8,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::cut::{send, waits_for_health};
-use super::{names, watchkeeper};
+use super::{names, restored};
 use crate::support::application::{Application, Data};
-use crate::support::database::{create, number};
+use crate::support::database::number;
 use crate::support::{scratch, wait_until};
 
 const LONG: Duration = Duration::from_mins(1);
@@ -115,10 +115,7 @@ fn an_undo_after_a_restore_that_took_itself_back_leaves_older_ones_alone() {
 fn an_undo_that_is_undone_over_and_over_is_told_in_the_same_few_words() {
     let folder = scratch::folder("sqlite");
     let path = folder.path().join("memory.db");
-    create(&path).close().unwrap();
-    let watchkeeper = watchkeeper(&path);
-    watchkeeper.run(&["run-now", "db"]).expect(0);
-    watchkeeper.run(&["restore", "db", "--yes"]).expect(0);
+    let watchkeeper = restored(&path);
     for time in 0..4 {
         let undone = watchkeeper.run(&["restore", "db", "--undo", "--yes"]).expect(0);
         let told = if time % 2 == 0 {

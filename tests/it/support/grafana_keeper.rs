@@ -88,6 +88,17 @@ pub(crate) fn sample(version: Version) -> Grafana {
     grafana
 }
 
+/// Somebody deletes one of the sample's dashboards.
+pub(crate) fn lose_hosts(grafana: &Grafana) {
+    grafana.seed().ask("DELETE", "/api/dashboards/uid/hosts", &Value::Null);
+}
+
+/// Somebody gives another of its dashboards this title, and takes all else out of it.
+pub(crate) fn change_overview(grafana: &Grafana, title: &str) {
+    let changed = json!({ "dashboard": { "uid": "overview", "title": title }, "overwrite": true });
+    grafana.seed().make("/api/dashboards/db", &changed);
+}
+
 pub(crate) fn restore(keeper: &Watchkeeper, more: &[&str]) -> Output {
     keeper.run(&[&["restore", JOB, "--yes"], more].concat())
 }

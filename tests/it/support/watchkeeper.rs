@@ -25,6 +25,20 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
+impl From<std::process::Output> for Output {
+    fn from(output: std::process::Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+/// A job called `conf` that backs up these paths and keeps its last backups.
+pub(crate) fn files_job(last: u32, paths: &[&Path]) -> String {
+    format!(
+        "[[job]]\nname = \"conf\"\nkind = \"files-backup\"\nkeep = {{ last = {last} }}\npaths = {paths:?}\n"
+    )
+}
+
 impl Output {
     /// Fails unless the command ended with this exit code.
     #[track_caller]
@@ -147,6 +161,22 @@ impl Watchkeeper {
         let mut setpriv = Command::new("setpriv");
         setpriv.args(["--reuid", &id, "--regid", &id, "--clear-groups", env!("CARGO_BIN_EXE_watchkeeper")]);
         self.wait(self.complete(setpriv, arguments).spawn().unwrap(), arguments)
+    }
+
+    /// Runs a script in a mount namespace of its own, which ends with it: `$FOLDER` is the folder, and `$WATCHKEEPER` runs
+    /// the program.
+    pub(crate) fn run_in_mounts(&self, folder: &Path, script: &str) -> Output {
+        let program = env!("CARGO_BIN_EXE_watchkeeper");
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-ec", script]).env("FOLDER", folder);
+        command.env("WATCHKEEPER", format!("{program} --config {}", self.path("jobs.toml").display()));
+        command.output().unwrap().into()
+    }
+
+    /// Runs it while a folder can only be read.
+    pub(crate) fn run_read_only(&self, folder: &Path, arguments: &str) -> Output {
+        let script = "mount --bind \"$FOLDER\" \"$FOLDER\"; mount -o remount,ro,bind \"$FOLDER\"; ";
+        self.run_in_mounts(folder, &format!("{script}$WATCHKEEPER {arguments}"))
     }
 
     fn complete(&self, mut command: Command, arguments: &[&str]) -> Command {
