@@ -23,6 +23,7 @@ missing_packages() {
   have curl || echo curl
   have systemd-analyze && have systemd-sysusers || echo systemd
   have strip || echo binutils
+  have faketime || echo faketime
   if [ -n "${BENCH:-}" ]; then
     have pigz || echo pigz
     have restic || echo restic

@@ -26,7 +26,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 
 pub use error::HistoryError;
 pub use record::{Attempt, Cause, LogLine, NewRun, RunReport};
-pub use slots::{MissedSlots, Pause, Watched};
+pub use slots::{MissedSlots, Pause, SlotFate, Watched};
 
 use crate::config::values::JobName;
 use crate::jobs::Outcome;

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::App;
 use crate::config::JobConfig;
 use crate::config::values::{JobName, OnOverlap};
-use crate::history::{Cause, MissedSlots};
+use crate::history::{Cause, MissedSlots, SlotFate};
 use crate::progress::Silent;
 use crate::runner::{Entry as Beginning, Patience, Places};
 use crate::schedule::driver::{Due, Jobs, Leap, Tick};
@@ -108,6 +108,7 @@ impl Daemon {
         let mut daemon = Self { app, books, queues, places, runs, running, stop, is_tidy: false };
         let jobs = daemon.jobs();
         daemon.is_tidy = daemon.books.forget_others(&jobs).await;
+        daemon.books.begin(now).await;
         for job in jobs {
             if daemon.stop.is_cancelled() {
                 break;
@@ -194,6 +195,15 @@ impl Daemon {
         let paused = self.books.pause(&job.name).await;
         let queue = self.queues.entry(due.job).or_default();
         queue.reached = Some(due.slot);
+        let is_running = queue.running.is_some();
+        // A clock that was put back shows times again whose slots are known.
+        match self.books.fate(&job.name, due.slot).await {
+            SlotFate::Unknown => {}
+            SlotFate::Ran => return,
+            SlotFate::Missed if paused.is_some() && !is_running => return,
+            SlotFate::Missed => self.write(&job.name, Entry::Came(due.slot)).await,
+        }
+        let queue = self.queues.entry(job.name.clone()).or_default();
         let cause = Cause::Scheduled(due.slot);
         let skipped = match (paused, &queue.running) {
             (Some(reason), None) => {
@@ -271,6 +281,7 @@ impl Daemon {
     async fn reload(&mut self, app: Arc<App>, at: Timestamp) {
         self.places.resize(app.config().max_concurrent);
         self.app = app;
+        self.books.born(at);
         let jobs = self.jobs();
         let names: Vec<JobName> = self.queues.keys().cloned().collect();
         for name in names.iter().filter(|name| !jobs.iter().any(|job| job.name == **name)) {

@@ -43,6 +43,17 @@ pub struct MissedSlots {
     pub reason: String,
 }
 
+/// What is known of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotFate {
+    /// Nothing.
+    Unknown,
+    /// It has a run: it ran, runs, or was skipped.
+    Ran,
+    /// It is noted as missed.
+    Missed,
+}
+
 /// A job that does not run on its schedule for a while.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Pause {
@@ -80,6 +91,13 @@ impl History {
             rows.collect()
         };
         read().map_err(|e| self.failed("read", e))
+    }
+
+    /// Up to when every slot of every job is known; nothing where none was ever watched.
+    pub fn known_until(&self) -> Result<Option<Timestamp>, HistoryError> {
+        let sql = "SELECT min(until) FROM watched WHERE ended IS NULL";
+        let until = self.lock().query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+        until.map(|until| until.map(time)).map_err(|e| self.failed("read", e))
     }
 
     /// Notes how far the slots of each schedule of a job are known now, in place of what was noted before, and those that
@@ -178,6 +196,24 @@ impl History {
     pub fn missed_after(&self, job: &JobName, since: Timestamp) -> Result<Vec<MissedSlots>, HistoryError> {
         let sql = "SELECT first, last, count, reason FROM missed WHERE job = ?1 AND last > ?2 ORDER BY first";
         self.stretches(sql, params![job.as_str(), since.as_millisecond()])
+    }
+
+    /// The stretch of missed slots of a job around a slot.
+    pub fn missed_at(&self, job: &JobName, slot: Timestamp) -> Result<Option<MissedSlots>, HistoryError> {
+        let sql =
+            "SELECT first, last, count, reason FROM missed WHERE job = ?1 AND first <= ?2 AND last >= ?2";
+        Ok(self.stretches(sql, params![job.as_str(), slot.as_millisecond()])?.pop())
+    }
+
+    /// What is known of a slot of a job.
+    pub fn fate(&self, job: &JobName, slot: Timestamp) -> Result<SlotFate, HistoryError> {
+        let sql = "SELECT 1 FROM run WHERE job = ?1 AND slot = ?2";
+        let run = self.lock().query_row(sql, params![job.as_str(), slot.as_millisecond()], |_| Ok(()));
+        match run.optional().map_err(|e| self.failed("read", e))? {
+            Some(()) => Ok(SlotFate::Ran),
+            None if self.missed_at(job, slot)?.is_some() => Ok(SlotFate::Missed),
+            None => Ok(SlotFate::Unknown),
+        }
     }
 
     fn stretches(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<MissedSlots>, HistoryError> {

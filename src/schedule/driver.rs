@@ -195,9 +195,7 @@ impl Watcher {
                 words::duration(all)
             );
         }
-        let due = step.due.into_iter().map(Tick::Due);
-        let back = step.back.map(Tick::Back).into_iter();
-        back.chain(step.leaps.into_iter().map(Tick::Leap)).chain(due).collect()
+        step.ticks()
     }
 
     fn beat(&self, wires: &Wires) {

@@ -81,10 +81,11 @@ impl Schedule {
         Missed { catch_up, given_up }
     }
 
-    /// The slots of a stretch, where that is known to be one: from `first` up to `until`.
-    pub fn cut(&self, first: Timestamp, until: Timestamp) -> Option<Stretch> {
+    /// What is left of a stretch that was noted as missed: its slots from `first` up to `until`, without those that ran.
+    pub fn cut(&self, first: Timestamp, until: Timestamp, ran: BTreeSet<Timestamp>) -> Option<Stretch> {
         let before = first.checked_sub(SignedDuration::from_millis(1)).ok()?;
-        let slots = self.unknown(before, until, &Known::default(), COUNTED);
+        let ran = Known { slots: ran, missed: Vec::new() };
+        let slots = self.unknown(before, until, &ran, COUNTED);
         let (first, last) = (*slots.first()?, *slots.last()?);
         Some(Stretch { first, last, count: slots.len(), at_least: slots.len() == COUNTED })
     }
@@ -184,7 +185,11 @@ mod tests {
     #[test]
     fn a_stretch_is_cut_where_its_slots_have_not_come() {
         let hourly = Schedule::parse("0 * * * *", &TimeZone::UTC, "job").unwrap();
-        let cut = |until| hourly.cut(hour(2), hour(until)).map(|cut| (cut.first, cut.last, cut.count));
-        assert_eq!((cut(5), cut(1)), (Some((hour(2), hour(5), 4)), None));
+        let cut = |until, ran: &[i64]| {
+            let ran = ran.iter().map(|number| hour(*number)).collect();
+            hourly.cut(hour(2), hour(until), ran).map(|cut| (cut.first, cut.last, cut.count))
+        };
+        assert_eq!((cut(5, &[]), cut(1, &[])), (Some((hour(2), hour(5), 4)), None));
+        assert_eq!((cut(5, &[2, 4]), cut(2, &[2])), (Some((hour(3), hour(5), 2)), None));
     }
 }

@@ -45,6 +45,7 @@ mod harness;
 mod killed;
 mod layers;
 mod layouts;
+mod reliability;
 mod restore;
 mod restore_source;
 mod retention;

@@ -13,6 +13,9 @@ use crate::history::Watched;
 use crate::schedule::driver::Leap;
 use crate::schedule::{Known, Missed, Schedule};
 
+/// The history knows no less.
+const MOMENT: SignedDuration = SignedDuration::from_millis(1);
+
 /// What the notes of jobs that run after others begin with.
 const AFTER: &str = "after ";
 
@@ -45,10 +48,19 @@ pub(super) fn in_force(mut notes: Vec<Watched>, new: Watched) -> Vec<Watched> {
     notes
 }
 
+/// The time just before a slot.
+pub(super) fn before(slot: Timestamp) -> Timestamp {
+    slot.checked_sub(MOMENT).unwrap_or(slot)
+}
+
+/// The time just after a slot.
+pub(super) fn after(slot: Timestamp) -> Timestamp {
+    slot.checked_add(MOMENT).unwrap_or(slot)
+}
+
 /// The time just before the oldest slot that waits, or `to`.
 pub(super) fn bound(to: Timestamp, waiting: &BTreeSet<Timestamp>) -> Timestamp {
-    let before = |slot: &Timestamp| slot.checked_sub(SignedDuration::from_millis(1)).unwrap_or(*slot);
-    waiting.first().map_or(to, |oldest| to.min(before(oldest)))
+    waiting.first().map_or(to, |oldest| to.min(before(*oldest)))
 }
 
 /// Every slot up to `to` is known, but for those that wait.
@@ -63,13 +75,10 @@ pub(super) fn known(notes: Vec<Watched>, to: Timestamp, waiting: &BTreeSet<Times
     notes.into_iter().map(further).filter(is_open).collect()
 }
 
-/// The clock went back to `to`: what comes after has not come yet. A birth is taken back only where it fell into one of
-/// these leaps, which were none.
-pub(super) fn back(notes: Vec<Watched>, to: Timestamp, leaps: &[Leap]) -> Vec<Watched> {
-    let is_false =
-        |birth: Timestamp| leaps.iter().any(|leap| leap.from < birth && to < birth && to >= leap.from);
+/// The clock went back to `to`: what comes after has not come yet, nor have births that were made while it was wrong.
+pub(super) fn back(notes: Vec<Watched>, to: Timestamp, false_births: &BTreeSet<Timestamp>) -> Vec<Watched> {
     let earlier = |note: Watched| {
-        let born = if is_false(note.born) { to } else { note.born };
+        let born = if false_births.contains(&note.born) { to.min(note.born) } else { note.born };
         Watched { born, until: note.until.min(to.max(born)), ..note }
     };
     notes.into_iter().map(earlier).collect()
@@ -163,7 +172,7 @@ mod tests {
     fn a_clock_that_was_a_year_ahead_costs_no_slot_of_a_later_downtime() {
         let year = 366 * 1_440;
         let notes = known(vec![born(&minutely(), at(0))], at(year), &waiting(&[]));
-        let notes = back(notes, at(1), &[Leap { from: at(1), to: at(year) }]);
+        let notes = back(notes, at(1), &BTreeSet::new());
         let notes = known(notes, at(2), &waiting(&[]));
         assert_eq!(minutes(&notes[0], 5, None, &[]), [3, 4, 5]);
     }
@@ -171,7 +180,7 @@ mod tests {
     #[test]
     fn a_clock_that_went_back_and_right_again_invents_nothing() {
         let notes = known(vec![born(&minutely(), at(0))], at(3), &waiting(&[]));
-        let notes = back(notes, at(-1_000), &[]);
+        let notes = back(notes, at(-1_000), &BTreeSet::new());
         let leap = Leap { from: at(-1_000), to: at(5) };
         assert_eq!(minutes(&notes[0], 5, Some(leap), &[1, 2, 3]), [4, 5]);
         assert_eq!(minutes(&notes[0], 5, None, &[1, 2, 3]), [4, 5]);
@@ -179,8 +188,9 @@ mod tests {
 
     #[test]
     fn a_schedule_that_was_born_while_the_clock_was_ahead_is_born_when_it_is_right() {
-        let leap = Leap { from: at(1), to: at(500) };
-        let notes = back(vec![born(&minutely(), at(501))], at(2), &[leap]);
+        let notes = back(vec![born(&minutely(), at(501))], at(2), &BTreeSet::from([at(501)]));
         assert_eq!((notes[0].born, notes[0].until), (at(2), at(2)));
+        let notes = back(vec![born(&minutely(), at(500))], at(2), &BTreeSet::from([at(501)]));
+        assert_eq!(notes[0].born, at(500), "born before the clock was wrong");
     }
 }

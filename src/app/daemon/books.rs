@@ -11,11 +11,11 @@ use super::{account, schedule_of};
 use crate::blocking::blocking;
 use crate::config::values::{JobName, OnMissed, SlotRules};
 use crate::config::{After, AfterOutcome, JobConfig};
-use crate::history::{History, HistoryError, MissedSlots, Watched};
+use crate::history::{History, HistoryError, MissedSlots, SlotFate, Watched};
 use crate::jobs::Outcome;
 use crate::runner::Unwritten;
 use crate::schedule::driver::Leap;
-use crate::schedule::{Known, Missed};
+use crate::schedule::{Known, Missed, Stretch};
 use crate::words;
 
 /// Keeps the account of slots.
@@ -28,7 +28,20 @@ pub(super) struct Books {
     /// The history could not be written last: it is tried again at the next look only, for each try may take long.
     is_failing: bool,
     /// Times that the clock leapt over. It may come back.
-    leaps: Vec<Leap>,
+    leaps: Vec<Leapt>,
+}
+
+/// A time that the clock leapt over, and births since then: they are wrong where the clock was.
+#[derive(Debug, Clone)]
+pub(super) struct Leapt {
+    leap: Leap,
+    births: BTreeSet<Timestamp>,
+}
+
+/// The births in leaps that a clock which went back to this time has undone.
+fn false_births(to: Timestamp, undone: &[Leapt]) -> BTreeSet<Timestamp> {
+    let undone = undone.iter().filter(|leapt| leapt.leap.from <= to);
+    undone.flat_map(|leapt| leapt.births.iter().copied()).collect()
 }
 
 /// Something that is to be written of a job.
@@ -43,7 +56,9 @@ pub(super) enum Entry {
     /// Every slot up to this time is known, but for those that wait.
     Known(Timestamp),
     /// The clock went back to this time, before these leaps that it made.
-    Back(Timestamp, Vec<Leap>),
+    Back(Timestamp, Vec<Leapt>),
+    /// A slot that was noted as missed comes after all: the clock was put back.
+    Came(Timestamp),
     /// The job is no more, and when it comes back it has missed nothing.
     Forget,
 }
@@ -109,18 +124,36 @@ impl Books {
         }
     }
 
+    /// A daemon begins. The time that none watched is a leap like others: a clock that is ahead now may come back.
+    pub(super) async fn begin(&mut self, now: Timestamp) {
+        if let Some(Some(from)) = self.with_history(History::known_until).await
+            && from < now
+        {
+            self.leapt(Leap { from, to: now });
+        }
+        self.born(now);
+    }
+
+    /// Schedules may be new since this time.
+    pub(super) fn born(&mut self, at: Timestamp) {
+        for leapt in self.leaps.iter_mut().filter(|leapt| leapt.leap.to <= at) {
+            leapt.births.insert(at);
+        }
+    }
+
     /// Remembers a leap.
     pub(super) fn leapt(&mut self, leap: Leap) {
-        self.leaps.push(leap);
+        self.leaps.push(Leapt { leap, births: BTreeSet::new() });
         // A clock that leaps and leaps: the newest will do.
         let many = self.leaps.len().saturating_sub(100);
         self.leaps.drain(..many);
     }
 
     /// The leaps that a clock which shows `to` has taken back.
-    pub(super) fn taken_back(&mut self, to: Timestamp) -> Vec<Leap> {
-        let undone: Vec<Leap> = self.leaps.iter().copied().filter(|leap| leap.to > to).collect();
-        self.leaps.retain(|leap| leap.to <= to);
+    pub(super) fn taken_back(&mut self, to: Timestamp) -> Vec<Leapt> {
+        let (undone, kept) =
+            std::mem::take(&mut self.leaps).into_iter().partition(|leapt| leapt.leap.to > to);
+        self.leaps = kept;
         undone
     }
 
@@ -143,6 +176,12 @@ impl Books {
         let name = job.clone();
         let pause = self.with_history(move |history| history.pause_of(&name)).await??;
         Some(pause.words(&self.zone))
+    }
+
+    /// What is known of a slot of a job.
+    pub(super) async fn fate(&self, job: &JobName, slot: Timestamp) -> SlotFate {
+        let name = job.clone();
+        self.with_history(move |history| history.fate(&name, slot)).await.unwrap_or(SlotFate::Unknown)
     }
 
     /// Writes the runs that could not be written.
@@ -203,7 +242,11 @@ impl Account<'_> {
             Entry::Known(to) => (account::known(notes, to, self.waiting), Vec::new()),
             Entry::Back(to, leaps) => {
                 self.take_back(&notes, to, &leaps)?;
-                (account::back(notes, to, &leaps), Vec::new())
+                (account::back(notes, to, &false_births(to, &leaps)), Vec::new())
+            }
+            Entry::Came(slot) => {
+                self.came(&notes, slot)?;
+                return Ok(Vec::new());
             }
             Entry::Forget => (Vec::new(), Vec::new()),
         };
@@ -219,7 +262,7 @@ impl Account<'_> {
         leap: Option<Leap>,
     ) -> Result<Vec<Timestamp>, HistoryError> {
         // A clock that was ahead when they were noted.
-        let notes = if leap.is_none() { account::back(notes, to, &[]) } else { notes };
+        let notes = if leap.is_none() { account::back(notes, to, &BTreeSet::new()) } else { notes };
         let notes = match in_force(job, to) {
             Some(note) => account::in_force(notes, note),
             None => notes,
@@ -270,13 +313,13 @@ impl Account<'_> {
     }
 
     /// Takes back what was noted as missed in leaps that were none, for slots that have not come yet.
-    fn take_back(&self, notes: &[Watched], to: Timestamp, leaps: &[Leap]) -> Result<(), HistoryError> {
-        for leap in leaps {
+    fn take_back(&self, notes: &[Watched], to: Timestamp, leaps: &[Leapt]) -> Result<(), HistoryError> {
+        for Leapt { leap, .. } in leaps {
             let now = to.max(leap.from);
             let mut wrong = self.history.missed_after(self.name, now)?;
             wrong.retain(|missed| missed.first > leap.from && missed.last <= leap.to);
-            let right: Vec<MissedSlots> =
-                wrong.iter().filter_map(|missed| self.cut(notes, missed, now)).collect();
+            let cut = |missed: &MissedSlots| self.cut(notes, missed, missed.first, now).transpose();
+            let right = wrong.iter().filter_map(cut).collect::<Result<Vec<_>, _>>()?;
             if !wrong.is_empty() {
                 self.history.correct_missed(self.name, &wrong, &right)?;
             }
@@ -284,12 +327,36 @@ impl Account<'_> {
         Ok(())
     }
 
-    /// What of a stretch had come by `now`.
-    fn cut(&self, notes: &[Watched], missed: &MissedSlots, now: Timestamp) -> Option<MissedSlots> {
-        let note = notes.iter().rev().find(|note| note.born < missed.first)?;
-        let stretch = account::schedule_of(note, self.name.as_str())?.cut(missed.first, now)?;
-        let reason = missed.reason.clone();
-        Some(MissedSlots { first: stretch.first, last: stretch.last, count: stretch.count, reason })
+    /// Takes a slot out of what was missed.
+    fn came(&self, notes: &[Watched], slot: Timestamp) -> Result<(), HistoryError> {
+        let Some(missed) = self.history.missed_at(self.name, slot)? else { return Ok(()) };
+        let left = self.cut(notes, &missed, missed.first, account::before(slot))?;
+        let right = self.cut(notes, &missed, account::after(slot), missed.last)?;
+        let parts: Vec<MissedSlots> = left.into_iter().chain(right).collect();
+        self.history.correct_missed(self.name, &[missed], &parts)
+    }
+
+    /// What of a stretch lies between these times.
+    fn cut(
+        &self,
+        notes: &[Watched],
+        missed: &MissedSlots,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<MissedSlots>, HistoryError> {
+        let note = notes.iter().rev().find(|note| note.born < missed.first).or(notes.last());
+        let Some(schedule) = note.and_then(|note| account::schedule_of(note, self.name.as_str())) else {
+            return Ok(None);
+        };
+        let ran = self.history.slots_after(self.name, account::before(from))?;
+        let reason = || missed.reason.clone();
+        let slots = |cut: Stretch| MissedSlots {
+            first: cut.first,
+            last: cut.last,
+            count: cut.count,
+            reason: reason(),
+        };
+        Ok(schedule.cut(from, until, ran).map(slots))
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Due, Leap};
+use super::{Due, Leap, Tick};
 use crate::config::values::JobName;
 use crate::schedule::Schedule;
 
@@ -29,6 +29,15 @@ pub struct Step {
     pub back: Option<Leap>,
     /// By how much the clock went ahead of the time that passed; negative where it was put back.
     pub shift: SignedDuration,
+}
+
+impl Step {
+    /// What is told of it, in this order.
+    pub fn ticks(self) -> Vec<Tick> {
+        let due = self.due.into_iter().map(Tick::Due);
+        let back = self.back.map(Tick::Back).into_iter();
+        back.chain(self.leaps.into_iter().map(Tick::Leap)).chain(due).collect()
+    }
 }
 
 /// How much time passed from one look at the clock to the next.
