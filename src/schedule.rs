@@ -3,17 +3,17 @@
 //! A pattern is matched on civil time (by croner), and the zone is applied here, so that what happens when
 //! clocks change is one rule of this file and not an accident of a crate:
 //!
-//! * **The hour is wild** (`*`, `*/2`, `H/2`, or all 24): the schedule follows real time. A slot is every instant
-//!   whose wall clock matches. When the clock is put back, the repeated hour has its slots twice; when it is put
-//!   forward, the hour that is not there has none.
-//! * **The hour is fixed** (`0 2 * * *`): every matching date and time has exactly one slot. One that is skipped
-//!   by the clock is due at the end of the gap, together with all others of that gap; one that comes twice is due
-//!   the first time.
+//! * **Every hour** (`*`, `*/1`, `0-23`): the schedule follows real time. A slot is every instant whose wall clock
+//!   matches. When the clock is put back, the repeated hour has its slots twice; when it is put forward, the hour that
+//!   is not there has none.
+//! * **Certain hours** (`0 2 * * *`, `0 */12 * * *`): every matching date and time has exactly one slot. One that is
+//!   skipped by the clock is due at the end of the gap, together with all others of that gap; one that comes twice is
+//!   due the first time.
 //! * **An interval** (`@every 6h`) knows no clocks: its slots are the whole multiples of it since
 //!   1970-01-01T00:00:00Z, so that they stay where they are when the program is started anew.
 //!
-//! This is what Vixie cron does, but that there a wild minute makes a pattern follow real time too: `*/10 2 * * *`
-//! would not run at all on the day without that hour. Slots are strictly increasing, whatever the zone does.
+//! This is what Vixie cron does, but that there a wild minute or a step makes a pattern follow real time too: `*/10 2 * * *`
+//! would not run at all on the day without that hour, nor `0 */12 * * *` at a midnight that a zone leaves out. Slots are strictly increasing, whatever the zone does.
 
 mod clock_change;
 pub mod driver;

@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(fixed.lines, ["*-*-* 02:30:00 Europe/Berlin"]);
         assert_eq!(fixed.clock_changes[..2], ["2026-03-29 01:00:00 UTC", "2027-03-28 01:00:00 UTC"]);
         assert_eq!((fixed.clock_changes.len(), fixed.until.is_some()), (10, true));
-        let wild = on_calendar("*/30 */2 * * *", "Europe/Berlin");
+        let wild = on_calendar("*/30 * * * 0", "Europe/Berlin");
         assert_eq!(wild.clock_changes[0], "2026-10-25 01:00,30:00 UTC");
         let every_hour = on_calendar("5 * * * *", "Europe/Berlin");
         assert_eq!((&every_hour.lines[..], every_hour.until), (&["*-*-* *:05:00 UTC".to_owned()][..], None));

@@ -20,7 +20,6 @@ const FIELDS: [(&str, &str); 6] = [
 ];
 /// The least and the greatest value of each.
 pub(super) const BOUNDS: [(u32, u32); 6] = [(0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6)];
-const HOUR: usize = 2;
 const DAY_OF_MONTH: usize = 3;
 const MONTH: usize = 4;
 const DAY_OF_WEEK: usize = 5;
@@ -115,7 +114,6 @@ fn civil(text: &str, job: &str) -> Result<Civil, ScheduleError> {
         6 => 0,
         count => return Err(ScheduleError::Fields { count }),
     };
-    let follows_real_time = is_wild(&fields[HOUR - skipped]);
     let mut is_hashed = false;
     for (field, position) in fields.iter_mut().zip(skipped..) {
         is_hashed |= fill(field, position, job)?;
@@ -128,19 +126,11 @@ fn civil(text: &str, job: &str) -> Result<Civil, ScheduleError> {
     let failed = |error: CronError| at(&pattern, "pattern", "see above", &error);
     let cron = parser().parse(&pattern).map_err(failed)?;
     let start = NaiveDate::from_ymd_opt(2000, 1, 1).and_then(|date| date.and_hms_opt(0, 0, 0));
-    let all_hours = cron.pattern.hours.values().len() == 24;
+    let follows_real_time = cron.pattern.hours.values().len() == 24;
     match start.map(|start| cron.find_next_occurrence(&start, true)) {
-        Some(Ok(_)) => {
-            let follows_real_time = follows_real_time || all_hours;
-            Ok(Civil { cron, follows_real_time, ends_on_a_weekday, hashed })
-        }
+        Some(Ok(_)) => Ok(Civil { cron, follows_real_time, ends_on_a_weekday, hashed }),
         _ => Err(ScheduleError::Never),
     }
-}
-
-/// Whether the hour is an interval, and not times of day.
-fn is_wild(hour: &str) -> bool {
-    hour.starts_with('*') || hour.starts_with("H/")
 }
 
 /// Fills in the `H` of a field, and says whether there was one.

@@ -45,8 +45,8 @@ fn local(schedule: &Schedule, from: &str, count: usize) -> Vec<String> {
     (0..count).map(step).collect()
 }
 
-/// What the rules of the module say, by trying every minute. Fixed hours: every civil minute of the stretch is
-/// mapped; wild hours: every instant is looked at.
+/// What the rules of the module say, by trying every minute. Certain hours: every civil minute of the stretch is
+/// mapped; every hour: every instant is looked at.
 fn model(schedule: &Schedule, from: Timestamp, to: Timestamp) -> BTreeSet<Timestamp> {
     let Rule::Civil(pattern) = &schedule.rule else { panic!("{schedule} is an interval") };
     let matches = |civil: DateTime| pattern.cron.is_time_matching(&to_chrono(civil).unwrap()).unwrap();
@@ -152,6 +152,17 @@ fn an_interval_follows_real_time_through_both_changes() {
     assert_eq!(local(&half_hours, "2027-10-30T23:45:00Z", 5), autumn.map(|time| format!("10-31 {time}")));
     let spring = ["01:30:00 +01:00", "03:00:00 +02:00", "03:30:00 +02:00"];
     assert_eq!(local(&half_hours, "2027-03-28T00:15:00Z", 3), spring.map(|time| format!("03-28 {time}")));
+}
+
+#[test]
+fn hours_in_steps_are_times_of_day_and_lose_none_to_a_gap() {
+    // Egypt leaves out the first hour of a Friday in April.
+    let half_days = schedule("0 */12 * * *", "Africa/Cairo");
+    let wanted = ["04-29 12:00:00 +02:00", "04-30 01:00:00 +03:00", "04-30 12:00:00 +03:00"];
+    assert_eq!(local(&half_days, "2027-04-29T00:00:00Z", 3), wanted);
+    let hours = schedule("0 */2 * * *", "Europe/Berlin");
+    let autumn = ["10-31 00:00:00 +02:00", "10-31 02:00:00 +02:00", "10-31 04:00:00 +01:00"];
+    assert_eq!(local(&hours, "2027-10-30T21:30:00Z", 3), autumn);
 }
 
 #[test]

@@ -188,7 +188,7 @@ impl Pattern {
         let day = dice.day();
         let week_day = dice.week_day();
         let of_day = (0..1440).map(|minute| minutes[minute % 60] && hours[minute / 60]).collect();
-        let is_interval = hour_text.starts_with('*') || hours[..24].iter().all(|hour| *hour);
+        let is_interval = hours[..24].iter().all(|hour| *hour);
         let text = format!("{minute_text} {hour_text} {} {month_text} {}", day.text, week_day.text);
         Self { text, minutes: of_day, day, months, week_day, is_interval }
     }
