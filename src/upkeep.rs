@@ -65,8 +65,12 @@ impl Plan {
 /// Why retention of a job is held, if it is: its newest good backup is far smaller than those before it, good or not,
 /// and nobody has accepted that. (One bad file can make all of those bad, and they hold the rest nevertheless.)
 pub fn hold(listing: &Listing) -> Option<Hold> {
-    let newest = listing.backups.iter().rposition(Backup::is_good)?;
-    let all = &listing.backups[..=newest];
+    doubts(listing).get(listing.newest_good()?.id()).copied()
+}
+
+/// The backups that are far smaller than those before them, and that nobody has accepted, with why they are in doubt.
+pub fn doubts(listing: &Listing) -> BTreeMap<BackupId, Hold> {
+    let all = &listing.backups;
     let accepted = all.iter().rposition(|backup| backup.state.accepted).unwrap_or(0);
     // What was deleted from the source on purpose is missed by nobody.
     let still_there = |backup: &Backup| {
@@ -74,7 +78,8 @@ pub fn hold(listing: &Listing) -> Option<Hold> {
         backup.manifest.content_bytes.saturating_sub(cleaned)
     };
     let bytes: Vec<u64> = all[accepted..].iter().map(still_there).collect();
-    retention::hold(&bytes)
+    let judged = all[accepted..].iter().zip(retention::holds(&bytes));
+    judged.filter_map(|(backup, hold)| Some((backup.id().clone(), hold?))).collect()
 }
 
 fn item(backup: &Backup) -> Item {
@@ -199,7 +204,7 @@ pub fn after_backup(
             if let Some(hold) = plan.hold {
                 let job = store.job();
                 progress.warn(format!(
-                    "{hold}: no older backup is deleted until `watchkeeper accept {job}/latest` says that this is right"
+                    "the newest backup {hold}: no older backup is deleted until `watchkeeper accept {job}/latest` says that this is right"
                 ));
             }
             pruned.left.iter().for_each(|left| progress.warn(left.to_string()));

@@ -169,7 +169,7 @@ fn text(session: &Session, explained: &Explained) -> String {
     if let Some(hold) = &retention.hold {
         let _ = writeln!(
             text,
-            "  retention is held: {hold}. `watchkeeper accept {job}/latest` says that this is right"
+            "  retention is held: the newest backup {hold}. `watchkeeper accept {job}/latest` says that this is right"
         );
     }
     if explained.backups.is_empty() {

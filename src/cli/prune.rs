@@ -120,7 +120,7 @@ impl Told {
         if let Some(hold) = &plan.hold {
             let _ = writeln!(
                 text,
-                "Nothing is deleted: {hold}. `watchkeeper accept {job}/latest` says that this is right."
+                "Nothing is deleted: the newest backup {hold}. `watchkeeper accept {job}/latest` says that this is right."
             );
         }
         let (number, freed) = (deletions.len(), words::size(self.freed));

@@ -124,7 +124,7 @@ fn status(
         broken: listing.broken.len(),
         bad: listing.backups.iter().filter(|backup| backup.problems().next().is_some()).count(),
         newest_good: listing.newest_good().map(|backup| backup.id().clone()),
-        held: upkeep::hold(&listing).map(|hold| hold.to_string()),
+        held: upkeep::hold(&listing).map(|hold| format!("the newest backup {hold}")),
     })
 }
 

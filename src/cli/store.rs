@@ -16,7 +16,9 @@ use crate::grafana;
 use crate::progress::Progress;
 use crate::prometheus::contents::Covered;
 use crate::prometheus::deep::DeepCheck;
+use crate::retention::Hold;
 use crate::store::{Backup, Broken, JobStore, Problem, Store, StoreError, Verifier};
+use crate::upkeep;
 use crate::words;
 
 /// How long to wait for somebody else who uses a job's backups.
@@ -53,6 +55,8 @@ struct Shown<'a> {
     lacks: &'a [String],
     pinned: bool,
     accepted: bool,
+    /// Why it may lack what was to be in it, where it is far smaller than those before it and nobody has accepted that.
+    doubt: Option<Hold>,
     verified: Option<Timestamp>,
     /// The time its data cover, where its kind tells one.
     covers: Option<Covered>,
@@ -67,8 +71,10 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
     }
     let mut shown: Vec<Shown<'_>> = Vec::new();
     for (_, listing) in &listings {
-        let alone = listing.alone();
-        shown.extend(listing.backups.iter().map(|backup| self::shown(backup, alone[backup.id()])));
+        let (alone, doubts) = (listing.alone(), upkeep::doubts(listing));
+        let doubt = |backup: &Backup| doubts.get(backup.id()).copied();
+        let backups = listing.backups.iter();
+        shown.extend(backups.map(|backup| self::shown(backup, alone[backup.id()], doubt(backup))));
     }
     let broken: Vec<_> = listings.iter().flat_map(|(_, listing)| &listing.broken).collect();
     let broken_json: Vec<_> =
@@ -98,7 +104,7 @@ fn told(broken: &Broken) -> String {
     if problem.contains(&path) { problem.clone() } else { format!("{path}: {problem}") }
 }
 
-fn shown(backup: &Backup, alone: u64) -> Shown<'_> {
+fn shown(backup: &Backup, alone: u64, doubt: Option<Hold>) -> Shown<'_> {
     let manifest = &backup.manifest;
     Shown {
         job: manifest.job.as_str(),
@@ -112,6 +118,7 @@ fn shown(backup: &Backup, alone: u64) -> Shown<'_> {
         lacks: &manifest.lacks,
         pinned: backup.state.pinned,
         accepted: backup.state.accepted,
+        doubt,
         verified: backup.verified(),
         covers: backup.contents().ok(),
     }
@@ -126,6 +133,9 @@ fn row(session: &Session, backup: &Backup, shown: &Shown<'_>) -> Vec<String> {
     } else {
         "BAD".to_owned()
     }];
+    if shown.doubt.is_some() {
+        state.push("in doubt".to_owned());
+    }
     if !manifest.lacks.is_empty() {
         state.push(format!("lacks {}", words::count(manifest.lacks.len(), "path")));
     }

@@ -12,7 +12,7 @@ const COMPARED_WITH: usize = 7;
 /// Why retention is held.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Hold {
-    /// Bytes in the newest good backup, before compression.
+    /// Bytes in the backup, before compression.
     pub newest: u64,
     /// The median of the backups before it.
     pub median: u64,
@@ -24,27 +24,27 @@ impl std::fmt::Display for Hold {
         let share = self.newest as f64 / self.median as f64 * 100.0;
         write!(
             f,
-            "the newest backup holds {share:.0} % of what those before it usually do ({} of {} bytes)",
+            "holds {share:.0} % of what those before it usually do ({} of {} bytes)",
             self.newest, self.median
         )
     }
 }
 
-/// Judges the newest of the good backups, given the content bytes of each since the last accepted one, oldest
-/// first, that one included. It is compared with the median of the up to seven before it that were not suspicious
-/// themselves: however often an emptied source is backed up, that does not become usual until somebody accepts it.
-pub fn hold(bytes: &[u64]) -> Option<Hold> {
+/// Judges each of the backups, given the content bytes of each since the last accepted one, oldest first, that one
+/// included. It is compared with the median of the up to seven before it that were not suspicious themselves: however
+/// often an emptied source is backed up, that does not become usual until somebody accepts it.
+pub fn holds(bytes: &[u64]) -> Vec<Option<Hold>> {
     let mut usual = Vec::new();
-    let mut newest = None;
-    for &bytes in bytes {
-        newest = median(&usual)
+    let judge = |&bytes: &u64| {
+        let hold = median(&usual)
             .filter(|median| is_suspicious(bytes, *median))
             .map(|median| Hold { newest: bytes, median });
-        if newest.is_none() {
+        if hold.is_none() {
             usual.push(bytes);
         }
-    }
-    newest
+        hold
+    };
+    bytes.iter().map(judge).collect()
 }
 
 fn median(usual: &[u64]) -> Option<u64> {
@@ -61,6 +61,11 @@ fn is_suspicious(bytes: u64, median: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The judgement of the newest.
+    fn hold(bytes: &[u64]) -> Option<Hold> {
+        holds(bytes).pop().flatten()
+    }
 
     #[test]
     fn a_backup_of_less_than_half_the_median_holds() {
@@ -89,6 +94,12 @@ mod tests {
         let shrinking: Vec<u64> =
             std::iter::successors(Some(1_000_000), |size| Some(size * 9 / 10)).take(60).collect();
         assert_eq!(hold(&shrinking), None);
+    }
+
+    #[test]
+    fn each_is_judged_by_those_before_it() {
+        let suspicious = |bytes: &[u64]| holds(bytes).iter().map(Option::is_some).collect::<Vec<_>>();
+        assert_eq!(suspicious(&[100, 110, 5, 100, 4, 3]), [false, false, true, false, true, true]);
     }
 
     #[test]

@@ -22,6 +22,21 @@ fn a_source_that_was_emptied_never_costs_the_backups_of_what_was_in_it_until_som
     let backups = watchkeeper.run_json(&["backups"]).expect(0).json();
     let backups = backups["backups"].as_array().unwrap();
     assert_eq!(backups.len(), 10, "{backups:?}");
+    assert!(backups.iter().filter(|backup| backup["doubt"].is_object()).count() == 8, "{backups:?}");
+    // Whoever names none must not get one that retention itself distrusts.
+    let refused = watchkeeper.run(&["restore", "conf", "--yes"]).expect(2);
+    assert!(
+        refused.stderr.contains("is in doubt: it holds 0 % of what those before it usually do"),
+        "{refused:?}"
+    );
+    let (good, newest) = (backups[1]["id"].as_str().unwrap(), backups[9]["id"].as_str().unwrap());
+    assert!(
+        refused.stderr.contains(&format!("`watchkeeper restore conf/{good}` restores the newest that")),
+        "{refused:?}"
+    );
+    assert_eq!(fs::read(&file).unwrap(), b"gone");
+    watchkeeper.run(&["restore", &format!("conf/{newest}"), "--yes"]).expect(0);
+
     let into = source.path().join("into");
     let oldest = backups.iter().map(|backup| backup["id"].as_str().unwrap()).min().unwrap();
     let oldest = format!("conf/{oldest}");

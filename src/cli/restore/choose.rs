@@ -12,7 +12,8 @@ use crate::cli::session::Session;
 use crate::config::JobKind;
 use crate::config::values::{JobName, Name, PrometheusTarget};
 use crate::prometheus::restore::{Reading, RestoreError, RestoreSource};
-use crate::store::{Backup, BackupId, JobStore, SharedLock, Source, Store, resolve};
+use crate::store::{Backup, BackupId, JobStore, Listing, SharedLock, Source, Store, resolve};
+use crate::upkeep;
 use crate::words;
 
 /// How long to wait for somebody who publishes or prunes.
@@ -176,6 +177,9 @@ fn newest(session: &Session, job: &JobStore, at: Option<&str>) -> Result<Backup,
         Some(at) => listing.at_or_before(at),
         None => listing.newest_good(),
     };
+    if let Some(backup) = found {
+        not_in_doubt(&listing, job, backup)?;
+    }
     found.cloned().ok_or_else(|| {
         let named = |backup: &Backup| {
             let made = words::time(backup.manifest.created, session.zone());
@@ -204,6 +208,27 @@ fn newest(session: &Session, job: &JobStore, at: Option<&str>) -> Result<Backup,
         let age = if at.is_some() { " that was made at that time or before" } else { "" };
         no_backup(&format!("There is no good backup of {}{age}", job.job()), Some(hint))
     })
+}
+
+/// A backup that retention itself distrusts is none to restore before somebody has said so.
+fn not_in_doubt(listing: &Listing, job: &JobStore, backup: &Backup) -> Result<(), CliError> {
+    let doubts = upkeep::doubts(listing);
+    let Some(doubt) = doubts.get(backup.id()) else { return Ok(()) };
+    let (job, id) = (job.job(), backup.id());
+    let before = listing.backups.iter().rev().find(|other| {
+        other.is_good()
+            && other.manifest.created <= backup.manifest.created
+            && !doubts.contains_key(other.id())
+    });
+    let before = before.map(|other| {
+        format!("`watchkeeper restore {job}/{}` restores the newest that is not in doubt; ", other.id())
+    });
+    let hint = format!(
+        "{}`watchkeeper restore {job}/{id}` restores this one all the same; `watchkeeper accept {job}/{id}` says that \
+         it is right",
+        before.unwrap_or_default()
+    );
+    Err(CliError::usage(format!("{job}/{id} is in doubt: it {doubt}"), Some(hint)))
 }
 
 /// What to do where files are bad. Only one that backups share is stored anew.
