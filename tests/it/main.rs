@@ -26,6 +26,7 @@ mod files_undo;
 mod grafana_bar;
 mod grafana_client;
 mod grafana_counts;
+mod grafana_cut;
 mod grafana_export;
 mod grafana_into;
 mod grafana_names;
