@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help build install uninstall deb test demo readme bench bench-parts oracle scale fmt clippy doc sweep
+.PHONY: help build install uninstall deb test demo readme bench bench-parts oracle kills scale fmt clippy doc sweep
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -39,6 +39,9 @@ bench-parts: ## measure the parts: archive writer, block check, retention, sched
 
 oracle: ## a thousand schedules in thirty zones against a walker that tries every minute of ten years
 	WATCHKEEPER_ORACLE_PATTERNS=1000 cargo test --release --locked --test it calendar:: -- --nocapture
+
+kills: ## kill the restore of a Grafana, and its undo, at every write and not only at some
+	WATCHKEEPER_SWEEP=all cargo test --release --locked --test it grafana_cut:: -- --nocapture
 
 scale: ## measure many blocks and large ones, for docs/SCALE.md
 	@scripts/scale.sh $(ARGS)

@@ -251,11 +251,23 @@ fn output(applied: &Applied, kept: &JobStore, command: &str, undone: bool) -> Jo
         next: if undone {
             back_to_edits(applied, kept).into_iter().collect()
         } else {
-            vec![format!("`{command} --undo` brings back what was there before")]
+            back(applied, command)
         },
         verified,
         ..JobOutput::default()
     }
+}
+
+/// What a person types who wants what was there before, and how often.
+fn back(applied: &Applied, command: &str) -> Vec<String> {
+    let mut lines = vec![format!("`{command} --undo` brings back what was there before")];
+    if !applied.cut_before.is_empty() {
+        lines.push(format!(
+            "that is what a restore of {} had left that was not finished: the same once more takes that one back",
+            applied.cut_before.join(", and one of ")
+        ));
+    }
+    lines
 }
 
 /// What a person types who wants what people had changed since the restore, and the undo has replaced.

@@ -22,7 +22,7 @@
 //! | contact-points | uid | as the API gives one; secrets are `[REDACTED]` unless they were asked for |
 //! | policies | `policies` | the whole tree |
 //! | rule-groups | folder uid/group | as the API gives one: `title`, `folderUid`, `interval`, `rules` |
-//! | ruler-groups | folder title/group | of 8: `folder`, `group` as the ruler gives it |
+//! | ruler-groups | folder title/group | of 8: `folder`, `group` as the ruler gives it, without the `uid` of rules, which nobody can choose |
 //! | alertmanager-config | `alertmanager` | of 8: as the API gives it |
 //! | folder-permissions, dashboard-permissions | uid | `items`: own rows only, with `role`, `team` or `userLogin`+`userEmail`, and `permission` |
 //! | playlists | name, see [`nth_key`] | `name`, `interval`, `items`; without `uid`, which nobody can choose |

@@ -36,6 +36,7 @@ pub mod source;
 pub mod undo;
 mod write;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::contents::Secret;
@@ -67,9 +68,36 @@ pub struct BeforeRestore {
     /// The restore before it was cut, and this one has finished it: what was there before both is this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<BackupId>,
+    /// Who restored, by which another server at the same URL is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
     /// A restore was taken back: this is what that replaced, to look at, and nothing to take back.
     #[serde(default)]
     pub by_undo: bool,
+}
+
+/// Who asks a Grafana. No Grafana tells who it is itself; but another one, or the same with a new database, has made its
+/// users at another time. A token belongs to no user, and tells nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The login.
+    pub login: String,
+    /// When that user was made, as Grafana writes times.
+    pub created: String,
+}
+
+impl Account {
+    /// The server of one is certainly not that of the other. An upgrade may write the same time in another way.
+    fn is_elsewhere(&self, other: &Self) -> bool {
+        let second = |account: &Self| account.created.parse::<Timestamp>().ok().map(Timestamp::as_second);
+        let differ = second(self).zip(second(other)).is_some_and(|(a, b)| a != b);
+        self.login == other.login && differ
+    }
+}
+
+/// Two restores were certainly of different servers, whatever their URLs.
+fn of_two_servers(a: Option<&Account>, b: Option<&Account>) -> bool {
+    a.zip(b).is_some_and(|(a, b)| a.is_elsewhere(b))
 }
 
 /// An object as a restore was about to write it.
@@ -80,4 +108,27 @@ pub struct Written {
     pub id: ObjectId,
     /// Hexadecimal digits of a hash of what counts of it.
     pub hash: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_server_is_one_where_the_same_login_was_made_at_another_time() {
+        let account =
+            |login: &str, created: &str| Account { login: login.to_owned(), created: created.to_owned() };
+        let here = account("admin", "2026-11-23T23:17:03Z");
+        for (login, created, elsewhere) in [
+            ("admin", "2026-11-23T23:17:03.000Z", false),
+            ("admin", "2026-11-24T00:17:03+01:00", false),
+            ("admin", "2026-11-23T23:17:04Z", true),
+            ("admin", "yesterday", false),
+            ("ann", "2026-11-24T00:00:00Z", false),
+        ] {
+            let other = account(login, created);
+            assert_eq!(of_two_servers(Some(&here), Some(&other)), elsewhere, "{other:?}");
+        }
+        assert!(!of_two_servers(Some(&here), None), "a token tells nothing");
+    }
 }

@@ -229,6 +229,12 @@ impl JobStore {
         }
     }
 
+    /// Every file that has the ID of a backup in its name: its manifest, its archive, and what was noted of it since.
+    pub fn files_of(&self, id: &BackupId) -> Result<Vec<PathBuf>, StoreError> {
+        let its = |name: &&String| any_id(name).as_ref() == Some(id) && !name.starts_with('.');
+        Ok(self.names()?.iter().filter(its).map(|name| self.folder.join(name)).collect())
+    }
+
     fn list_one(&self, id: &BackupId, seen: &mut Seen, listing: &mut Listing) -> Result<(), StoreError> {
         let path = self.manifest_path(id);
         let broken = match Manifest::read(&path) {

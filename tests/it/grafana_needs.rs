@@ -80,3 +80,20 @@ fn policies_without_what_they_name_are_blocked_and_all_of_it_is_named() {
     assert!(matches!(restored.code, 0 | 3), "{restored:?}");
     assert!(!restored.stdout.contains("blocked"), "{restored:?}");
 }
+
+#[test]
+fn a_rule_group_without_the_contact_point_that_it_names_is_blocked() {
+    let here = sample(Version::V11_2);
+    let there = Builder::default().version(Version::V11_2).ids_from(300).start();
+    let keeper = keeper_of(&[("main", here.url(), ADMIN), ("other", there.url(), ADMIN)], "");
+    export(&keeper);
+    let base = ["--grafana", "other", "--only", "rule-groups", "--only", "folders"];
+    let failed = restore(&keeper, &base).expect(4);
+    let says = "rule-groups/infra/host/basic in Main Org.: its contact point hook is not there, and not among what is restored";
+    assert!(failed.stdout.contains(says), "{failed:?}");
+    assert_eq!(there.writes().iter().filter(|write| write.target.contains("alert-rules")).count(), 0);
+    let restored = restore(&keeper, &[&base[..], &["--only", "contact-points"]].concat());
+    assert!(matches!(restored.code, 0 | 3), "{restored:?}");
+    assert!(!restored.stdout.contains("blocked"), "{restored:?}");
+    assert_eq!(there.seed().rule_provenance("rule-a"), "");
+}

@@ -1,10 +1,15 @@
 //! Secrets from a file: each is written, or it is said why not; and a second run does not say that there was nothing to
 //! do where it wrote them again.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::{Value, json};
 
 use crate::support::grafana::{Builder, Grafana, SECRET, Version};
-use crate::support::grafana_keeper::{ADMIN, JOB, export, keeper, keeper_of, restore, sample, secrets};
+use crate::support::grafana_keeper::{
+    ADMIN, JOB, SECRETS, export, keeper, keeper_of, restore, sample, secrets,
+};
 use crate::support::watchkeeper::{Output, Watchkeeper};
 
 fn entering(keeper: &Watchkeeper, text: &str) -> Output {
@@ -209,4 +214,45 @@ fn secrets_that_are_not_used_are_told_with_the_reason() {
     let refused = restore(&keeper, &["--secrets", &secrets(&keeper, twice)]).expect(1);
     assert!(refused.stderr.contains("\"password\" stands there twice"), "{refused:?}");
     assert!(!refused.stderr.contains("rotated"), "{refused:?}");
+}
+
+#[test]
+fn secrets_are_listed_or_taken_from_a_file_and_a_hidden_one_is_never_sent() {
+    let grafana = sample(Version::V10);
+    let keeper = keeper(&grafana);
+    export(&keeper);
+    grafana.wipe();
+    grafana.forget_requests();
+    // As the restore itself ends.
+    keeper.run(&["restore", JOB, "--dry-run"]).expect(3);
+    let restored = restore(&keeper, &[]).expect(3);
+    for line in [
+        "enter again: basicAuthPassword of data-sources/prom (Prometheus) in Main Org.",
+        "enter again: password of contact-points/hook (Hook) in Main Org.",
+        "enter again: password of users/ann",
+    ] {
+        assert!(restored.stdout.contains(line), "{line}\n{}", restored.stdout);
+    }
+    let sent = grafana.writes();
+    assert!(sent.iter().all(|request| !request.body.contains("[REDACTED]")), "{sent:?}");
+    assert!(grafana.seed().data_source_secrets("prom").is_empty());
+    // What others may read is refused, and nothing is done.
+    let file = secrets(&keeper, SECRETS);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let open = restore(&keeper, &["--secrets", &file]).expect(1);
+    assert!(open.stderr.contains("Others than its owner") && open.stderr.contains("chmod 600"), "{open:?}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let entered = restore(&keeper, &["--secrets", &file]);
+    assert!(matches!(entered.code, 0 | 3), "{entered:?}");
+    assert_eq!(grafana.seed().data_source_secrets("prom")["basicAuthPassword"], SECRET);
+    assert_eq!(grafana.seed().contact_point_settings("hook")["password"], SECRET);
+    assert!(!format!("{entered:?}").contains(SECRET));
+    // What is stored stays when something else of it is changed.
+    let (_, mut source) = grafana.seed().ask("GET", "/api/datasources/uid/prom", &Value::Null);
+    source["url"] = json!("http://elsewhere");
+    grafana.seed().ask("PUT", "/api/datasources/uid/prom", &source);
+    restore(&keeper, &[]);
+    assert_eq!(grafana.seed().data_source_secrets("prom")["basicAuthPassword"], SECRET);
+    let (_, source) = grafana.seed().ask("GET", "/api/datasources/uid/prom", &Value::Null);
+    assert_eq!(source["url"], "http://127.0.0.1:9090");
 }

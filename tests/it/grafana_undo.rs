@@ -162,7 +162,7 @@ fn only_the_same_restore_goes_on_from_one_that_was_not_finished() {
     other(&[]).expect(4);
     let all = dashboards_of(&there);
     lose();
-    // Another selection is another restore.
+    // A part of it is a restore of its own.
     other(&["--only", "dashboards/hosts"]).expect(0);
     let undone = undo().expect(0);
     assert_eq!(
@@ -356,4 +356,33 @@ fn a_library_panel_that_somebody_shows_stays_with_its_folder() {
     assert_kept_for_own(&["library-panels/shared", "folders/infra"], &said);
     let dashboards = &after["orgs"]["Main Org."]["dashboards"];
     assert!(dashboards["infra"].is_object() && dashboards["databases"].is_null(), "{dashboards}");
+}
+
+#[test]
+fn rule_groups_of_8_are_changed_created_and_taken_back() {
+    let grafana = sample(Version::V8);
+    let keeper = keeper(&grafana);
+    let rules = "/api/ruler/grafana/api/v1/rules";
+    let group = |name: &str, interval: &str, titles: &[&str]| {
+        let rules: Vec<Value> = titles
+            .iter()
+            .map(|title| json!({ "grafana_alert": { "title": title, "condition": "A" } }))
+            .collect();
+        grafana.seed().make(
+            "/api/ruler/grafana/api/v1/rules/Infrastructure",
+            &json!({ "name": name, "interval": interval, "rules": rules }),
+        );
+    };
+    group("new", "1m", &["Disk"]);
+    export(&keeper);
+    let full = grafana.contents();
+    grafana.seed().ask("DELETE", &format!("{rules}/Infrastructure/new"), &Value::Null);
+    group("host", "5m", &["CPU", "Own"]);
+    let before = grafana.contents();
+    restore(&keeper, &["--only", "ruler-groups"]).expect(0);
+    assert_same(&grafana.contents(), &full, "restored");
+    let same = restore(&keeper, &["--only", "ruler-groups"]).expect(0);
+    assert!(same.stdout.contains("Nothing to do"), "{same:?}");
+    keeper.run(&["restore", JOB, "--undo", "--yes"]).expect(0);
+    assert_same(&grafana.contents(), &before, "taken back");
 }

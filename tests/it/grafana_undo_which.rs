@@ -122,6 +122,172 @@ fn what_was_kept_and_is_damaged_is_named_and_no_older_restore_is_taken_back_for_
 }
 
 #[test]
+fn all_that_is_left_of_what_is_damaged_is_named_and_once_it_is_moved_away_the_one_before_is_taken_back() {
+    let grafana = sample(Version::V11_2);
+    let keeper = keeper(&grafana);
+    export(&keeper);
+    let (hosts, overview, postgres) = (HOSTS, "/api/dashboards/uid/overview", "/api/dashboards/uid/postgres");
+    let shelf = keeper.store_of("grafana-before-restore");
+    for dashboard in [hosts, overview, postgres] {
+        grafana.seed().ask("DELETE", dashboard, &Value::Null);
+        restore(&keeper, &["--only", "dashboards"]).expect(0);
+    }
+    keeper.run(&["verify", "grafana-before-restore"]).expect(0);
+    let names = fs::read_dir(&shelf).unwrap().map(|entry| entry.unwrap().path());
+    let mut archives: Vec<_> = names.filter(|path| path.to_string_lossy().ends_with(".tar.gz")).collect();
+    archives.sort_by_key(|path| path.to_string_lossy().strip_suffix(".tar.gz").unwrap().to_owned());
+    for archive in &archives[1..] {
+        let whole = fs::read(archive).unwrap();
+        fs::write(archive, &whole[..whole.len() / 2]).unwrap();
+    }
+    let refused = keeper.run(&["restore", JOB, "--undo", "--yes"]).expect(1);
+    let hint = refused.stderr.split("once ").nth(1).unwrap().split(" are moved away").next().unwrap();
+    let files: Vec<&str> = hint.split(", ").collect();
+    assert_eq!(files.len(), 6, "{hint}");
+    for ending in [".tar.gz", ".state.json"] {
+        assert_eq!(files.iter().filter(|file| file.ends_with(ending)).count(), 2, "{hint}");
+    }
+    for file in files {
+        fs::rename(file, keeper.folder().join(file.rsplit('/').next().unwrap())).unwrap();
+    }
+    keeper.run(&["restore", JOB, "--undo", "--yes"]).expect(0);
+    assert_eq!(dashboards_of(&grafana), ["overview", "postgres"]);
+}
+
+#[test]
+fn what_was_kept_is_taken_back_by_the_name_of_its_folder_without_the_only_grafana_being_named() {
+    let grafana = sample(Version::V11_2);
+    let keeper = keeper(&grafana);
+    export(&keeper);
+    grafana.seed().ask("DELETE", HOSTS, &Value::Null);
+    restore(&keeper, &["--only", "dashboards"]).expect(0);
+    keeper.run(&["restore", "grafana-before-restore", "--undo", "--yes"]).expect(0);
+    assert!(!dashboards_of(&grafana).contains(&"hosts".to_owned()));
+    // Of several it is the one that what is kept came from.
+    let another = sample(Version::V11_2);
+    let job =
+        "[[job]]\nname = \"grafana\"\nkind = \"grafana-export\"\ngrafana = \"main\"\nkeep = { last = 9 }\n";
+    let targets = target("main", &grafana.url(), ADMIN) + &target("another", &another.url(), ADMIN);
+    keeper.configure(&(targets + job));
+    restore(&keeper, &["--only", "dashboards"]).expect(0);
+    another.forget_requests();
+    keeper.run(&["restore", "grafana-before-restore", "--undo", "--yes"]).expect(0);
+    assert!(!dashboards_of(&grafana).contains(&"hosts".to_owned()));
+    assert!(another.requests().is_empty(), "{:?}", another.requests());
+}
+
+#[test]
+fn a_new_server_at_the_old_url_is_left_alone() {
+    let grafana = sample(Version::V11_2);
+    let keeper = keeper(&grafana);
+    export(&keeper);
+    grafana.seed().ask("DELETE", HOSTS, &Value::Null);
+    restore(&keeper, &["--only", "dashboards"]).expect(0);
+    // The same address, with a new database, made a day later.
+    grafana.wipe();
+    grafana.seed().user_made("admin", "2030-01-01T00:00:00Z");
+    grafana
+        .seed()
+        .make("/api/dashboards/db", &json!({ "dashboard": { "uid": "hosts", "title": "Of the new one" } }));
+    grafana.forget_requests();
+    for undo in [["--undo", "--dry-run"], ["--undo", "--yes"]] {
+        let refused = keeper.run(&[&["restore", JOB], &undo[..]].concat()).expect(1);
+        for said in [
+            "The restore was one of another Grafana at",
+            "its user admin was made 20",
+            "that of now 2030-01-01T00:00:00Z: nothing was taken back",
+            "watchkeeper restore grafana-before-restore/2",
+        ] {
+            assert!(refused.stderr.contains(said), "{said}\n{refused:?}");
+        }
+    }
+    assert!(grafana.writes().is_empty(), "{:?}", grafana.writes());
+    // A restore to the new one is one of its own, and is taken back as that.
+    let restored = restore(&keeper, &["--only", "folders"]);
+    assert!(matches!(restored.code, 0 | 3), "{restored:?}");
+    let undone = keeper.run(&["restore", JOB, "--undo", "--yes"]);
+    assert!(matches!(undone.code, 0 | 3), "{undone:?}");
+    assert_eq!(dashboards_of(&grafana), ["hosts"]);
+}
+
+#[test]
+fn a_new_server_at_the_old_url_does_not_finish_what_was_cut_on_the_old_one() {
+    let (_here, there, keeper) = with_one_in_the_way();
+    let other = |more: &[&str]| restore(&keeper, &[&["--grafana", "other"], more].concat());
+    other(&[]).expect(4);
+    there.wipe();
+    there.seed().user_made("admin", "2030-01-01T00:00:00Z");
+    let own = json!({ "dashboard": { "uid": "hosts", "title": "Of the new one" } });
+    there.seed().make("/api/dashboards/db", &own);
+    let restored = other(&[]);
+    assert!(matches!(restored.code, 0 | 3), "{restored:?}");
+    let undone = keeper.run(&["restore", JOB, "--grafana", "other", "--undo", "--yes"]);
+    assert!(matches!(undone.code, 0 | 3), "{undone:?}");
+    assert_eq!(dashboards_of(&there), ["hosts"]);
+    assert_eq!(there.contents()["orgs"]["Main Org."]["dashboards"]["hosts"]["title"], "Of the new one");
+}
+
+#[test]
+fn a_retry_that_leaves_out_what_failed_is_taken_back_to_before_the_first_try() {
+    for (first, second) in [
+        (vec![], vec!["--exclude", "data-sources/loki", "--exclude", "correlations"]),
+        // More than the first one was to bring is all of it, too.
+        (
+            vec![
+                "--only",
+                "dashboards",
+                "--only",
+                "data-sources",
+                "--only",
+                "folders",
+                "--only",
+                "library-panels",
+            ],
+            vec!["--exclude", "data-sources/loki", "--exclude", "correlations"],
+        ),
+    ] {
+        let (_here, there, keeper) = with_one_in_the_way();
+        let other = |more: &[&str]| restore(&keeper, &[&["--grafana", "other"], more].concat());
+        other(&first).expect(4);
+        there.seed().ask("DELETE", HOSTS, &Value::Null);
+        let retried = other(&second);
+        assert!(matches!(retried.code, 0 | 3), "{retried:?}");
+        assert!(dashboards_of(&there).contains(&"hosts".to_owned()));
+        assert!(!retried.stdout.contains("was not finished"), "{retried:?}");
+        let undone = run(&keeper, &printed_undo(&retried.stdout));
+        assert!(matches!(undone.code, 0 | 3), "{undone:?}");
+        assert_eq!(
+            dashboards_of(&there),
+            [""; 0],
+            "{first:?} {second:?}: as before the first one\n{undone:?}"
+        );
+        let said = format!("{}{}", undone.stdout, undone.stderr);
+        assert!(!said.contains("people"), "what it was cut in is no edit: {said}");
+        run(&keeper, &printed_undo(&retried.stdout)).expect(1);
+    }
+}
+
+#[test]
+fn a_part_that_is_restored_while_the_whole_is_unfinished_says_that_there_is_more_to_take_back() {
+    let (_here, there, keeper) = with_one_in_the_way();
+    let other = |more: &[&str]| restore(&keeper, &[&["--grafana", "other"], more].concat());
+    other(&[]).expect(4);
+    there.seed().ask("DELETE", HOSTS, &Value::Null);
+    let part = other(&["--only", "dashboards/hosts"]).expect(0);
+    let says = "that is what a restore of grafana/2";
+    assert!(
+        part.stdout.contains(says) && part.stdout.contains("the same once more takes that one back"),
+        "{part:?}"
+    );
+    run(&keeper, &printed_undo(&part.stdout)).expect(0);
+    let left = dashboards_of(&there);
+    assert!(!left.contains(&"hosts".to_owned()) && left.contains(&"overview".to_owned()), "{left:?}");
+    let undone = run(&keeper, &printed_undo(&part.stdout));
+    assert!(matches!(undone.code, 0 | 3), "{undone:?}");
+    assert_eq!(dashboards_of(&there), [""; 0]);
+}
+
+#[test]
 fn another_selection_that_ends_leaves_an_unfinished_restore_one_that_is_not_finished() {
     for more in [["--only", "folders"], ["--only", "dashboards/hosts"]] {
         let (_here, there, keeper) = with_one_in_the_way();

@@ -13,6 +13,7 @@ pub(crate) mod database;
 pub(crate) mod docker;
 pub(crate) mod exporter;
 pub(crate) mod grafana;
+pub(crate) mod grafana_export;
 pub(crate) mod grafana_keeper;
 pub(crate) mod http;
 pub(crate) mod prometheus;

@@ -108,7 +108,9 @@ async fn undo(
     cancel: &CancellationToken,
 ) -> Result<ExitCode, CliError> {
     let job = choose::job_called(session, args.what.as_deref())?;
-    let target = whose(session, args, job.as_ref(), None)?;
+    let kept_of =
+        job.as_ref().and_then(|job| choose::newest_origin(session, job)).map(|origin| origin.target);
+    let target = whose(session, args, job.as_ref(), kept_of.as_deref().or_else(|| only_one(session)))?;
     // Target names are job names as far as their letters go.
     let job = job.or_else(|| job_of(session, target)).unwrap_or_else(|| target.name.clone());
     let site = app.open_grafana(target, &job).await.map_err(|error| not_opened(&error))?;
@@ -180,6 +182,13 @@ fn whose<'a>(
     })
 }
 
+/// The Grafana of the configuration, where it has just one. To take back a restore of it harms no other one: what was
+/// kept says of which it is.
+fn only_one(session: &Session) -> Option<&str> {
+    let mut all = session.config.grafana.values();
+    all.next().filter(|_| all.next().is_none()).map(|target| target.name.as_str())
+}
+
 fn job_of(session: &Session, target: &GrafanaTarget) -> Option<JobName> {
     let is_its =
         |kind: &JobKind| matches!(kind, JobKind::GrafanaExport(config) if config.grafana == target.name);
@@ -199,14 +208,14 @@ fn command(session: &Session, job: &JobName, target: &GrafanaTarget) -> String {
     }
 }
 
-/// What a plan alone says of the end: what could not be done, what needs a look.
+/// What a plan alone says of the end, as its run would: what could not be done, what needs a look.
 fn code_of(plan: &RestorePlan) -> ExitCode {
     if !plan.refusals.is_empty() || plan.blocked().next().is_some() {
         ExitCode::Failed
-    } else if plan.is_done() && !(plan.warnings.is_empty() && plan.secrets.is_empty()) {
-        ExitCode::Warned
-    } else {
+    } else if plan.warnings.is_empty() && plan.secrets.is_empty() {
         ExitCode::Ok
+    } else {
+        ExitCode::Warned
     }
 }
 

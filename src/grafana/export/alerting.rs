@@ -140,10 +140,11 @@ pub(super) async fn ruler_groups(site: &Site) -> Gathered {
     Ok(Some(found))
 }
 
+/// Without the UIDs of rules, which nobody can choose.
 fn ruler_group(mut group: Value) -> Value {
     each(&mut group, "rules", |mut rule| {
         if let Some(alert) = rule.get_mut("grafana_alert") {
-            *alert = without(alert.take(), &["id", "orgId", "updated", "version", "namespace_id"]);
+            *alert = without(alert.take(), &["id", "uid", "orgId", "updated", "version", "namespace_id"]);
         }
         rule
     });

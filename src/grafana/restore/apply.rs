@@ -46,6 +46,9 @@ pub struct Applied {
     pub plan: RestorePlan,
     /// The backup of what was there before, by which the restore can be taken back; none where nothing was written.
     pub before: Option<BackupId>,
+    /// Restores before it that were cut, and that it has not finished: the backups that they were of. An undo of it leaves
+    /// those as they are, and another one takes them back.
+    pub cut_before: Vec<String>,
     /// How many objects were written.
     pub written: usize,
     /// How many of them were found as they were written.
@@ -57,7 +60,7 @@ pub struct Applied {
 impl Applied {
     /// Everything was so already.
     pub(super) fn nothing(plan: RestorePlan) -> Self {
-        Self { plan, before: None, written: 0, proven: 0, warnings: Vec::new() }
+        Self { plan, before: None, cut_before: Vec::new(), written: 0, proven: 0, warnings: Vec::new() }
     }
 }
 
@@ -129,8 +132,10 @@ pub async fn apply(
         written: traces(&shown, &bundle, site.facts().login.as_deref())?,
         secrets: overwritten,
         continues: note.unfinished(&attempt),
+        account: site.account.clone(),
         by_undo: false,
     };
+    let continues = before.continues.clone();
     let (safe, live) = site.keep(&Extent::of(&bundle), before, kept, context).await?;
     let plan = plan(site, &backup, &bundle, &live, &choice, None)?;
     if !plan.writes_what(&shown) {
@@ -140,8 +145,11 @@ pub async fn apply(
     note.write(attempt.clone(), safe.id())?;
     let applied = carry_out(site, &bundle, &live, plan, &safe, context).await?;
     note.finished(&attempt)?;
+    let cut = note.cut_before(continues.as_ref().unwrap_or(safe.id()));
+    // What cannot be read there is for an undo to say.
+    let cut_before = shelf.sources(&site.target, &cut).unwrap_or_default();
     forget_old(kept, context)?;
-    Ok(applied)
+    Ok(Applied { cut_before, ..applied })
 }
 
 /// Writes, looks at the server again, and compares.
@@ -169,7 +177,8 @@ pub(super) async fn carry_out(
     step.finish(format!("{} as they were written", words::count(proven, "object")));
     let (written, warnings) = (outcome.written.len(), std::mem::take(&mut outcome.warnings));
     not_all(&plan, outcome, wrote.load(Ordering::Relaxed))?;
-    Ok(Applied { plan, before: Some(safe.id().clone()), written, proven, warnings })
+    let before = Some(safe.id().clone());
+    Ok(Applied { plan, before, cut_before: Vec::new(), written, proven, warnings })
 }
 
 /// What failed, or could not even be tried, is told as that. `touched`: something may be another one on the server.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::Account;
 use super::door::WriteError;
 use super::secrets::SecretsError;
 use crate::grafana::GrafanaError;
@@ -102,6 +103,8 @@ pub enum RestoreError {
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
+        /// All files of it, and of those between it and the newest that can be read.
+        files: Vec<PathBuf>,
     },
     /// The name of the Grafana is that of another server by now.
     #[error("The restore was one of {was}, and [grafana.{target}] is {is} now: nothing was taken back")]
@@ -114,6 +117,20 @@ pub enum RestoreError {
         was: String,
         /// The base URL of now.
         is: String,
+    },
+    /// There is another server at the URL by now, or the same with a new database.
+    #[error(
+        "The restore was one of another Grafana at {url}: its user {} was made {}, and that of now {}: nothing was taken back", accounts[0].login, accounts[0].created, accounts[1].created
+    )]
+    AnotherDatabase {
+        /// What was kept before it: `JOB/ID`.
+        kept: String,
+        /// The name in the configuration.
+        target: String,
+        /// The base URL.
+        url: String,
+        /// Who restored there, and who asks here.
+        accounts: Box<[Account; 2]>,
     },
     /// Some objects were not taken back, and the others were.
     #[error("{} not as before the restore: {}; {} written", words::count(failed.len(), "object"), failed.join("; "), words::count(*written, "other"))]
@@ -230,12 +247,19 @@ impl RestoreError {
                 Some(hint) => format!("{hint}; then {undo_again}"),
                 None => undo_again.to_owned(),
             },
-            Self::DamagedKept { .. } => {
-                "once what is damaged is moved away, --undo takes back the restore before that one; `watchkeeper backups` lists what else is kept"
-                    .to_owned()
+            Self::DamagedKept { files, .. } => {
+                let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+                format!(
+                    "once {} {} moved away, --undo takes back the restore before that one; `watchkeeper backups` lists what else is kept",
+                    files.join(", "),
+                    if files.len() == 1 { "is" } else { "are" }
+                )
             }
             Self::AnotherServer { kept, target, was, .. } => format!(
                 "set url of [grafana.{target}] back to {was}; or, if it is the same Grafana at a new address, `watchkeeper restore {kept} --grafana {target} --dry-run` shows what bringing back its state of then would do"
+            ),
+            Self::AnotherDatabase { kept, target, .. } => format!(
+                "what was there before belongs to that one; if it is to be here, too, `watchkeeper restore {kept} --grafana {target} --dry-run` shows what bringing it here would do"
             ),
             Self::NoBackup { .. } => "name its manifest, or its archive".to_owned(),
             Self::Forgotten { .. } => {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::apply::spool;
 use super::plan::Facts;
 use super::source::GrafanaBackup;
-use super::{BeforeRestore, RestoreError};
+use super::{Account, BeforeRestore, RestoreError};
 use crate::blocking::blocking;
 use crate::config::values::{Compression, TargetName};
 use crate::grafana::GrafanaError;
@@ -31,6 +31,8 @@ pub struct Site {
     /// Major and minor; what is unknown is taken for new.
     pub(super) version: (u32, u32),
     login: Option<String>,
+    /// Nothing where it asks with a token, or where the version does not tell.
+    pub(super) account: Option<Account>,
 }
 
 /// How much of a Grafana is looked at: all that is always exported, and this besides.
@@ -64,13 +66,13 @@ impl Site {
     pub async fn open(target: &TargetName, client: GrafanaClient) -> Result<Self, RestoreError> {
         let told = client.version().await?;
         let version = told.as_deref().and_then(major_and_minor).unwrap_or((u32::MAX, 0));
-        let login = if client.has_token() {
-            None
-        } else {
-            let user = client.get("ask who it is", "/api/user").await?;
-            user.get("login").and_then(Value::as_str).map(str::to_owned)
-        };
-        Ok(Self { client, target: target.clone(), version, login })
+        let user =
+            if client.has_token() { Value::Null } else { client.get("ask who it is", "/api/user").await? };
+        let told = |field: &str| user.get(field).and_then(Value::as_str).map(str::to_owned);
+        let login = told("login");
+        let account = login.clone().zip(told("createdAt"));
+        let account = account.map(|(login, created)| Account { login, created });
+        Ok(Self { client, target: target.clone(), version, login, account })
     }
 
     pub(super) fn facts(&self) -> Facts {

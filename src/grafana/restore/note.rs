@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::plan::Choice;
-use super::{RestoreError, Site};
+use super::{Account, RestoreError, Site, of_two_servers};
 use crate::grafana::object::Selector;
 use crate::jobs::RunContext;
 use crate::store::{BackupId, atomic};
@@ -24,12 +24,15 @@ pub(super) struct Note {
     now: Timestamp,
 }
 
-/// What is restored, of what, and to where. Only the same again finishes it; anything else is a restore of its own.
+/// What is restored, of what, and to where. The same again finishes it, also where more is named with it or some of it is
+/// left out by name; a part of it, or anything else, is a restore of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Attempt {
     /// The SHA-256 of the archive: a path may have another one later.
     of: String,
     url: String,
+    #[serde(default)]
+    account: Option<Account>,
     only: BTreeSet<String>,
     exclude: BTreeSet<String>,
 }
@@ -41,9 +44,20 @@ impl Attempt {
         Self {
             of: identity.to_owned(),
             url: site.client.url(),
+            account: site.account.clone(),
             only: named(&choice.only),
             exclude: named(&choice.exclude),
         }
+    }
+
+    /// Once this one is through, nobody would finish the other one. Whoever adds `--exclude` to a restore leaves out what
+    /// it failed on; whoever adds `--only` wants a part of the backup, whatever became of the rest.
+    fn finishes(&self, other: &Self) -> bool {
+        let same_place =
+            self.url == other.url && !of_two_servers(self.account.as_ref(), other.account.as_ref());
+        let all_of_it =
+            self.only.is_empty() || (!other.only.is_empty() && self.only.is_superset(&other.only));
+        self.of == other.of && same_place && all_of_it
     }
 }
 
@@ -63,9 +77,15 @@ impl Note {
         Self { path: context.state_dir.join(name), now: context.now }
     }
 
-    /// What was there before the same restore, where that was cut not long ago.
+    /// What was there before the restores that this one finishes: before the first of them that was cut not long ago.
     pub(super) fn unfinished(&self, attempt: &Attempt) -> Option<BackupId> {
-        self.read().into_iter().find(|noted| noted.attempt == *attempt).map(|noted| noted.before)
+        let its = self.read().into_iter().filter(|noted| attempt.finishes(&noted.attempt));
+        its.map(|noted| noted.before).min()
+    }
+
+    /// What was there before restores that were cut, before this was kept.
+    pub(super) fn cut_before(&self, first: &BackupId) -> Vec<BackupId> {
+        self.read().into_iter().map(|noted| noted.before).filter(|before| before < first).collect()
     }
 
     /// Whether the restore that this was there before has not come to its end.
@@ -82,7 +102,7 @@ impl Note {
 
     /// Nothing of it is left to be done. Another one that was cut is still one that was cut.
     pub(super) fn finished(&self, attempt: &Attempt) -> Result<(), RestoreError> {
-        self.keep(|noted| noted.attempt != *attempt)
+        self.keep(|noted| !attempt.finishes(&noted.attempt))
     }
 
     /// Those before which this was kept were taken back.

@@ -110,6 +110,7 @@ pub(super) fn portable(
         ObjectType::FolderPermissions | ObjectType::DashboardPermissions => {
             permissions(organisation, body, target)
         }
+        ObjectType::RulerGroups => ruler_group(body),
         ObjectType::Playlists => playlist(body),
         ObjectType::Preferences if target.version < (9, 0) => {
             only(body, &["theme", "timezone", "homeDashboardUID"])
@@ -124,7 +125,6 @@ pub(super) fn portable(
         | ObjectType::ContactPoints
         | ObjectType::Policies
         | ObjectType::Preferences
-        | ObjectType::RulerGroups
         | ObjectType::AlertmanagerConfig => without(body, &OWN),
     }
 }
@@ -164,6 +164,18 @@ fn dashboard(body: &Value) -> Value {
 /// Its folder and its group are those of the group that it is in.
 fn rule(rule: &Value) -> Value {
     without(&without(rule, &OWN), &["folderUID", "ruleGroup"])
+}
+
+/// Rules without their UIDs, which earlier exports have.
+fn ruler_group(body: &Value) -> Value {
+    let mut kept = without(body, &OWN);
+    let rules = kept.get_mut("group").and_then(|group| group.get_mut("rules"));
+    for rule in rules.and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(alert) = rule.get_mut("grafana_alert").and_then(Value::as_object_mut) {
+            alert.remove("uid");
+        }
+    }
+    kept
 }
 
 /// Who is in a team and may do what there. Those that a directory has put there are its own business.

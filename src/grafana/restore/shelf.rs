@@ -2,7 +2,7 @@
 //! restored, and whatever its jobs are called by now.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -29,6 +29,15 @@ pub(super) struct Kept {
     pub(super) before: BeforeRestore,
 }
 
+/// What was there before a restore, and cannot be read.
+struct Damaged {
+    /// Its manifest, or the archive that has none.
+    path: PathBuf,
+    problem: String,
+    /// All that is left of it.
+    files: Vec<PathBuf>,
+}
+
 impl Kept {
     pub(super) fn title(&self) -> String {
         format!("{}/{}", self.store.job(), self.backup.id())
@@ -40,7 +49,7 @@ impl Shelf {
     /// is an error where the newest would be passed over for it.
     pub(super) fn restores(&self, target: &TargetName) -> Result<Vec<Kept>, RestoreError> {
         let mut kept = Vec::new();
-        let mut damaged: Vec<(BackupId, RestoreError)> = Vec::new();
+        let mut damaged: Vec<(BackupId, Damaged)> = Vec::new();
         for store in &self.all {
             let listing = store.list()?;
             let is_its = |backup: &&Backup| {
@@ -53,7 +62,7 @@ impl Shelf {
                     continue;
                 };
                 let (path, problem) = (broken.path.clone(), broken.problem.clone());
-                damaged.push((id, RestoreError::DamagedKept { path, problem }));
+                damaged.push((id.clone(), Damaged { path, problem, files: store.files_of(&id)? }));
             }
             for backup in its {
                 if let Some(before) = of_restore(backup)? {
@@ -64,10 +73,27 @@ impl Shelf {
         kept.sort_by(|a, b| b.backup.id().cmp(a.backup.id()));
         let newest = kept.first().map(|kept| kept.backup.id().clone());
         damaged.retain(|(id, _)| newest.as_ref().is_none_or(|newest| id > newest));
-        match damaged.into_iter().max_by(|a, b| a.0.cmp(&b.0)) {
-            Some((_, error)) => Err(error),
+        damaged.sort_by(|a, b| b.0.cmp(&a.0));
+        // All of them stand before the newest that can be read: whoever moves one away has not to come again.
+        let mut files: Vec<PathBuf> = damaged.iter().flat_map(|(_, one)| one.files.clone()).collect();
+        files.dedup();
+        match damaged.into_iter().next() {
+            Some((_, Damaged { path, problem, .. })) => {
+                Err(RestoreError::DamagedKept { path, problem, files })
+            }
             None => Ok(kept),
         }
+    }
+
+    /// Which backups were restored when these were kept, each once, the last one first.
+    pub(super) fn sources(&self, target: &TargetName, ids: &[BackupId]) -> Result<Vec<String>, RestoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let kept = self.restores(target)?.into_iter().filter(|kept| ids.contains(kept.backup.id()));
+        let mut sources: Vec<String> = kept.map(|kept| kept.before.of).collect();
+        sources.dedup();
+        Ok(sources)
     }
 
     /// Removes what was kept before restores that were taken back.

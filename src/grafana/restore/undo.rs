@@ -183,16 +183,20 @@ fn past(site: &Site, shelf: &Shelf, context: &RunContext) -> Result<Option<Past>
     Ok(Some(past))
 }
 
-/// What one server had is not brought to another one because that has its name now.
+/// What one server had is not brought to another one because that has its name, or its URL, now.
 fn refuse_another_server(site: &Site, kept: &Kept) -> Result<(), RestoreError> {
     let (was, is) = (&kept.backup.manifest.source.url, site.client.url());
-    if *was == is {
-        return Ok(());
+    let (title, target) = (kept.title(), site.target.to_string());
+    if *was != is {
+        return Err(RestoreError::AnotherServer { kept: title, target, was: was.clone(), is });
     }
-    Err(RestoreError::AnotherServer {
-        kept: kept.title(),
-        target: site.target.to_string(),
-        was: was.clone(),
-        is,
-    })
+    match kept.before.account.as_ref().zip(site.account.as_ref()) {
+        Some((then, now)) if then.is_elsewhere(now) => Err(RestoreError::AnotherDatabase {
+            kept: title,
+            target,
+            url: is,
+            accounts: Box::new([then.clone(), now.clone()]),
+        }),
+        _ => Ok(()),
+    }
 }

@@ -135,6 +135,9 @@ impl Builder {
     }
 }
 
+/// What a server knew at some time.
+pub(crate) struct Saved(State);
+
 /// A running server; `Drop` ends it and cuts its connections.
 pub(crate) struct Grafana {
     shared: Arc<Shared>,
@@ -198,6 +201,16 @@ impl Grafana {
     /// no mistake of an export can spoil.
     pub(crate) fn contents(&self) -> Value {
         contents::of(&self.state())
+    }
+
+    /// All of it, as it is now.
+    pub(crate) fn saved(&self) -> Saved {
+        Saved(self.state().clone())
+    }
+
+    /// Is again as it was then, numbers and times too.
+    pub(crate) fn go_back(&self, saved: &Saved) {
+        *self.state() = saved.0.clone();
     }
 
     /// Loses everything, as a server with a new database: one organisation, one admin. Numeric IDs go on.

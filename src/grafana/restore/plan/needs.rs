@@ -31,22 +31,23 @@ impl Planner<'_> {
         Some(format!("its {} {are} not there, and not among what is restored", all.join(", ")))
     }
 
-    /// The contact points and mute timings that policies name: by a name of which several may be, and one is enough.
-    fn named_by_policies(&self, policies: &Object) -> Vec<(&'static str, ObjectId)> {
+    /// The contact points and mute timings that policies, or the `settings` of rules, name: by a name of which several
+    /// may be, and one is enough.
+    fn notifies(&self, object: &Object, settings: &Value) -> Vec<(&'static str, ObjectId)> {
         let words = ["contact point", "mute timing"];
         let mut needs = Vec::new();
         for (what, (kind, fields)) in words.into_iter().zip(NAMED) {
-            for name in named(&policies.body, fields).into_iter().filter(|name| !name.is_empty()) {
+            for name in named(settings, fields).into_iter().filter(|name| !name.is_empty()) {
                 let is_one = |entry: &&Entry| {
                     let id = &entry.id;
-                    id.kind == kind && id.organisation == policies.organisation && entry.title == name
+                    id.kind == kind && id.organisation == object.organisation && entry.title == name
                 };
                 let there = self.live.entries().iter().any(|entry| is_one(&entry));
                 let in_backup: Vec<&Entry> = self.source.entries().iter().filter(is_one).collect();
                 let comes = |entry: &&&Entry| self.will_be_there(&entry.id) || self.is_born_there(entry);
                 if !there && !in_backup.iter().any(|entry| comes(&entry)) {
                     let key = in_backup.first().map_or(name, |entry| entry.id.key.clone());
-                    needs.push((what, ObjectId { kind, key, ..policies.id() }));
+                    needs.push((what, ObjectId { kind, key, ..object.id() }));
                 }
             }
         }
@@ -71,7 +72,14 @@ impl Planner<'_> {
         let mut needs = match object.kind {
             ObjectType::Folders if !self.target.may_nest_folders() => Vec::new(),
             ObjectType::Folders => vec![folder("parentUid")],
-            ObjectType::LibraryPanels | ObjectType::RuleGroups => vec![folder("folderUid")],
+            ObjectType::LibraryPanels => vec![folder("folderUid")],
+            ObjectType::RuleGroups => {
+                let rules = body["rules"].as_array().into_iter().flatten();
+                let settings: Value = rules.map(|rule| rule["notification_settings"].clone()).collect();
+                let mut needs = vec![folder("folderUid")];
+                needs.extend(self.notifies(object, &settings));
+                needs
+            }
             ObjectType::Dashboards => {
                 let mut needs = vec![folder("folderUid")];
                 needs.extend(self.library_panels(object).map(|panel| ("library panel", panel)));
@@ -86,7 +94,7 @@ impl Planner<'_> {
             ObjectType::DashboardPermissions => {
                 owner(&object.id()).map(|owner| ("dashboard", owner)).into_iter().collect()
             }
-            ObjectType::Policies => self.named_by_policies(object),
+            ObjectType::Policies => self.notifies(object, body),
             ObjectType::PublicDashboards => vec![("dashboard", id(ObjectType::Dashboards, &object.key))],
             _ => Vec::new(),
         };

@@ -36,6 +36,7 @@ impl Role {
 }
 
 /// An API key, or the token of a service account.
+#[derive(Clone)]
 pub(super) struct Token {
     id: i64,
     name: String,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::json::{int, text};
 use super::permissions::Grant;
-use super::state::{Dashboard, Org, State};
+use super::state::{Alerting, Dashboard, Org, State};
 
 /// What differs from server to server, wherever it stands.
 const OWN: [&str; 14] = [
@@ -92,8 +92,18 @@ fn alerting(org: &Org) -> Value {
         "contactPoints": sorted(points.cloned().collect()), "policies": alerting.policies,
         "muteTimings": by(alerting.mute_timings.iter(), "name", &[]),
         "templates": by(alerting.templates.iter(), "name", &[]),
-        "ruler": alerting.ruler, "alertmanager": alerting.alertmanager,
+        "ruler": ruler(alerting), "alertmanager": alerting.alertmanager,
     })
+}
+
+/// Without the UIDs that the ruler has made up.
+fn ruler(alerting: &Alerting) -> Value {
+    let mut folders = alerting.ruler.clone();
+    let groups = folders.values_mut().filter_map(Value::as_array_mut).flatten();
+    for rule in groups.filter_map(|group| group["rules"].as_array_mut()).flatten() {
+        rule["grafana_alert"] = without(&rule["grafana_alert"], &["uid"]);
+    }
+    folders.into()
 }
 
 /// Without numbers and sorted: the same annotation twice is two.

@@ -17,6 +17,8 @@ pub(crate) enum What {
     Slow(Duration),
     /// First somebody else asks this as the administrator; then it is right.
     Meanwhile { method: &'static str, target: String, body: Value },
+    /// Nothing is done, and no answer comes until [`super::Grafana::heal`].
+    Hangs,
     /// The connection ends, and nothing was done.
     CutBefore,
     /// The connection ends, but what was asked is done: nobody can know.
@@ -63,6 +65,7 @@ impl What {
 pub(crate) struct Fault {
     what: What,
     method: Option<String>,
+    writes: bool,
     target: String,
     skip: usize,
     times: usize,
@@ -71,7 +74,7 @@ pub(crate) struct Fault {
 impl Fault {
     /// Every request, for ever; the methods narrow it.
     pub(crate) fn new(what: What) -> Self {
-        Self { what, method: None, target: String::new(), skip: 0, times: usize::MAX }
+        Self { what, method: None, writes: false, target: String::new(), skip: 0, times: usize::MAX }
     }
 
     /// Only requests of this method whose target (with its query) contains this.
@@ -82,6 +85,11 @@ impl Fault {
     /// Only requests whose target contains this, whatever the method.
     pub(crate) fn at(self, target: &str) -> Self {
         Self { target: target.into(), ..self }
+    }
+
+    /// Only requests that may change something.
+    pub(crate) fn on_writes(self) -> Self {
+        Self { writes: true, ..self }
     }
 
     /// Lets the first ones pass.
@@ -97,6 +105,7 @@ impl Fault {
     fn fits(&self, call: &Call) -> bool {
         self.times > 0
             && self.method.as_ref().is_none_or(|m| *m == call.method)
+            && (!self.writes || !matches!(call.method.as_str(), "GET" | "HEAD"))
             && call.target.contains(&self.target)
     }
 }

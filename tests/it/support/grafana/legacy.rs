@@ -1,11 +1,13 @@
 //! Alerting before the provisioning API: notification channels up to 10 [R 111, D], and the ruler of 8 [S][M].
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::auth::Role;
 use super::http::{Answer, Call, Outcome};
 use super::json::{flag, names_only, or, text};
-use super::state::{State, now, precisely_now};
+use super::state::{Org, State, now, precisely_now};
 
 pub(super) fn route(state: &mut State, call: &Call, path: &[&str]) -> Option<Outcome> {
     let (channels, ruler) = (state.version.legacy_channels(), state.version.ruler_only());
@@ -32,6 +34,9 @@ pub(super) fn route(state: &mut State, call: &Call, path: &[&str]) -> Option<Out
             Ok(Answer::ok(&state.org(call.caller.org).alerting.ruler.clone().into()))
         }
         ("POST", ["ruler", "grafana", "api", "v1", "rules", folder]) => set_group(state, call, folder),
+        ("DELETE", ["ruler", "grafana", "api", "v1", "rules", folder, group]) => {
+            delete_group(state, call, folder, group)
+        }
         ("GET", ["alertmanager", "grafana", "config", "api", "v1", "alerts"]) => {
             Ok(Answer::ok(&state.org(call.caller.org).alerting.alertmanager))
         }
@@ -107,16 +112,50 @@ fn delete(state: &mut State, call: &Call, uid: &str) -> Outcome {
     Ok(Answer::message(200, "Notification deleted")) // [M]
 }
 
-/// Groups are known by the title of their folder, and one takes the place of that of its name [S].
+/// Groups are known by the title of their folder, and one takes the place of that of its name. A rule that brings no UID
+/// gets one, and one that brings an unknown UID refuses the whole group [S].
 fn set_group(state: &mut State, call: &Call, folder: &str) -> Outcome {
-    let body = call.json()?;
-    let org = state.org(call.caller.org);
-    if !org.dashboards.values().any(|d| d.is_folder && d.title == folder) {
-        return Err(Answer::message(404, "folder not found")); // [M]
+    let mut body = call.json()?;
+    let known = uids_of_alerts(&state.org(call.caller.org).alerting.ruler);
+    for rule in body["rules"].as_array_mut().into_iter().flatten() {
+        let uid = text(&rule["grafana_alert"], "uid").to_owned();
+        if uid.is_empty() {
+            rule["grafana_alert"]["uid"] = json!(state.new_uid());
+        } else if !known.contains(&uid) {
+            return Err(Answer::message(404, "failed to update rule group"));
+        }
     }
+    let org = state.org(call.caller.org);
+    has_folder(org, folder)?;
     let groups = org.alerting.ruler.entry(folder).or_insert(json!([]));
     let groups = groups.as_array_mut().expect("made as a list");
     groups.retain(|group| group["name"] != body["name"]);
     groups.push(body);
-    Ok(Answer::message(202, "rule group updated successfully")) // [M]
+    Ok(Answer::message(202, "rule group updated successfully"))
+}
+
+/// A folder without groups is none of the ruler's any more [S].
+fn delete_group(state: &mut State, call: &Call, folder: &str, name: &str) -> Outcome {
+    let org = state.org(call.caller.org);
+    has_folder(org, folder)?;
+    let groups = org.alerting.ruler.get_mut(folder).and_then(Value::as_array_mut);
+    let Some(groups) = groups.filter(|groups| groups.iter().any(|group| group["name"] == name)) else {
+        return Err(Answer::message(404, "failed to delete rule group"));
+    };
+    groups.retain(|group| group["name"] != name);
+    if groups.is_empty() {
+        org.alerting.ruler.remove(folder);
+    }
+    Ok(Answer::message(202, "rule group deleted"))
+}
+
+fn has_folder(org: &Org, title: &str) -> Result<(), Answer> {
+    let there = org.dashboards.values().any(|d| d.is_folder && d.title == title);
+    if there { Ok(()) } else { Err(Answer::message(404, "folder not found")) } // [M]
+}
+
+fn uids_of_alerts(ruler: &Map<String, Value>) -> BTreeSet<String> {
+    let groups = ruler.values().filter_map(Value::as_array).flatten();
+    let alerts = groups.filter_map(|group| group["rules"].as_array()).flatten();
+    alerts.map(|rule| text(&rule["grafana_alert"], "uid").to_owned()).collect()
 }

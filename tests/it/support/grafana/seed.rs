@@ -123,6 +123,13 @@ impl<'a> Seeder<'a> {
         state.users.values_mut().find(|user| user.login == login).expect("a user").is_external = true;
     }
 
+    /// Somebody was made at this time.
+    pub(crate) fn user_made(&self, login: &str, created: &str) {
+        let mut state = self.server.state();
+        let user = state.users.values_mut().find(|user| user.login == login).expect("a user");
+        created.clone_into(&mut user.created);
+    }
+
     /// The secrets of a data source, as they are stored.
     pub(crate) fn data_source_secrets(&self, uid: &str) -> Map<String, Value> {
         let mut state = self.server.state();

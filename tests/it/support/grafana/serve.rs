@@ -128,6 +128,12 @@ fn reply(call: &mut Call, shared: &Shared) -> Reply {
             return Reply::Whole(faults::answer(status, headers, &body));
         }
         Some(What::CutBefore) => return Reply::Nothing,
+        Some(What::Hangs) => {
+            while !shared.faults.lock().unwrap().is_empty() && !shared.stopped.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            return Reply::Nothing;
+        }
         Some(What::Slow(time)) => shared.sleep(time),
         Some(What::Meanwhile { method, ref target, ref body }) => {
             let (login, password) = super::ADMIN;

@@ -15,6 +15,7 @@ pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
 /// Where avatars are when Gravatar is off.
 pub(super) const AVATAR: &str = "/public/img/user_profile.png";
 
+#[derive(Clone)]
 pub(super) struct State {
     pub(super) version: Version,
     pub(super) nested: bool,
@@ -27,7 +28,7 @@ pub(super) struct State {
     pub(super) failed_logins: HashMap<String, Vec<Instant>>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Org {
     pub(super) name: String,
     pub(super) members: BTreeMap<i64, Role>,
@@ -47,6 +48,7 @@ pub(super) struct Org {
     pub(super) alerting: Alerting,
 }
 
+#[derive(Clone)]
 pub(super) struct User {
     pub(super) login: String,
     pub(super) email: String,
@@ -84,6 +86,7 @@ pub(super) struct Dashboard {
     pub(super) provisioned: bool,
 }
 
+#[derive(Clone)]
 pub(super) struct DataSource {
     /// All that can be read, without `id`, `orgId`, `version` and `secureJsonFields`.
     pub(super) body: Value,
@@ -91,6 +94,7 @@ pub(super) struct DataSource {
     pub(super) secrets: Map<String, Value>,
 }
 
+#[derive(Clone)]
 pub(super) struct Team {
     pub(super) name: String,
     pub(super) email: String,
@@ -99,6 +103,7 @@ pub(super) struct Team {
 }
 
 /// What the provisioning API shows, and the ruler of 8.
+#[derive(Clone)]
 pub(super) struct Alerting {
     pub(super) rules: BTreeMap<i64, Value>,
     /// Seconds by folder UID and group.
