@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help build install uninstall deb test demo readme bench bench-parts oracle kills scale fmt clippy doc sweep
+.PHONY: help build install uninstall deb test demo readme bench bench-parts oracle reliability kills scale fmt clippy doc sweep
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,6 +42,9 @@ oracle: ## a thousand schedules in thirty zones against a walker that tries ever
 
 kills: ## kill the restore of a Grafana, and its undo, at every write and not only at some
 	WATCHKEEPER_SWEEP=all cargo test --release --locked --test it grafana_cut:: -- --nocapture
+
+reliability: ## take the figures of the scheduler, for docs/RELIABILITY.md
+	@scripts/reliability.sh $(ARGS)
 
 scale: ## measure many blocks and large ones, for docs/SCALE.md
 	@scripts/scale.sh $(ARGS)

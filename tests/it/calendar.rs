@@ -12,6 +12,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use watchkeeper::schedule::{Schedule, ScheduleError};
 
+use crate::reliability::figure;
+
 /// With half hours, changes at midnight, two hours, a day that was left out, a summer that is interrupted, and none.
 const ZONES: [&str; 30] = [
     "UTC",
@@ -67,7 +69,10 @@ fn ten_years_of_slots_in_thirty_zones_are_those_of_a_walker_that_tries_every_min
         }
     });
     let slots = slots.into_inner();
-    println!("{YEARS} years x {} zones x {patterns} patterns: {slots} slots, no difference", ZONES.len());
+    figure(
+        &format!("calendar: {YEARS} years × {} zones × {patterns} patterns", ZONES.len()),
+        &format!("{slots} slots, none other than those of a walker that tries every minute"),
+    );
     assert!(slots > 10_000 * patterns, "the patterns match next to nothing: {slots} slots");
 }
 

@@ -23,7 +23,7 @@ fn in_full() -> bool {
 }
 
 /// A figure, as scripts/reliability.sh finds it.
-fn figure(what: &str, value: &str) {
+pub(crate) fn figure(what: &str, value: &str) {
     eprintln!("figure | {what} | {value} |");
 }
 
