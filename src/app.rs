@@ -35,8 +35,8 @@ pub use sqlite_restore::{SqliteAction, SqliteOpenError};
 pub(crate) use targets::Hints;
 pub use targets::TargetError;
 
-use crate::config::values::TargetName;
-use crate::config::{Config, JobConfig, JobKind};
+use crate::config::values::{TargetName, Veil};
+use crate::config::{self, Config, JobConfig, JobKind};
 use crate::docker::{Docker, DockerError};
 use crate::history::{Cause, History, HistoryError, RunReport};
 use crate::progress::Sink;
@@ -215,7 +215,8 @@ impl App {
                 }
             })
         };
-        let task = Task { patience, ..task(job, self.shared.locks(job).await) };
+        let veil = self.shared.veil();
+        let task = Task { patience, veil, ..task(job, self.shared.locks(job).await) };
         self.runner.run(&task, cause, sink, work).await
     }
 
@@ -236,6 +237,12 @@ impl Shared {
     /// The Docker engine; connected to when it is first needed.
     pub(crate) async fn docker(&self) -> Result<&Docker, DockerError> {
         self.docker.get_or_try_init(|| connect(self.docker_host.as_deref())).await
+    }
+
+    /// What is not to be seen in what programs say.
+    pub(crate) fn veil(&self) -> Veil {
+        let resolve = |secret| config::secret::resolve(secret, &*self.environment).ok();
+        Veil::new(self.config.secrets().filter_map(resolve))
     }
 
     /// What nobody else may use while a job runs.
@@ -287,6 +294,8 @@ fn task(job: &JobConfig, targets: Vec<Lock>) -> Task {
         locks: std::iter::once(Lock::Job(job.name.clone())).chain(targets).collect(),
         limit: Some(limit),
         retries: job.retries,
+        hooks: job.hooks.clone(),
+        veil: Veil::default(),
         patience: None,
     }
 }

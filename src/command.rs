@@ -12,6 +12,7 @@ mod tail;
 mod user;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,6 +70,17 @@ pub enum End {
     Stopped,
     /// It was told to stop, but it cannot be seen whether it has.
     Lost,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "it ended with {code}"),
+            Self::Signal(signal) => write!(f, "it was ended by signal {signal}"),
+            Self::Stopped => f.write_str("it was stopped, with all it had started"),
+            Self::Lost => f.write_str("it was told to stop, but may still run"),
+        }
+    }
 }
 
 /// A program that ran.

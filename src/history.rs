@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
 pub use error::HistoryError;
-pub use record::{Attempt, Cause, LogLine, NewRun, RunReport};
+pub use record::{Attempt, Cause, HookRun, LogLine, NewRun, RunReport};
 pub use slots::{MissedSlots, Pause, Watched};
 
 use crate::config::values::JobName;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::history::RunReport;
+use crate::history::{HookRun, RunReport};
 use crate::jobs::{CheckResult, Outcome};
 use crate::progress::Step;
 use crate::words::{duration, rate, size, time};
@@ -42,8 +42,19 @@ fn result(report: &RunReport) -> String {
         let lines: Vec<_> = report.attempts.iter().map(attempt).collect();
         list(&mut out, "attempts", &lines);
     }
+    let hooks: Vec<String> = report.hooks.iter().map(hook).collect();
+    list(&mut out, "hooks", &hooks);
     list(&mut out, "next", &next(report));
     out
+}
+
+/// A hook in one line, and one for each line it said.
+fn hook(hook: &HookRun) -> String {
+    let ended = hook.error.as_deref().map_or("ok", |_| "FAILED");
+    let why = hook.error.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    let printed: String = hook.printed.iter().map(|line| format!("\n  {line}")).collect();
+    let took = milliseconds(hook.millis);
+    format!("{ended:6}  {}: {}{why} ({took}){printed}", hook.hook, hook.program)
 }
 
 /// The log lines of a run, oldest first.

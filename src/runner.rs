@@ -11,6 +11,7 @@
 mod attempt;
 mod entering;
 mod guard;
+mod hooks;
 mod logbook;
 mod patience;
 mod shutdown;
@@ -39,13 +40,14 @@ pub use unwritten::Unwritten;
 pub use watch::TARGET as STEP_LOG_TARGET;
 
 use crate::blocking::blocking;
-use crate::config::values::{JobName, Retries};
+use crate::config::values::{Hooks, JobName, Retries, Veil};
 use crate::history::{Attempt, Cause, History, HistoryError, NewRun, RunReport};
 use crate::jobs::{JobOutput, Outcome, RunContext};
 use crate::progress::{Progress, Sink};
 use crate::words;
 use attempt::{Ended, Terms, attempt};
 use entering::Entered;
+use hooks::Around;
 
 /// The longest wait between two attempts, however often the wait was doubled.
 const LONGEST_BACKOFF: Duration = Duration::from_hours(1);
@@ -63,6 +65,10 @@ pub struct Task {
     pub limit: Option<Limit>,
     /// What to do when an attempt failed for a passing reason.
     pub retries: Retries,
+    /// What is run around the work.
+    pub hooks: Hooks,
+    /// What is not to be seen in what hooks say.
+    pub veil: Veil,
     /// Whether it waits for its locks; else a run whose locks are held is skipped.
     pub patience: Option<Patience>,
 }
@@ -72,7 +78,9 @@ impl Task {
     /// again by itself nor waits for what it needs.
     pub fn once(job: &JobName, kind: &str, locks: Vec<Lock>) -> Self {
         let retries = Retries { max: 0, backoff: Duration::ZERO };
-        Self { job: job.clone(), kind: kind.to_owned(), locks, limit: None, retries, patience: None }
+        let (job, kind) = (job.clone(), kind.to_owned());
+        let (hooks, veil) = (Hooks::default(), Veil::default());
+        Self { job, kind, locks, limit: None, retries, hooks, veil, patience: None }
     }
 }
 
@@ -156,13 +164,19 @@ impl Runner {
             let watch = watch::Watch::new(sink, Arc::clone(&activity), span.clone(), Arc::clone(held));
             let progress = Progress::new(Arc::new(watch));
             let context = self.context(&new, progress.clone());
-            self.attempts(task, &context, &activity, &mut report, work).instrument(span.clone()).await;
+            let whole = async {
+                let around = Around { runner: self, task, progress: &progress };
+                if around.before(&mut report).await {
+                    self.attempts(task, &context, &activity, &mut report, work).await;
+                }
+                warned(&mut report, &progress);
+                around.at_end(&mut report).await;
+                warned(&mut report, &progress);
+            };
+            whole.instrument(span.clone()).await;
             let record = progress.record();
             report.steps = record.steps;
             report.warnings.extend(record.warnings);
-            if report.outcome == Some(Outcome::Done) && !report.warnings.is_empty() {
-                report.outcome = Some(Outcome::Warned);
-            }
         }
         report.finished =
             Some(report.started + SignedDuration::try_from(since.elapsed()).unwrap_or_default());
@@ -273,6 +287,14 @@ impl Runner {
             state_dir: self.state_dir.clone(),
             backup_dir: self.backup_dir.clone(),
         }
+    }
+}
+
+/// What was done, but told a warning, needs a look.
+fn warned(report: &mut RunReport, progress: &Progress) {
+    let is_clean = report.warnings.is_empty() && progress.record().warnings.is_empty();
+    if report.outcome == Some(Outcome::Done) && !is_clean {
+        report.outcome = Some(Outcome::Warned);
     }
 }
 

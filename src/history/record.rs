@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::config::values::JobName;
+use crate::config::values::{JobName, Moment};
 use crate::jobs::{JobOutput, Outcome};
 use crate::progress::Step;
 
@@ -87,6 +87,21 @@ pub struct Attempt {
     pub error: Option<String>,
 }
 
+/// A hook that was run around a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookRun {
+    /// Which.
+    pub hook: Moment,
+    /// What was run, in one short line.
+    pub program: String,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+    /// Why it failed; nothing where it did not.
+    pub error: Option<String>,
+    /// The end of what it said.
+    pub printed: Vec<String>,
+}
+
 /// One line of the log of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
@@ -132,6 +147,9 @@ pub struct RunReport {
     pub warnings: Vec<String>,
     /// Every attempt.
     pub attempts: Vec<Attempt>,
+    /// Every hook that was run, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookRun>,
     /// The last lines of its log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<LogLine>,
@@ -155,6 +173,7 @@ impl RunReport {
             steps: Vec::new(),
             warnings: Vec::new(),
             attempts: Vec::new(),
+            hooks: Vec::new(),
             log: Vec::new(),
         }
     }

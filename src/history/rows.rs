@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, Transaction, params};
 use ulid::Ulid;
 
-use super::record::{Attempt, Cause, LogLine, NewRun, RunReport};
+use super::record::{Attempt, Cause, HookRun, LogLine, NewRun, RunReport};
+use crate::config::values::Moment;
 use crate::jobs::{JobOutput, Outcome};
 use crate::progress::Step;
 
@@ -64,6 +65,7 @@ impl Raw {
             steps: Vec::new(),
             warnings: Vec::new(),
             attempts: Vec::new(),
+            hooks: Vec::new(),
             log: Vec::new(),
         })
     }
@@ -127,6 +129,19 @@ pub(super) fn update(transaction: &Transaction<'_>, report: &RunReport) -> rusql
             attempt.error
         ])?;
     }
+    for (position, hook) in (0_i64..).zip(&report.hooks) {
+        transaction.prepare_cached("INSERT INTO hook VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(
+            params![
+                id,
+                position,
+                hook.hook.word(),
+                hook.program,
+                signed(hook.millis),
+                hook.error,
+                serde_json::to_string(&hook.printed).unwrap_or_default(),
+            ],
+        )?;
+    }
     for (position, line) in (0_i64..).zip(&report.log) {
         transaction.prepare_cached("INSERT INTO log_line VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
             id,
@@ -162,6 +177,20 @@ pub(super) fn details(connection: &Connection, report: &mut RunReport) -> rusqli
         "SELECT number, millis, error FROM attempt WHERE run = ?1 ORDER BY number",
         &id,
         |row| Ok(Attempt { number: row.get(0)?, millis: unsigned(row.get(1)?), error: row.get(2)? }),
+    )?;
+    report.hooks = all(
+        connection,
+        "SELECT hook, program, millis, error, printed FROM hook WHERE run = ?1 ORDER BY position",
+        &id,
+        |row| {
+            Ok(HookRun {
+                hook: Moment::from_word(&row.get::<_, String>(0)?).unwrap_or(Moment::Finally),
+                program: row.get(1)?,
+                millis: unsigned(row.get(2)?),
+                error: row.get(3)?,
+                printed: serde_json::from_str(&row.get::<_, String>(4)?).unwrap_or_default(),
+            })
+        },
     )?;
     report.log = all(
         connection,
