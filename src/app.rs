@@ -40,7 +40,7 @@ use crate::config::{self, Config, JobConfig, JobKind};
 use crate::docker::{Docker, DockerError};
 use crate::history::{Cause, History, HistoryError, RunReport};
 use crate::progress::Sink;
-use crate::runner::{Limit, Lock, Locks, LogBook, Patience, Runner, Task, Unwritten};
+use crate::runner::{Limit, Lock, Locks, LogBook, Origin, Patience, Runner, Task, Unwritten};
 use crate::store::{Store, StoreError};
 use crate::upkeep::Policy;
 
@@ -184,7 +184,7 @@ impl App {
     async fn run_job(
         &self,
         job: &JobConfig,
-        cause: Cause,
+        origin: impl Into<Origin>,
         patience: Option<Patience>,
         sink: Arc<dyn Sink>,
     ) -> RunReport {
@@ -217,7 +217,7 @@ impl App {
         };
         let veil = self.shared.veil();
         let task = Task { patience, veil, ..task(job, self.shared.locks(job).await) };
-        self.runner.run(&task, cause, sink, work).await
+        self.runner.run(&task, origin, sink, work).await
     }
 
     /// Removes what was made on the Docker engine for all runs of this process.

@@ -15,6 +15,7 @@ mod schema;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 pub use error::HistoryError;
 pub use record::{Attempt, Cause, HookRun, LogLine, NewRun, RunReport};
 pub use slots::{MissedSlots, Pause, Watched};
+pub use waiting::WaitingRun;
 
 use crate::config::values::JobName;
 use crate::jobs::Outcome;
@@ -37,6 +39,9 @@ pub const FILE: &str = "history.db";
 
 /// How long a statement waits for another process's.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// The condition of a run that does not wait for its next attempt.
+const NOT_WAITING: &str = "id NOT IN (SELECT run FROM waiting)";
 
 /// The history of one `state_dir`. Shared by threads and, as the file is, by processes.
 pub struct History {
@@ -109,13 +114,15 @@ impl History {
 
     /// Writes a run that has ended and of which the beginning, the end or both could not be written.
     pub fn record(&self, report: &RunReport) -> Result<(), HistoryError> {
-        let id = report.run.to_string();
-        let known = self.lock().query_row("SELECT 1 FROM run WHERE id = ?1", [id], |_| Ok(()));
-        if known.optional().map_err(|e| self.failed("read", e))?.is_none() {
-            let RunReport { run, job, kind, cause, started, .. } = report.clone();
-            self.start(&NewRun { run, job, kind, cause, started })?;
+        if !self.knows(report.run)? {
+            self.start(&report.new_run())?;
         }
         self.finish(report)
+    }
+
+    fn knows(&self, run: ulid::Ulid) -> Result<bool, HistoryError> {
+        let known = self.lock().query_row("SELECT 1 FROM run WHERE id = ?1", [run.to_string()], |_| Ok(()));
+        known.optional().map(|known| known.is_some()).map_err(|e| self.failed("read", e))
     }
 
     /// The newest runs, without their steps and log lines.
@@ -178,28 +185,42 @@ impl History {
         Ok(self.select(&sql, [])?.into_iter().map(|report| (report.job.clone(), report)).collect())
     }
 
-    /// Turns every running row into an interrupted one unless `is_live` says that its job is being run right now.
-    /// Returns what was turned.
+    /// Turns every running row into an interrupted one unless `is_live` says that its job is being run right now, or it
+    /// waits for its next attempt. Returns what was turned.
     pub fn mark_interrupted(
         &self,
         now: Timestamp,
         is_live: &dyn Fn(&JobName) -> bool,
     ) -> Result<Vec<RunReport>, HistoryError> {
-        let sql = format!("SELECT {} FROM run WHERE outcome = 'running' ORDER BY started", rows::COLUMNS);
+        let sql = format!(
+            "SELECT {} FROM run WHERE outcome = 'running' AND {NOT_WAITING} ORDER BY started",
+            rows::COLUMNS
+        );
         let mut cut = self.select(&sql, [])?;
         cut.retain(|report| !is_live(&report.job));
-        for report in &mut cut {
+        let mut turned = Vec::new();
+        for mut report in cut {
             report.finished = Some(now.max(report.started));
             report.outcome = Some(Outcome::Interrupted);
             report.reason = Some("the program ended while it ran".into());
             // Only where it is running still: its process may have finished it since it was read.
-            let result = self.lock().execute(
-                "UPDATE run SET outcome = 'interrupted', finished = ?2, reason = ?3 WHERE id = ?1 AND outcome = 'running'",
-                params![report.run.to_string(), report.finished.map(Timestamp::as_millisecond), report.reason],
+            let sql = format!(
+                "UPDATE run SET outcome = 'interrupted', finished = ?2, reason = ?3 \
+                 WHERE id = ?1 AND outcome = 'running' AND {NOT_WAITING}"
             );
-            result.map_err(|e| self.failed("write", e))?;
+            let result = self.lock().execute(
+                &sql,
+                params![
+                    report.run.to_string(),
+                    report.finished.map(Timestamp::as_millisecond),
+                    report.reason
+                ],
+            );
+            if result.map_err(|e| self.failed("write", e))? > 0 {
+                turned.push(report);
+            }
         }
-        Ok(cut)
+        Ok(turned)
     }
 
     /// Whether a run is noted as running: a partial folder of one that is not was left behind.

@@ -43,6 +43,14 @@ impl Cause {
         }
     }
 
+    /// The slot, where it is one of a schedule.
+    pub const fn clocked_slot(self) -> Option<Timestamp> {
+        match self {
+            Self::Manual | Self::After(_) => None,
+            Self::Scheduled(slot) | Self::CatchUp(slot) => Some(slot),
+        }
+    }
+
     /// The inverse of [`Cause::word`] and [`Cause::slot`].
     pub(super) fn from_parts(word: &str, slot: Option<Timestamp>) -> Option<Self> {
         match (word, slot) {
@@ -85,6 +93,9 @@ pub struct Attempt {
     pub millis: u64,
     /// Why it failed; nothing where it did not.
     pub error: Option<String>,
+    /// When it began, where the daemon was ended and started again since the attempt before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Timestamp>,
 }
 
 /// A hook that was run around a run.
@@ -176,6 +187,19 @@ impl RunReport {
             hooks: Vec::new(),
             log: Vec::new(),
         }
+    }
+
+    /// As it was when it began.
+    pub fn new_run(&self) -> NewRun {
+        let Self { run, job, kind, cause, started, .. } = self;
+        NewRun { run: *run, job: job.clone(), kind: kind.clone(), cause: *cause, started: *started }
+    }
+
+    /// It waited for its next attempt, which is not made, and why.
+    pub fn cut_between_attempts(&mut self, why: &str) {
+        let error = self.attempts.last().and_then(|attempt| attempt.error.as_deref()).unwrap_or_default();
+        self.reason = Some(format!("{error}; it is not tried again: {why}"));
+        self.outcome = Some(Outcome::Interrupted);
     }
 
     /// How long it took, in milliseconds; nothing while it runs.

@@ -132,6 +132,11 @@ CREATE TABLE hook (
     printed  TEXT    NOT NULL,
     PRIMARY KEY (run, position)
 ) STRICT, WITHOUT ROWID;
+ALTER TABLE attempt ADD COLUMN resumed INTEGER;
+CREATE TABLE waiting (
+    run TEXT    NOT NULL PRIMARY KEY REFERENCES run (id) ON DELETE CASCADE,
+    due INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 "];
 
 /// The version this program writes.

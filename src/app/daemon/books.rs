@@ -11,7 +11,7 @@ use super::{account, schedule_of};
 use crate::blocking::blocking;
 use crate::config::values::{JobName, OnMissed, SlotRules};
 use crate::config::{After, AfterOutcome, JobConfig};
-use crate::history::{History, HistoryError, MissedSlots, Watched};
+use crate::history::{History, HistoryError, MissedSlots, RunReport, WaitingRun, Watched};
 use crate::jobs::Outcome;
 use crate::runner::Unwritten;
 use crate::schedule::driver::Leap;
@@ -143,6 +143,19 @@ impl Books {
         let name = job.clone();
         let pause = self.with_history(move |history| history.pause_of(&name)).await??;
         Some(pause.words(&self.zone))
+    }
+
+    /// The runs that wait for their next attempt; nothing where they cannot be read now.
+    pub(super) async fn waiting(&self) -> Option<Vec<WaitingRun>> {
+        self.with_history(History::waiting).await
+    }
+
+    /// Closes a run that waited for its next attempt, which is not made. Says whether that could be written.
+    pub(super) async fn cut(&self, mut report: RunReport, why: &str, now: Timestamp) -> bool {
+        report.cut_between_attempts(why);
+        report.finished = Some(now.max(report.started));
+        tracing::warn!(job = %report.job, run = %report.run, reason = report.reason, "a run does not go on");
+        self.with_history(move |history| history.finish(&report)).await.is_some()
     }
 
     /// Writes the runs that could not be written.
