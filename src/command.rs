@@ -7,6 +7,7 @@
 mod container;
 mod error;
 mod host;
+mod left;
 mod marked;
 mod tail;
 mod user;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use error::CommandError;
+pub use left::{Left, end_left};
 
 use crate::docker::Docker;
 

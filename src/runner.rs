@@ -13,6 +13,7 @@ mod attempt;
 mod entering;
 mod guard;
 mod hooks;
+mod left;
 mod logbook;
 mod patience;
 mod shutdown;

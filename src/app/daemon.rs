@@ -119,6 +119,7 @@ impl Daemon {
     /// Looks what was missed since a daemon last ran, up to `now`, and begins to make up for it. `stop`: begin nothing
     /// more.
     pub async fn begin(app: Arc<App>, now: Timestamp, stop: CancellationToken) -> Self {
+        app.runner().history.be_brief();
         let places = Places::new(app.config().max_concurrent);
         let books = Books::new(Arc::clone(&app.runner().history), app.config().timezone.clone());
         let (queues, runs, running) = (BTreeMap::new(), JoinSet::new(), BTreeMap::new());
@@ -213,12 +214,25 @@ impl Daemon {
         if !self.is_tidy {
             self.is_tidy = self.books.forget_others(&self.jobs()).await;
         }
-        self.take_up((self.app.runner().clock)()).await;
+        let now = (self.app.runner().clock)();
+        if self.books.renew(now).await {
+            self.born_again(now).await;
+        }
+        self.take_up(now).await;
         self.books.write_runs(&self.app.runner().unwritten).await;
         for job in self.books.open() {
             let waiting = self.waiting(&job);
             let slots = self.books.again(&job, waiting).await;
             self.catch_up(&job, slots);
+        }
+    }
+
+    /// The history is a new one: it is told from when on the jobs are watched.
+    async fn born_again(&mut self, now: Timestamp) {
+        for job in self.jobs() {
+            if let Some(note) = books::in_force(&job, now) {
+                self.write(&job.name, Entry::InForce(note)).await;
+            }
         }
     }
 

@@ -98,6 +98,9 @@ impl Runner {
                         return self.refuse(report, pause.words(&self.zone)).await;
                     }
                 }
+                if let Err(why) = self.end_left(report).await {
+                    return self.refuse(report, why).await;
+                }
                 if goes_on {
                     if !self.begin_again(report).await {
                         let ended = "it does not wait for its next attempt any more".to_owned();
@@ -112,6 +115,10 @@ impl Runner {
                     Err(error @ HistoryError::SlotTaken { .. }) => {
                         (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(error.to_string()));
                         return Entered::Taken;
+                    }
+                    // It is written when it has ended, or later.
+                    Err(error) if error.is_transient() => {
+                        tracing::warn!(error = words::chain(&error), "the run begins all the same");
                     }
                     // A backup that is not in the history is worth more than none.
                     Err(error) => report.warnings.push(words::chain(&error)),

@@ -2,6 +2,7 @@
 
 mod kept;
 mod retries;
+mod trouble;
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;

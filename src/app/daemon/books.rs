@@ -11,7 +11,7 @@ use super::{account, schedule_of};
 use crate::blocking::blocking;
 use crate::config::values::{JobName, OnMissed, SlotRules};
 use crate::config::{After, AfterOutcome, JobConfig};
-use crate::history::{History, HistoryError, MissedSlots, RunReport, WaitingRun, Watched};
+use crate::history::{History, HistoryError, MissedSlots, Renewed, RunReport, WaitingRun, Watched};
 use crate::jobs::Outcome;
 use crate::runner::Unwritten;
 use crate::schedule::driver::Leap;
@@ -143,6 +143,28 @@ impl Books {
         let name = job.clone();
         let pause = self.with_history(move |history| history.pause_of(&name)).await??;
         Some(pause.words(&self.zone))
+    }
+
+    /// Makes the history anew where its file is gone or damaged; says whether it did. What was in it is lost: how far
+    /// slots were known, pauses, and runs that wait.
+    pub(super) async fn renew(&self, now: Timestamp) -> bool {
+        let history = Arc::clone(&self.history);
+        let lost = "a new one begins, which knows of no run, slot or pause before";
+        match blocking(move || history.renew(now)).await {
+            Ok(None) => return false,
+            Ok(Some(Renewed::Gone)) => tracing::error!("the file of the history was taken away: {lost}"),
+            Ok(Some(Renewed::Damaged(aside))) => {
+                tracing::error!(aside = %aside.display(), "the history is damaged, and was set aside: {lost}");
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = words::chain(&error),
+                    "the history is lost, and no new one can be made yet"
+                );
+                return false;
+            }
+        }
+        true
     }
 
     /// The runs that wait for their next attempt; nothing where they cannot be read now.
