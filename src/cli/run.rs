@@ -37,6 +37,7 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
         let _held =
             app.runner().locks.take(&[Lock::Daemon], &holder).map_err(|error| busy(session, &error))?;
         app.sweep_spools().await;
+        app.runner().end_all_left().await;
         let served = serve(&app, &shutdown, hangups).await;
         notify("STOPPING=1");
         app.close().await;

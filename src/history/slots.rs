@@ -302,6 +302,6 @@ fn note_missed(transaction: &Transaction<'_>, job: &JobName, missed: &MissedSlot
     Ok(())
 }
 
-fn time(millis: i64) -> Timestamp {
+pub(super) fn time(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or_default()
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::config::values::JobName;
 use crate::history::{History, HistoryError, RunReport};
+use crate::words;
 
 /// No more records than this are kept in memory.
 const MOST: usize = 10_000;
@@ -32,7 +33,11 @@ impl Unwritten {
                     tracing::info!(job = %report.job, run = %report.run, "this run is in the history now");
                 }
                 Err(HistoryError::SlotTaken { .. }) => {}
-                Err(_) => return,
+                Err(error) => {
+                    let error = words::chain(&error);
+                    tracing::warn!(job = %report.job, run = %report.run, error, "this run is not in the history yet");
+                    return;
+                }
             }
             self.reports().retain(|kept| kept.run != report.run);
         }

@@ -11,7 +11,7 @@ use super::{account, schedule_of};
 use crate::blocking::blocking;
 use crate::config::values::{JobName, OnMissed, SlotRules};
 use crate::config::{After, AfterOutcome, JobConfig};
-use crate::history::{History, HistoryError, MissedSlots, SlotFate, Watched};
+use crate::history::{History, HistoryError, MissedSlots, Renewed, RunReport, SlotFate, WaitingRun, Watched};
 use crate::jobs::Outcome;
 use crate::runner::Unwritten;
 use crate::schedule::driver::Leap;
@@ -182,6 +182,41 @@ impl Books {
     pub(super) async fn fate(&self, job: &JobName, slot: Timestamp) -> SlotFate {
         let name = job.clone();
         self.with_history(move |history| history.fate(&name, slot)).await.unwrap_or(SlotFate::Unknown)
+    }
+
+    /// Makes the history anew where its file is gone or damaged; says whether it did. What was in it is lost: how far
+    /// slots were known, pauses, and runs that wait.
+    pub(super) async fn renew(&self, now: Timestamp) -> bool {
+        let history = Arc::clone(&self.history);
+        let lost = "a new one begins, which knows of no run, slot or pause before";
+        match blocking(move || history.renew(now)).await {
+            Ok(None) => return false,
+            Ok(Some(Renewed::Gone)) => tracing::error!("the file of the history was taken away: {lost}"),
+            Ok(Some(Renewed::Damaged(aside))) => {
+                tracing::error!(aside = %aside.display(), "the history is damaged, and was set aside: {lost}");
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = words::chain(&error),
+                    "the history is lost, and no new one can be made yet"
+                );
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The runs that wait for their next attempt; nothing where they cannot be read now.
+    pub(super) async fn waiting(&self) -> Option<Vec<WaitingRun>> {
+        self.with_history(History::waiting).await
+    }
+
+    /// Closes a run that waited for its next attempt, which is not made. Says whether that could be written.
+    pub(super) async fn cut(&self, mut report: RunReport, why: &str, now: Timestamp) -> bool {
+        report.cut_between_attempts(why);
+        report.finished = Some(now.max(report.started));
+        tracing::warn!(job = %report.job, run = %report.run, reason = report.reason, "a run does not go on");
+        self.with_history(move |history| history.finish(&report)).await.is_some()
     }
 
     /// Writes the runs that could not be written.
