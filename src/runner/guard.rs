@@ -135,13 +135,13 @@ pub(super) struct HeldLock {
 pub struct Held {
     pub(super) locks: Locks,
     pub(super) holder: Holder,
-    pub(super) held: Mutex<Vec<HeldLock>>,
+    pub(super) all: Mutex<Vec<HeldLock>>,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         // Closing alone is not enough: a child that another thread has just forked still holds the file until it execs.
-        for held in self.held.get_mut().unwrap_or_else(PoisonError::into_inner) {
+        for held in self.all.get_mut().unwrap_or_else(PoisonError::into_inner) {
             let _ = held.file.unlock();
         }
     }
@@ -158,10 +158,10 @@ impl Locks {
         if let Some(state_dir) = self.folder.parent() {
             state_dir::folder(state_dir, false)?;
         }
-        let mut held = Held { locks: self.clone(), holder: holder.clone(), held: Mutex::default() };
+        let mut held = Held { locks: self.clone(), holder: holder.clone(), all: Mutex::default() };
         for lock in locks {
             let taken = self.take_one(lock, holder)?;
-            held.held.get_mut().unwrap_or_else(PoisonError::into_inner).push(taken);
+            held.all.get_mut().unwrap_or_else(PoisonError::into_inner).push(taken);
         }
         Ok(held)
     }

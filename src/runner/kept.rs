@@ -39,7 +39,7 @@ impl Held {
 
     /// Makes the files anew that are gone, and says how many.
     fn make_anew(&self) -> Result<usize, String> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let mut made = 0;
         for held in held.iter_mut().filter(|held| !is_there(held)) {
             let anew = self.locks.take_one(&held.lock, &self.holder);
