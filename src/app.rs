@@ -216,7 +216,7 @@ impl App {
             })
         };
         let veil = self.shared.veil();
-        let task = Task { patience, veil, ..task(job, self.shared.locks(job).await) };
+        let task = Task { veil, patience, ..task(job, self.shared.locks(job).await) };
         self.runner.run(&task, origin, sink, work).await
     }
 

@@ -10,6 +10,7 @@
 
 mod error;
 mod patience;
+mod pauses;
 mod record;
 mod renew;
 mod rows;
@@ -30,9 +31,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 
 pub use error::HistoryError;
 use patience::{BUSY, Patience};
+pub use pauses::{EndedPause, Pause};
 pub use record::{Attempt, Cause, HookRun, LogLine, NewRun, RunReport};
 pub use renew::Renewed;
-pub use slots::{MissedSlots, Pause, SlotFate, Watched};
+pub use slots::{MissedSlots, SlotFate, Watched};
 pub use waiting::WaitingRun;
 
 use crate::config::values::JobName;

@@ -52,7 +52,8 @@ fn result(report: &RunReport, zone: &TimeZone) -> String {
 fn hook(hook: &HookRun) -> String {
     let ended = hook.error.as_deref().map_or("ok", |_| "FAILED");
     let why = hook.error.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-    let printed: String = hook.printed.iter().map(|line| format!("\n  {line}")).collect();
+    let printed: Vec<String> = hook.printed.iter().map(|line| format!("\n  {line}")).collect();
+    let printed = printed.concat();
     let took = milliseconds(hook.millis);
     format!("{ended:6}  {}: {}{why} ({took}){printed}", hook.hook, hook.program)
 }

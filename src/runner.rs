@@ -13,6 +13,7 @@ mod attempt;
 mod entering;
 mod guard;
 mod hooks;
+mod kept;
 mod left;
 mod logbook;
 mod patience;
@@ -182,7 +183,10 @@ impl Runner {
                 around.at_end(&mut report).await;
                 warned(&mut report, &progress);
             };
-            whole.instrument(span.clone()).await;
+            tokio::select! {
+                () = whole.instrument(span.clone()) => {}
+                () = held.keep().instrument(span.clone()) => {}
+            }
             if report.outcome.is_none() {
                 return self.suspended(report, &progress).await;
             }

@@ -140,6 +140,10 @@ impl Daemon {
         let jobs = daemon.jobs();
         daemon.is_tidy = daemon.books.forget_others(&jobs).await;
         daemon.books.begin(now).await;
+        // What ran then was not missed.
+        daemon.app.runner().unwritten.load(&daemon.app.config().state_dir);
+        daemon.books.write_runs(&daemon.app.runner().unwritten).await;
+        daemon.app.runner().unwritten.save(&daemon.app.config().state_dir);
         // Before what was missed: that waits for it.
         daemon.take_up(now).await;
         for job in jobs {
@@ -183,7 +187,9 @@ impl Daemon {
         while let Some(ended) = self.runs.join_next_with_id().await {
             self.ended(ended).await;
         }
-        self.books.write_runs(&self.app.runner().unwritten).await;
+        let unwritten = &self.app.runner().unwritten;
+        self.books.write_runs(unwritten).await;
+        unwritten.save(&self.app.config().state_dir);
     }
 
     /// The jobs that run by themselves.

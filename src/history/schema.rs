@@ -137,6 +137,13 @@ CREATE TABLE waiting (
     run TEXT    NOT NULL PRIMARY KEY REFERENCES run (id) ON DELETE CASCADE,
     due INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE ended_pause (
+    job    TEXT    NOT NULL,
+    since  INTEGER NOT NULL,
+    ended  INTEGER NOT NULL,
+    reason TEXT,
+    PRIMARY KEY (job, since)
+) STRICT, WITHOUT ROWID;
 "];
 
 /// The version this program writes.

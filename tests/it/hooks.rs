@@ -150,7 +150,7 @@ fn at_its_timeout_a_hook_is_ended_with_all_it_has_started_and_its_output_is_boun
 
 #[test]
 fn what_belongs_to_the_end_is_run_where_the_run_is_cut_off_and_keeps_nobody() {
-    let fixture = Fixture::with_hooks("sleep 600", "", ("finally", "sleep 600"));
+    let fixture = Fixture::with_hooks("sleep 600", "", ("finally", "sleep 2; echo late >> NOTES; sleep 600"));
     let started = fixture.watchkeeper.spawn(&["run-now", "j"]);
     let begun = || {
         fixture.watchkeeper.state().join("history.db").exists()
@@ -162,7 +162,7 @@ fn what_belongs_to_the_end_is_run_where_the_run_is_cut_off_and_keeps_nobody() {
     let since = Instant::now();
     fixture.watchkeeper.wait(started, &["run-now"]).expect(130);
     assert!(since.elapsed() < Duration::from_secs(40), "{:?}", since.elapsed());
-    assert_eq!(fixture.moments(), "before on_failure finally");
+    assert_eq!(fixture.moments(), "before on_failure finally late");
     assert!(fixture.noted()[1].contains("outcome=interrupted"), "{:?}", fixture.noted());
     let runs = fixture.watchkeeper.run_json(&["history"]).expect(0).json();
     assert_eq!(runs["runs"][0]["outcome"], "interrupted");

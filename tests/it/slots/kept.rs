@@ -41,12 +41,12 @@ pub(super) fn kill(mut daemon: Child) {
 }
 
 /// Makes writes of this kind fail.
-fn break_writes(watchkeeper: &Watchkeeper, what: &str) {
+pub(super) fn break_writes(watchkeeper: &Watchkeeper, what: &str) {
     let sql = format!("CREATE TRIGGER broken BEFORE {what} BEGIN INSERT INTO nowhere VALUES (1); END");
     history(watchkeeper).execute_batch(&sql).unwrap();
 }
 
-fn mend_writes(watchkeeper: &Watchkeeper) {
+pub(super) fn mend_writes(watchkeeper: &Watchkeeper) {
     history(watchkeeper).execute_batch("DROP TRIGGER broken").unwrap();
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::kept::{count, kill, ready};
-use super::{SOON, history, job, runs, stop, watched};
+use super::kept::{break_writes, count, kill, mend_writes, ready};
+use super::{HOUR, SOON, history, introduce, job, runs, set_back, stop, watched};
 use crate::support::scratch::is_alive;
 use crate::support::wait_until;
 use crate::support::watchkeeper::Watchkeeper;
@@ -146,10 +146,105 @@ fn a_history_that_is_damaged_under_the_daemon_is_set_aside_and_made_anew() {
         let file = fs::OpenOptions::new().write(true).open(watchkeeper.state().join("history.db")).unwrap();
         // What is in the log beside would still be good.
         history(watchkeeper).execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-        file.write_all_at(&[0xA5; 64 * 1024], 0).unwrap();
+        file.write_all_at(&vec![0xA5; 64 * 1024], 0).unwrap();
     });
     assert_eq!(said.matches("the history is damaged, and was set aside").count(), 1, "{said}");
     let names = fs::read_dir(watchkeeper.state()).unwrap().map(|entry| entry.unwrap().file_name());
     let aside = names.filter(|name| name.to_string_lossy().starts_with("history.db.damaged-")).count();
     assert!(aside >= 1);
+}
+
+#[test]
+fn locks_whose_files_are_removed_are_held_all_the_same() {
+    let watchkeeper = endless("* * * * * *");
+    let daemon = watchkeeper.spawn(&["run"]);
+    wait_until("the job runs", SOON, || !pids(&watchkeeper).is_empty());
+    let locks = watchkeeper.state().join("locks");
+    fs::remove_dir_all(&locks).unwrap();
+    wait_until("they are there again", SOON, || {
+        locks.join("job-j.lock").exists() && locks.join("daemon.lock").exists()
+    });
+    let skipped = watchkeeper.run(&["run-now", "j"]).expect(75);
+    assert!(skipped.stdout.contains("job j is still running since "), "{skipped:?}");
+    let second = watchkeeper.run(&["run"]).expect(75);
+    assert!(second.stderr.contains("A daemon already runs"), "{second:?}");
+    assert_eq!(pids(&watchkeeper).len(), 1);
+    kill(daemon);
+    // Nobody holds them any more; what is left running is ended.
+    let text = fs::read_to_string(watchkeeper.config()).unwrap();
+    fs::write(watchkeeper.config(), text.replace("setsid sleep 600 &", "true;").replace("; wait", ""))
+        .unwrap();
+    watchkeeper.run(&["run-now", "j"]).expect(3);
+}
+
+#[test]
+fn slots_of_a_pause_that_began_and_ended_while_no_daemon_ran_are_noted_as_such() {
+    let watchkeeper = Watchkeeper::with_config(&format!(
+        "{}{}",
+        job("once", "@every 1h", ""),
+        job("all", "@every 1h", "on_missed = \"all\"")
+    ));
+    introduce(&watchkeeper, 2);
+    for job in ["once", "all"] {
+        watchkeeper.run(&["pause", job, "--reason", "the disk is changed"]).expect(0);
+        watchkeeper.run(&["resume", job]).expect(0);
+    }
+    // As if the daemon had been ended ten hours ago, and the pause had been from eight to three hours ago.
+    set_back(&watchkeeper, 10);
+    let sql = "UPDATE ended_pause SET since = since - 8 * ?1, ended = ended - 3 * ?1";
+    assert_eq!(history(&watchkeeper).execute(sql, [HOUR]).unwrap(), 2);
+    let daemon = ready(&watchkeeper);
+    let done = |job: &str| runs(&watchkeeper, job).iter().filter(|run| run.1 == "done").count();
+    wait_until("the others are made up for", SOON, || done("once") == 1 && done("all") == 5);
+    stop(&watchkeeper, daemon);
+    for (job, fates) in [
+        ("once", [("caught up", 1), ("missed", 2), ("missed", 5), ("missed", 2)].as_slice()),
+        (
+            "all",
+            &[
+                ("caught up", 1),
+                ("caught up", 1),
+                ("caught up", 1),
+                ("missed", 5),
+                ("caught up", 1),
+                ("caught up", 1),
+            ],
+        ),
+    ] {
+        let wanted: Vec<(String, u64)> =
+            fates.iter().map(|(fate, count)| ((*fate).to_owned(), *count)).collect();
+        assert_eq!(super::fates(&watchkeeper, job), wanted, "{job}");
+        let text = watchkeeper.run(&["explain", job]).expect(0).stdout;
+        assert!(text.contains("paused from 2") && text.contains(": the disk is changed"), "{text}");
+    }
+    assert_eq!(count(&watchkeeper, "SELECT count(*) FROM ended_pause"), 0);
+}
+
+#[test]
+fn what_could_not_be_written_by_the_end_of_the_daemon_is_written_by_the_next_one() {
+    let watchkeeper = Watchkeeper::with_config("");
+    let ran = watchkeeper.folder().join("ran");
+    let text = job("tick", "* * * * * *", "on_missed = \"all\"")
+        .replace("[\"true\"]", &format!("[\"sh\", \"-c\", \"echo $WATCHKEEPER_RUN >> {}\"]", ran.display()));
+    watchkeeper.configure(&text);
+    introduce(&watchkeeper, 1);
+    break_writes(&watchkeeper, "INSERT ON run");
+    let lines =
+        || fs::read_to_string(&ran).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    let before = lines().len();
+    let daemon = watchkeeper.spawn(&["run"]);
+    wait_until("it runs all the same", SOON, || lines().len() > before + 2);
+    stop(&watchkeeper, daemon);
+    mend_writes(&watchkeeper);
+    let unwritten = watchkeeper.state().join("unwritten.jsonl");
+    assert!(unwritten.exists());
+    let all = lines();
+    let daemon = ready(&watchkeeper);
+    stop(&watchkeeper, daemon);
+    assert!(!unwritten.exists());
+    for run in &all[before..] {
+        let sql = "SELECT count(*) FROM run WHERE id = ?1 AND outcome <> 'running'";
+        let known = history(&watchkeeper).query_row(sql, [run], |row| row.get::<_, i64>(0));
+        assert_eq!(known, Ok(1), "{run}");
+    }
 }
