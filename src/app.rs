@@ -35,12 +35,12 @@ pub use sqlite_restore::{SqliteAction, SqliteOpenError};
 pub(crate) use targets::Hints;
 pub use targets::TargetError;
 
-use crate::config::values::TargetName;
-use crate::config::{Config, JobConfig, JobKind};
+use crate::config::values::{TargetName, Veil};
+use crate::config::{self, Config, JobConfig, JobKind};
 use crate::docker::{Docker, DockerError};
 use crate::history::{Cause, History, HistoryError, RunReport};
 use crate::progress::Sink;
-use crate::runner::{Limit, Lock, Locks, LogBook, Patience, Runner, Task, Unwritten};
+use crate::runner::{Limit, Lock, Locks, LogBook, Origin, Patience, Runner, Task, Unwritten};
 use crate::store::{Store, StoreError};
 use crate::upkeep::Policy;
 
@@ -184,7 +184,7 @@ impl App {
     async fn run_job(
         &self,
         job: &JobConfig,
-        cause: Cause,
+        origin: impl Into<Origin>,
         patience: Option<Patience>,
         sink: Arc<dyn Sink>,
     ) -> RunReport {
@@ -215,8 +215,9 @@ impl App {
                 }
             })
         };
-        let task = Task { patience, ..task(job, self.shared.locks(job).await) };
-        self.runner.run(&task, cause, sink, work).await
+        let veil = self.shared.veil();
+        let task = Task { veil, patience, ..task(job, self.shared.locks(job).await) };
+        self.runner.run(&task, origin, sink, work).await
     }
 
     /// Removes what was made on the Docker engine for all runs of this process.
@@ -236,6 +237,12 @@ impl Shared {
     /// The Docker engine; connected to when it is first needed.
     pub(crate) async fn docker(&self) -> Result<&Docker, DockerError> {
         self.docker.get_or_try_init(|| connect(self.docker_host.as_deref())).await
+    }
+
+    /// What is not to be seen in what programs say.
+    pub(crate) fn veil(&self) -> Veil {
+        let resolve = |secret| config::secret::resolve(secret, &*self.environment).ok();
+        Veil::new(self.config.secrets().filter_map(resolve))
     }
 
     /// What nobody else may use while a job runs.
@@ -287,6 +294,8 @@ fn task(job: &JobConfig, targets: Vec<Lock>) -> Task {
         locks: std::iter::once(Lock::Job(job.name.clone())).chain(targets).collect(),
         limit: Some(limit),
         retries: job.retries,
+        hooks: job.hooks.clone(),
+        veil: Veil::default(),
         patience: None,
     }
 }

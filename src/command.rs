@@ -7,17 +7,20 @@
 mod container;
 mod error;
 mod host;
+mod left;
 mod marked;
 mod tail;
 mod user;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 pub use error::CommandError;
+pub use left::{Left, end_left};
 
 use crate::docker::Docker;
 
@@ -69,6 +72,17 @@ pub enum End {
     Stopped,
     /// It was told to stop, but it cannot be seen whether it has.
     Lost,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "it ended with {code}"),
+            Self::Signal(signal) => write!(f, "it was ended by signal {signal}"),
+            Self::Stopped => f.write_str("it was stopped, with all it had started"),
+            Self::Lost => f.write_str("it was told to stop, but may still run"),
+        }
+    }
 }
 
 /// A program that ran.

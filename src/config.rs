@@ -28,14 +28,14 @@ use toml::de::DeTable;
 
 pub use job::{
     After, AfterOutcome, CleanupConfig, CommandConfig, DatabaseRef, DeploymentConfig, FilesConfig,
-    GrafanaConfig, JobConfig, JobKind, Program, RequireBackup, SnapshotConfig, SqliteConfig, StaleConfig,
+    GrafanaConfig, JobConfig, JobKind, RequireBackup, SnapshotConfig, SqliteConfig, StaleConfig,
 };
 pub use problem::{ConfigErrors, Problem};
 pub use target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};
 
 use read::{Report, Section};
 use secret::Env;
-use values::{Name, Place, PrometheusTarget};
+use values::{Name, Place, PrometheusTarget, SecretRef};
 
 /// No configuration is longer; a file that is, is something else.
 const LONGEST: u64 = 1024 * 1024;
@@ -101,6 +101,16 @@ impl Config {
         if problems.is_empty() { Ok(Self { warnings, ..config }) } else { Err(failed(problems)) }
     }
 
+    /// Every secret that is named.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        let prometheus = self.prometheus.values().map(|target| &target.endpoint);
+        let grafana = self.grafana.values().map(|target| &target.endpoint);
+        let alertmanager = self.alertmanager.values().map(|target| &target.endpoint);
+        let application = self.application.values().map(|target| &target.endpoint);
+        let all = prometheus.chain(grafana).chain(alertmanager).chain(application);
+        all.filter_map(|endpoint| endpoint.auth.secret())
+    }
+
     /// The job of that name.
     pub fn job(&self, name: &str) -> Option<&JobConfig> {
         self.jobs.iter().find(|job| job.name.as_str() == name)
@@ -123,7 +133,7 @@ fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone:
     let prometheus_names = names("prometheus");
     let (grafana_names, alertmanager_names) = (names("grafana"), names("alertmanager"));
     let application_names = names("application");
-    let defaults = job::defaults(&mut root);
+    let defaults = job::defaults(&mut root, env);
     let check_names = job::CheckNames {
         grafana: grafana_names,
         alertmanager: alertmanager_names,
@@ -138,6 +148,7 @@ fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone:
     let context = job::Context {
         defaults,
         zone: &timezone,
+        env,
         prometheus: &prometheus,
         prometheus_names,
         names: check_names,

@@ -9,15 +9,20 @@
 //! The calls block. Async callers use `spawn_blocking`.
 
 mod error;
+mod patience;
+mod pauses;
 mod record;
+mod renew;
 mod rows;
 mod schema;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,8 +30,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
 pub use error::HistoryError;
-pub use record::{Attempt, Cause, LogLine, NewRun, RunReport};
-pub use slots::{MissedSlots, Pause, SlotFate, Watched};
+use patience::{BUSY, Patience};
+pub use pauses::{EndedPause, Pause};
+pub use record::{Attempt, Cause, HookRun, LogLine, NewRun, RunReport};
+pub use renew::Renewed;
+pub use slots::{MissedSlots, SlotFate, Watched};
+pub use waiting::WaitingRun;
 
 use crate::config::values::JobName;
 use crate::jobs::Outcome;
@@ -35,13 +44,17 @@ use crate::state_dir;
 /// The file's name in the `state_dir`.
 pub const FILE: &str = "history.db";
 
-/// How long a statement waits for another process's.
-const BUSY: Duration = Duration::from_secs(10);
+/// The condition of a run that does not wait for its next attempt.
+const NOT_WAITING: &str = "id NOT IN (SELECT run FROM waiting)";
 
 /// The history of one `state_dir`. Shared by threads and, as the file is, by processes.
 pub struct History {
     path: PathBuf,
     connection: Mutex<Connection>,
+    patience: Patience,
+    /// The file that is open; nothing where it is in memory.
+    file: Mutex<Option<(u64, u64)>>,
+    is_damaged: AtomicBool,
 }
 
 /// Which runs to list.
@@ -74,21 +87,24 @@ impl History {
     /// A history that is forgotten with the process, for work that must go on where the real one cannot be used.
     pub fn forgetful(state_dir: &Path) -> Result<Self, HistoryError> {
         let path = state_dir.join(FILE);
-        let connection = Connection::open_in_memory().map_err(|e| failure(&path, "replace", e))?;
-        Self::on(path, connection)
+        let mut connection = Connection::open_in_memory().map_err(|e| failure(&path, "replace", e))?;
+        ready(&path, &mut connection)?;
+        Ok(Self::on(path, connection, None))
     }
 
     fn connect(path: PathBuf) -> Result<Self, HistoryError> {
-        let connection = Connection::open(&path).map_err(|e| failure(&path, "open", e))?;
-        Self::on(path, connection)
+        let (connection, file) = opened(&path)?;
+        Ok(Self::on(path, connection, file))
     }
 
-    fn on(path: PathBuf, mut connection: Connection) -> Result<Self, HistoryError> {
-        let version = prepare(&mut connection).map_err(|e| failure(&path, "open", e))?;
-        if version > schema::current() {
-            return Err(HistoryError::Newer { path, found: version, known: schema::current() });
-        }
-        Ok(Self { path, connection: Mutex::new(connection) })
+    fn on(path: PathBuf, connection: Connection, file: Option<(u64, u64)>) -> Self {
+        let (connection, file) = (Mutex::new(connection), Mutex::new(file));
+        Self { path, connection, patience: Patience::default(), file, is_damaged: AtomicBool::new(false) }
+    }
+
+    /// From now on it does not keep anybody waiting for long: what cannot be written fails, to be written later.
+    pub fn be_brief(&self) {
+        self.patience.be_brief();
     }
 
     /// Notes that a run begins.
@@ -109,13 +125,15 @@ impl History {
 
     /// Writes a run that has ended and of which the beginning, the end or both could not be written.
     pub fn record(&self, report: &RunReport) -> Result<(), HistoryError> {
-        let id = report.run.to_string();
-        let known = self.lock().query_row("SELECT 1 FROM run WHERE id = ?1", [id], |_| Ok(()));
-        if known.optional().map_err(|e| self.failed("read", e))?.is_none() {
-            let RunReport { run, job, kind, cause, started, .. } = report.clone();
-            self.start(&NewRun { run, job, kind, cause, started })?;
+        if !self.knows(report.run)? {
+            self.start(&report.new_run())?;
         }
         self.finish(report)
+    }
+
+    fn knows(&self, run: ulid::Ulid) -> Result<bool, HistoryError> {
+        let known = self.lock().query_row("SELECT 1 FROM run WHERE id = ?1", [run.to_string()], |_| Ok(()));
+        known.optional().map(|known| known.is_some()).map_err(|e| self.failed("read", e))
     }
 
     /// The newest runs, without their steps and log lines.
@@ -178,28 +196,64 @@ impl History {
         Ok(self.select(&sql, [])?.into_iter().map(|report| (report.job.clone(), report)).collect())
     }
 
-    /// Turns every running row into an interrupted one unless `is_live` says that its job is being run right now.
-    /// Returns what was turned.
+    /// Turns every running row into an interrupted one unless `is_live` says that its job is being run right now, or it
+    /// waits for its next attempt. Returns what was turned.
     pub fn mark_interrupted(
         &self,
         now: Timestamp,
         is_live: &dyn Fn(&JobName) -> bool,
     ) -> Result<Vec<RunReport>, HistoryError> {
-        let sql = format!("SELECT {} FROM run WHERE outcome = 'running' ORDER BY started", rows::COLUMNS);
+        let sql = format!(
+            "SELECT {} FROM run WHERE outcome = 'running' AND {NOT_WAITING} ORDER BY started",
+            rows::COLUMNS
+        );
         let mut cut = self.select(&sql, [])?;
         cut.retain(|report| !is_live(&report.job));
-        for report in &mut cut {
+        let mut turned = Vec::new();
+        for mut report in cut {
             report.finished = Some(now.max(report.started));
             report.outcome = Some(Outcome::Interrupted);
             report.reason = Some("the program ended while it ran".into());
             // Only where it is running still: its process may have finished it since it was read.
-            let result = self.lock().execute(
-                "UPDATE run SET outcome = 'interrupted', finished = ?2, reason = ?3 WHERE id = ?1 AND outcome = 'running'",
-                params![report.run.to_string(), report.finished.map(Timestamp::as_millisecond), report.reason],
+            let sql = format!(
+                "UPDATE run SET outcome = 'interrupted', finished = ?2, reason = ?3 \
+                 WHERE id = ?1 AND outcome = 'running' AND {NOT_WAITING}"
             );
-            result.map_err(|e| self.failed("write", e))?;
+            let result = self.lock().execute(
+                &sql,
+                params![
+                    report.run.to_string(),
+                    report.finished.map(Timestamp::as_millisecond),
+                    report.reason
+                ],
+            );
+            if result.map_err(|e| self.failed("write", e))? > 0 {
+                turned.push(report);
+            }
         }
-        Ok(cut)
+        Ok(turned)
+    }
+
+    /// The newest runs that were cut off, of a job or of all, but for this one; and, where the caller has the job's lock,
+    /// those that are still noted as running.
+    pub fn cut_off(
+        &self,
+        job: Option<&JobName>,
+        but: Option<ulid::Ulid>,
+    ) -> Result<Vec<ulid::Ulid>, HistoryError> {
+        let which = match job {
+            Some(_) => "job = ?1 AND outcome IN ('interrupted', 'running')",
+            None => "?1 IS NULL AND outcome = 'interrupted'",
+        };
+        let sql = format!("SELECT id FROM run WHERE {which} AND id IS NOT ?2 ORDER BY started DESC LIMIT 50");
+        let connection = self.lock();
+        let read = || -> rusqlite::Result<Vec<String>> {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let but = but.map(|run| run.to_string());
+            statement.query_map(params![job.map(JobName::as_str), but], |row| row.get(0))?.collect()
+        };
+        let ids = read().map_err(|e| self.failed("read", e))?;
+        Ok(ids.iter().filter_map(|id| ulid::Ulid::from_string(id).ok()).collect())
     }
 
     /// Whether a run is noted as running: a partial folder of one that is not was left behind.
@@ -228,11 +282,21 @@ impl History {
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        // It only sets a number.
+        let _ = connection.busy_timeout(self.patience.now());
+        connection
     }
 
     fn failed(&self, doing: &'static str, source: rusqlite::Error) -> HistoryError {
-        failure(&self.path, doing, source)
+        if matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) {
+            self.patience.was_in_vain();
+        }
+        let error = failure(&self.path, doing, source);
+        if matches!(error, HistoryError::Damaged { .. }) {
+            self.is_damaged.store(true, Ordering::Relaxed);
+        }
+        error
     }
 }
 
@@ -242,6 +306,22 @@ fn close(connection: &mut Connection, report: &RunReport) -> rusqlite::Result<()
         return Err(rusqlite::Error::QueryReturnedNoRows);
     }
     transaction.commit()
+}
+
+/// Opens the file, and says which one that is.
+fn opened(path: &Path) -> Result<(Connection, Option<(u64, u64)>), HistoryError> {
+    let mut connection = Connection::open(path).map_err(|e| failure(path, "open", e))?;
+    ready(path, &mut connection)?;
+    Ok((connection, renew::identity(path)))
+}
+
+/// Makes a connection ready for use.
+fn ready(path: &Path, connection: &mut Connection) -> Result<(), HistoryError> {
+    let version = prepare(connection).map_err(|e| failure(path, "open", e))?;
+    if version > schema::current() {
+        return Err(HistoryError::Newer { path: path.to_owned(), found: version, known: schema::current() });
+    }
+    Ok(())
 }
 
 fn prepare(connection: &mut Connection) -> rusqlite::Result<u32> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::history::RunReport;
+use crate::history::{HookRun, RunReport};
 use crate::jobs::{CheckResult, Outcome};
 use crate::progress::Step;
 use crate::words::{duration, rate, size, time};
@@ -18,18 +18,18 @@ pub fn text(report: &RunReport, zone: &TimeZone) -> String {
     head(&mut out, report, zone);
     steps(&mut out, &report.steps);
     list(&mut out, "warnings", &report.warnings);
-    out + &result(report)
+    out + &result(report, zone)
 }
 
 /// The same without the steps and warnings, for a person who has just watched them.
 pub fn without_steps(report: &RunReport, zone: &TimeZone) -> String {
     let mut out = String::new();
     head(&mut out, report, zone);
-    out + &result(report)
+    out + &result(report, zone)
 }
 
 /// What was proven by a run, what was not, and what to do next.
-fn result(report: &RunReport) -> String {
+fn result(report: &RunReport, zone: &TimeZone) -> String {
     let mut out = String::new();
     let output = report.output.as_ref();
     list(&mut out, "holds", output.map_or(&[], |output| &output.facts));
@@ -39,11 +39,23 @@ fn result(report: &RunReport) -> String {
     list(&mut out, "verified", output.map_or(&[], |output| &output.verified));
     list(&mut out, "not verified", output.map_or(&[], |output| &output.unverified));
     if report.attempts.len() > 1 {
-        let lines: Vec<_> = report.attempts.iter().map(attempt).collect();
+        let lines: Vec<_> = report.attempts.iter().map(|one| attempt(one, zone)).collect();
         list(&mut out, "attempts", &lines);
     }
+    let hooks: Vec<String> = report.hooks.iter().map(hook).collect();
+    list(&mut out, "hooks", &hooks);
     list(&mut out, "next", &next(report));
     out
+}
+
+/// A hook in one line, and one for each line it said.
+fn hook(hook: &HookRun) -> String {
+    let ended = hook.error.as_deref().map_or("ok", |_| "FAILED");
+    let why = hook.error.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    let printed: Vec<String> = hook.printed.iter().map(|line| format!("\n  {line}")).collect();
+    let printed = printed.concat();
+    let took = milliseconds(hook.millis);
+    format!("{ended:6}  {}: {}{why} ({took}){printed}", hook.hook, hook.program)
 }
 
 /// The log lines of a run, oldest first.
@@ -120,9 +132,16 @@ pub fn check(check: &CheckResult) -> String {
     format!("{mark}  {}: {} ({}){hint}", check.name, check.text, milliseconds(check.millis))
 }
 
-fn attempt(attempt: &crate::history::Attempt) -> String {
+fn attempt(attempt: &crate::history::Attempt, zone: &TimeZone) -> String {
     let what = attempt.error.as_deref().unwrap_or("it worked");
-    format!("{}. after {}: {what}", attempt.number, milliseconds(attempt.millis))
+    let resumed =
+        attempt.resumed.map(|at| format!("begun at {}, after a restart of the daemon; ", time(at, zone)));
+    format!(
+        "{}. {}after {}: {what}",
+        attempt.number,
+        resumed.unwrap_or_default(),
+        milliseconds(attempt.millis)
+    )
 }
 
 fn next(report: &RunReport) -> Vec<String> {
@@ -251,8 +270,8 @@ warned: prometheus-snapshot: 8 blocks, 3 840 000 samples, 12.1 MiB
         report.reason = Some("Cannot reach http://localhost:9090: connection refused".into());
         report.hint = Some("is Prometheus running?".into());
         report.attempts = vec![
-            Attempt { number: 1, millis: 12, error: Some("connection refused".into()) },
-            Attempt { number: 2, millis: 30, error: Some("connection refused".into()) },
+            Attempt { number: 1, millis: 12, error: Some("connection refused".into()), resumed: None },
+            Attempt { number: 2, millis: 30, error: Some("connection refused".into()), resumed: None },
         ];
         let expected = "\
 failed: prometheus-snapshot: Cannot reach http://localhost:9090: connection refused

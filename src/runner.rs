@@ -8,9 +8,13 @@
 //! Scheduled, caught-up and manual runs, and restores, all come through here, and nothing below knows which it is. A run
 //! ends in exactly one outcome, whatever its work does: it hangs, panics, is told to stop, or its history cannot be written.
 
+mod again;
 mod attempt;
 mod entering;
 mod guard;
+mod hooks;
+mod kept;
+mod left;
 mod logbook;
 mod patience;
 mod shutdown;
@@ -30,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use ulid::Ulid;
 
+pub use again::{Origin, backoff};
 pub use attempt::Limit;
 pub use guard::{Busy, Held, Holder, Lock, LockError, Locks};
 pub use logbook::LogBook;
@@ -39,16 +44,15 @@ pub use unwritten::Unwritten;
 pub use watch::TARGET as STEP_LOG_TARGET;
 
 use crate::blocking::blocking;
-use crate::config::values::{JobName, Retries};
+use crate::config::values::{Hooks, JobName, Retries, Veil};
 use crate::history::{Attempt, Cause, History, HistoryError, NewRun, RunReport};
 use crate::jobs::{JobOutput, Outcome, RunContext};
 use crate::progress::{Progress, Sink};
 use crate::words;
+use again::Waited;
 use attempt::{Ended, Terms, attempt};
 use entering::Entered;
-
-/// The longest wait between two attempts, however often the wait was doubled.
-const LONGEST_BACKOFF: Duration = Duration::from_hours(1);
+use hooks::Around;
 
 /// What the runner has to know of the work it runs.
 #[derive(Debug, Clone)]
@@ -63,6 +67,10 @@ pub struct Task {
     pub limit: Option<Limit>,
     /// What to do when an attempt failed for a passing reason.
     pub retries: Retries,
+    /// What is run around the work.
+    pub hooks: Hooks,
+    /// What is not to be seen in what hooks say.
+    pub veil: Veil,
     /// Whether it waits for its locks; else a run whose locks are held is skipped.
     pub patience: Option<Patience>,
 }
@@ -72,7 +80,9 @@ impl Task {
     /// again by itself nor waits for what it needs.
     pub fn once(job: &JobName, kind: &str, locks: Vec<Lock>) -> Self {
         let retries = Retries { max: 0, backoff: Duration::ZERO };
-        Self { job: job.clone(), kind: kind.to_owned(), locks, limit: None, retries, patience: None }
+        let (job, kind) = (job.clone(), kind.to_owned());
+        let (hooks, veil) = (Hooks::default(), Veil::default());
+        Self { job, kind, locks, limit: None, retries, hooks, veil, patience: None }
     }
 }
 
@@ -132,41 +142,60 @@ pub struct Runner {
 
 impl Runner {
     /// Runs `work` once, with its attempts, and returns the record, which is in the history then. `sink` is shown what it does.
-    pub async fn run<F, Fut>(&self, task: &Task, cause: Cause, sink: Arc<dyn Sink>, work: F) -> RunReport
+    ///
+    /// One of the daemon that waits for its next attempt when the daemon ends has no outcome yet: it goes on later.
+    pub async fn run<F, Fut>(
+        &self,
+        task: &Task,
+        origin: impl Into<Origin>,
+        sink: Arc<dyn Sink>,
+        work: F,
+    ) -> RunReport
     where
         F: Fn(RunContext) -> Fut,
         Fut: Future<Output = Result<JobOutput, Failure>> + Send + 'static,
     {
         let mut since = Instant::now();
-        let started = whole_millis((self.clock)());
-        let run = new_ulid(started);
-        let mut new = NewRun { run, job: task.job.clone(), kind: task.kind.clone(), cause, started };
+        let mut report = self.begun(task, origin.into());
+        let run = report.run;
+        let is_new = report.attempts.is_empty();
         let span = tracing::info_span!("run", job = %task.job, run = %run);
-        self.log.open(run);
-        let mut report = RunReport::begun(&new);
+        self.log.open(run, std::mem::take(&mut report.log));
         report.warnings.extend(self.forgetful.clone());
         // Held until the record is closed: a running row whose lock is free is taken for a cut one.
-        let entered = self.guard(task, &mut new, &mut report).await;
+        let entered = self.guard(task, &mut report).await;
         if task.patience.is_some() {
             // It begins when it has waited.
             since = Instant::now();
         }
+        let began = if is_new { report.started } else { whole_millis((self.clock)()) };
         if let Entered::Begun { held, .. } = &entered {
             let activity = Arc::new(Notify::new());
             let watch = watch::Watch::new(sink, Arc::clone(&activity), span.clone(), Arc::clone(held));
             let progress = Progress::new(Arc::new(watch));
-            let context = self.context(&new, progress.clone());
-            self.attempts(task, &context, &activity, &mut report, work).instrument(span.clone()).await;
-            let record = progress.record();
-            report.steps = record.steps;
-            report.warnings.extend(record.warnings);
-            if report.outcome == Some(Outcome::Done) && !report.warnings.is_empty() {
-                report.outcome = Some(Outcome::Warned);
+            let context = self.context(&report, began, progress.clone());
+            let whole = async {
+                let around = Around { runner: self, task, progress: &progress };
+                if around.before(&mut report).await {
+                    self.attempts(task, &context, &activity, &mut report, work).await;
+                }
+                warned(&mut report, &progress);
+                around.at_end(&mut report).await;
+                warned(&mut report, &progress);
+            };
+            tokio::select! {
+                () = whole.instrument(span.clone()) => {}
+                () = held.keep().instrument(span.clone()) => {}
             }
+            if report.outcome.is_none() {
+                return self.suspended(report, &progress).await;
+            }
+            let record = progress.record();
+            report.steps.extend(record.steps);
+            report.warnings.extend(record.warnings);
         }
-        report.finished =
-            Some(report.started + SignedDuration::try_from(since.elapsed()).unwrap_or_default());
-        report.finished = report.finished.map(whole_millis);
+        let ended = began + SignedDuration::try_from(since.elapsed()).unwrap_or_default();
+        report.finished = Some(whole_millis(ended.max(report.started)));
         // One that was not to begin is nothing to tell of.
         if !matches!(entered, Entered::Withdrawn) {
             span.in_scope(|| tell(&report));
@@ -178,6 +207,33 @@ impl Runner {
         }
     }
 
+    /// The report of a run that begins, or goes on.
+    fn begun(&self, task: &Task, origin: Origin) -> RunReport {
+        match origin {
+            Origin::New(cause) => {
+                let started = whole_millis((self.clock)());
+                let run = new_ulid(started);
+                let (job, kind) = (task.job.clone(), task.kind.clone());
+                RunReport::begun(&NewRun { run, job, kind, cause, started })
+            }
+            Origin::GoesOn(report) => *report,
+        }
+    }
+
+    /// Leaves a run for the next start of the daemon. Its reason says what it waits for.
+    async fn suspended(&self, report: RunReport, progress: &Progress) -> RunReport {
+        let reason = report.reason.as_deref();
+        tracing::info!(job = %report.job, run = %report.run, reason, "the run goes on when the daemon is started again");
+        // With what was told since it waits.
+        let (history, run) = (Arc::clone(&self.history), report.run);
+        let waiting = blocking(move || history.waiting()).await.unwrap_or_default();
+        if let Some(waiting) = waiting.into_iter().find(|waiting| waiting.report.run == run) {
+            self.note_wait(&report, progress, waiting.due).await;
+        }
+        self.log.close(run);
+        report
+    }
+
     /// Notes that a slot was not run, and why.
     pub async fn skip(&self, job: &JobName, kind: &str, cause: Cause, reason: String) -> RunReport {
         let started = whole_millis((self.clock)());
@@ -187,7 +243,7 @@ impl Runner {
         (report.outcome, report.reason, report.finished) =
             (Some(Outcome::Skipped), Some(reason), Some(started));
         tracing::info_span!("run", job = %job, run = %run).in_scope(|| tell(&report));
-        match self.note(&new).await {
+        match self.note(&report).await {
             Err(error @ HistoryError::SlotTaken { .. }) => {
                 report.warnings.push(words::chain(&error));
                 report
@@ -207,7 +263,10 @@ impl Runner {
         F: Fn(RunContext) -> Fut,
         Fut: Future<Output = Result<JobOutput, Failure>> + Send + 'static,
     {
-        for number in 1.. {
+        // Of a run that goes on, those of the process before.
+        let before = u32::try_from(report.attempts.len()).unwrap_or(u32::MAX);
+        let mut resumed = (before > 0).then_some(context.now);
+        for number in before.saturating_add(1).. {
             let terms = Terms {
                 cancel: self.stop.child_token(),
                 stop: self.stop.clone(),
@@ -222,16 +281,18 @@ impl Runner {
                 Ended::Done(_) => None,
                 Ended::Failed(failure) | Ended::Stopped(failure) => Some(failure.reason.clone()),
             };
-            report.attempts.push(Attempt { number, millis: millis(since.elapsed()), error });
+            report.attempts.push(Attempt {
+                number,
+                millis: millis(since.elapsed()),
+                error,
+                resumed: resumed.take(),
+            });
             match ended {
                 Ended::Failed(failure) if failure.transient && number <= task.retries.max => {
-                    let wait = backoff(task.retries.backoff, number);
-                    tracing::warn!(attempt = number, ?wait, "{}; it is tried again", failure.reason);
-                    let again = words::duration(wait);
-                    context.progress.wait(&format!("{}; trying again in {again}", failure.reason));
-                    tokio::select! {
-                        () = tokio::time::sleep(wait) => {}
-                        () = self.stop.cancelled() => return fill(report, Outcome::Interrupted, failure),
+                    match self.between(task, &context.progress, report, &failure).await {
+                        Waited::Over => {}
+                        Waited::Suspended => return,
+                        Waited::Stopped => return fill(report, Outcome::Interrupted, failure),
                     }
                 }
                 Ended::Failed(failure) => return fill(report, Outcome::Failed, failure),
@@ -245,8 +306,8 @@ impl Runner {
         }
     }
 
-    async fn note(&self, new: &NewRun) -> Result<(), HistoryError> {
-        let (history, new) = (Arc::clone(&self.history), new.clone());
+    async fn note(&self, report: &RunReport) -> Result<(), HistoryError> {
+        let (history, new) = (Arc::clone(&self.history), report.new_run());
         blocking(move || history.start(&new)).await
     }
 
@@ -263,16 +324,24 @@ impl Runner {
         report
     }
 
-    fn context(&self, new: &NewRun, progress: Progress) -> RunContext {
+    fn context(&self, report: &RunReport, now: Timestamp, progress: Progress) -> RunContext {
         RunContext {
-            run: new.run,
-            job: new.job.clone(),
-            now: new.started,
+            run: report.run,
+            job: report.job.clone(),
+            now,
             cancel: self.stop.child_token(),
             progress,
             state_dir: self.state_dir.clone(),
             backup_dir: self.backup_dir.clone(),
         }
+    }
+}
+
+/// What was done, but told a warning, needs a look.
+fn warned(report: &mut RunReport, progress: &Progress) {
+    let is_clean = report.warnings.is_empty() && progress.record().warnings.is_empty();
+    if report.outcome == Some(Outcome::Done) && !is_clean {
+        report.outcome = Some(Outcome::Warned);
     }
 }
 
@@ -293,10 +362,6 @@ fn tell(report: &RunReport) {
         Some(Outcome::Done) => tracing::info!(kind, %cause, outcome, millis, summary, "run ended"),
         _ => tracing::warn!(kind, %cause, outcome, millis, reason, summary, "run ended"),
     }
-}
-
-fn backoff(first: Duration, failed: u32) -> Duration {
-    first.saturating_mul(2_u32.saturating_pow(failed - 1)).min(LONGEST_BACKOFF)
 }
 
 fn millis(duration: Duration) -> u64 {

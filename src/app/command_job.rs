@@ -2,7 +2,7 @@
 
 use super::Shared;
 use crate::command::{Command, End, Place, RUN_VARIABLE, run as run_program};
-use crate::config::{CommandConfig, JobConfig, Program};
+use crate::config::{CommandConfig, JobConfig};
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::preflight::Finding;
 use crate::runner::Failure;
@@ -33,11 +33,13 @@ pub(super) async fn run(
             Place::Container { docker, name }
         }
     };
-    let step = context.progress.step(&shown(&config.program), None);
-    let mut say = |line: &str| tracing::info!("{line}");
+    let step = context.progress.step(&config.program.to_string(), None);
+    // It has inherited the environment.
+    let veil = shared.veil();
+    let mut say = |line: &str| tracing::info!("{}", veil.over(line));
     let ran = run_program(&command, &place, &context.cancel, &mut say).await;
     let ran = ran.map_err(|error| Failure::of(&error, error.hint(), error.is_transient()))?;
-    let ended = words(ran.end);
+    let ended = ran.end.to_string();
     step.finish(ended.clone());
     if ran.left_running {
         context.progress.warn("something that it has started still runs; what it says is not kept");
@@ -48,14 +50,15 @@ pub(super) async fn run(
     }
     // The engine's own words; what a container runs ends with 126 then, too.
     let is_missing = ran.printed.iter().any(|line| line.contains("executable file not found"));
-    let output = JobOutput { summary: ended.clone(), printed: ran.printed, ..JobOutput::default() };
+    let printed = ran.printed.iter().map(|line| veil.over(line)).collect();
+    let output = JobOutput { summary: ended.clone(), printed, ..JobOutput::default() };
     let code = match ran.end {
         End::Code(0) => return Ok(output),
         End::Code(code) => u8::try_from(code).ok(),
         _ => None,
     };
     if code.is_some_and(|code| config.warning_codes.contains(&code)) {
-        context.progress.warn(format!("{}: {ended}", shown(&config.program)));
+        context.progress.warn(format!("{}: {ended}", config.program));
         return Ok(output);
     }
     Err(Failure {
@@ -63,17 +66,8 @@ pub(super) async fn run(
         // Whether the same works a little later only the program knows: it is tried again.
         transient: matches!(ran.end, End::Code(_) | End::Signal(_)),
         output: Some(Box::new(output)),
-        ..Failure::new(format!("{}: {ended}", shown(&config.program)))
+        ..Failure::new(format!("{}: {ended}", config.program))
     })
-}
-
-fn words(end: End) -> String {
-    match end {
-        End::Code(code) => format!("it ended with {code}"),
-        End::Signal(signal) => format!("it was ended by signal {signal}"),
-        End::Stopped => "it was stopped, with all it had started".to_owned(),
-        End::Lost => "it was told to stop, but may still run".to_owned(),
-    }
 }
 
 fn hint(end: End, is_missing: bool) -> Option<String> {
@@ -94,14 +88,5 @@ fn hint(end: End, is_missing: bool) -> Option<String> {
 pub(super) fn preview(config: &CommandConfig) -> Vec<Finding> {
     let place = config.container.as_ref().map_or_else(String::new, |name| format!(" in container {name}"));
     let user = config.user.as_ref().map_or_else(String::new, |user| format!(" as {user}"));
-    vec![Finding::ok(format!("would run{place}{user}: {}", shown(&config.program)))]
-}
-
-/// A program in one short line.
-fn shown(program: &Program) -> String {
-    let text = match program {
-        Program::Argv(argv) => argv.join(" "),
-        Program::Shell(text) => text.lines().next().unwrap_or_default().to_owned(),
-    };
-    if text.chars().count() <= 60 { text } else { text.chars().take(59).chain(['…']).collect() }
+    vec![Finding::ok(format!("would run{place}{user}: {}", config.program))]
 }

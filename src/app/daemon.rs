@@ -7,6 +7,7 @@
 
 mod account;
 mod books;
+mod retries;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -17,13 +18,14 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
 
 use super::App;
 use crate::config::JobConfig;
 use crate::config::values::{JobName, OnOverlap};
-use crate::history::{Cause, MissedSlots, SlotFate};
+use crate::history::{Cause, MissedSlots, RunReport, SlotFate};
 use crate::progress::Silent;
-use crate::runner::{Entry as Beginning, Patience, Places};
+use crate::runner::{Entry as Beginning, Origin, Patience, Places};
 use crate::schedule::driver::{Due, Jobs, Leap, Tick};
 use crate::schedule::{self, Schedule};
 use crate::words;
@@ -58,6 +60,11 @@ pub struct Daemon {
     stop: CancellationToken,
     /// Jobs that are no more are forgotten.
     is_tidy: bool,
+    /// When this daemon began.
+    began: Timestamp,
+    /// Every run that waited then for its next attempt has been taken up, or was cut.
+    has_taken_up: bool,
+    taken_up: BTreeSet<Ulid>,
 }
 
 /// What runs and waits of a job.
@@ -75,26 +82,36 @@ struct Running {
     task: Id,
     cause: Cause,
     beginning: Arc<Beginning>,
+    /// The run as an earlier daemon left it, where it goes on.
+    resumed: Option<Arc<RunReport>>,
+}
+
+/// What is to be run.
+struct Run {
+    origin: Origin,
+    cause: Cause,
+    /// How long it waits first, and what for.
+    delay: Duration,
+    waits_for: String,
+    resumed: Option<Arc<RunReport>>,
 }
 
 impl Queue {
     /// The slots that wait, or run.
     fn slots(&self) -> BTreeSet<Timestamp> {
         let running = self.running.iter().map(|running| running.cause);
-        let clocked = |cause: Cause| cause.slot().filter(|_| !matches!(cause, Cause::After(_)));
-        running.chain(self.waiting.iter().copied()).filter_map(clocked).collect()
+        running.chain(self.waiting.iter().copied()).filter_map(Cause::clocked_slot).collect()
     }
 
-    /// Takes all back that has not begun.
-    fn withdraw(&mut self) -> BTreeSet<Timestamp> {
-        if self.running.as_ref().is_some_and(|running| running.beginning.withdraw()) {
-            let withdrawn = self.slots();
-            self.waiting.clear();
-            // Its task ends by itself, and is nobody's run any more.
-            self.running = None;
-            return withdrawn;
-        }
-        self.waiting.drain(..).filter_map(Cause::slot).collect()
+    /// Takes all back that has not begun: the slots, and the run that would have gone on.
+    fn withdraw(&mut self) -> (BTreeSet<Timestamp>, Option<Arc<RunReport>>) {
+        // Its task ends by itself, and is nobody's run any more.
+        let withdrawn = self.running.take_if(|running| running.beginning.withdraw());
+        let resumed = withdrawn.as_ref().and_then(|running| running.resumed.clone());
+        // The slot of a run that would have gone on has that run.
+        let begins = withdrawn.filter(|running| running.resumed.is_none()).map(|running| running.cause);
+        let causes = begins.into_iter().chain(self.waiting.drain(..));
+        (causes.filter_map(Cause::clocked_slot).collect(), resumed)
     }
 }
 
@@ -102,13 +119,33 @@ impl Daemon {
     /// Looks what was missed since a daemon last ran, up to `now`, and begins to make up for it. `stop`: begin nothing
     /// more.
     pub async fn begin(app: Arc<App>, now: Timestamp, stop: CancellationToken) -> Self {
+        app.runner().history.be_brief();
         let places = Places::new(app.config().max_concurrent);
         let books = Books::new(Arc::clone(&app.runner().history), app.config().timezone.clone());
         let (queues, runs, running) = (BTreeMap::new(), JoinSet::new(), BTreeMap::new());
-        let mut daemon = Self { app, books, queues, places, runs, running, stop, is_tidy: false };
+        let (is_tidy, has_taken_up, taken_up) = (false, false, BTreeSet::new());
+        let mut daemon = Self {
+            app,
+            books,
+            queues,
+            places,
+            runs,
+            running,
+            stop,
+            is_tidy,
+            began: now,
+            has_taken_up,
+            taken_up,
+        };
         let jobs = daemon.jobs();
         daemon.is_tidy = daemon.books.forget_others(&jobs).await;
         daemon.books.begin(now).await;
+        // What ran then was not missed.
+        daemon.app.runner().unwritten.load(&daemon.app.config().state_dir);
+        daemon.books.write_runs(&daemon.app.runner().unwritten).await;
+        daemon.app.runner().unwritten.save(&daemon.app.config().state_dir);
+        // Before what was missed: that waits for it.
+        daemon.take_up(now).await;
         for job in jobs {
             if daemon.stop.is_cancelled() {
                 break;
@@ -150,7 +187,9 @@ impl Daemon {
         while let Some(ended) = self.runs.join_next_with_id().await {
             self.ended(ended).await;
         }
-        self.books.write_runs(&self.app.runner().unwritten).await;
+        let unwritten = &self.app.runner().unwritten;
+        self.books.write_runs(unwritten).await;
+        unwritten.save(&self.app.config().state_dir);
     }
 
     /// The jobs that run by themselves.
@@ -182,11 +221,25 @@ impl Daemon {
         if !self.is_tidy {
             self.is_tidy = self.books.forget_others(&self.jobs()).await;
         }
+        let now = (self.app.runner().clock)();
+        if self.books.renew(now).await {
+            self.born_again(now).await;
+        }
+        self.take_up(now).await;
         self.books.write_runs(&self.app.runner().unwritten).await;
         for job in self.books.open() {
             let waiting = self.waiting(&job);
             let slots = self.books.again(&job, waiting).await;
             self.catch_up(&job, slots);
+        }
+    }
+
+    /// The history is a new one: it is told from when on the jobs are watched.
+    async fn born_again(&mut self, now: Timestamp) {
+        for job in self.jobs() {
+            if let Some(note) = books::in_force(&job, now) {
+                self.write(&job.name, Entry::InForce(note)).await;
+            }
         }
     }
 
@@ -285,9 +338,12 @@ impl Daemon {
         let jobs = self.jobs();
         let names: Vec<JobName> = self.queues.keys().cloned().collect();
         for name in names.iter().filter(|name| !jobs.iter().any(|job| job.name == **name)) {
-            let withdrawn = self.queues.get_mut(name).map(Queue::withdraw).unwrap_or_default();
-            let at = words::time(at, &self.app.config().timezone);
-            let reason = format!("the job was taken out of the configuration, or disabled, at {at}");
+            let (withdrawn, resumed) = self.queues.get_mut(name).map(Queue::withdraw).unwrap_or_default();
+            let time = words::time(at, &self.app.config().timezone);
+            let reason = format!("the job was taken out of the configuration, or disabled, at {time}");
+            if let Some(report) = resumed {
+                self.books.cut((*report).clone(), &reason, at).await;
+            }
             self.books.give_up(name);
             self.missed(name, &withdrawn, &reason).await;
             self.write(name, Entry::Forget).await;
@@ -322,10 +378,17 @@ impl Daemon {
         let jitter = cause.slot().map(|slot| schedule::jitter(&job.name, slot, job.slots.jitter));
         let jitter = jitter.unwrap_or_default();
         let waits_for = format!("its jitter of {}", words::duration(jitter));
+        let origin = Origin::New(cause);
+        self.start_run(job, Run { origin, cause, delay: jitter, waits_for, resumed: None });
+    }
+
+    fn start_run(&mut self, job: &JobConfig, run: Run) {
+        let Run { origin, cause, delay, waits_for, resumed } = run;
         let beginning = Arc::new(Beginning::new(waits_for, &self.stop));
         let (app, job) = (Arc::clone(&self.app), job.clone());
         let patience = Patience {
-            for_job: job.slots.on_overlap == OnOverlap::Queue,
+            // One that goes on is not given up for a run between.
+            for_job: job.slots.on_overlap == OnOverlap::Queue || resumed.is_some(),
             entry: Arc::clone(&beginning),
             places: self.places.clone(),
         };
@@ -334,11 +397,11 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = begins.stopped() => return,
-                () = tokio::time::sleep(jitter) => {}
+                () = tokio::time::sleep(delay) => {}
             }
-            app.run_job(&job, cause, Some(patience), Arc::new(Silent)).await;
+            app.run_job(&job, origin, Some(patience), Arc::new(Silent)).await;
         });
-        let running = Running { task: run.id(), cause, beginning };
+        let running = Running { task: run.id(), cause, beginning, resumed };
         self.queues.entry(name.clone()).or_default().running = Some(running);
         self.running.insert(run.id(), name);
     }

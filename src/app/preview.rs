@@ -29,6 +29,11 @@ impl App {
     /// Looks up what a run of this job would do.
     pub async fn preview(&self, job: &JobConfig) -> Preview {
         let mut preview = self.look_ahead(job).await;
+        let hooks = job.hooks.all().map(|(moment, hook)| {
+            let timeout = words::duration(hook.timeout);
+            Finding::ok(format!("would run the hook {moment}, {timeout} at the most: {}", hook.program))
+        });
+        preview.findings.extend(hooks);
         for hint in preview.findings.iter_mut().filter_map(|finding| finding.hint.as_mut()) {
             *hint = words::for_job(hint, job.name.as_str());
         }

@@ -75,7 +75,7 @@ pub(super) fn run(session: &Session, job: &str) -> Result<ExitCode, CliError> {
     };
     let mut explained = explain(session, job, &listing, last.as_ref());
     if let Some(history) = &history {
-        explained.slots = slots::of(history, &job.name)?;
+        explained.slots = slots::of(history, &job.name, session.zone())?;
         if let Some(pause) = history.pause_of(&job.name)? {
             explained.when.push_str(&paused(session, &pause));
         }

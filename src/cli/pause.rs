@@ -32,7 +32,7 @@ pub(super) fn pause(session: &Session, args: &Args) -> Result<ExitCode, CliError
 pub(super) fn resume(session: &Session, job: &str) -> Result<ExitCode, CliError> {
     let job = session.job(job)?;
     let history = History::open(&session.config.state_dir)?;
-    let was = history.resume(&job.name)?;
+    let was = history.resume(&job.name, session.now)?;
     let schedule = job.schedule.as_ref().filter(|_| job.enabled);
     let next = schedule.and_then(|schedule| schedule.next_after(session.now));
     session.out.result(&json!({ "job": job.name, "changed": was, "next": next }), || {

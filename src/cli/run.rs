@@ -34,10 +34,18 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
         let shutdown = Shutdown::on_signals(DRAIN).map_err(listen)?;
         let app = Arc::new(session.app(shutdown.cancel.clone())?);
         let holder = Holder { pid: std::process::id(), since: session.now, job: None, run: None };
-        let _held =
+        let held =
             app.runner().locks.take(&[Lock::Daemon], &holder).map_err(|error| busy(session, &error))?;
         app.sweep_spools().await;
-        let served = serve(&app, &shutdown, hangups).await;
+        app.runner().end_all_left().await;
+        let serving = async {
+            tokio::select! {
+                served = serve(&app, &shutdown, hangups) => served,
+                // It never ends.
+                () = held.keep() => Ok(ExitCode::Ok),
+            }
+        };
+        let served = Box::pin(serving).await;
         notify("STOPPING=1");
         app.close().await;
         tracing::info!("the daemon has stopped");

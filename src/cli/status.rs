@@ -14,6 +14,7 @@ use crate::config::JobConfig;
 use crate::config::values::JobName;
 use crate::history::{Pause, RunReport, Watched};
 use crate::jobs::Outcome;
+use crate::runner::{Lock, Locks};
 use crate::store::{BackupId, Store};
 use crate::{schedule, upkeep, words};
 
@@ -90,7 +91,9 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
         let watched = history.as_ref().map(|history| history.watched(&job.name)).transpose()?;
         let stands = status(session, job, last.get(&job.name), store.as_ref())?;
         let since = last.get(&job.name).map(|last| last.started).max(born(job, &watched.unwrap_or_default()));
-        let is_running = last.get(&job.name).is_some_and(|last| last.outcome.is_none());
+        // One that waits for its next attempt, and for a daemon to make it, is not running.
+        let is_held = || Locks::new(&session.config.state_dir).is_held(&Lock::Job(job.name.clone()));
+        let is_running = last.get(&job.name).is_some_and(|last| last.outcome.is_none()) && is_held();
         let overdue = pause.is_none() && !is_running && is_overdue(job, since, session.now);
         jobs.push(JobStatus { restore, pause, overdue, ..stands });
     }

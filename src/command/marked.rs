@@ -29,6 +29,19 @@ pub(super) fn lives_outside(group: Pid, mark: &str) -> bool {
     numbers().any(|number| is_outside(number, group) && is_marked(number, mark))
 }
 
+/// Those that have one of these marks, but for this process.
+pub(super) fn all(marks: &[String]) -> Vec<i32> {
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    let is_one = |number: &i32| *number != own && has_one(*number, marks);
+    if marks.is_empty() { Vec::new() } else { numbers().filter(is_one).collect() }
+}
+
+fn has_one(number: i32, marks: &[String]) -> bool {
+    let environment = fs::read(format!("/proc/{number}/environ")).unwrap_or_default();
+    let mut variables = environment.split(|byte| *byte == 0);
+    variables.any(|variable| marks.iter().any(|mark| variable == mark.as_bytes())) && !is_dead(number)
+}
+
 fn numbers() -> impl Iterator<Item = i32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -40,7 +53,7 @@ fn is_outside(number: i32, group: Pid) -> bool {
     of.is_some_and(|of| of != group.as_raw_nonzero().get())
 }
 
-fn signal_one(number: i32, mark: &str, signal: Signal) -> Option<()> {
+pub(super) fn signal_one(number: i32, mark: &str, signal: Signal) -> Option<()> {
     // Opened before it is looked at, so that it is the same process that is signalled.
     let process = pidfd_open(Pid::from_raw(number)?, PidfdFlags::empty()).ok()?;
     if !is_marked(number, mark) {
@@ -50,8 +63,7 @@ fn signal_one(number: i32, mark: &str, signal: Signal) -> Option<()> {
 }
 
 fn is_marked(number: i32, mark: &str) -> bool {
-    let environment = fs::read(format!("/proc/{number}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()) && !is_dead(number)
+    has_one(number, &[mark.to_owned()])
 }
 
 fn is_dead(number: i32) -> bool {

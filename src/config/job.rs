@@ -6,6 +6,7 @@ mod command;
 mod deployment;
 mod files;
 mod grafana;
+mod hooks;
 mod sqlite;
 
 use std::collections::BTreeMap;
@@ -16,9 +17,10 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::read::{Item, Section, nearest};
+use super::secret::Env;
 use super::target::ApplicationTarget;
 use super::values::{
-    Access, Codec, Compression, DEFAULT_LAYOUT, JobName, Keep, KeepRules, Name, OnMissed, OnOverlap,
+    Access, Codec, Compression, DEFAULT_LAYOUT, Hooks, JobName, Keep, KeepRules, Name, OnMissed, OnOverlap,
     PrometheusTarget, Retries, SlotRules, SnapshotLayout, TargetName,
 };
 use crate::schedule::{Schedule, ScheduleError};
@@ -26,7 +28,7 @@ use crate::schedule::{Schedule, ScheduleError};
 pub(super) use after::check as check_after;
 pub use after::{After, AfterOutcome};
 pub use cleanup::{CleanupConfig, RequireBackup};
-pub use command::{CommandConfig, Program};
+pub use command::CommandConfig;
 pub use deployment::DeploymentConfig;
 pub(super) use deployment::{Names as CheckNames, standard as standard_checks};
 pub use files::FilesConfig;
@@ -54,6 +56,8 @@ pub struct JobConfig {
     pub retries: Retries,
     /// What becomes of slots that cannot be run when they are due.
     pub slots: SlotRules,
+    /// What is run around each of its runs.
+    pub hooks: Hooks,
 }
 
 /// What a job does.
@@ -136,12 +140,15 @@ pub(super) struct Defaults {
     timeout: Duration,
     retries: Retries,
     slots: SlotRules,
+    hooks: Hooks,
 }
 
 /// What a job is read against.
 pub(super) struct Context<'a> {
     pub(super) defaults: Defaults,
     pub(super) zone: &'a TimeZone,
+    /// Only asked where programs are.
+    pub(super) env: Env<'a>,
     pub(super) prometheus: &'a BTreeMap<Name, PrometheusTarget>,
     /// The names of all `[prometheus.NAME]`, also of those that are wrong.
     pub(super) prometheus_names: Vec<String>,
@@ -158,7 +165,7 @@ pub(super) struct Placed {
     pub(super) span: Range<usize>,
 }
 
-pub(super) fn defaults(root: &mut Section<'_, '_>) -> Defaults {
+pub(super) fn defaults(root: &mut Section<'_, '_>, env: Env<'_>) -> Defaults {
     let standard = Defaults {
         timeout: Duration::from_hours(1),
         retries: Retries { max: 2, backoff: Duration::from_secs(30) },
@@ -168,24 +175,26 @@ pub(super) fn defaults(root: &mut Section<'_, '_>) -> Defaults {
             on_overlap: OnOverlap::Skip,
             jitter: Duration::ZERO,
         },
+        hooks: Hooks::default(),
     };
     let Some(mut section) = root.get("defaults").and_then(|item| item.section("[defaults]".to_owned()))
     else {
         return standard;
     };
-    let defaults = common(&mut section, &standard);
+    let defaults = common(&mut section, &standard, env);
     section.finish(&[]);
     defaults
 }
 
 /// The keys that a job and `[defaults]` share.
-fn common(section: &mut Section<'_, '_>, otherwise: &Defaults) -> Defaults {
+fn common(section: &mut Section<'_, '_>, otherwise: &Defaults, env: Env<'_>) -> Defaults {
     let timeout = section.get("timeout").and_then(|item| item.some_duration());
     let retries = section.get("retries").and_then(|item| retries(&item, otherwise.retries));
     Defaults {
         timeout: timeout.unwrap_or(otherwise.timeout),
         retries: retries.unwrap_or(otherwise.retries),
         slots: slot_rules(section, otherwise.slots),
+        hooks: hooks::hooks(section, &otherwise.hooks, env),
     }
 }
 
@@ -247,16 +256,16 @@ fn read(
     let schedule = schedule(&mut section, context.zone, name.as_ref());
     let after = after::after(&mut section);
     let enabled = section.get("enabled").and_then(|item| item.boolean()).unwrap_or(true);
-    let common = common(&mut section, &context.defaults);
+    let common = common(&mut section, &context.defaults, context.env);
     let span = section.key_span(if section.has("after") { "after" } else { "schedule" });
     let says_retries = section.has("retries");
     let kind = kind(section, context)?;
-    let Defaults { timeout, mut retries, slots } = common;
+    let Defaults { timeout, mut retries, slots, hooks } = common;
     // What a program did before it failed nobody knows here: it is run again only where that was asked for.
     if matches!(kind, JobKind::Command(_)) && !says_retries {
         retries.max = 0;
     }
-    let job = JobConfig { name: name?, kind, schedule, after, enabled, timeout, retries, slots };
+    let job = JobConfig { name: name?, kind, schedule, after, enabled, timeout, retries, slots, hooks };
     Some(Placed { job, span })
 }
 

@@ -1,6 +1,9 @@
 //! The values a configuration is made of. Each type can only hold what is right: whoever has one need not
 //! check it again. This is the lowest room; everything may use it, and it uses nothing of the crate.
 
+mod hooks;
+mod veil;
+
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -9,6 +12,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use url::Url;
+
+pub use hooks::{Hook, Hooks, Moment, Program};
+pub use veil::Veil;
 
 /// Why a text is not a [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +95,16 @@ impl Secret {
     /// The secret itself: only for the request that needs it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl Auth {
+    /// The secret in it, where there is one.
+    pub fn secret(&self) -> Option<&SecretRef> {
+        match self {
+            Self::None => None,
+            Self::Basic { password: secret, .. } | Self::Token(secret) => Some(secret),
+        }
     }
 }
 

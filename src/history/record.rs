@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::config::values::JobName;
+use crate::config::values::{JobName, Moment};
 use crate::jobs::{JobOutput, Outcome};
 use crate::progress::Step;
 
@@ -40,6 +40,14 @@ impl Cause {
         match self {
             Self::Manual => None,
             Self::Scheduled(slot) | Self::CatchUp(slot) | Self::After(slot) => Some(slot),
+        }
+    }
+
+    /// The slot, where it is one of a schedule.
+    pub const fn clocked_slot(self) -> Option<Timestamp> {
+        match self {
+            Self::Manual | Self::After(_) => None,
+            Self::Scheduled(slot) | Self::CatchUp(slot) => Some(slot),
         }
     }
 
@@ -85,6 +93,24 @@ pub struct Attempt {
     pub millis: u64,
     /// Why it failed; nothing where it did not.
     pub error: Option<String>,
+    /// When it began, where the daemon was ended and started again since the attempt before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Timestamp>,
+}
+
+/// A hook that was run around a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookRun {
+    /// Which.
+    pub hook: Moment,
+    /// What was run, in one short line.
+    pub program: String,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+    /// Why it failed; nothing where it did not.
+    pub error: Option<String>,
+    /// The end of what it said.
+    pub printed: Vec<String>,
 }
 
 /// One line of the log of a run.
@@ -132,6 +158,9 @@ pub struct RunReport {
     pub warnings: Vec<String>,
     /// Every attempt.
     pub attempts: Vec<Attempt>,
+    /// Every hook that was run, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookRun>,
     /// The last lines of its log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<LogLine>,
@@ -155,8 +184,22 @@ impl RunReport {
             steps: Vec::new(),
             warnings: Vec::new(),
             attempts: Vec::new(),
+            hooks: Vec::new(),
             log: Vec::new(),
         }
+    }
+
+    /// As it was when it began.
+    pub fn new_run(&self) -> NewRun {
+        let Self { run, job, kind, cause, started, .. } = self;
+        NewRun { run: *run, job: job.clone(), kind: kind.clone(), cause: *cause, started: *started }
+    }
+
+    /// It waited for its next attempt, which is not made, and why.
+    pub fn cut_between_attempts(&mut self, why: &str) {
+        let error = self.attempts.last().and_then(|attempt| attempt.error.as_deref()).unwrap_or_default();
+        self.reason = Some(format!("{error}; it is not tried again: {why}"));
+        self.outcome = Some(Outcome::Interrupted);
     }
 
     /// How long it took, in milliseconds; nothing while it runs.

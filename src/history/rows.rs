@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, Transaction, params};
 use ulid::Ulid;
 
-use super::record::{Attempt, Cause, LogLine, NewRun, RunReport};
+use super::record::{Attempt, Cause, HookRun, LogLine, NewRun, RunReport};
+use crate::config::values::Moment;
 use crate::jobs::{JobOutput, Outcome};
 use crate::progress::Step;
 
@@ -64,6 +65,7 @@ impl Raw {
             steps: Vec::new(),
             warnings: Vec::new(),
             attempts: Vec::new(),
+            hooks: Vec::new(),
             log: Vec::new(),
         })
     }
@@ -84,7 +86,7 @@ pub(super) fn insert(connection: &Connection, new: &NewRun) -> rusqlite::Result<
     )
 }
 
-/// Writes all that is known at the end of a run.
+/// Writes all that is known of a run, in place of what was written of it before. It does not wait then.
 pub(super) fn update(transaction: &Transaction<'_>, report: &RunReport) -> rusqlite::Result<usize> {
     let id = report.run.to_string();
     let output = report.output.as_ref();
@@ -104,6 +106,9 @@ pub(super) fn update(transaction: &Transaction<'_>, report: &RunReport) -> rusql
             signed(report.attempts.len() as u64),
         ],
     )?;
+    for table in ["waiting", "step", "warning", "attempt", "hook", "log_line"] {
+        transaction.prepare_cached(&format!("DELETE FROM {table} WHERE run = ?1"))?.execute([&id])?;
+    }
     for (position, step) in (0_i64..).zip(&report.steps) {
         transaction.prepare_cached("INSERT INTO step VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
             id,
@@ -120,12 +125,26 @@ pub(super) fn update(transaction: &Transaction<'_>, report: &RunReport) -> rusql
             .execute(params![id, position, text])?;
     }
     for attempt in &report.attempts {
-        transaction.prepare_cached("INSERT INTO attempt VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+        transaction.prepare_cached("INSERT INTO attempt VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
             id,
             attempt.number,
             signed(attempt.millis),
-            attempt.error
+            attempt.error,
+            attempt.resumed.map(Timestamp::as_millisecond)
         ])?;
+    }
+    for (position, hook) in (0_i64..).zip(&report.hooks) {
+        transaction.prepare_cached("INSERT INTO hook VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(
+            params![
+                id,
+                position,
+                hook.hook.word(),
+                hook.program,
+                signed(hook.millis),
+                hook.error,
+                serde_json::to_string(&hook.printed).unwrap_or_default(),
+            ],
+        )?;
     }
     for (position, line) in (0_i64..).zip(&report.log) {
         transaction.prepare_cached("INSERT INTO log_line VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
@@ -159,9 +178,26 @@ pub(super) fn details(connection: &Connection, report: &mut RunReport) -> rusqli
         all(connection, "SELECT text FROM warning WHERE run = ?1 ORDER BY position", &id, |row| row.get(0))?;
     report.attempts = all(
         connection,
-        "SELECT number, millis, error FROM attempt WHERE run = ?1 ORDER BY number",
+        "SELECT number, millis, error, resumed FROM attempt WHERE run = ?1 ORDER BY number",
         &id,
-        |row| Ok(Attempt { number: row.get(0)?, millis: unsigned(row.get(1)?), error: row.get(2)? }),
+        |row| {
+            let resumed = row.get::<_, Option<i64>>(3)?.and_then(|at| time(at).ok());
+            Ok(Attempt { number: row.get(0)?, millis: unsigned(row.get(1)?), error: row.get(2)?, resumed })
+        },
+    )?;
+    report.hooks = all(
+        connection,
+        "SELECT hook, program, millis, error, printed FROM hook WHERE run = ?1 ORDER BY position",
+        &id,
+        |row| {
+            Ok(HookRun {
+                hook: Moment::from_word(&row.get::<_, String>(0)?).unwrap_or(Moment::Finally),
+                program: row.get(1)?,
+                millis: unsigned(row.get(2)?),
+                error: row.get(3)?,
+                printed: serde_json::from_str(&row.get::<_, String>(4)?).unwrap_or_default(),
+            })
+        },
     )?;
     report.log = all(
         connection,

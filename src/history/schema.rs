@@ -121,6 +121,29 @@ CREATE TABLE new_watched (
 INSERT INTO new_watched SELECT job, schedule, zone, until, until, NULL FROM watched;
 DROP TABLE watched;
 ALTER TABLE new_watched RENAME TO watched;
+", "
+CREATE TABLE hook (
+    run      TEXT    NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    hook     TEXT    NOT NULL,
+    program  TEXT    NOT NULL,
+    millis   INTEGER NOT NULL,
+    error    TEXT,
+    printed  TEXT    NOT NULL,
+    PRIMARY KEY (run, position)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE attempt ADD COLUMN resumed INTEGER;
+CREATE TABLE waiting (
+    run TEXT    NOT NULL PRIMARY KEY REFERENCES run (id) ON DELETE CASCADE,
+    due INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE ended_pause (
+    job    TEXT    NOT NULL,
+    since  INTEGER NOT NULL,
+    ended  INTEGER NOT NULL,
+    reason TEXT,
+    PRIMARY KEY (job, since)
+) STRICT, WITHOUT ROWID;
 "];
 
 /// The version this program writes.

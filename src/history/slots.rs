@@ -1,5 +1,4 @@
-//! What became of the slots of a job: those that ran are runs; here is how far they were watched, which were missed, and
-//! whether the job is paused.
+//! What became of the slots of a job: those that ran are runs; here is how far they were watched, and which were missed.
 //!
 //! A job's slots are watched from the moment the daemon first saw its schedule: a history that is new, or was made anew,
 //! knows of none before that.
@@ -7,13 +6,11 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{History, HistoryError, RunReport, rows};
 use crate::config::values::JobName;
 use crate::jobs::Outcome;
-use crate::words;
 
 /// How far the slots of a schedule of a job were watched. One that was replaced stays until all its slots are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,23 +49,6 @@ pub enum SlotFate {
     Ran,
     /// It is noted as missed.
     Missed,
-}
-
-/// A job that does not run on its schedule for a while.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Pause {
-    /// Since when.
-    pub since: Timestamp,
-    /// Why, where somebody said so.
-    pub reason: Option<String>,
-}
-
-impl Pause {
-    /// `paused since 2026-11-24 02:00:00 +01:00: the disk is changed`
-    pub fn words(&self, zone: &TimeZone) -> String {
-        let why = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        format!("paused since {}{why}", words::time(self.since, zone))
-    }
 }
 
 impl History {
@@ -259,30 +239,6 @@ impl History {
         let slot = self.lock().query_row(sql, [job.as_str()], |row| row.get::<_, Option<i64>>(0));
         slot.map(|slot| slot.map(time)).map_err(|e| self.failed("read", e))
     }
-
-    /// Since when a job is paused, where it is.
-    pub fn pause_of(&self, job: &JobName) -> Result<Option<Pause>, HistoryError> {
-        let row =
-            self.lock().query_row("SELECT since, reason FROM paused WHERE job = ?1", [job.as_str()], |row| {
-                Ok(Pause { since: time(row.get(0)?), reason: row.get(1)? })
-            });
-        row.optional().map_err(|e| self.failed("read", e))
-    }
-
-    /// Pauses a job; one that is paused stays as it is. Says whether it was not.
-    pub fn pause(&self, job: &JobName, pause: &Pause) -> Result<bool, HistoryError> {
-        let changed = self.lock().execute(
-            "INSERT OR IGNORE INTO paused VALUES (?1, ?2, ?3)",
-            params![job.as_str(), pause.since.as_millisecond(), pause.reason],
-        );
-        changed.map(|changed| changed > 0).map_err(|e| self.failed("write", e))
-    }
-
-    /// Ends the pause of a job. Says whether it was paused.
-    pub fn resume(&self, job: &JobName) -> Result<bool, HistoryError> {
-        let changed = self.lock().execute("DELETE FROM paused WHERE job = ?1", [job.as_str()]);
-        changed.map(|changed| changed > 0).map_err(|e| self.failed("write", e))
-    }
 }
 
 fn note_missed(transaction: &Transaction<'_>, job: &JobName, missed: &MissedSlots) -> rusqlite::Result<()> {
@@ -302,6 +258,6 @@ fn note_missed(transaction: &Transaction<'_>, job: &JobName, missed: &MissedSlot
     Ok(())
 }
 
-fn time(millis: i64) -> Timestamp {
+pub(super) fn time(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use super::patience::{Patience, Place};
 use super::{Runner, Task, whole_millis};
 use crate::blocking::blocking;
 use crate::config::values::JobName;
-use crate::history::{HistoryError, NewRun, Pause, RunReport};
+use crate::history::{HistoryError, Pause, RunReport};
 use crate::jobs::Outcome;
 use crate::words;
 
@@ -72,19 +72,22 @@ impl Runner {
     }
 
     /// Takes the locks and notes the start; where the run cannot begin, `report` then says why.
-    pub(super) async fn guard(&self, task: &Task, new: &mut NewRun, report: &mut RunReport) -> Entered {
+    pub(super) async fn guard(&self, task: &Task, report: &mut RunReport) -> Entered {
+        let goes_on = !report.attempts.is_empty();
         let mut holder = Holder {
             pid: std::process::id(),
-            since: new.started,
-            job: Some(new.job.clone()),
-            run: Some(new.run),
+            since: report.started,
+            job: Some(report.job.clone()),
+            run: Some(report.run),
         };
         let entry = task.patience.as_ref().map(|patience| &patience.entry);
         match self.locks(task, &mut holder).await {
             Ok((held, place)) => {
                 // It may have waited long: what was decided meanwhile holds for it too.
                 if let Some(entry) = entry {
-                    (new.started, report.started) = (holder.since, holder.since);
+                    if !goes_on {
+                        report.started = holder.since;
+                    }
                     let pause = self.pause(&task.job).await;
                     if !entry.begin() {
                         (report.outcome, report.reason) =
@@ -92,14 +95,30 @@ impl Runner {
                         return Entered::Withdrawn;
                     }
                     if let Some(pause) = pause {
-                        return self.refuse(new, report, pause.words(&self.zone)).await;
+                        return self.refuse(report, pause.words(&self.zone)).await;
                     }
                 }
-                match self.note(new).await {
+                if let Err(why) = self.end_left(report).await {
+                    return self.refuse(report, why).await;
+                }
+                if goes_on {
+                    if !self.begin_again(report).await {
+                        let ended = "it does not wait for its next attempt any more".to_owned();
+                        (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(ended));
+                        return Entered::Taken;
+                    }
+                    (report.reason, report.hint) = (None, None);
+                    return Entered::Begun { held: Arc::new(held), _place: place };
+                }
+                match self.note(report).await {
                     Ok(()) => {}
                     Err(error @ HistoryError::SlotTaken { .. }) => {
                         (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(error.to_string()));
                         return Entered::Taken;
+                    }
+                    // It is written when it has ended, or later.
+                    Err(error) if error.is_transient() => {
+                        tracing::warn!(error = words::chain(&error), "the run begins all the same");
                     }
                     // A backup that is not in the history is worth more than none.
                     Err(error) => report.warnings.push(words::chain(&error)),
@@ -111,7 +130,7 @@ impl Runner {
                     (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(busy.reason(&self.zone)));
                     return Entered::Withdrawn;
                 }
-                self.refuse(new, report, busy.reason(&self.zone)).await
+                self.refuse(report, busy.reason(&self.zone)).await
             }
             Err(error) => {
                 let reason = words::chain(&error);
@@ -119,17 +138,21 @@ impl Runner {
                     LockError::StateDir(error) => error.hint(),
                     _ => None,
                 };
-                let entered = self.refuse(new, report, reason).await;
+                let entered = self.refuse(report, reason).await;
                 report.outcome = Some(Outcome::Failed);
                 entered
             }
         }
     }
 
-    /// A run that cannot begin: it is in the history as skipped.
-    async fn refuse(&self, new: &NewRun, report: &mut RunReport, reason: String) -> Entered {
+    /// A run that cannot begin: it is in the history as skipped. One that cannot go on was interrupted.
+    async fn refuse(&self, report: &mut RunReport, reason: String) -> Entered {
+        if !report.attempts.is_empty() {
+            report.cut_between_attempts(&reason);
+            return Entered::Refused;
+        }
         (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(reason));
-        match self.note(new).await {
+        match self.note(report).await {
             Ok(()) => Entered::Refused,
             Err(error) => {
                 report.warnings.push(words::chain(&error));

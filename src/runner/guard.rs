@@ -7,12 +7,14 @@ use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use super::kept::is_at;
 use crate::config::values::{JobName, TargetName};
 use crate::state_dir::{self, StateDirError};
 use crate::words;
@@ -120,17 +122,27 @@ pub struct Locks {
     folder: PathBuf,
 }
 
+/// A lock that this process holds.
+#[derive(Debug)]
+pub(super) struct HeldLock {
+    pub(super) lock: Lock,
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+}
+
 /// Locks that are held until this is dropped, or its process ends.
 #[derive(Debug)]
 pub struct Held {
-    files: Vec<File>,
+    pub(super) locks: Locks,
+    pub(super) holder: Holder,
+    pub(super) all: Mutex<Vec<HeldLock>>,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         // Closing alone is not enough: a child that another thread has just forked still holds the file until it execs.
-        for file in &self.files {
-            let _ = file.unlock();
+        for held in self.all.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            let _ = held.file.unlock();
         }
     }
 }
@@ -146,15 +158,16 @@ impl Locks {
         if let Some(state_dir) = self.folder.parent() {
             state_dir::folder(state_dir, false)?;
         }
-        state_dir::folder(&self.folder, true)?;
-        let mut files = Vec::with_capacity(locks.len());
+        let mut held = Held { locks: self.clone(), holder: holder.clone(), all: Mutex::default() };
         for lock in locks {
-            files.push(self.take_one(lock, holder)?);
+            let taken = self.take_one(lock, holder)?;
+            held.all.get_mut().unwrap_or_else(PoisonError::into_inner).push(taken);
         }
-        Ok(Held { files })
+        Ok(held)
     }
 
-    fn take_one(&self, lock: &Lock, holder: &Holder) -> Result<File, LockError> {
+    pub(super) fn take_one(&self, lock: &Lock, holder: &Holder) -> Result<HeldLock, LockError> {
+        state_dir::folder(&self.folder, true)?;
         let path = self.folder.join(lock.file_name());
         let mut file = state_dir::file(&path)?;
         match file.try_lock() {
@@ -165,9 +178,13 @@ impl Locks {
             }
             Err(TryLockError::Error(source)) => return Err(LockError::Io { path, source }),
         }
+        if !is_at(&file, &path) {
+            // It was removed between the two: others look at another one.
+            return self.take_one(lock, holder);
+        }
         // For messages only: a disk that is full must not keep a run from its lock.
         drop(write_holder(&mut file, holder));
-        Ok(file)
+        Ok(HeldLock { lock: lock.clone(), path, file })
     }
 
     /// Whether somebody holds `lock` now. A lock that cannot be looked at counts as held.

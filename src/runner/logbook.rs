@@ -21,9 +21,14 @@ pub struct LogBook {
 }
 
 impl LogBook {
-    /// Begins to collect for `run`; lines of other runs are dropped.
-    pub fn open(&self, run: Ulid) {
-        self.lock().insert(run, VecDeque::new());
+    /// Begins to collect for `run`, after the lines it has from before; lines of other runs are dropped.
+    pub fn open(&self, run: Ulid, before: Vec<LogLine>) {
+        self.lock().insert(run, before.into());
+    }
+
+    /// The lines of `run` so far.
+    pub fn lines(&self, run: Ulid) -> Vec<LogLine> {
+        self.lock().get(&run).cloned().unwrap_or_default().into()
     }
 
     /// Adds a line of `run`.
@@ -62,7 +67,7 @@ mod tests {
     fn the_last_lines_of_a_run_are_kept_and_long_ones_are_cut() {
         let (book, run) = (LogBook::default(), Ulid::from_parts(1, 1));
         book.push(run, line("before it is open"));
-        book.open(run);
+        book.open(run, Vec::new());
         for number in 0..LINES + 5 {
             book.push(run, line(&number.to_string()));
         }

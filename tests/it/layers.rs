@@ -105,6 +105,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "jobs",
             "state_dir",
             "store",
+            // The hooks of a run are programs.
+            "command",
             "history",
             "report",
         ],

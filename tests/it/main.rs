@@ -50,6 +50,7 @@ mod grafana_undo_which;
 mod grafana_versions;
 mod grafana_wire;
 mod harness;
+mod hooks;
 mod killed;
 mod layers;
 mod layouts;

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::config::values::SlotRules;
-use crate::history::Watched;
+use crate::history::{EndedPause, Pause, Watched};
 use crate::schedule::driver::Leap;
 use crate::schedule::{Known, Missed, Schedule};
 
@@ -98,6 +98,49 @@ pub(super) fn window(note: &Watched, to: Timestamp, leap: Option<Leap>) -> (Time
 pub(super) fn schedule_of(note: &Watched, job: &str) -> Option<Schedule> {
     let zone = TimeZone::get(&note.zone).ok()?;
     Schedule::parse(&note.schedule, &zone, job).ok()
+}
+
+/// A part of a window, in a pause or out of any.
+pub(super) struct Part<'a> {
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    pub(super) pause: Option<PartPause<'a>>,
+}
+
+/// The pause of a part.
+#[derive(Clone, Copy)]
+pub(super) enum PartPause<'a> {
+    Lasts(&'a Pause),
+    Ended(&'a EndedPause),
+}
+
+impl PartPause<'_> {
+    pub(super) fn words(self, zone: &TimeZone) -> String {
+        match self {
+            Self::Lasts(pause) => pause.words(zone),
+            Self::Ended(pause) => pause.words(zone),
+        }
+    }
+}
+
+/// The parts of a window between which pauses begin and end, in their order. No pause begins before the one before it ended.
+pub(super) fn parts<'a>(
+    (since, to): (Timestamp, Timestamp),
+    lasts: Option<&'a Pause>,
+    ended: &'a [EndedPause],
+) -> Vec<Part<'a>> {
+    let ended = ended.iter().map(|over| (over.pause.since, over.ended, PartPause::Ended(over)));
+    let lasts = lasts.map(|pause| (pause.since, Timestamp::MAX, PartPause::Lasts(pause)));
+    let (mut parts, mut from) = (Vec::new(), since);
+    for (begins, ends, pause) in ended.chain(lasts) {
+        let (begins, ends) = (begins.clamp(from, to.max(from)), ends.clamp(from, to.max(from)));
+        parts.push(Part { from, to: begins, pause: None });
+        parts.push(Part { from: begins, to: ends, pause: Some(pause) });
+        from = ends;
+    }
+    parts.push(Part { from, to, pause: None });
+    parts.retain(|part| part.from < part.to);
+    parts
 }
 
 /// What was missed of a schedule in its window.

@@ -11,11 +11,11 @@ use super::{account, schedule_of};
 use crate::blocking::blocking;
 use crate::config::values::{JobName, OnMissed, SlotRules};
 use crate::config::{After, AfterOutcome, JobConfig};
-use crate::history::{History, HistoryError, MissedSlots, SlotFate, Watched};
+use crate::history::{History, HistoryError, MissedSlots, Renewed, RunReport, SlotFate, WaitingRun, Watched};
 use crate::jobs::Outcome;
 use crate::runner::Unwritten;
 use crate::schedule::driver::Leap;
-use crate::schedule::{Known, Missed, Stretch};
+use crate::schedule::{Known, Stretch};
 use crate::words;
 
 /// Keeps the account of slots.
@@ -184,6 +184,41 @@ impl Books {
         self.with_history(move |history| history.fate(&name, slot)).await.unwrap_or(SlotFate::Unknown)
     }
 
+    /// Makes the history anew where its file is gone or damaged; says whether it did. What was in it is lost: how far
+    /// slots were known, pauses, and runs that wait.
+    pub(super) async fn renew(&self, now: Timestamp) -> bool {
+        let history = Arc::clone(&self.history);
+        let lost = "a new one begins, which knows of no run, slot or pause before";
+        match blocking(move || history.renew(now)).await {
+            Ok(None) => return false,
+            Ok(Some(Renewed::Gone)) => tracing::error!("the file of the history was taken away: {lost}"),
+            Ok(Some(Renewed::Damaged(aside))) => {
+                tracing::error!(aside = %aside.display(), "the history is damaged, and was set aside: {lost}");
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = words::chain(&error),
+                    "the history is lost, and no new one can be made yet"
+                );
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The runs that wait for their next attempt; nothing where they cannot be read now.
+    pub(super) async fn waiting(&self) -> Option<Vec<WaitingRun>> {
+        self.with_history(History::waiting).await
+    }
+
+    /// Closes a run that waited for its next attempt, which is not made. Says whether that could be written.
+    pub(super) async fn cut(&self, mut report: RunReport, why: &str, now: Timestamp) -> bool {
+        report.cut_between_attempts(why);
+        report.finished = Some(now.max(report.started));
+        tracing::warn!(job = %report.job, run = %report.run, reason = report.reason, "a run does not go on");
+        self.with_history(move |history| history.finish(&report)).await.is_some()
+    }
+
     /// Writes the runs that could not be written.
     pub(super) async fn write_runs(&self, unwritten: &Unwritten) {
         let (history, unwritten) = (Arc::clone(&self.history), unwritten.clone());
@@ -268,6 +303,7 @@ impl Account<'_> {
             None => notes,
         };
         let pause = self.history.pause_of(self.name)?;
+        let ended = self.history.ended_pauses(self.name)?;
         let rules = match pause {
             Some(_) => SlotRules { on_missed: OnMissed::Skip, ..job.slots },
             None => job.slots,
@@ -281,28 +317,35 @@ impl Account<'_> {
                 continue;
             };
             let known = self.known(since)?;
-            let Missed { catch_up, given_up: given } =
-                account::missed((since, end), &schedule, &known, rules);
-            if let Some(given) = given {
-                let reason = match &pause {
-                    Some(pause) => pause.words(self.zone),
-                    None => unwatched(since, end, leap, self.zone),
-                };
-                let reason =
-                    if given.at_least { format!("{reason}; more than were counted") } else { reason };
-                tracing::warn!(job = %self.name, missed = given.count, caught_up = catch_up.len(), "{reason}");
-                given_up.push(MissedSlots {
-                    first: given.first,
-                    last: given.last,
-                    count: given.count,
-                    reason,
-                });
+            let (mut slots, mut given) = (Vec::new(), Vec::new());
+            // The newest first: of "once" it is the newest of all.
+            for part in account::parts((since, end), pause.as_ref(), &ended).into_iter().rev() {
+                let is_left_out =
+                    part.pause.is_some() || (rules.on_missed == OnMissed::Once && !slots.is_empty());
+                let on_missed = if is_left_out { OnMissed::Skip } else { rules.on_missed };
+                let rules = SlotRules { on_missed, ..rules };
+                let missed = account::missed((part.from, part.to), &schedule, &known, rules);
+                slots.splice(0..0, missed.catch_up);
+                given.extend(missed.given_up.map(|stretch| {
+                    let paused = part.pause.map(|pause| pause.words(self.zone));
+                    self.given_up(&stretch, paused.unwrap_or_else(|| unwatched(since, end, leap, self.zone)))
+                }));
             }
-            to_run.extend(catch_up);
+            given_up.extend(given.into_iter().rev());
+            to_run.extend(slots);
         }
         let waiting = self.waiting.iter().chain(&to_run).copied().collect();
         self.history.watch(self.name, &account::known(notes, to, &waiting), &given_up)?;
+        if !ended.is_empty() {
+            self.history.forget_pauses(self.name, to)?;
+        }
         Ok(to_run)
+    }
+
+    fn given_up(&self, given: &Stretch, reason: String) -> MissedSlots {
+        let reason = if given.at_least { format!("{reason}; more than were counted") } else { reason };
+        tracing::warn!(job = %self.name, missed = given.count, "{reason}");
+        MissedSlots { first: given.first, last: given.last, count: given.count, reason }
     }
 
     fn known(&self, since: Timestamp) -> Result<Known, HistoryError> {

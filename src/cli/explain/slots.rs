@@ -1,6 +1,7 @@
 //! What became of the last slots of a job.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::cli::output::{CliError, table};
@@ -8,6 +9,7 @@ use crate::cli::session::Session;
 use crate::config::values::JobName;
 use crate::history::{History, MissedSlots, RunReport};
 use crate::jobs::Outcome;
+use crate::words;
 
 /// How many are shown.
 const SHOWN: u32 = 10;
@@ -25,23 +27,33 @@ pub(super) struct SlotFate {
 }
 
 /// The newest slots, the newest first.
-pub(super) fn of(history: &History, job: &JobName) -> Result<Vec<SlotFate>, CliError> {
-    let runs = history.recent_slots(job, SHOWN)?.into_iter().filter_map(of_run);
+pub(super) fn of(history: &History, job: &JobName, zone: &TimeZone) -> Result<Vec<SlotFate>, CliError> {
+    let mut runs = Vec::new();
+    for run in history.recent_slots(job, SHOWN)? {
+        let resumed = history.resumed(run.run)?;
+        runs.extend(of_run(run, resumed, zone));
+    }
     let missed = history.missed(job, SHOWN)?.into_iter().map(of_missed);
-    let mut fates: Vec<SlotFate> = runs.chain(missed).collect();
+    let mut fates: Vec<SlotFate> = runs.into_iter().chain(missed).collect();
     fates.sort_by_key(|fate| std::cmp::Reverse(fate.last));
     fates.truncate(SHOWN as usize);
     Ok(fates)
 }
 
-fn of_run(run: RunReport) -> Option<SlotFate> {
+fn of_run(run: RunReport, resumed: Option<Timestamp>, zone: &TimeZone) -> Option<SlotFate> {
     let slot = run.cause.slot()?;
     let reason = run.reason.unwrap_or_default();
     let (fate, detail) = match (run.outcome, run.cause) {
         (Some(Outcome::Skipped), _) => ("skipped", reason),
         (outcome, cause) => {
             let fate = if matches!(cause, crate::history::Cause::CatchUp(_)) { "caught up" } else { "ran" };
-            (fate, format!("{}; `watchkeeper show {}`", outcome.map_or("running", Outcome::word), run.run))
+            let word = outcome.map_or("running", Outcome::word);
+            // One that waits says what for.
+            let waits =
+                if outcome.is_none() && !reason.is_empty() { format!(": {reason}") } else { String::new() };
+            let resumed = resumed
+                .map(|at| format!(", went on at {} after a restart of the daemon", words::time(at, zone)));
+            (fate, format!("{word}{waits}{}; `watchkeeper show {}`", resumed.unwrap_or_default(), run.run))
         }
     };
     Some(SlotFate { first: slot, last: slot, count: 1, fate, detail })

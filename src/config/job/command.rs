@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::config::read::{Item, Section};
+use crate::config::values::Program;
 
 /// The options of a `command`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,25 +21,6 @@ pub struct CommandConfig {
     pub container: Option<String>,
     /// Exit codes that are no failure, but need a look. Never 0.
     pub warning_codes: Vec<u8>,
-}
-
-/// What is run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Program {
-    /// A program and its arguments. Never empty.
-    Argv(Vec<String>),
-    /// A text for `/bin/sh -c`.
-    Shell(String),
-}
-
-impl Program {
-    /// The program and its arguments.
-    pub fn argv(&self) -> Vec<String> {
-        match self {
-            Self::Argv(argv) => argv.clone(),
-            Self::Shell(text) => vec!["/bin/sh".to_owned(), "-c".to_owned(), text.clone()],
-        }
-    }
 }
 
 pub(super) fn command(mut section: Section<'_, '_>) -> Option<CommandConfig> {
@@ -61,20 +43,21 @@ pub(super) fn command(mut section: Section<'_, '_>) -> Option<CommandConfig> {
     })
 }
 
-fn program_of(item: &Item<'_, '_>, is_shell: bool) -> Option<Program> {
+/// What is run, as a list of a program and its arguments, or as a text for the shell.
+pub(super) fn program_of(item: &Item<'_, '_>, is_shell: bool) -> Option<Program> {
     if item.is_plain() {
         let text = item.text()?;
         if !is_shell {
             let words: Vec<String> = text.split_whitespace().map(|word| format!("{word:?}")).collect();
             let hint = format!("write [{}], or add shell = true", words.join(", "));
-            item.error("\"command\" must be a list of a program and its arguments", Some(hint));
+            item.error(format!("{} must be a list of a program and its arguments", item.what), Some(hint));
             return None;
         }
         return no_nul(item, text).map(Program::Shell);
     }
     let elements = item.elements("a list of a program and its arguments")?;
     let Some((program, arguments)) = elements.split_first() else {
-        item.error("\"command\" is empty: it needs at least a program", None);
+        item.error(format!("{} is empty: it needs at least a program", item.what), None);
         return None;
     };
     // Only the program must not be empty; an empty argument is an argument.

@@ -15,7 +15,7 @@ fn sleeps(name: &str, schedule: &str, seconds: &str, rest: &str) -> String {
     job(name, schedule, rest).replace("[\"true\"]", &format!("[\"sleep\", \"{seconds}\"]"))
 }
 
-fn count(watchkeeper: &Watchkeeper, sql: &str) -> i64 {
+pub(super) fn count(watchkeeper: &Watchkeeper, sql: &str) -> i64 {
     history(watchkeeper).query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
@@ -28,30 +28,30 @@ fn missed(watchkeeper: &Watchkeeper) -> Vec<(i64, i64, String)> {
 }
 
 /// Has the file say something else in place of `from`, and the daemon read it.
-fn reload(watchkeeper: &Watchkeeper, daemon: &Child, from: &str, to: &str) {
+pub(super) fn reload(watchkeeper: &Watchkeeper, daemon: &Child, from: &str, to: &str) {
     let text = fs::read_to_string(watchkeeper.config()).unwrap();
     assert!(text.contains(from), "{text}");
     fs::write(watchkeeper.config(), text.replace(from, to)).unwrap();
     signal("-HUP", daemon);
 }
 
-fn kill(mut daemon: Child) {
+pub(super) fn kill(mut daemon: Child) {
     daemon.kill().unwrap();
     daemon.wait().unwrap();
 }
 
 /// Makes writes of this kind fail.
-fn break_writes(watchkeeper: &Watchkeeper, what: &str) {
+pub(super) fn break_writes(watchkeeper: &Watchkeeper, what: &str) {
     let sql = format!("CREATE TRIGGER broken BEFORE {what} BEGIN INSERT INTO nowhere VALUES (1); END");
     history(watchkeeper).execute_batch(&sql).unwrap();
 }
 
-fn mend_writes(watchkeeper: &Watchkeeper) {
+pub(super) fn mend_writes(watchkeeper: &Watchkeeper) {
     history(watchkeeper).execute_batch("DROP TRIGGER broken").unwrap();
 }
 
 /// Starts the daemon and waits until it is ready.
-fn ready(watchkeeper: &Watchkeeper) -> Child {
+pub(super) fn ready(watchkeeper: &Watchkeeper) -> Child {
     let socket = watchkeeper.folder().join("ready");
     let listener = UnixDatagram::bind(&socket).unwrap();
     listener.set_read_timeout(Some(SOON)).unwrap();

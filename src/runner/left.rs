@@ -1,0 +1,52 @@
+//! What runs have left running whose own process was killed: it is ended before the job runs again.
+
+use std::sync::Arc;
+
+use super::Runner;
+use crate::blocking::blocking;
+use crate::command;
+use crate::config::values::JobName;
+use crate::history::RunReport;
+
+impl Runner {
+    /// Ends what cut runs of any job have left, and tells of it.
+    pub async fn end_all_left(&self) {
+        let _ = self.end_left_of(None, None).await;
+    }
+
+    /// Ends what earlier runs of the job have left, whose lock the caller has. An error is why the run must not begin.
+    pub(super) async fn end_left(&self, report: &mut RunReport) -> Result<(), String> {
+        let told = self.end_left_of(Some(report.job.clone()), Some(report.run)).await?;
+        report.warnings.extend(told);
+        Ok(())
+    }
+
+    /// What was ended, in words.
+    async fn end_left_of(
+        &self,
+        job: Option<JobName>,
+        but: Option<ulid::Ulid>,
+    ) -> Result<Option<String>, String> {
+        let history = Arc::clone(&self.history);
+        // A history that cannot be read keeps no job from running.
+        let runs = blocking(move || history.cut_off(job.as_ref(), but)).await.unwrap_or_default();
+        let left = command::end_left(&runs).await;
+        if !left.alive.is_empty() {
+            let numbers: Vec<String> = left.alive.iter().map(ToString::to_string).collect();
+            let told = format!(
+                "a run that was cut off has left something running that cannot be ended: pid {}",
+                numbers.join(", ")
+            );
+            tracing::error!("{told}");
+            return Err(told);
+        }
+        let told = (left.found > 0).then(|| {
+            let what = if left.found == 1 { "process" } else { "processes" };
+            format!("ended what a run that was cut off had left running: {} {what}", left.found)
+        });
+        if let Some(told) = &told {
+            tracing::warn!("{told}");
+        }
+        Ok(told)
+    }
+}

@@ -1,0 +1,245 @@
+//! A run that waits between two attempts goes on after a restart of the daemon, however that ended.
+
+use std::fs;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::kept::{count, kill};
+use super::{HOUR, SOON, fates, history, runs, signal, stop};
+use crate::support::wait_until;
+use crate::support::watchkeeper::Watchkeeper;
+
+/// A job that is due in the first second, and fails until there is a file, with these keys beside.
+fn failing(keys: &str) -> Watchkeeper {
+    let watchkeeper = Watchkeeper::with_config("");
+    let folder = watchkeeper.folder().display().to_string();
+    watchkeeper.configure(&format!(
+        "[[job]]\nname = \"j\"\nkind = \"command\"\nschedule = \"* * * * * *\"\nshell = true\n\
+         command = 'echo $WATCHKEEPER_RUN >> {folder}/ran; test -e {folder}/well'\n{keys}\n"
+    ));
+    watchkeeper
+}
+
+/// Runs the daemon until the run waits for its next attempt, and gives its ID.
+fn until_it_waits(watchkeeper: &Watchkeeper) -> (Child, String) {
+    let daemon = watchkeeper.spawn(&["run"]);
+    let waits = || watchkeeper.state().join("history.db").exists() && waiting(watchkeeper) == Some(1);
+    wait_until("a run waits", SOON, waits);
+    let run = history(watchkeeper).query_row("SELECT run FROM waiting", [], |row| row.get(0)).unwrap();
+    // No other slot comes when the daemon is started again.
+    let text = fs::read_to_string(watchkeeper.config()).unwrap();
+    fs::write(watchkeeper.config(), text.replace("* * * * * *", "@yearly")).unwrap();
+    (daemon, run)
+}
+
+fn waiting(watchkeeper: &Watchkeeper) -> Option<i64> {
+    history(watchkeeper).query_row("SELECT count(*) FROM waiting", [], |row| row.get(0)).ok()
+}
+
+/// The wait is over in so many milliseconds.
+fn due_in(watchkeeper: &Watchkeeper, millis: i64) {
+    let now = jiff::Timestamp::now().as_millisecond();
+    history(watchkeeper).execute("UPDATE waiting SET due = ?1", [now + millis]).unwrap();
+}
+
+fn show(watchkeeper: &Watchkeeper, run: &str) -> Value {
+    watchkeeper.run_json(&["show", run]).expect(0).json()
+}
+
+fn outcome(watchkeeper: &Watchkeeper, run: &str) -> String {
+    show(watchkeeper, run)["outcome"].as_str().unwrap_or("running").to_owned()
+}
+
+/// The runs that the work was done for.
+fn ran(watchkeeper: &Watchkeeper) -> Vec<String> {
+    let text = fs::read_to_string(watchkeeper.folder().join("ran")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_run_goes_on_with_the_attempts_that_are_left_whether_the_daemon_was_stopped_or_killed() {
+    for is_killed in [false, true] {
+        let watchkeeper = failing("retries = { max = 3, backoff = \"10m\" }\non_overlap = \"queue\"");
+        let (daemon, run) = until_it_waits(&watchkeeper);
+        let since = Instant::now();
+        if is_killed {
+            kill(daemon);
+        } else {
+            stop(&watchkeeper, daemon);
+        }
+        assert!(
+            since.elapsed() < Duration::from_secs(20),
+            "nobody waits for the attempt: {:?}",
+            since.elapsed()
+        );
+        // Nobody takes it for one that was cut off.
+        let text = watchkeeper.run(&["show", &run]).expect(0).stdout;
+        assert!(text.starts_with("running: j: ") && text.contains("; attempt 2 of 4 is due at 2"), "{text}");
+        let text = watchkeeper.run(&["explain", "j"]).expect(0).stdout;
+        assert!(text.contains("running: ") && text.contains("; attempt 2 of 4 is due at 2"), "{text}");
+        let slot = show(&watchkeeper, &run)["slot"].clone();
+
+        // It fails again, and that is the second attempt; not before it is due.
+        due_in(&watchkeeper, 3000);
+        let due = count(&watchkeeper, "SELECT due FROM waiting");
+        let daemon = watchkeeper.spawn(&["run"]);
+        let attempts = || show(&watchkeeper, &run)["attempts"].as_array().unwrap().len();
+        wait_until("the second attempt has failed", SOON, || attempts() == 2);
+        let resumed = show(&watchkeeper, &run)["attempts"][1]["resumed"].as_str().unwrap().to_owned();
+        assert!(resumed.parse::<jiff::Timestamp>().unwrap().as_millisecond() >= due, "{resumed} {due}");
+        let owed = count(&watchkeeper, "SELECT due FROM waiting") - jiff::Timestamp::now().as_millisecond();
+        assert!((1_150_000..1_200_001).contains(&owed), "the wait goes on doubling: {owed}");
+        kill(daemon);
+
+        fs::write(watchkeeper.folder().join("well"), "").unwrap();
+        due_in(&watchkeeper, 0);
+        let daemon = watchkeeper.spawn(&["run"]);
+        wait_until("it is done", SOON, || outcome(&watchkeeper, &run) == "done");
+        stop(&watchkeeper, daemon);
+        let report = show(&watchkeeper, &run);
+        assert_eq!((&report["slot"], &report["reason"], attempts()), (&slot, &Value::Null, 3));
+        assert!(report["finished"].as_str() > report["attempts"][2]["resumed"].as_str(), "{report}");
+        assert_eq!(report["steps"].as_array().unwrap().len(), 3, "{report}");
+        assert_eq!(ran(&watchkeeper), [run.as_str(); 3]);
+        let text = watchkeeper.run(&["show", &run]).expect(0).stdout;
+        assert!(
+            text.contains("3. begun at 2") && text.contains(", after a restart of the daemon; "),
+            "{text}"
+        );
+        let text = watchkeeper.run(&["explain", "j"]).expect(0).stdout;
+        assert!(
+            text.contains("done, went on at 2") && text.contains(" after a restart of the daemon"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn no_more_attempts_are_made_than_without_a_restart() {
+    let watchkeeper = failing("retries = { max = 1, backoff = \"10m\" }");
+    let (daemon, run) = until_it_waits(&watchkeeper);
+    stop(&watchkeeper, daemon);
+    due_in(&watchkeeper, 0);
+    let daemon = watchkeeper.spawn(&["run"]);
+    wait_until("it has failed", SOON, || outcome(&watchkeeper, &run) == "failed");
+    stop(&watchkeeper, daemon);
+    assert_eq!(ran(&watchkeeper), [run.as_str(); 2]);
+    assert_eq!(waiting(&watchkeeper), Some(0));
+}
+
+#[test]
+fn a_run_whose_slot_is_too_old_or_whose_job_is_no_more_does_not_go_on_and_says_why() {
+    let cut = |keys: &str, change: &dyn Fn(&Watchkeeper), why: &str| {
+        let watchkeeper = failing(&format!("retries = {{ max = 3, backoff = \"10m\" }}\n{keys}"));
+        let (daemon, run) = until_it_waits(&watchkeeper);
+        kill(daemon);
+        due_in(&watchkeeper, 0);
+        change(&watchkeeper);
+        let daemon = watchkeeper.spawn(&["run"]);
+        wait_until("it is given up", SOON, || outcome(&watchkeeper, &run) == "interrupted");
+        stop(&watchkeeper, daemon);
+        let reason = show(&watchkeeper, &run)["reason"].as_str().unwrap().to_owned();
+        assert!(
+            reason.contains("it ended with 1; it is not tried again: ") && reason.contains(why),
+            "{reason}"
+        );
+        assert_eq!(ran(&watchkeeper).iter().filter(|ran| **ran == run).count(), 1);
+    };
+    let edit = |watchkeeper: &Watchkeeper, from: &str, to: &str| {
+        let text = fs::read_to_string(watchkeeper.config()).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(watchkeeper.config(), text.replace(from, to)).unwrap();
+    };
+    let older = |watchkeeper: &Watchkeeper| {
+        history(watchkeeper).execute("UPDATE run SET slot = slot - ?1", [6 * HOUR]).unwrap();
+    };
+    cut("max_age = \"5h\"", &older, "its slot is older than max_age, 5 h");
+    let disable =
+        |watchkeeper: &Watchkeeper| edit(watchkeeper, "name = \"j\"", "name = \"j\"\nenabled = false");
+    cut("", &disable, "the job was taken out of the configuration, or disabled");
+    cut("", &|watchkeeper| edit(watchkeeper, "max = 3", "max = 0"), "\"retries\" of the job allows no more");
+    let pause = |watchkeeper: &Watchkeeper| drop(watchkeeper.run(&["pause", "j"]).expect(0));
+    cut("", &pause, "paused since 2");
+}
+
+#[test]
+fn one_that_still_owes_its_wait_can_be_stopped_and_taken_away_again() {
+    let watchkeeper = failing("retries = { max = 3, backoff = \"10m\" }\non_missed = \"all\"");
+    let (daemon, run) = until_it_waits(&watchkeeper);
+    kill(daemon);
+    let due = count(&watchkeeper, "SELECT due FROM waiting");
+    let daemon = watchkeeper.spawn(&["run"]);
+    let watches = "SELECT count(*) FROM watched WHERE schedule = '@yearly'";
+    wait_until("the daemon runs", SOON, || count(&watchkeeper, watches) == 1);
+    stop(&watchkeeper, daemon);
+    assert_eq!(count(&watchkeeper, "SELECT due FROM waiting"), due, "it owes what it owed");
+    assert_eq!((ran(&watchkeeper).len(), outcome(&watchkeeper, &run).as_str()), (1, "running"));
+    let daemon = super::kept::ready(&watchkeeper);
+    super::kept::reload(&watchkeeper, &daemon, "name = \"j\"", "name = \"j\"\nenabled = false");
+    wait_until("it is given up", SOON, || outcome(&watchkeeper, &run) == "interrupted");
+    stop(&watchkeeper, daemon);
+    let slot = count(&watchkeeper, "SELECT slot FROM run WHERE outcome = 'interrupted'");
+    let twice = format!("SELECT count(*) FROM missed WHERE first <= {slot} AND last >= {slot}");
+    assert_eq!(count(&watchkeeper, &twice), 0, "{:?}", fates(&watchkeeper, "j"));
+}
+
+#[test]
+fn a_run_that_is_killed_in_an_attempt_is_cut_off_and_does_not_go_on() {
+    let watchkeeper = failing("retries = { max = 3, backoff = \"1s\" }");
+    let text = fs::read_to_string(watchkeeper.config()).unwrap();
+    let hangs = text.replace("test -e", "test $(wc -l < FOLDER/ran) = 1 || sleep 600; test -e");
+    fs::write(watchkeeper.config(), hangs.replace("FOLDER", &watchkeeper.folder().display().to_string()))
+        .unwrap();
+    let daemon = watchkeeper.spawn(&["run"]);
+    wait_until("its second attempt hangs", SOON, || {
+        ran(&watchkeeper).len() == 2 && ran(&watchkeeper)[0] == ran(&watchkeeper)[1]
+    });
+    let run = ran(&watchkeeper)[0].clone();
+    wait_until("that is known", SOON, || waiting(&watchkeeper) == Some(0));
+    // With what it does, so that nothing is left.
+    signal("-KILL", &daemon);
+    watchkeeper.wait(daemon, &["run"]);
+    assert_eq!(outcome(&watchkeeper, &run), "interrupted");
+    let report = show(&watchkeeper, &run);
+    assert_eq!(report["attempts"].as_array().unwrap().len(), 1, "{report}");
+}
+
+#[test]
+fn only_what_may_pass_is_tried_again() {
+    let job = "[[job]]\nname = \"j\"\nkind = \"command\"\nretries = { max = 2, backoff = \"1s\" }\n";
+    let attempts = |command: &str| {
+        let watchkeeper = Watchkeeper::with_config(&format!("{job}command = [\"{command}\"]"));
+        let since = Instant::now();
+        let report = watchkeeper.run_json(&["run-now", "j"]).expect(1).json()["runs"][0].clone();
+        (report["attempts"].as_array().unwrap().len(), since.elapsed())
+    };
+    let (made, took) = attempts("false");
+    assert!(made == 3 && took >= Duration::from_secs(3), "after 1 s and after 2 s: {made} in {took:?}");
+    let (made, took) = attempts("/no/such/program");
+    assert!(made == 1 && took < Duration::from_secs(3), "{made} in {took:?}");
+}
+
+#[test]
+fn what_was_prepared_is_put_away_when_the_daemon_stops_and_prepared_again_when_it_goes_on() {
+    let hook = "{ shell = true, command = 'echo $WATCHKEEPER_HOOK $WATCHKEEPER_OUTCOME >> FOLDER/hooks' }";
+    let hooks =
+        format!("[job.hooks]\nbefore = {hook}\non_failure = {hook}\nafter = {hook}\nfinally = {hook}\n");
+    let watchkeeper = failing("retries = { max = 3, backoff = \"10m\" }\nFOLDERHOOKS");
+    let folder = watchkeeper.folder().display().to_string();
+    let text = fs::read_to_string(watchkeeper.config()).unwrap();
+    fs::write(watchkeeper.config(), text.replace("FOLDERHOOKS", &hooks.replace("FOLDER", &folder))).unwrap();
+    let (daemon, run) = until_it_waits(&watchkeeper);
+    stop(&watchkeeper, daemon);
+    let noted = || fs::read_to_string(watchkeeper.folder().join("hooks")).unwrap();
+    assert_eq!(noted(), "before\nfinally interrupted\n");
+    fs::write(watchkeeper.folder().join("well"), "").unwrap();
+    due_in(&watchkeeper, 0);
+    let daemon = watchkeeper.spawn(&["run"]);
+    wait_until("it is done", SOON, || outcome(&watchkeeper, &run) == "done");
+    stop(&watchkeeper, daemon);
+    assert_eq!(noted(), "before\nfinally interrupted\nbefore\nafter done\nfinally done\n");
+    assert_eq!(show(&watchkeeper, &run)["hooks"].as_array().unwrap().len(), 5);
+    assert!(runs(&watchkeeper, "j").iter().any(|run| run.1 == "done"));
+}
