@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use error::CommandError;
+pub use user::may_become;
 
 use crate::docker::Docker;
 

@@ -42,6 +42,7 @@ mod grafana_undo_which;
 mod grafana_versions;
 mod grafana_wire;
 mod harness;
+mod keeper;
 mod killed;
 mod layers;
 mod layouts;
