@@ -316,8 +316,10 @@ mod tests {
         ];
         for (content, why) in cases {
             let file = file(content);
-            let text =
-                format!("{:?}", resolve(&SecretRef::File(file.path().to_owned()), places(&nothing)).unwrap_err());
+            let text = format!(
+                "{:?}",
+                resolve(&SecretRef::File(file.path().to_owned()), places(&nothing)).unwrap_err()
+            );
             assert!(text.contains(why), "{text}");
             assert!(!text.contains("hunter2"), "{text}");
         }

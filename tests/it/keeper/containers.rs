@@ -92,7 +92,7 @@ fn what_root_has_not_finished_keeps_the_user_from_the_database_whichever_way_he_
     keeper.run(&["run-now", "db"]).expect(0);
     keeper.as_root(&["restore", "db", "--yes"]).expect(0);
     // As one that was killed leaves it.
-    let folder = keeper.watchkeeper.state().join("sqlite-restores/db");
+    let folder = keeper.watchkeeper.state().join("undo/db");
     let note = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).next().unwrap();
     let mut told: serde_json::Value = serde_json::from_slice(&fs::read(&note).unwrap()).unwrap();
     told["state"] = "begun".into();

@@ -70,6 +70,7 @@ impl Stack {
             on_database("db", "sqlite-backup"),
             on_database("stale", "close-stale-sessions"),
             files_job(2, &[&self.file()]),
+            "[[job]]\nname = \"beat\"\nkind = \"command\"\ncommand = [\"true\"]\nschedule = \"* * * * * *\"\n".to_owned(),
             "[[job]]\nname = \"tick\"\nkind = \"command\"\ncommand = [\"true\"]\nschedule = \"@hourly\"\n"
                 .to_owned(),
         ]
@@ -90,7 +91,10 @@ fn whatever_root_runs_beside_the_daemon_or_without_one_stays_the_users() {
     // Root comes first, and makes all there is: the history and its log, locks, ledgers.
     jobs.iter().for_each(|job| root(&["run-now", job]));
     let daemon = keeper.watchkeeper.command_by(USER, &[], &["run"]).spawn().unwrap();
-    let runs = || keeper.as_root(&["run"]).code == 75;
+    let runs = || {
+        let history = keeper.as_root(&["--json", "history", "beat"]).json();
+        history["runs"].as_array().unwrap().iter().any(|run| run["cause"] == "scheduled")
+    };
     wait_until("the daemon runs", SOON, runs);
     all_is_the_users(&keeper, "run");
     jobs.iter().for_each(|job| root(&["run-now", job]));

@@ -38,6 +38,7 @@ fn of_one_on_this_host_no_snapshot_is_taken_that_could_not_be_removed_and_no_blo
     let Some(prometheus) = Prometheus::host(Builder::default()) else { return };
     let Some(keeper) = Keeper::new(&config(&prometheus, "")) else { return };
     let data = prometheus.data_dir();
+    mode(&data, 0o700);
     keeper.lacks(&["run-now", "p"], &["cannot be used directly", "host.conf"]);
     keeper.check_tells("p", "host.conf");
 
