@@ -108,20 +108,20 @@ impl Config {
 }
 
 fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone: TimeZone) -> Config {
-    let places = Places { env, config: path };
+    let secrets = Places { env, config: path };
     let timezone = root.get("timezone").and_then(|item| job::time_zone(&item)).unwrap_or(default_zone);
     let state_dir = root.get("state_dir").and_then(|item| item.path());
     let backup_dir = root.get("backup_dir").and_then(|item| item.path());
     let max_concurrent = root.get("max_concurrent").and_then(|item| item.number(1..65)).unwrap_or(2);
     let prometheus =
-        target::read_all(&mut root, "prometheus", |name, section| target::prometheus(name, section, places));
+        target::read_all(&mut root, "prometheus", |name, section| target::prometheus(name, section, secrets));
     let grafana =
-        target::read_all(&mut root, "grafana", |name, section| target::grafana(name, section, places));
+        target::read_all(&mut root, "grafana", |name, section| target::grafana(name, section, secrets));
     let alertmanager = target::read_all(&mut root, "alertmanager", |name, section| {
-        target::alertmanager(name, section, places)
+        target::alertmanager(name, section, secrets)
     });
     let application = target::read_all(&mut root, "application", |name, section| {
-        target::application(name, section, places)
+        target::application(name, section, secrets)
     });
     let mut names = |kind| root.get(kind).and_then(|item| item.keys()).unwrap_or_default();
     let prometheus_names = names("prometheus");

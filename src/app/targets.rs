@@ -178,7 +178,8 @@ impl App {
             checked.push((format!("grafana.{}", target.name), findings));
         }
         for job in &self.shared.config.jobs {
-            if let Some(findings) = self.check_database(job).await {
+            let findings = self.check_database(job).await;
+            if !findings.is_empty() {
                 checked.push((format!("job {}", job.name), findings));
             }
         }
@@ -186,18 +187,23 @@ impl App {
         checked
     }
 
-    /// The database of a job on one.
-    async fn check_database(&self, job: &JobConfig) -> Option<Vec<Finding>> {
-        match &job.kind {
+    /// What is not as it should be with the database of a job.
+    async fn check_database(&self, job: &JobConfig) -> Vec<Finding> {
+        let (mut findings, least) = match &job.kind {
             JobKind::SqliteBackup(config) => {
-                Some(super::sqlite_job::preview(&self.shared, &job.name, config).await)
+                let found = super::sqlite_job::preview(&self.shared, &job.name, config).await;
+                (found, Severity::Warning)
             }
+            // Single sessions that are in doubt are told by its runs.
             JobKind::CloseStaleSessions(config) => {
                 let now = (self.runner.clock)();
-                Some(super::stale_job::preview(&self.shared, &job.name, config, now).await)
+                let found = super::stale_job::preview(&self.shared, &job.name, config, now).await;
+                (found, Severity::Problem)
             }
-            _ => None,
-        }
+            _ => return Vec::new(),
+        };
+        findings.retain(|finding| finding.severity >= least);
+        findings
     }
 
     pub(super) async fn check_prometheus(&self, target: &PrometheusTarget) -> Vec<Finding> {

@@ -248,7 +248,7 @@ mod tests {
         None
     }
 
-    fn places<'a>(env: Env<'a>) -> Places<'a> {
+    fn places(env: Env<'_>) -> Places<'_> {
         Places { env, config: Path::new("/no/such/folder/jobs.toml") }
     }
 

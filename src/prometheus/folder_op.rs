@@ -209,7 +209,7 @@ pub struct FolderState {
     /// A process holds the folder's `lock` file.
     pub locked: bool,
     /// Why whoever looked may not remove blocks and snapshots, if so.
-    pub closed: Option<FolderFailure>,
+    pub closed: Option<Box<FolderFailure>>,
 }
 
 impl FolderState {

@@ -524,7 +524,7 @@ fn warn_about_out_of_order(progress: &Progress, metrics: &Metrics, skip_head: bo
 fn must_be_removable(state: &FolderState) -> Result<(), SnapshotError> {
     match &state.closed {
         None => Ok(()),
-        Some(failure) => Err(SnapshotError::Closed { failure: failure.clone() }),
+        Some(failure) => Err(SnapshotError::Closed { failure: (**failure).clone() }),
     }
 }
 

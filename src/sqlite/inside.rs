@@ -24,7 +24,6 @@ for statement in sys.argv[2:]:
         print(row[0])
 db.close()
 ";
-/// Why it cannot be read from here.
 
 /// A program that knows SQLite, in a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

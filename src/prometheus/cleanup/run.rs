@@ -94,7 +94,7 @@ pub async fn must_be_quiet(client: &PrometheusClient, folder: &FolderState) -> R
 pub fn must_be_open(folder: &FolderState) -> Result<(), CleanupError> {
     match &folder.closed {
         None => Ok(()),
-        Some(failure) => Err(CleanupError::Closed { failure: failure.clone() }),
+        Some(failure) => Err(CleanupError::Closed { failure: (**failure).clone() }),
     }
 }
 

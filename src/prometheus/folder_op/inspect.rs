@@ -47,7 +47,7 @@ pub(super) fn folder(root: &Path) -> Result<FolderState, FolderOpError> {
 
 /// Why this user may not change what Prometheus has made. A snapshot that Prometheus makes is like a block of its: who
 /// may not empty that could not remove it again.
-fn closed(root: &Path) -> Option<FolderFailure> {
+fn closed(root: &Path) -> Option<Box<FolderFailure>> {
     let names = files::names(root).unwrap_or_default();
     let blocks = names.into_iter().filter(|name| files::is_block(name)).flat_map(|name| {
         let block = root.join(name);
@@ -56,7 +56,7 @@ fn closed(root: &Path) -> Option<FolderFailure> {
     let folders = [root.to_owned(), root.join("snapshots")].into_iter().chain(blocks);
     folders.filter(|folder| folder.is_dir()).find_map(|folder| {
         let denied = rights::may_write(&folder).at("change what is in", &folder).err()?;
-        Some(denied.into())
+        Some(Box::new(denied.into()))
     })
 }
 

@@ -89,7 +89,9 @@ fn whatever_root_runs_beside_the_daemon_or_without_one_stays_the_users() {
     };
     let jobs = ["p", "c", "g", "db", "stale", "conf", "tick"];
     // Root comes first, and makes all there is: the history and its log, locks, ledgers.
-    jobs.iter().for_each(|job| root(&["run-now", job]));
+    for job in jobs {
+        root(&["run-now", job]);
+    }
     let daemon = keeper.watchkeeper.command_by(USER, &[], &["run"]).spawn().unwrap();
     let runs = || {
         let history = keeper.as_root(&["--json", "history", "beat"]).json();
@@ -97,7 +99,9 @@ fn whatever_root_runs_beside_the_daemon_or_without_one_stays_the_users() {
     };
     wait_until("the daemon runs", SOON, runs);
     all_is_the_users(&keeper, "run");
-    jobs.iter().for_each(|job| root(&["run-now", job]));
+    for job in jobs {
+        root(&["run-now", job]);
+    }
     fs::write(stack.file(), "a: 2\n").unwrap();
     for job in ["g", "db", "conf", "p"] {
         let into = stack.folder.path().join(format!("into-{job}"));

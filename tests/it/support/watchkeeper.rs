@@ -179,10 +179,11 @@ impl Watchkeeper {
         let mut setpriv = Command::new("setpriv");
         setpriv.args(["--reuid", &id, "--regid", &id]);
         let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
-        match groups.is_empty() {
-            true => setpriv.arg("--clear-groups"),
-            false => setpriv.args(["--groups", &groups.join(",")]),
-        };
+        if groups.is_empty() {
+            setpriv.arg("--clear-groups");
+        } else {
+            setpriv.args(["--groups", &groups.join(",")]);
+        }
         setpriv.arg(env!("CARGO_BIN_EXE_watchkeeper"));
         self.complete(setpriv, arguments)
     }
