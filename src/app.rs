@@ -7,6 +7,7 @@ mod deployment_job;
 mod files_job;
 mod grafana_job;
 mod grafana_restore;
+mod lacks;
 mod preview;
 mod restore;
 mod snapshot_job;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub use cleanup_job::BlockPlan;
 pub use files_job::FilesAction;
 pub use grafana_restore::{GrafanaAction, GrafanaOpenError, count_text, secret_text};
+pub use lacks::lacks;
 pub use preview::Preview;
 pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
 pub use sqlite_restore::{SqliteAction, SqliteOpenError};
@@ -241,7 +243,8 @@ impl Shared {
 
     /// What is not to be seen in what programs say.
     pub(crate) fn veil(&self) -> Veil {
-        let resolve = |secret| config::secret::resolve(secret, &*self.environment).ok();
+        let places = config::secret::Places { env: &*self.environment, config: &self.config.path };
+        let resolve = |secret| config::secret::resolve(secret, places).ok();
         Veil::new(self.config.secrets().filter_map(resolve))
     }
 

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::CommandError;
 pub use left::{Left, end_left};
+pub use user::may_become;
 
 use crate::docker::Docker;
 

@@ -34,7 +34,7 @@ pub use problem::{ConfigErrors, Problem};
 pub use target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};
 
 use read::{Report, Section};
-use secret::Env;
+use secret::{Env, Places};
 use values::{Name, Place, PrometheusTarget, SecretRef};
 
 /// No configuration is longer; a file that is, is something else.
@@ -118,17 +118,21 @@ impl Config {
 }
 
 fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone: TimeZone) -> Config {
+    let secrets = Places { env, config: path };
     let timezone = root.get("timezone").and_then(|item| job::time_zone(&item)).unwrap_or(default_zone);
     let state_dir = root.get("state_dir").and_then(|item| item.path());
     let backup_dir = root.get("backup_dir").and_then(|item| item.path());
     let max_concurrent = root.get("max_concurrent").and_then(|item| item.number(1..65)).unwrap_or(2);
     let prometheus =
-        target::read_all(&mut root, "prometheus", |name, section| target::prometheus(name, section, env));
-    let grafana = target::read_all(&mut root, "grafana", |name, section| target::grafana(name, section, env));
-    let alertmanager =
-        target::read_all(&mut root, "alertmanager", |name, section| target::alertmanager(name, section, env));
-    let application =
-        target::read_all(&mut root, "application", |name, section| target::application(name, section, env));
+        target::read_all(&mut root, "prometheus", |name, section| target::prometheus(name, section, secrets));
+    let grafana =
+        target::read_all(&mut root, "grafana", |name, section| target::grafana(name, section, secrets));
+    let alertmanager = target::read_all(&mut root, "alertmanager", |name, section| {
+        target::alertmanager(name, section, secrets)
+    });
+    let application = target::read_all(&mut root, "application", |name, section| {
+        target::application(name, section, secrets)
+    });
     let mut names = |kind| root.get(kind).and_then(|item| item.keys()).unwrap_or_default();
     let prometheus_names = names("prometheus");
     let (grafana_names, alertmanager_names) = (names("grafana"), names("alertmanager"));

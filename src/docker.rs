@@ -39,6 +39,15 @@ const REQUEST_LIMIT: Duration = Duration::from_mins(1);
 /// For requests whose duration their body or an idle limit decides.
 const NO_LIMIT: Duration = Duration::from_hours(720);
 
+/// The socket of the engine at `host` (what `DOCKER_HOST` says), else of the default one; nothing where it has none.
+pub fn socket(host: Option<&str>) -> Option<&str> {
+    address(host).strip_prefix("unix://")
+}
+
+fn address(host: Option<&str>) -> &str {
+    host.map(str::trim).filter(|host| !host.is_empty()).unwrap_or(DEFAULT_HOST)
+}
+
 /// A connection to a Docker engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Docker {
@@ -57,7 +66,7 @@ struct Shared {
 impl Docker {
     /// Connects to `host` (what `DOCKER_HOST` says), else to the default socket, and agrees on a version.
     pub async fn connect(host: Option<&str>) -> Result<Self, DockerError> {
-        let host = host.map(str::trim).filter(|host| !host.is_empty()).unwrap_or(DEFAULT_HOST);
+        let host = address(host);
         let client = open(host).await?;
         let binary = PathBuf::from("/proc/self/exe");
         Ok(Self { client, shared: Arc::new(Shared::new(host.to_owned(), binary)) })

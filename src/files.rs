@@ -96,6 +96,11 @@ impl Lack {
     fn new(path: FilePath, reason: &str) -> Self {
         Self { path, reason: reason.to_owned(), held: Held::Nothing }
     }
+
+    /// The user who ran this may not read it. (A manifest holds the words of the system.)
+    fn is_denied(&self) -> bool {
+        self.reason.contains("Permission denied")
+    }
 }
 
 impl std::fmt::Display for Lack {

@@ -23,6 +23,7 @@
 //! | [`history`] | what ran, in SQLite |
 //! | [`state_dir`] | the program's own folder |
 //! | [`report`] | how an outcome is worded |
+//! | [`rights`] | what this process may do, and what gives it what it lacks |
 //! | [`words`] | sizes, times and errors as a person reads them |
 //! | [`schedule`] | when a job is due |
 //! | [`store`] | backups on disk: manifests, archives, locks |
@@ -43,6 +44,7 @@ pub mod progress;
 pub mod prometheus;
 pub mod report;
 pub mod retention;
+pub mod rights;
 pub mod runner;
 pub mod schedule;
 pub mod service;

@@ -94,7 +94,7 @@ impl Service {
     pub async fn stop(&self, limit: Duration) -> Result<(), ServiceError> {
         match self {
             Self::Container { docker, name } => Ok(docker.container(name).await?.stop(limit).await?),
-            Self::Unit { name } => command::run(&systemctl("stop", name), limit).await,
+            Self::Unit { name } => control("stop", name, limit).await,
             Self::Commands { stop, .. } => command::run(stop, limit).await,
             Self::None { target, url } => match listens(url).await {
                 Some(false) => Ok(()),
@@ -112,7 +112,7 @@ impl Service {
                 Ok(started
                     .map_err(|_| ServiceError::TimedOut { command: format!("start {name}"), limit })??)
             }
-            Self::Unit { name } => command::run(&systemctl("start", name), limit).await,
+            Self::Unit { name } => control("start", name, limit).await,
             Self::Commands { start, .. } => command::run(start, limit).await,
             Self::None { target, url } => match listens(url).await {
                 Some(true) => Ok(()),
@@ -152,6 +152,27 @@ impl std::fmt::Display for Service {
             Self::None { target, .. } => write!(f, "{target}"),
         }
     }
+}
+
+/// Has systemd stop or start a unit.
+async fn control(verb: &str, unit: &str, limit: Duration) -> Result<(), ServiceError> {
+    match command::run(&systemctl(verb, unit), limit).await {
+        Err(ServiceError::Failed { command, output, .. }) if is_denial(&output) => {
+            Err(ServiceError::Denied { command, unit: unit.to_owned(), output })
+        }
+        ended => ended,
+    }
+}
+
+/// polkit says no, or there is none to ask; systemd itself says it of a user who may not even talk to it.
+fn is_denial(said: &str) -> bool {
+    let words = [
+        "Interactive authentication required",
+        "Access denied",
+        "Permission denied",
+        "Operation not permitted",
+    ];
+    words.iter().any(|words| said.contains(words))
 }
 
 fn systemctl(verb: &str, unit: &str) -> Vec<String> {

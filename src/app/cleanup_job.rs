@@ -16,7 +16,8 @@ use crate::config::values::PrometheusTarget;
 use crate::config::{CleanupConfig, JobConfig, RequireBackup};
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::cleanup::{
-    self, Cleaned, Cleanup, CleanupError, CleanupPolicy, Copies, Decision, Holder, must_be_quiet,
+    self, Cleaned, Cleanup, CleanupError, CleanupPolicy, Copies, Decision, Holder, must_be_open,
+    must_be_quiet,
 };
 use crate::prometheus::folder_op::FolderState;
 use crate::prometheus::preflight::Finding;
@@ -178,6 +179,9 @@ pub(super) async fn preview(
     match look(shared, config, &opened.site, now).await {
         Ok((folder, blocks)) => {
             if let Err(error) = must_be_quiet(&opened.site.client, &folder).await {
+                findings.push(Finding::problem(words::chain(&error), error.hint()));
+            }
+            if let Err(error) = must_be_open(&folder) {
                 findings.push(Finding::problem(words::chain(&error), error.hint()));
             }
             (findings, Some(blocks))

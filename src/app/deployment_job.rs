@@ -118,8 +118,11 @@ fn http(shared: &Shared, server: &Server, only_certificate: bool) -> Result<Http
         endpoint.insecure = true;
         Credentials::None
     } else {
-        let found = credentials(&endpoint.auth, &shared.environment);
-        found.map_err(|error| Wrong::of(&error, Some("set it where this program runs".to_owned())))?
+        let found = credentials(&endpoint.auth, shared);
+        found.map_err(|error| {
+            let hint = error.hint().unwrap_or_else(|| "set it where this program runs".to_owned());
+            Wrong::of(&error, Some(hint))
+        })?
     };
     HttpClient::new(&endpoint, credentials).map_err(|error| Wrong::of(&error, None))
 }

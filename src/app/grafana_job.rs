@@ -187,8 +187,8 @@ impl Shared {
         target: &GrafanaTarget,
         requests: usize,
     ) -> Result<GrafanaClient, Failure> {
-        let secret = |error: SecretError| Failure::of(&error, None, error.is_transient());
-        let credentials = credentials(&target.endpoint.auth, &self.environment).map_err(secret)?;
+        let secret = |error: SecretError| Failure::of(&error, error.hint(), error.is_transient());
+        let credentials = credentials(&target.endpoint.auth, self).map_err(secret)?;
         GrafanaClient::new(&target.endpoint, credentials, requests).map_err(|error| of(&error))
     }
 }

@@ -72,8 +72,7 @@ impl App {
         target: &GrafanaTarget,
         job: &JobName,
     ) -> Result<Site, GrafanaOpenError> {
-        let secret =
-            credentials(&target.endpoint.auth, &self.shared.environment).map_err(TargetError::from)?;
+        let secret = credentials(&target.endpoint.auth, &self.shared).map_err(TargetError::from)?;
         let requests = match self.shared.config.job(job.as_str()).map(|job| &job.kind) {
             Some(JobKind::GrafanaExport(config)) => config.requests as usize,
             _ => crate::grafana::client::REQUESTS,

@@ -35,21 +35,20 @@ pub(super) fn locks(database: &DatabaseRef, found: Option<&Database>) -> Vec<Loc
 
 /// A path is no name of a lock, but its hash is.
 fn file_lock(database: &Database) -> Option<Lock> {
-    let hash = match &database.place {
-        Place::Host { path } => sha256(path.as_os_str().as_encoded_bytes()),
-        Place::Inside { container, path, .. } => sha256(format!("{container}:{path}").as_bytes()),
+    // The same name for who may go there and for who may not.
+    let place = match &database.place {
+        Place::Inside { container, path, closed: None, .. } => format!("{container}:{path}").into(),
+        Place::Inside { closed: Some(path), .. } | Place::Host { path } => path.clone().into_os_string(),
     };
+    let hash = sha256(place.as_encoded_bytes());
     let name: Option<Name> = hash.get(..16).and_then(|name| name.parse().ok());
     name.map(|name| Lock::Target { kind: "database", name })
 }
 
 /// While a restore of a database is unfinished nobody else uses it.
 pub(super) fn none_unfinished(notes: &Notes, database: &Database) -> Result<(), SqliteError> {
-    match &database.place {
-        Place::Host { path } => notes.none_unfinished(path),
-        // Nothing is restored there.
-        Place::Inside { .. } => Ok(()),
-    }
+    // What has no place on this host is not restored.
+    database.place.on_host().map_or(Ok(()), |path| notes.none_unfinished(path))
 }
 
 pub(super) async fn run(
@@ -148,7 +147,7 @@ pub(super) async fn preview(shared: &Shared, job: &JobName, config: &SqliteConfi
     findings
 }
 
-fn problem(error: &SqliteError) -> Finding {
+pub(super) fn problem(error: &SqliteError) -> Finding {
     Finding::problem(words::chain(error), error.hint())
 }
 

@@ -46,7 +46,7 @@ impl App {
             return Ok(Site::new(found, None, None, notes));
         };
         let service = self.service_of(application).await?;
-        let secret = credentials(&application.endpoint.auth, &self.shared.environment);
+        let secret = credentials(&application.endpoint.auth, &self.shared);
         let secret = secret.map_err(TargetError::from)?;
         let client = HttpClient::new(&application.endpoint, secret).map_err(SqliteOpenError::Http)?;
         let health = Health { client, path: application.health.clone() };

@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use ulid::Ulid;
 
 use super::Shared;
-use super::sqlite_job::{keep, of};
+use super::sqlite_job::{keep, of, problem};
 use crate::config::values::JobName;
 use crate::config::{JobConfig, StaleConfig};
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::preflight::Finding;
 use crate::runner::Failure;
+use crate::sqlite::SqliteError;
 use crate::sqlite::restore::Notes;
 use crate::sqlite::stale_sessions::{Access, Doubt, SessionsError, Stale, Survey, close, survey};
 use crate::words;
@@ -37,6 +38,7 @@ pub(super) async fn run(
     if found.stale.len() > most {
         return Err(of(&SessionsError::TooManyStale { found: found.stale.len(), most }.into()));
     }
+    access.may_write().map_err(|error| of(&error))?;
     let kept = keep(shared, job, &config.backup, &database, &context).await?;
     let step = context.progress.step("close them", None);
     let notes = Notes::of(&shared.config.state_dir, &job.name);
@@ -80,13 +82,15 @@ pub(super) async fn preview(
         let cancel = tokio_util::sync::CancellationToken::new();
         let mark = Ulid::from_parts(now.as_millisecond().unsigned_abs(), 0);
         let access = Access::open(&database, mark, &cancel).await?;
-        survey(&access, &config.sessions, now).await
+        let found = survey(&access, &config.sessions, now).await?;
+        Ok((found, access.may_write()))
     };
-    let found: Survey = match looked.await {
-        Ok(found) => found,
-        Err(error) => return vec![Finding::problem(words::chain(&error), error.hint())],
+    let (found, writable): (Survey, Result<(), SqliteError>) = match looked.await {
+        Ok(looked) => looked,
+        Err(error) => return vec![problem(&error)],
     };
     let mut findings = vec![Finding::ok(summed(&found))];
+    findings.extend(writable.err().as_ref().map(problem));
     findings.extend(found.stale.iter().map(|stale| Finding::ok(format!("would close {}", named(stale)))));
     let hint = "look at it by hand: it is left as it is";
     findings.extend(found.doubtful.iter().map(|doubtful| Finding::warning(doubtful.to_string(), hint)));

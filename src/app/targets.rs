@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::secret::{self, SecretError};
+use crate::config::secret::{self, Places, SecretError};
 use crate::config::values::{Access, Auth, Place, PrometheusTarget, SecretRef, TargetName};
 use crate::config::{JobConfig, JobKind, SnapshotConfig};
 use crate::docker::{ContainerState, DockerError};
@@ -14,7 +14,7 @@ use crate::prometheus::folder::{Clues, DataFolder, FolderError};
 use crate::prometheus::preflight::{self, Finding, Severity};
 use crate::words;
 
-use super::{App, Environment, Shared, cleanup_job};
+use super::{App, Shared, cleanup_job};
 
 /// MiB under which the store is told to be nearly full.
 const LITTLE: u64 = 512;
@@ -60,7 +60,7 @@ impl TargetError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Secret(_) => None,
+            Self::Secret(error) => error.hint(),
             Self::Client(error) => error.hint(),
             Self::Docker(error) => error.hint(),
             Self::Folder(error) => error.hint(),
@@ -96,7 +96,7 @@ impl Default for Hints<'_> {
 impl Shared {
     /// The API of a Prometheus, with its secret at hand.
     pub(crate) fn client(&self, target: &PrometheusTarget) -> Result<PrometheusClient, TargetError> {
-        let credentials = credentials(&target.endpoint.auth, &self.environment)?;
+        let credentials = credentials(&target.endpoint.auth, self)?;
         Ok(PrometheusClient::new(&target.endpoint, credentials)?)
     }
 
@@ -154,8 +154,9 @@ impl Shared {
     }
 }
 
-pub(super) fn credentials(auth: &Auth, environment: &Environment) -> Result<Credentials, SecretError> {
-    let resolve = |reference: &SecretRef| secret::resolve(reference, &**environment);
+pub(super) fn credentials(auth: &Auth, shared: &Shared) -> Result<Credentials, SecretError> {
+    let places = Places { env: &*shared.environment, config: &shared.config.path };
+    let resolve = |reference: &SecretRef| secret::resolve(reference, places);
     Ok(match auth {
         Auth::None => Credentials::None,
         Auth::Basic { user, password } => Credentials::Basic(user.clone(), resolve(password)?),
@@ -176,8 +177,33 @@ impl App {
             let findings = super::grafana_job::look(&self.shared, target).await;
             checked.push((format!("grafana.{}", target.name), findings));
         }
+        for job in &self.shared.config.jobs {
+            let findings = self.check_database(job).await;
+            if !findings.is_empty() {
+                checked.push((format!("job {}", job.name), findings));
+            }
+        }
         checked.push((format!("backup_dir {}", self.shared.store.root().display()), self.check_store()));
         checked
+    }
+
+    /// What is not as it should be with the database of a job.
+    async fn check_database(&self, job: &JobConfig) -> Vec<Finding> {
+        let (mut findings, least) = match &job.kind {
+            JobKind::SqliteBackup(config) => {
+                let found = super::sqlite_job::preview(&self.shared, &job.name, config).await;
+                (found, Severity::Warning)
+            }
+            // Single sessions that are in doubt are told by its runs.
+            JobKind::CloseStaleSessions(config) => {
+                let now = (self.runner.clock)();
+                let found = super::stale_job::preview(&self.shared, &job.name, config, now).await;
+                (found, Severity::Problem)
+            }
+            _ => return Vec::new(),
+        };
+        findings.retain(|finding| finding.severity >= least);
+        findings
     }
 
     pub(super) async fn check_prometheus(&self, target: &PrometheusTarget) -> Vec<Finding> {

@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::Global;
 use super::exit_code::ExitCode;
 use super::output::{CliError, Output};
-use super::session::{Session, block_on, config_path, load};
+use super::session::{Session, block_on, config_path, environment, load};
+use crate::app::lacks;
 use crate::prometheus::preflight::{Finding, Severity};
 use crate::words;
 
@@ -35,18 +36,21 @@ pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode
     let config = &session.config;
     let warnings: Vec<String> =
         config.warnings.iter().map(|problem| problem.show(&config.path).to_string()).collect();
-    let mut targets = Vec::new();
+    let mut found = lacks(config, environment("DOCKER_HOST").as_deref());
     if online {
-        targets = block_on(async {
+        let mut probed = block_on(async {
             let app = session.app(tokio_util::sync::CancellationToken::new())?;
-            let mut targets = Vec::new();
-            for (target, findings) in app.check_targets().await {
-                targets.push(Target { target, findings });
-            }
+            let probed = app.check_targets().await;
             app.close().await;
-            Ok(targets)
+            Ok(probed)
         })?;
+        // What was tried tells more than what was looked at.
+        found.retain(|(target, _)| probed.iter().all(|(other, _)| other != target));
+        probed.append(&mut found);
+        found = probed;
     }
+    let targets: Vec<Target> =
+        found.into_iter().map(|(target, findings)| Target { target, findings }).collect();
     let worst = targets.iter().flat_map(|target| &target.findings).map(|finding| finding.severity).max();
     let checked =
         Checked { config: config.path.display().to_string(), jobs: config.jobs.len(), warnings, targets };

@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, watch};
 use super::exit_code::ExitCode;
 use super::output::CliError;
 use super::session::{self, Session, block_on};
-use crate::app::App;
 use crate::app::daemon::{self, Daemon, Reload};
+use crate::app::{App, lacks};
 use crate::config::Config;
 use crate::runner::{Holder, Lock, LockError, Shutdown};
 use crate::schedule::driver::{self, Beat, Plan, Wires};
@@ -76,6 +76,7 @@ async fn serve(app: &Arc<App>, shutdown: &Shutdown, hangups: Signal) -> Result<E
     let daemon = Daemon::begin(Arc::clone(app), since, shutdown.stop.clone()).await;
     let scheduled = daemon::scheduled(app);
     tracing::info!(scheduled = scheduled.len(), config = %app.config().path.display(), "the daemon runs");
+    tell_lacks(app.config());
     let (plans, plans_end) = watch::channel(Plan { jobs: scheduled, number: 0 });
     let (ticks, ticks_end) = mpsc::channel(WAITING);
     let (beats, beats_end) = watch::channel(Beat::default());
@@ -109,6 +110,7 @@ async fn reload(
                 app = Arc::new(app.with_config(config));
                 let jobs = daemon::scheduled(&app);
                 tracing::info!(scheduled = jobs.len(), "the configuration was read anew");
+                tell_lacks(app.config());
                 number += 1;
                 // First who runs them, then who says when.
                 if apps.send((number, Arc::clone(&app))).await.is_err()
@@ -122,6 +124,16 @@ async fn reload(
             }
         }
         notify("READY=1");
+    }
+}
+
+/// What the jobs need and this user may not do: nobody but the service itself knows what its drop-ins give it.
+fn tell_lacks(config: &Config) {
+    for (job, findings) in lacks(config, session::environment("DOCKER_HOST").as_deref()) {
+        for finding in findings {
+            let hint = finding.hint.unwrap_or_default();
+            tracing::warn!(hint, "{job} will fail: {}", finding.text);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::docker::DockerError;
+use crate::rights;
 
 /// A program could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,22 @@ pub enum CommandError {
     /// There is no such folder to run it in.
     #[error("Cannot run {program} in {directory}: there is no such folder")]
     NoDirectory {
+        /// The program.
+        program: String,
+        /// The folder.
+        directory: String,
+    },
+    /// It may not be started as that user.
+    #[error("Cannot run {program} as {user}: this is not root")]
+    NotThatUser {
+        /// The program.
+        program: String,
+        /// The user, as it was given.
+        user: String,
+    },
+    /// It may not be started in that folder.
+    #[error("Cannot run {program} in {directory}: this user may not enter that folder")]
+    ClosedDirectory {
         /// The program.
         program: String,
         /// The folder.
@@ -59,10 +76,13 @@ impl CommandError {
                     Some("give its whole path; a pipe or a $VARIABLE needs shell = true".into())
                 }
                 io::ErrorKind::PermissionDenied => {
-                    Some("is it executable, for this user? only root can run it as another \"user\"".into())
+                    let chmod = "is it executable? `chmod +x` makes it so";
+                    Some(format!("{chmod}; else {}", rights::files_hint("the program")))
                 }
                 _ => None,
             },
+            Self::NotThatUser { user, .. } => Some(rights::user_hint(user)),
+            Self::ClosedDirectory { .. } => Some(rights::files_hint("that folder")),
             Self::NoUser { .. } => Some("`getent passwd` lists the users".into()),
             Self::Docker(error) => error.hint(),
             Self::NoDirectory { .. } | Self::Users { .. } => None,

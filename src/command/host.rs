@@ -12,6 +12,8 @@ use tokio::process::Child;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::rights;
+
 use super::tail::Tail;
 use super::user::{self, User};
 use super::{Command, CommandError, End, LINGER, RUN_VARIABLE, Ran, TERM_GRACE, TICK, marked};
@@ -33,12 +35,25 @@ pub(super) async fn run(
 /// The system says of a missing folder what it says of a missing program.
 fn not_run(command: &Command, source: io::Error) -> CommandError {
     let program = command.argv.first().cloned().unwrap_or_default();
-    match &command.directory {
-        Some(directory) if source.kind() == io::ErrorKind::NotFound && !directory.is_dir() => {
+    let denied = source.kind() == io::ErrorKind::PermissionDenied;
+    match (&command.user, &command.directory) {
+        // Becoming another user comes before all else that may be denied, and is denied in words of its own.
+        (Some(user), _) if source.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) => {
+            CommandError::NotThatUser { program, user: user.clone() }
+        }
+        (_, Some(directory)) if source.kind() == io::ErrorKind::NotFound && !directory.is_dir() => {
             CommandError::NoDirectory { program, directory: directory.display().to_string() }
+        }
+        (_, Some(directory)) if denied && is_closed(directory) => {
+            CommandError::ClosedDirectory { program, directory: directory.display().to_string() }
         }
         _ => CommandError::NotRun { program, source },
     }
+}
+
+/// This user may not go there.
+fn is_closed(directory: &std::path::Path) -> bool {
+    rights::may_enter(directory).is_err()
 }
 
 /// One pipe for both streams, so that what was said first comes first.

@@ -16,6 +16,15 @@ pub(super) struct User {
     pub(super) names: Option<(String, String)>,
 }
 
+/// Whether this process may run something as the user: it is root, or the user himself.
+pub fn may_become(text: &str) -> bool {
+    let numbers = text.split_once(':').map_or(text, |(uid, _)| uid);
+    let file = std::fs::read_to_string(FILE).unwrap_or_default();
+    let named = file.lines().find_map(|line| parse(line, text)).map(|user| user.uid);
+    let wanted = named.or_else(|| numbers.parse().ok());
+    crate::rights::may_become_others() || wanted == Some(rustix::process::geteuid().as_raw())
+}
+
 /// Finds a user: `name`, `uid` or `uid:gid`.
 pub(super) async fn find(text: &str) -> Result<User, CommandError> {
     if let Some((uid, gid)) = text.split_once(':')

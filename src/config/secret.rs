@@ -1,5 +1,8 @@
 //! Gets a secret from where the configuration says it is, at the moment it is needed.
 //!
+//! A credential is given to the service by systemd. Who runs a command by hand, as root, finds it where the unit loads it
+//! from: in the folder `credentials` beside `jobs.toml`, or where systemd itself looks for credentials.
+//!
 //! No error here holds any part of a secret: they name the variable, file or credential only.
 
 use std::fs::File;
@@ -13,8 +16,26 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// No secret is longer; a file that is, is not one.
 const LONGEST: u64 = 64 * 1024;
 
+/// The folder that the shipped drop-in loads credentials from, beside the configuration.
+const FOLDER: &str = "credentials";
+/// Where systemd looks for a credential of which only the name is given.
+const SYSTEMD: &str = "/etc/credstore";
+/// How the name of an encrypted one ends.
+const ENCRYPTED: &str = ".cred";
+/// What tells the secret of one of those, to root.
+const DECRYPT: &str = "systemd-creds";
+
 /// Reads a variable of the environment.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Where secrets are looked for.
+#[derive(Clone, Copy)]
+pub struct Places<'a> {
+    /// The environment.
+    pub env: Env<'a>,
+    /// The configuration's file.
+    pub config: &'a Path,
+}
 
 /// Why a secret is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -25,13 +46,24 @@ pub enum SecretError {
         /// The variable.
         name: String,
     },
-    /// systemd gave no credentials.
+    /// systemd gave no credentials, and there is none where root finds it by hand.
     #[error(
-        "There is no credential {name:?}: {CREDENTIALS} is not set, so systemd gave none; add LoadCredential={name}:/path to the unit"
+        "There is no credential {name:?}: {CREDENTIALS} is not set, so systemd gave none, and there is no {}",
+        paths(looked)
     )]
     NoCredentials {
         /// The credential asked for.
         name: String,
+        /// Where it was looked for.
+        looked: Vec<PathBuf>,
+    },
+    /// An encrypted one could not be decrypted.
+    #[error("Cannot decrypt the credential in {}: {said}", path.display())]
+    Encrypted {
+        /// The file.
+        path: PathBuf,
+        /// What systemd says.
+        said: String,
     },
     /// The file cannot be read.
     #[error("Cannot read the secret in {}", path.display())]
@@ -56,10 +88,39 @@ impl SecretError {
     pub fn is_transient(&self) -> bool {
         false
     }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let gives = "(README, \"Who runs it\")";
+        match self {
+            Self::NoCredentials { name, looked } => looked.first().map(|first| {
+                format!(
+                    "put it into {}, readable for root alone; the service gets it by LoadCredential={name}:{} in the \
+                     drop-in credentials.conf {gives}",
+                    first.display(),
+                    first.display()
+                )
+            }),
+            Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Some(format!(
+                "run it as root, or let the user who runs this read it; to the service the drop-in credentials.conf gives a \
+                 secret that only root can read {gives}"
+            )),
+            Self::Encrypted { .. } => {
+                Some(format!("it was encrypted on this machine? root alone can decrypt it, by {DECRYPT}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn paths(looked: &[PathBuf]) -> String {
+    let paths: Vec<String> = looked.iter().map(|path| path.display().to_string()).collect();
+    paths.join(" and no ")
 }
 
 /// Gets the secret.
-pub fn resolve(reference: &SecretRef, env: Env<'_>) -> Result<Secret, SecretError> {
+pub fn resolve(reference: &SecretRef, places: Places<'_>) -> Result<Secret, SecretError> {
+    let env = places.env;
     match reference {
         SecretRef::Plain(secret) => Ok(secret.clone()),
         SecretRef::Env(name) => {
@@ -67,23 +128,74 @@ pub fn resolve(reference: &SecretRef, env: Env<'_>) -> Result<Secret, SecretErro
             usable(text, || format!("the environment variable {name}"))
         }
         SecretRef::File(path) => read(path),
-        SecretRef::Credential(name) => read(&credential(name, env)?),
+        SecretRef::Credential(name) => match credential(name, places)? {
+            Credential::Plain(path) => read(&path),
+            Credential::Encrypted(path) => decrypt(name, &path),
+        },
     }
 }
 
 /// Whether there is something where the secret should be. Nothing is read.
-pub fn is_there(reference: &SecretRef, env: Env<'_>) -> Result<(), SecretError> {
+pub fn is_there(reference: &SecretRef, places: Places<'_>) -> Result<(), SecretError> {
+    let env = places.env;
     match reference {
         SecretRef::Plain(_) => Ok(()),
         SecretRef::Env(name) => env(name).map(drop).ok_or_else(|| SecretError::NotSet { name: name.clone() }),
         SecretRef::File(path) => exists(path),
-        SecretRef::Credential(name) => exists(&credential(name, env)?),
+        SecretRef::Credential(name) => match credential(name, places)? {
+            Credential::Plain(path) | Credential::Encrypted(path) => exists(&path),
+        },
     }
 }
 
-fn credential(name: &str, env: Env<'_>) -> Result<PathBuf, SecretError> {
-    let folder = env(CREDENTIALS).ok_or_else(|| SecretError::NoCredentials { name: name.to_owned() })?;
-    Ok(Path::new(&folder).join(name))
+/// Where a credential is.
+enum Credential {
+    /// As it is.
+    Plain(PathBuf),
+    /// By `systemd-creds encrypt`.
+    Encrypted(PathBuf),
+}
+
+/// What systemd gave counts; without it, what it would give.
+fn credential(name: &str, places: Places<'_>) -> Result<Credential, SecretError> {
+    if let Some(folder) = (places.env)(CREDENTIALS) {
+        return Ok(Credential::Plain(Path::new(&folder).join(name)));
+    }
+    let beside = places.config.parent().unwrap_or(Path::new("")).join(FOLDER);
+    let (plain, encrypted) = (beside.join(name), beside.join(format!("{name}{ENCRYPTED}")));
+    let looked = vec![plain, encrypted, Path::new(SYSTEMD).join(name)];
+    // One that may not be seen may be there: reading it says why not.
+    let found = looked.iter().find(|path| !is_absent(path));
+    match found {
+        Some(path)
+            if path.extension().is_some_and(|end| end == &ENCRYPTED[1..]) && !name.ends_with(ENCRYPTED) =>
+        {
+            Ok(Credential::Encrypted(path.clone()))
+        }
+        Some(path) => Ok(Credential::Plain(path.clone())),
+        None => Err(SecretError::NoCredentials { name: name.to_owned(), looked }),
+    }
+}
+
+fn is_absent(path: &Path) -> bool {
+    let kind = std::fs::metadata(path).err().map(|error| error.kind());
+    matches!(kind, Some(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
+}
+
+/// Only root can, and systemd knows how.
+fn decrypt(name: &str, path: &Path) -> Result<Secret, SecretError> {
+    let failed = |said: String| SecretError::Encrypted { path: path.to_owned(), said };
+    let output = std::process::Command::new(DECRYPT)
+        .args(["decrypt", &format!("--name={name}")])
+        .arg(path)
+        .arg("-")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .map_err(|error| failed(format!("{DECRYPT} cannot be run: {error}")))?;
+    if !output.status.success() {
+        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    line(output.stdout, || path.display().to_string())
 }
 
 fn exists(path: &Path) -> Result<(), SecretError> {
@@ -94,10 +206,14 @@ fn exists(path: &Path) -> Result<(), SecretError> {
 
 fn read(path: &Path) -> Result<Secret, SecretError> {
     let failed = |source| SecretError::File { path: path.to_owned(), source };
-    let from = || path.display().to_string();
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
     file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    line(bytes, || path.display().to_string())
+}
+
+/// One line of text, with or without its end.
+fn line(bytes: Vec<u8>, from: impl Fn() -> String) -> Result<Secret, SecretError> {
     if bytes.len() as u64 > LONGEST {
         return Err(SecretError::Unusable { from: from(), why: "is longer than 64 KiB" });
     }
@@ -132,6 +248,10 @@ mod tests {
         None
     }
 
+    fn places(env: Env<'_>) -> Places<'_> {
+        Places { env, config: Path::new("/no/such/folder/jobs.toml") }
+    }
+
     fn file(content: &[u8]) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(content).unwrap();
@@ -139,7 +259,7 @@ mod tests {
     }
 
     fn message(reference: &SecretRef, env: Env<'_>) -> String {
-        let error = resolve(reference, env).unwrap_err();
+        let error = resolve(reference, places(env)).unwrap_err();
         assert!(!error.is_transient());
         error.to_string()
     }
@@ -148,9 +268,9 @@ mod tests {
     fn a_secret_comes_from_the_environment() {
         let reference = SecretRef::Env("GRAFANA_PASSWORD".to_owned());
         let env = |name: &str| (name == "GRAFANA_PASSWORD").then(|| "hunter2".to_owned());
-        assert_eq!(resolve(&reference, &env).unwrap().expose(), "hunter2");
-        assert!(is_there(&reference, &env).is_ok());
-        assert!(is_there(&reference, &nothing).is_err());
+        assert_eq!(resolve(&reference, places(&env)).unwrap().expose(), "hunter2");
+        assert!(is_there(&reference, places(&env)).is_ok());
+        assert!(is_there(&reference, places(&nothing)).is_err());
         assert_eq!(message(&reference, &nothing), "The environment variable GRAFANA_PASSWORD is not set");
         let empty = |_: &str| Some(String::new());
         assert_eq!(
@@ -166,7 +286,7 @@ mod tests {
         for (content, wanted) in cases {
             let file = file(content.as_bytes());
             let reference = SecretRef::File(file.path().to_owned());
-            assert_eq!(resolve(&reference, &nothing).unwrap().expose(), wanted);
+            assert_eq!(resolve(&reference, places(&nothing)).unwrap().expose(), wanted);
         }
     }
 
@@ -177,10 +297,12 @@ mod tests {
         let path = folder.path().to_str().unwrap().to_owned();
         let env = move |name: &str| (name == CREDENTIALS).then(|| path.clone());
         let reference = SecretRef::Credential("grafana".to_owned());
-        assert_eq!(resolve(&reference, &env).unwrap().expose(), "hunter2");
-        assert!(is_there(&reference, &env).is_ok());
-        assert!(is_there(&SecretRef::Credential("other".to_owned()), &env).is_err());
-        assert!(message(&reference, &nothing).contains("add LoadCredential=grafana:/path to the unit"));
+        assert_eq!(resolve(&reference, places(&env)).unwrap().expose(), "hunter2");
+        assert!(is_there(&reference, places(&env)).is_ok());
+        assert!(is_there(&SecretRef::Credential("other".to_owned()), places(&env)).is_err());
+        assert!(
+            message(&reference, &nothing).contains("there is no /no/such/folder/credentials/grafana and no ")
+        );
     }
 
     #[test]
@@ -194,8 +316,10 @@ mod tests {
         ];
         for (content, why) in cases {
             let file = file(content);
-            let text =
-                format!("{:?}", resolve(&SecretRef::File(file.path().to_owned()), &nothing).unwrap_err());
+            let text = format!(
+                "{:?}",
+                resolve(&SecretRef::File(file.path().to_owned()), places(&nothing)).unwrap_err()
+            );
             assert!(text.contains(why), "{text}");
             assert!(!text.contains("hunter2"), "{text}");
         }
@@ -210,7 +334,7 @@ mod tests {
                 message(&reference, &nothing),
                 format!("Cannot read the secret in {}", path.display())
             );
-            assert!(is_there(&reference, &nothing).is_err());
+            assert!(is_there(&reference, places(&nothing)).is_err());
         }
     }
 }

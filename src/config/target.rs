@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::read::{Item, Section, read_name};
-use super::secret::{self, Env};
+use super::secret::{self, Places};
 use super::values::{
     Auth, ClientCertificate, Endpoint, Name, Place, PrometheusTarget, Secret, SecretRef, ServiceControl,
     TargetName,
@@ -78,15 +78,19 @@ pub(super) fn read_all<T>(
     targets
 }
 
-pub(super) fn prometheus(name: Name, mut section: Section<'_, '_>, env: Env<'_>) -> Option<PrometheusTarget> {
-    let endpoint = endpoint(&mut section, "\"http://localhost:9090\"", env);
+pub(super) fn prometheus(
+    name: Name,
+    mut section: Section<'_, '_>,
+    places: Places<'_>,
+) -> Option<PrometheusTarget> {
+    let endpoint = endpoint(&mut section, "\"http://localhost:9090\"", places);
     let place = place(&mut section);
     section.finish(&[]);
     Some(PrometheusTarget { name, endpoint: endpoint?, place: place? })
 }
 
-pub(super) fn grafana(name: Name, mut section: Section<'_, '_>, env: Env<'_>) -> Option<GrafanaTarget> {
-    let endpoint = endpoint(&mut section, "\"http://localhost:3000\"", env);
+pub(super) fn grafana(name: Name, mut section: Section<'_, '_>, places: Places<'_>) -> Option<GrafanaTarget> {
+    let endpoint = endpoint(&mut section, "\"http://localhost:3000\"", places);
     section.finish(&[]);
     Some(GrafanaTarget { name, endpoint: endpoint? })
 }
@@ -94,9 +98,9 @@ pub(super) fn grafana(name: Name, mut section: Section<'_, '_>, env: Env<'_>) ->
 pub(super) fn alertmanager(
     name: Name,
     mut section: Section<'_, '_>,
-    env: Env<'_>,
+    places: Places<'_>,
 ) -> Option<AlertmanagerTarget> {
-    let endpoint = endpoint(&mut section, "\"http://localhost:9093\"", env);
+    let endpoint = endpoint(&mut section, "\"http://localhost:9093\"", places);
     section.finish(&[]);
     Some(AlertmanagerTarget { name, endpoint: endpoint? })
 }
@@ -104,9 +108,9 @@ pub(super) fn alertmanager(
 pub(super) fn application(
     name: Name,
     mut section: Section<'_, '_>,
-    env: Env<'_>,
+    places: Places<'_>,
 ) -> Option<ApplicationTarget> {
-    let endpoint = endpoint(&mut section, "\"http://localhost:8080\"", env);
+    let endpoint = endpoint(&mut section, "\"http://localhost:8080\"", places);
     let container = section.get("container").and_then(|item| item.text()).map(str::to_owned);
     let service = section.get("service").and_then(|item| service_control(&item));
     if container.is_some() && service.is_some() {
@@ -200,10 +204,10 @@ fn command(item: &Item<'_, '_>) -> Option<Vec<String>> {
 }
 
 /// The keys of an HTTP server.
-fn endpoint(section: &mut Section<'_, '_>, example: &str, env: Env<'_>) -> Option<Endpoint> {
+fn endpoint(section: &mut Section<'_, '_>, example: &str, places: Places<'_>) -> Option<Endpoint> {
     let url = section.require("url", example);
     let url = url.and_then(|item| base_url(&item));
-    let auth = auth(section, env);
+    let auth = auth(section, places);
     let ca_file = section.get("ca_file").and_then(|item| item.path());
     let client_certificate = client_certificate(section);
     let insecure = section.get("insecure");
@@ -253,10 +257,10 @@ fn why(parsed: Result<Url, url::ParseError>) -> String {
     }
 }
 
-fn auth(section: &mut Section<'_, '_>, env: Env<'_>) -> Auth {
+fn auth(section: &mut Section<'_, '_>, places: Places<'_>) -> Auth {
     let user = section.get("user").map(|item| item.text().map(str::to_owned));
-    let password = section.get("password").map(|item| secret_ref(&item, env));
-    let token = section.get("token").map(|item| secret_ref(&item, env));
+    let password = section.get("password").map(|item| secret_ref(&item, places));
+    let token = section.get("token").map(|item| secret_ref(&item, places));
     let name = section.name.clone();
     let error = |section: &Section<'_, '_>, key: &str, message: String, hint: &str| {
         section.report.error(&section.key_span(key), message, Some(hint.to_owned()));
@@ -288,10 +292,10 @@ fn auth(section: &mut Section<'_, '_>, env: Env<'_>) -> Auth {
 }
 
 /// Where a secret is. Warns about one in plain sight and about one that is not there.
-fn secret_ref(item: &Item<'_, '_>, env: Env<'_>) -> Option<SecretRef> {
-    let places = "{ env = \"NAME\" }, { file = \"/path\" } or { credential = \"name\" }";
+fn secret_ref(item: &Item<'_, '_>, places: Places<'_>) -> Option<SecretRef> {
+    let ways = "{ env = \"NAME\" }, { file = \"/path\" } or { credential = \"name\" }";
     if item.is_plain() {
-        let hint = format!("better {places}");
+        let hint = format!("better {ways}");
         item.error(format!("{}: a secret as plain text needs {{ plain = \"…\" }}", item.what), Some(hint));
         return None;
     }
@@ -306,14 +310,14 @@ fn secret_ref(item: &Item<'_, '_>, env: Env<'_>) -> Option<SecretRef> {
         (None, None, None, None) => {
             section.error(
                 format!("{} does not say where the secret is", item.what),
-                Some(format!("write {places}")),
+                Some(format!("write {ways}")),
             );
             None
         }
         _ => {
             section.error(
                 format!("{} says more than one place", item.what),
-                Some(format!("write one of {places}")),
+                Some(format!("write one of {ways}")),
             );
             None
         }
@@ -323,9 +327,9 @@ fn secret_ref(item: &Item<'_, '_>, env: Env<'_>) -> Option<SecretRef> {
     if matches!(reference, SecretRef::Plain(_)) {
         item.warn(
             format!("{} stands here for every reader of the file", item.what),
-            Some(format!("better {places}")),
+            Some(format!("better {ways}")),
         );
-    } else if let Err(error) = secret::is_there(&reference, env) {
+    } else if let Err(error) = secret::is_there(&reference, places) {
         item.warn(error.to_string(), Some("needed when this target is used".to_owned()));
     }
     Some(reference)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Verdict, Wrong};
 use crate::config::checks::Free;
+use crate::rights;
 use crate::words;
 
 /// Asks the file system.
@@ -22,8 +23,9 @@ impl DiskCheck {
         // A network file system may take its time, or hang.
         let read = tokio::task::spawn_blocking(move || room(&path)).await;
         let room = read.unwrap_or_else(|error| Err(io::Error::other(error)));
-        let (free, total) = room.map_err(|error| {
-            Wrong::new(format!("cannot ask for the room at {}: {error}", self.path.display()))
+        let (free, total) = room.map_err(|error| Wrong {
+            hint: rights::hint(&error, "that folder"),
+            ..Wrong::new(format!("cannot ask for the room at {}: {error}", self.path.display()))
         })?;
         judge(self.free, free, total)
     }

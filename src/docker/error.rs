@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bollard::errors::Error as Raw;
 
+use crate::rights;
+
 /// Why something could not be done with Docker.
 #[derive(Debug, thiserror::Error)]
 pub enum DockerError {
@@ -137,7 +139,7 @@ impl DockerError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoSocket { .. } => "start Docker, or set DOCKER_HOST to where its socket is",
-            Self::Denied { .. } => "run as root or add the user to group docker",
+            Self::Denied { .. } => return Some(rights::docker_hint()),
             Self::Unreachable { .. } => "check that the engine runs, and DOCKER_HOST where it is set",
             Self::BadHost { .. } => "use unix:///path/to/docker.sock or tcp://host:port",
             Self::NoContainer { .. } => "`docker ps -a` lists the names; configure container = \"NAME\"",

@@ -19,7 +19,7 @@ use crate::jobs::RunContext;
 use crate::progress::StepGuard;
 use crate::store::archive::ArchiveWriter;
 use crate::store::{Backup, Draft, JobStore, Pending, Source};
-use crate::words;
+use crate::{rights, words};
 
 /// What to back up.
 #[derive(Debug, Clone)]
@@ -172,6 +172,9 @@ pub async fn back_up(
     let (pending, contents) = blocking(work).await?;
     for lack in &contents.lacks {
         context.progress.warn(format!("{}: {lack}", lack.held.in_backup()));
+    }
+    if contents.lacks.iter().any(Lack::is_denied) {
+        context.progress.warn(format!("what may not be read: {}", rights::files_hint("the files")));
     }
     let backup = publish(pending, &contents, source, context).await?;
     Ok((backup, contents))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::{FilePath, Lack};
 use crate::docker::DockerError;
+use crate::rights;
 use crate::store::{ArchiveError, StoreError};
 use crate::words;
 
@@ -145,15 +146,13 @@ impl FilesError {
                 Some(format!("{}{next}", first.unwrap_or_default()))
             }
             Self::NotKept { .. } => {
-                Some("run it as a user who may read that, or move it away, then try again".to_owned())
+                Some(format!("{}; or move it away, then try again", rights::files_hint("the files")))
+            }
+            Self::Nothing { lacks } if lacks.iter().any(Lack::is_denied) => {
+                Some(rights::files_hint("the files"))
             }
             Self::Nothing { .. } => Some("look at the \"paths\" of the job".to_owned()),
-            Self::Place { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("run it as root, or as the owner of the files".to_owned())
-            }
-            Self::Place { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-                Some("the file system is mounted read-only".to_owned())
-            }
+            Self::Place { source, .. } => rights::hint(source, "the files"),
             _ => None,
         }
     }

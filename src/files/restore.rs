@@ -6,6 +6,7 @@
 //! left alone.
 
 mod apply;
+mod denied;
 mod diff;
 mod kept;
 mod undo;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use self::denied::Denied;
 use super::places::Places;
 use super::{FileEntry, FilePath, FilesContents, FilesError, KIND, Lack, What};
 use crate::store::archive::{ArchiveError, EntryKind, Watched, open_archive};
@@ -128,6 +130,7 @@ impl FilesBackup {
             lacks: self.contents.lacks.clone(),
             refusals: Vec::new(),
         };
+        let mut denied = Denied::default();
         for entry in &self.contents.entries {
             if cancel.is_cancelled() {
                 return Err(FilesError::Cancelled);
@@ -144,6 +147,7 @@ impl FilesBackup {
                 Compared::Differs(How::Content | How::Attributes) | Compared::InTheWay(_)
                     if self.leaves(entry) => {}
                 Compared::Differs(how) => {
+                    denied.look_at(entry, &real, how);
                     plan.changes.push(Change { entry: entry.clone(), how, diff: None });
                 }
                 Compared::InTheWay(what) => {
@@ -151,6 +155,7 @@ impl FilesBackup {
                 }
             }
         }
+        plan.refusals.extend(denied.refusal());
         self.add_diffs(&mut plan, cancel)?;
         Ok(plan)
     }

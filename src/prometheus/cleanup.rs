@@ -22,7 +22,7 @@ use super::folder_op::FolderState;
 pub use copies::{Copies, Holder};
 pub use error::CleanupError;
 pub use rules::{cutoff, plan};
-pub use run::{Cleaned, Cleanup, must_be_quiet};
+pub use run::{Cleaned, Cleanup, must_be_open, must_be_quiet};
 
 /// What a cleanup may delete.
 #[derive(Debug, Clone, PartialEq, Eq)]

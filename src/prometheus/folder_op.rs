@@ -208,6 +208,8 @@ pub struct FolderState {
     pub deleting: Vec<String>,
     /// A process holds the folder's `lock` file.
     pub locked: bool,
+    /// Why whoever looked may not remove blocks and snapshots, if so.
+    pub closed: Option<Box<FolderFailure>>,
 }
 
 impl FolderState {

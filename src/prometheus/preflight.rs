@@ -166,6 +166,12 @@ fn judge(state: &FolderState, skip_head: bool) -> Vec<Finding> {
             "Prometheus never removes one, and each pins disk space; remove those that nobody needs",
         ));
     }
+    if let Some(closed) = &state.closed {
+        findings.push(Finding::problem(
+            format!("snapshots, blocks and restores could not be removed again: {closed}"),
+            closed.hint.clone(),
+        ));
+    }
     if let Some(restore) = state.unfinished() {
         findings.push(Finding::problem(
             format!("a restore of {} is not finished", restore.note.source),
@@ -198,6 +204,7 @@ mod tests {
             creating: Vec::new(),
             deleting: Vec::new(),
             locked: false,
+            closed: None,
         }
     }
 

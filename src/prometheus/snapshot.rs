@@ -121,6 +121,7 @@ impl Snapshotter<'_> {
             words::count(before.blocks.len(), "block")
         ));
         let before = self.settle_earlier(context, &ledger, before).await?;
+        must_be_removable(&before)?;
 
         let stored_before = self.sources_of_newest()?;
         let pending = self.store.begin(context.run, context.now)?;
@@ -144,6 +145,7 @@ impl Snapshotter<'_> {
         let ledger = Ledger::of(&context.state_dir, &self.target.name);
         let before = self.inspect(context).await?;
         let before = self.settle_earlier(context, &ledger, before).await?;
+        must_be_removable(&before)?;
         let name = self.ask(context, &ledger, &before).await?;
         self.remove(context, &ledger, &name).await;
         Ok(())
@@ -515,6 +517,14 @@ fn warn_about_out_of_order(progress: &Progress, metrics: &Metrics, skip_head: bo
             "Prometheus took {samples} out-of-order samples since it started; those that are still in its head are not \
              in a snapshot, and so not in this backup"
         ));
+    }
+}
+
+/// A snapshot that could not be removed again is not taken: it would pin disk space for ever.
+fn must_be_removable(state: &FolderState) -> Result<(), SnapshotError> {
+    match &state.closed {
+        None => Ok(()),
+        Some(failure) => Err(SnapshotError::Closed { failure: (**failure).clone() }),
     }
 }
 

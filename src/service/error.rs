@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::docker::DockerError;
+use crate::rights;
 
 /// Why a service could not be stopped or started, or what it is doing could not be told.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,16 @@ pub enum ServiceError {
         /// The end of what it said.
         output: String,
     },
+    /// systemd does not let this user do it.
+    #[error("{command:?} was denied: {output}")]
+    Denied {
+        /// The command.
+        command: String,
+        /// The unit.
+        unit: String,
+        /// The end of what it said.
+        output: String,
+    },
     /// The command took too long, and was killed.
     #[error("{command:?} took longer than {limit:?}")]
     TimedOut {
@@ -77,6 +88,7 @@ impl ServiceError {
             Self::NotRun { .. } => {
                 Some("commands run without a shell: name the program with its path".to_owned())
             }
+            Self::Denied { unit, .. } => Some(rights::unit_hint(unit)),
             Self::Failed { .. } | Self::TimedOut { .. } => None,
         }
     }

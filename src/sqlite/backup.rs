@@ -59,8 +59,9 @@ async fn take(database: &Database, to: &Path, context: &RunContext) -> Result<St
             blocking(move || copy(&path, &to, &cancel)).await?;
             "online backup".to_owned()
         }
-        Place::Inside { docker, container, path } => {
-            let inside = Inside::open(docker, container, path, context.run, &context.cancel).await?;
+        Place::Inside { docker, container, path, closed } => {
+            let opened = Inside::open(docker, container, path, context.run, &context.cancel).await;
+            let inside = opened.map_err(|error| error.of_closed(closed.as_deref()))?;
             inside.copy(to, &Ledger::of(&context.state_dir)).await?;
             inside.method()
         }

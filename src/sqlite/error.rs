@@ -9,6 +9,7 @@ use super::restore::RestoreError;
 use super::stale_sessions::SessionsError;
 use crate::command::CommandError;
 use crate::docker::DockerError;
+use crate::rights;
 use crate::service::ServiceError;
 use crate::state_dir::StateDirError;
 use crate::store::{ArchiveError, StoreError};
@@ -119,7 +120,7 @@ pub enum SqliteError {
         source: io::Error,
     },
     /// The database is in the container alone, and what could read it there is not there.
-    #[error("The database {path} cannot be reached in container {container}: {problem}")]
+    #[error("The database {path} cannot be reached in container {container}: {}, and {problem}", no_mount(closed.as_deref()))]
     OutOfReach {
         /// The container.
         container: String,
@@ -127,6 +128,8 @@ pub enum SqliteError {
         path: String,
         /// What was tried.
         problem: String,
+        /// Where it lies on this host, where only this user may not go there.
+        closed: Option<PathBuf>,
     },
     /// A program in the container failed.
     #[error("{program} in container {container} failed: {said}")]
@@ -188,6 +191,16 @@ impl SqliteError {
         }
     }
 
+    /// It is said where the database lies, as one finds it who may go there.
+    pub(super) fn of_closed(self, place: Option<&Path>) -> Self {
+        match self {
+            Self::OutOfReach { container, path, problem, .. } => {
+                Self::OutOfReach { container, path, problem, closed: place.map(Path::to_owned) }
+            }
+            other => other,
+        }
+    }
+
     /// Told to one who asked for a restore.
     pub(super) fn with_nothing_changed(self) -> Self {
         match self {
@@ -235,7 +248,10 @@ impl SqliteError {
                 "`watchkeeper restore JOB` brings the newest good backup back; `sqlite3 FILE .recover` saves what can be read"
             }
             Self::Interrupted { .. } => {
-                "start its application, which does it, or run this as the user who owns the database and its folder"
+                return Some(format!(
+                    "start its application, which does it, or {}",
+                    rights::files_hint("the database and its folder")
+                ));
             }
             Self::Locked { .. } => {
                 "look for who holds it: `fuser -v FILE`; it is tried again where the job has retries"
@@ -249,20 +265,21 @@ impl SqliteError {
                     Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly)
                 ) =>
             {
-                "run it as root, or as the user who owns the database and its folder"
-            }
-            Self::File { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-                "it is mounted read-only: mount it so that it can be written"
+                return Some(rights::files_hint("the database and its folder"));
             }
             // Only an attribute keeps root out so.
-            Self::File { source, .. } if source.raw_os_error() == Some(EPERM) => {
-                "run it as root; if you did: `lsattr -d` shows an `i`, and `chattr -i` removes it"
-            }
-            Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                "run it as root, or as the user who owns the database and its folder"
+            Self::File { source, .. }
+                if source.raw_os_error() == Some(EPERM) && rustix::process::geteuid().is_root() =>
+            {
+                "`lsattr -d` shows an `i`, and `chattr -i` removes it"
             }
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "the disk is full: free some space"
+            }
+            Self::File { source, .. } => return rights::hint(source, "the database and its folder"),
+            Self::OutOfReach { closed: Some(_), .. } => {
+                let also = "or let the image have sqlite3 or python3";
+                return Some(format!("{}; {also}", rights::files_hint("the volume")));
             }
             Self::OutOfReach { .. } => {
                 "keep the database in a volume or a mounted folder; else the image needs sqlite3 or python3, and its user a folder to write a copy to, no tmpfs"
@@ -274,6 +291,13 @@ impl SqliteError {
             _ => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+fn no_mount(closed: Option<&Path>) -> String {
+    match closed {
+        None => "it is in no volume and no mounted folder that can be read here".to_owned(),
+        Some(place) => format!("this user may not go to {}, where it is on this host", place.display()),
     }
 }
 

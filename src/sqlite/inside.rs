@@ -24,8 +24,6 @@ for statement in sys.argv[2:]:
         print(row[0])
 db.close()
 ";
-/// Why it cannot be read from here.
-const NO_MOUNT: &str = "it is in no volume and no mounted folder that can be read here";
 
 /// A program that knows SQLite, in a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +66,7 @@ impl Inside {
             (docker.clone(), container.to_owned(), path.to_owned(), cancel.clone());
         let mut inside = Self { docker, container, path, program: Program::Sqlite3, run, cancel };
         if state != crate::docker::ContainerState::Running {
-            return Err(inside.out_of_reach(format!("{NO_MOUNT}, and the container does not run ({state})")));
+            return Err(inside.out_of_reach(format!("the container does not run ({state})")));
         }
         must_hold_something(&inside.docker, &inside.container, &inside.path).await?;
         for (program, test) in [(Program::Sqlite3, "-version"), (Program::Python3, "-c")] {
@@ -81,11 +79,16 @@ impl Inside {
                 return Ok(inside);
             }
         }
-        Err(inside.out_of_reach(format!("{NO_MOUNT}, and the image has neither sqlite3 nor python3")))
+        Err(inside.out_of_reach("the image has neither sqlite3 nor python3".to_owned()))
     }
 
     fn out_of_reach(&self, problem: String) -> SqliteError {
-        SqliteError::OutOfReach { container: self.container.clone(), path: self.path.clone(), problem }
+        SqliteError::OutOfReach {
+            container: self.container.clone(),
+            path: self.path.clone(),
+            problem,
+            closed: None,
+        }
     }
 
     /// How the copy is made, for the manifest.

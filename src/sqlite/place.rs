@@ -31,7 +31,19 @@ pub enum Place {
         container: String,
         /// The path in there.
         path: String,
+        /// Where it lies on this host, where only this user may not go there: others, such as root, use it by that path.
+        closed: Option<PathBuf>,
     },
+}
+
+impl Place {
+    /// By which path on this host somebody may use it.
+    pub fn on_host(&self) -> Option<&Path> {
+        match self {
+            Self::Host { path } => Some(path),
+            Self::Inside { closed, .. } => closed.as_deref(),
+        }
+    }
 }
 
 /// A database and where it is.
@@ -70,7 +82,12 @@ impl Database {
         let shown = path.display().to_string();
         let place = match on_this_host(docker, &container, &shown).await? {
             Some(path) => Place::Host { path },
-            None => Place::Inside { docker: docker.clone(), container: name.to_owned(), path: shown.clone() },
+            None => Place::Inside {
+                docker: docker.clone(),
+                container: name.to_owned(),
+                path: shown.clone(),
+                closed: closed(docker, &container, &shown),
+            },
         };
         let image = Some(container.info().image.clone());
         Ok(Self { shown, container: Some(name.to_owned()), image, place })
@@ -127,6 +144,18 @@ async fn on_this_host(
     let plain = std::fs::canonicalize(source).ok().map(|source| source.join(inside));
     let Some(real) = real(&here).ok().filter(|real| Some(real) == plain.as_ref()) else { return Ok(None) };
     Ok(is_same(container, path, &real).await?.then_some(real))
+}
+
+/// Where the database lies on this host, where this user may not go there: a volume of Docker's is only root's.
+fn closed(docker: &Docker, container: &Container, path: &str) -> Option<PathBuf> {
+    let mount = container.info().mount_of(path)?;
+    let inside = Path::new(path).strip_prefix(&mount.destination).ok()?;
+    if matches!(mount.kind, MountKind::Other(_)) || !docker.is_local() || inside.as_os_str().is_empty() {
+        return None;
+    }
+    let here = Path::new(&mount.source).join(inside);
+    let error = std::fs::metadata(&here).err()?;
+    (error.kind() == std::io::ErrorKind::PermissionDenied).then_some(here)
 }
 
 /// What lies here is what the container sees: the engine may run in a virtual machine, or this process in a container,

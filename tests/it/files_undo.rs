@@ -37,6 +37,12 @@ impl Scene {
         self.watchkeeper.run(&[&["restore", "conf", "--yes"], arguments].concat())
     }
 
+    /// The same while something is mounted on a file.
+    fn restore_mounted_on(&self, file: &Path) -> Output {
+        let script = "mount --bind \"$FOLDER\" \"$FOLDER\"; $WATCHKEEPER restore conf --yes";
+        self.watchkeeper.run_in_mounts(file, script)
+    }
+
     /// The same while a folder can only be read.
     fn restore_read_only(&self, folder: &Path, arguments: &str) -> Output {
         self.watchkeeper.run_read_only(folder, &format!("restore conf {arguments} --yes"))
@@ -89,12 +95,17 @@ fn a_restore_that_fails_in_the_middle_tells_what_it_has_written_and_is_taken_bac
     scene.watchkeeper.run(&["run-now", "conf"]).expect(0);
     scene.write("a", "edited");
     scene.write("locked/b", "edited");
-    let failed = scene.restore_read_only(&locked, "").expect(1);
+    // What can be told before is: nothing is written then.
+    let refused = scene.restore_read_only(&locked, "").expect(1);
+    assert!(refused.stderr.contains("Read-only file system"), "{refused:?}");
+    assert_eq!(scene.read("a"), "edited");
+    // What is mounted on a file does not let it be replaced.
+    let failed = scene.restore_mounted_on(&scene.path("locked/b")).expect(1);
     let (said, a) = (format!("{}{}", failed.stdout, failed.stderr), scene.path("a"));
     for told in [
         "The restore failed after 1 change",
         &format!("written: {}", a.display()),
-        "Read-only file system",
+        "resource busy",
         "`watchkeeper restore conf --undo` takes back what was written",
     ] {
         assert!(said.contains(told), "{told:?} is not in {said}");
@@ -107,7 +118,7 @@ fn a_restore_that_fails_in_the_middle_tells_what_it_has_written_and_is_taken_bac
 
     // What fails at its first change has nothing that could be taken back.
     scene.write("a", "as backed up");
-    let failed = scene.restore_read_only(&locked, "").expect(1);
+    let failed = scene.restore_mounted_on(&scene.path("locked/b")).expect(1);
     assert!(failed.stdout.contains("The restore failed at its first change"), "{failed:?}");
     let nothing = scene.restore(&["--undo"]).expect(0);
     assert!(nothing.stdout.contains("nothing to undo: all is as it was"), "{nothing:?}");

@@ -15,6 +15,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config::values", &[]),
     // Words sizes, times and errors; uses nothing.
     ("words", &[]),
+    // What this process may do; uses nothing.
+    ("rights", &[]),
     // Puts work on a thread of its own; uses nothing.
     ("blocking", &[]),
     // What a `verify-deployment` looks at, as pure values.
@@ -23,7 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config::sessions", &[]),
     ("http", &["config::values"]),
     ("progress", &[]),
-    ("config::secret", &["config::values"]),
+    ("config::secret", &["rights", "config::values"]),
     // Lengths of time as people write them; uses nothing.
     ("config::duration", &[]),
     ("schedule", &["config::duration", "config::values", "words"]),
@@ -31,13 +33,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["config::values", "progress", "words"]),
     ("retention", &["config::values", "store"]),
     ("upkeep", &["config::values", "progress", "words", "store", "retention"]),
-    ("docker", &["config::values", "progress", "words"]),
-    ("service", &["config::values", "progress", "words", "docker"]),
+    ("docker", &["rights", "config::values", "progress", "words"]),
+    ("service", &["rights", "config::values", "progress", "words", "docker"]),
     // What every kind of job is given and gives back. The kinds themselves live with their domain.
     ("jobs", &["blocking", "config::values", "progress", "store"]),
     (
         "prometheus",
         &[
+            "rights",
             "blocking",
             "config::values",
             "config::secret",
@@ -53,10 +56,20 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "deployment",
-        &["config::values", "config::checks", "words", "http", "jobs", "docker", "store", "prometheus"],
+        &[
+            "rights",
+            "config::values",
+            "config::checks",
+            "words",
+            "http",
+            "jobs",
+            "docker",
+            "store",
+            "prometheus",
+        ],
     ),
-    ("command", &["config::values", "progress", "words", "jobs", "docker"]),
-    ("files", &["blocking", "config::values", "progress", "words", "jobs", "docker", "store"]),
+    ("command", &["rights", "config::values", "progress", "words", "jobs", "docker"]),
+    ("files", &["rights", "blocking", "config::values", "progress", "words", "jobs", "docker", "store"]),
     // What there is in a Grafana, as pure values; a configuration names its types.
     ("grafana::object", &["store"]),
     (
@@ -66,6 +79,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "sqlite",
         &[
+            "rights",
             "blocking",
             "config::values",
             "config::sessions",
@@ -115,6 +129,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "rights",
             "blocking",
             "upkeep",
             "config::values",

@@ -51,6 +51,7 @@ mod grafana_versions;
 mod grafana_wire;
 mod harness;
 mod hooks;
+mod keeper;
 mod killed;
 mod layers;
 mod layouts;

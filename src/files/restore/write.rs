@@ -120,7 +120,7 @@ fn unpacked(entry: &FileEntry, path: &Path) -> Result<(), FilesError> {
     if let What::Link { target } = &entry.what {
         symlink(target.as_path(), path).map_err(place("create the link", path))?;
     }
-    if rustix::process::geteuid().is_root() {
+    if crate::rights::may_give_away() {
         lchown(path, Some(entry.uid), Some(entry.gid)).map_err(place("give to its owner", path))?;
     }
     if matches!(entry.what, What::Link { .. }) {
@@ -177,7 +177,7 @@ fn make_link(path: &Path, entry: &FileEntry, target: &Path) -> Result<(), FilesE
     fs::rename(&beside, path).map_err(place("put in place", path))
 }
 
-/// Owner and mode as the backup has them. Only root can give files away: for others the owner is their own already, or
+/// Owner and mode as the backup has them. Who may not give files away did not come so far: for him the owner is their own already, or
 /// this fails.
 fn own(path: &Path, entry: &FileEntry) -> Result<(), FilesError> {
     lchown(path, Some(entry.uid), Some(entry.gid)).map_err(place("give to its owner", path))?;

@@ -1,6 +1,7 @@
 //! Why a cleanup was not done.
 
 use crate::prometheus::client::ClientError;
+use crate::prometheus::folder_op::FolderFailure;
 use crate::prometheus::restore::RestoreError;
 use crate::store::StoreError;
 
@@ -16,6 +17,12 @@ pub enum CleanupError {
     /// The backups could not be looked at.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// This user may not remove anything there.
+    #[error("Nothing was deleted: {failure}")]
+    Closed {
+        /// What it may not do.
+        failure: FolderFailure,
+    },
     /// Prometheus is at work in its data folder.
     #[error("Prometheus writes a block at this moment{}, for a compaction or a snapshot", .name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default())]
     Compacting {
@@ -50,7 +57,11 @@ impl CleanupError {
             Self::Client(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
             Self::Compacting { .. } => true,
-            Self::RestoreUnfinished { .. } | Self::NoRestart { .. } | Self::Begun | Self::Cancelled => false,
+            Self::Closed { .. }
+            | Self::RestoreUnfinished { .. }
+            | Self::NoRestart { .. }
+            | Self::Begun
+            | Self::Cancelled => false,
         }
     }
 
@@ -60,6 +71,7 @@ impl CleanupError {
             Self::Folder(error) => error.hint(),
             Self::Client(error) => error.hint(),
             Self::Store(error) => error.hint(),
+            Self::Closed { failure } => failure.hint.clone(),
             Self::Compacting { .. } => Some(
                 "run it again when that is over; what a killed compaction has left, Prometheus removes when it starts"
                     .into(),

@@ -90,6 +90,14 @@ pub async fn must_be_quiet(client: &PrometheusClient, folder: &FolderState) -> R
     Ok(())
 }
 
+/// This user may remove blocks.
+pub fn must_be_open(folder: &FolderState) -> Result<(), CleanupError> {
+    match &folder.closed {
+        None => Ok(()),
+        Some(failure) => Err(CleanupError::Closed { failure: (**failure).clone() }),
+    }
+}
+
 impl Cleanup<'_> {
     /// Deletes what every rule allows.
     pub async fn run(&self, holders: Vec<Holder>, context: &RunContext) -> Result<Cleaned, CleanupError> {
@@ -113,6 +121,7 @@ impl Cleanup<'_> {
         if doomed.is_empty() && folder.deleting.is_empty() {
             return Ok(cleaned);
         }
+        must_be_open(&folder)?;
         let reloads = self.site.reloads().await;
         self.remove(&doomed, context, &mut cleaned).await?;
         self.finish(&copies, &doomed, reloads, context, &mut cleaned).await;

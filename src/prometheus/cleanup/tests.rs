@@ -50,6 +50,7 @@ fn folder(blocks: Vec<FolderBlock>, restores: Vec<RestoreState>) -> FolderState 
         creating: Vec::new(),
         deleting: Vec::new(),
         locked: false,
+        closed: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::docker::DockerError;
+use crate::rights;
 use crate::store::archive::ArchiveError;
 
 /// Why a data folder was not found, or something in it was not done.
@@ -120,8 +121,13 @@ impl FolderError {
             Self::Unknown { .. } | Self::NotThere { .. } => {
                 "configure data_dir = \"/path\", the path as Prometheus sees it"
             }
-            Self::Unusable { .. } => "run as root, or as the user Prometheus runs as",
-            Self::NotOnHost { .. } => "run as root on the engine's machine, or configure access = \"docker\"",
+            Self::Unusable { .. } => return Some(rights::files_hint("the data folder")),
+            Self::NotOnHost { .. } => {
+                return Some(format!(
+                    "configure access = \"docker\"; or, on the engine's machine: {}",
+                    rights::files_hint("the volume")
+                ));
+            }
             Self::NoVolume { .. } => {
                 "mount a volume or a folder there: without, the data go with the container"
             }

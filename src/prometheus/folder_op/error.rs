@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::FolderFailure;
+use crate::rights;
 use crate::words;
 
 #[derive(Debug, thiserror::Error)]
@@ -28,14 +29,10 @@ impl From<FolderOpError> for FolderFailure {
         let reason = words::chain(&error);
         let hint = match error {
             FolderOpError::Refused { hint, .. } => hint,
-            FolderOpError::Io { source, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied => {
-                    Some("run it as root, or as the owner of the data folder".into())
-                }
-                io::ErrorKind::StorageFull => Some("free some space on the volume of the data folder".into()),
-                io::ErrorKind::ReadOnlyFilesystem => Some("the data folder is mounted read-only".into()),
-                _ => None,
-            },
+            FolderOpError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("free some space on the volume of the data folder".into())
+            }
+            FolderOpError::Io { source, .. } => rights::hint(&source, "the data folder"),
             FolderOpError::Check(_) => None,
         };
         Self { reason, hint }

@@ -4,8 +4,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::error::{At as _, FolderOpError};
-use super::{FolderBlock, FolderState, blocks, files, guard, journal, past, shim};
+use super::{FolderBlock, FolderFailure, FolderState, blocks, files, guard, journal, past, shim};
 use crate::prometheus::block::BlockMeta;
+use crate::rights;
 use crate::store::Owner;
 
 /// Looks at a data folder.
@@ -40,6 +41,22 @@ pub(super) fn folder(root: &Path) -> Result<FolderState, FolderOpError> {
         creating: blocks::creating(root)?,
         deleting: blocks::deleting(root)?,
         locked: guard::is_in_use(root),
+        closed: closed(root),
+    })
+}
+
+/// Why this user may not change what Prometheus has made. A snapshot that Prometheus makes is like a block of its: who
+/// may not empty that could not remove it again.
+fn closed(root: &Path) -> Option<Box<FolderFailure>> {
+    let names = files::names(root).unwrap_or_default();
+    let blocks = names.into_iter().filter(|name| files::is_block(name)).flat_map(|name| {
+        let block = root.join(name);
+        [block.join("chunks"), block]
+    });
+    let folders = [root.to_owned(), root.join("snapshots")].into_iter().chain(blocks);
+    folders.filter(|folder| folder.is_dir()).find_map(|folder| {
+        let denied = rights::may_write(&folder).at("change what is in", &folder).err()?;
+        Some(Box::new(denied.into()))
     })
 }
 

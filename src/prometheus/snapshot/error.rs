@@ -25,6 +25,12 @@ pub enum SnapshotError {
         /// What, and why not.
         failure: FolderFailure,
     },
+    /// This user may not remove a snapshot again, so none was taken.
+    #[error("No snapshot was taken, because it could not be removed again: {failure}")]
+    Closed {
+        /// What it may not do.
+        failure: FolderFailure,
+    },
     /// The helper inside the data folder answered something else than was asked.
     #[error("The helper in the data folder answered {reply}")]
     Reply {
@@ -123,7 +129,7 @@ impl SnapshotError {
             Self::Access(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Archive(error) => error.hint(),
-            Self::Folder { failure } => failure.hint.clone(),
+            Self::Folder { failure } | Self::Closed { failure } => failure.hint.clone(),
             Self::RestoreUnfinished { .. } => Some(
                 "finish it with `watchkeeper restore JOB --resume`, or take it back with `--undo`".into(),
             ),

@@ -32,6 +32,14 @@ pub enum RestoreError {
         /// The path in there.
         path: String,
     },
+    /// It can be read in its container, but this user cannot put anything there.
+    #[error("The database {database} can only be replaced at {}, and this user may not go there", place.display())]
+    Closed {
+        /// The database.
+        database: String,
+        /// Where it lies on this host.
+        place: PathBuf,
+    },
     /// Somebody would go on writing to the old file.
     #[error("The database {} is still open in {by}", path.display())]
     Held {
@@ -136,6 +144,7 @@ impl RestoreError {
             Self::Held { .. } => {
                 "stop it first; an application in jobs.toml is stopped by its \"container\" or \"service\""
             }
+            Self::Closed { .. } => return Some(crate::rights::files_hint("the volume")),
             Self::NoPlace { .. } => {
                 "keep it in a volume; until then: `watchkeeper restore JOB --into DIR`, then `docker cp` it in"
             }

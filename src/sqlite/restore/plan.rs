@@ -87,8 +87,8 @@ pub async fn plan(site: &Site, source: &SqliteBackup) -> Result<RestorePlan, Sql
             crate::words::size(free)
         ));
     }
-    if let Err(error) = rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK) {
-        let error = file("write to the folder", &folder)(error.into());
+    if let Err(error) = crate::rights::may_write(&folder) {
+        let error = file("write to the folder", &folder)(error);
         let hint = error.hint().map_or_else(String::new, |hint| format!(": {hint}"));
         plan.refusals.push(format!("{}{hint}", crate::words::chain(&error)));
     }

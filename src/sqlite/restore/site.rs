@@ -61,6 +61,10 @@ impl Site {
     pub(super) fn path(&self) -> Result<PathBuf, SqliteError> {
         match &self.database.place {
             Place::Host { path } => Ok(path.clone()),
+            Place::Inside { closed: Some(place), .. } => {
+                let (database, place) = (self.database.to_string(), place.clone());
+                Err(RestoreError::Closed { database, place }.into())
+            }
             Place::Inside { container, path, .. } => {
                 Err(RestoreError::NoPlace { container: container.clone(), path: path.clone() }.into())
             }

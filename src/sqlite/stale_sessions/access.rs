@@ -9,10 +9,15 @@ use ulid::Ulid;
 
 use super::SessionsError;
 use crate::blocking::blocking;
+use crate::rights;
 use crate::sqlite::SqliteError;
+use crate::sqlite::error::file;
 use crate::sqlite::inside::Inside;
-use crate::sqlite::open::{Live, PATIENCE, must_be_sqlite, reading};
+use crate::sqlite::open::{Live, PATIENCE, beside, must_be_sqlite, reading};
 use crate::sqlite::place::{Database, Place};
+
+/// What a database in use has beside it, in WAL mode.
+const LOG: [&str; 2] = ["-wal", "-shm"];
 
 /// The last line of what was written.
 const DONE: &str = "ok";
@@ -36,10 +41,25 @@ impl Access {
     ) -> Result<Self, SqliteError> {
         Ok(Self(match &database.place {
             Place::Host { path } => Way::Host(path.clone()),
-            Place::Inside { docker, container, path } => {
-                Way::Inside(Inside::open(docker, container, path, run, cancel).await?)
+            Place::Inside { docker, container, path, closed } => {
+                let opened = Inside::open(docker, container, path, run, cancel).await;
+                Way::Inside(opened.map_err(|error| error.of_closed(closed.as_deref()))?)
             }
         }))
+    }
+
+    /// Whether this user may write there at all: asked before anything is begun. In its container a database is written to
+    /// as whoever runs there.
+    pub fn may_write(&self) -> Result<(), SqliteError> {
+        let Way::Host(path) = &self.0 else { return Ok(()) };
+        rights::may_write(path).map_err(file("write to", path))?;
+        // The log of one in use is written to, and else made: in its folder.
+        let log: Vec<PathBuf> = LOG.iter().map(|side| beside(path, side)).collect();
+        if log.iter().all(|side| rights::may_write(side).is_ok()) {
+            return Ok(());
+        }
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        rights::may_write(folder).map_err(file("write to the folder", folder))
     }
 
     /// Runs statements that only read.

@@ -114,6 +114,11 @@ impl Watchkeeper {
         self.path("state")
     }
 
+    /// The folder of all its backups.
+    pub(crate) fn backups_folder(&self) -> PathBuf {
+        self.path("backups")
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -158,9 +163,29 @@ impl Watchkeeper {
     pub(crate) fn run_as(&self, user: u32, arguments: &[&str]) -> Output {
         let id = user.to_string();
         run(Command::new("chown").args(["-R", &format!("{id}:{id}")]).arg(self.folder()));
+        self.run_by(user, &[], arguments)
+    }
+
+    /// Runs it to its end as this user, who may nothing that root may, with the groups beside his own. Nothing is given to
+    /// him.
+    pub(crate) fn run_by(&self, user: u32, groups: &[u32], arguments: &[&str]) -> Output {
+        let child = self.command_by(user, groups, arguments).spawn().unwrap();
+        self.wait(child, arguments)
+    }
+
+    /// What [`Watchkeeper::run_by`] starts.
+    pub(crate) fn command_by(&self, user: u32, groups: &[u32], arguments: &[&str]) -> Command {
+        let id = user.to_string();
         let mut setpriv = Command::new("setpriv");
-        setpriv.args(["--reuid", &id, "--regid", &id, "--clear-groups", env!("CARGO_BIN_EXE_watchkeeper")]);
-        self.wait(self.complete(setpriv, arguments).spawn().unwrap(), arguments)
+        setpriv.args(["--reuid", &id, "--regid", &id]);
+        let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
+        if groups.is_empty() {
+            setpriv.arg("--clear-groups");
+        } else {
+            setpriv.args(["--groups", &groups.join(",")]);
+        }
+        setpriv.arg(env!("CARGO_BIN_EXE_watchkeeper"));
+        self.complete(setpriv, arguments)
     }
 
     /// Runs a script in a mount namespace of its own, which ends with it: `$FOLDER` is the folder, and `$WATCHKEEPER` runs

@@ -234,3 +234,67 @@ fn timers_run_the_jobs_in_place_of_the_daemon() {
     wait_until("the timer has run the job", SOON, || host.done("tick", "manual").is_some());
     assert!(host.said(&["systemctl", "list-timers", "--no-pager"]).contains("watchkeeper-job@tick.timer"));
 }
+
+/// A database with an application that is a unit of this host.
+const APPLICATION: &str = r#"
+[application.app]
+url = "http://127.0.0.1:1"
+database = "/srv/app/memory.db"
+service = { unit = "app.service" }
+[[job]]
+name = "db"
+kind = "sqlite-backup"
+application = "app"
+keep = { last = 3 }
+"#;
+const UNIT: &str = "[Service]\nExecStart=/bin/sleep infinity\n";
+
+#[test]
+fn a_unit_that_the_user_may_not_control_is_told_with_the_rule_that_lets_him_and_nothing_is_changed() {
+    let Some(host) = Host::boot() else { return };
+    host.put("/etc/watchkeeper/jobs.toml", APPLICATION);
+    host.put("/etc/systemd/system/app.service", UNIT);
+    // Who asks for the application's health trusts what the host trusts.
+    let trusted = "/etc/ssl/certs/ca-certificates.crt";
+    host.put(trusted, &fs::read_to_string(trusted).unwrap());
+    host.must(&["sh", "-ec", "systemd-sysusers; systemd-tmpfiles --create || true; systemctl daemon-reload"]);
+    host.must(&["systemctl", "start", "app"]);
+    host.must(&["mkdir", "-p", "/srv/app"]);
+    let scratch = scratch::folder("database");
+    let file = scratch.path().join("memory.db");
+    drop(crate::support::database::create(&file));
+    docker(["cp", file.to_str().unwrap(), &format!("{}:/srv/app/memory.db", host.container.name)]);
+    host.must(&["chown", "-R", "watchkeeper:watchkeeper", "/srv/app"]);
+    let as_user = |arguments: &str| {
+        let program = "/usr/local/bin/watchkeeper --config /etc/watchkeeper/jobs.toml";
+        host.run(&[
+            "setpriv",
+            "--reuid=watchkeeper",
+            "--regid=watchkeeper",
+            "--clear-groups",
+            "sh",
+            "-c",
+            &format!("{program} {arguments} 2>&1"),
+        ])
+    };
+    host.must(&["mkdir", "-p", "/var/lib/watchkeeper", "/var/backups/watchkeeper"]);
+    host.must(&["chown", "watchkeeper:watchkeeper", "/var/lib/watchkeeper", "/var/backups/watchkeeper"]);
+    assert!(as_user("run-now db").status.success());
+    let before = host.must(&["sha256sum", "/srv/app/memory.db"]);
+    let refused = as_user("restore db --yes");
+    let said = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    for wanted in
+        ["\"systemctl stop -- app.service\" was denied", "50-watchkeeper.rules", "app.service", "Who runs it"]
+    {
+        assert!(said.contains(wanted), "no {wanted:?} in {said}");
+    }
+    assert_eq!(host.must(&["sha256sum", "/srv/app/memory.db"]), before);
+    assert_eq!(host.property("app", "ActiveState"), "active");
+    // Beside what SQLite itself keeps there.
+    let left = host.said(&["ls", "-A", "/srv/app"]);
+    assert!(
+        left.lines().all(|name| ["memory.db", "memory.db-shm", "memory.db-wal"].contains(&name)),
+        "{left}"
+    );
+}

@@ -45,6 +45,7 @@ fn folder() -> FolderState {
         creating: Vec::new(),
         deleting: Vec::new(),
         locked: false,
+        closed: None,
     }
 }
 

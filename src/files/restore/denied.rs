@@ -1,0 +1,80 @@
+//! What of a restore this user may not do, found before anything is written.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use super::How;
+use crate::files::FileEntry;
+use crate::{rights, words};
+
+/// The changes that this user may not make.
+#[derive(Debug, Default)]
+pub(super) struct Denied {
+    first: Option<Reason>,
+    count: usize,
+}
+
+/// Why something may not be written, and what gives the right.
+#[derive(Debug)]
+struct Reason {
+    why: String,
+    hint: String,
+}
+
+impl Reason {
+    fn of_others(why: String) -> Self {
+        Self { why, hint: rights::files_hint("the files and their folders") }
+    }
+}
+
+impl Denied {
+    /// Looks whether the entry may be written at its place on this host.
+    pub(super) fn look_at(&mut self, entry: &FileEntry, real: &Path, how: How) {
+        let why = not_to_write(real, how).or_else(|| not_to_give(entry));
+        if let Some(Reason { why, hint }) = why {
+            self.count += 1;
+            self.first.get_or_insert_with(|| Reason { why: format!("{}: {why}", entry.path), hint });
+        }
+    }
+
+    /// Why the restore cannot be done by this user, where it cannot.
+    pub(super) fn refusal(self) -> Option<String> {
+        let Reason { why, hint } = self.first?;
+        let more = match self.count {
+            1 => String::new(),
+            count => format!(" (and so {} more)", words::count(count - 1, "path")),
+        };
+        Some(format!("{why}{more}; {hint}"))
+    }
+}
+
+/// What is new gets its name in its folder; of what is there the owner may set the mode.
+fn not_to_write(real: &Path, how: How) -> Option<Reason> {
+    if how == How::Attributes {
+        let owner = fs::symlink_metadata(real).ok()?.uid();
+        let is_mine = rights::may_give_away() || owner == rustix::process::geteuid().as_raw();
+        let why = || format!("its mode cannot be set, because it belongs to the user {owner}");
+        return (!is_mine).then(|| Reason::of_others(why()));
+    }
+    let folder = real.ancestors().skip(1).find(|folder| folder.is_dir())?;
+    let error = rights::may_write(folder).err()?;
+    let why = format!("nothing can be written to {}: {error}", folder.display());
+    match rights::hint(&error, "the files and their folders") {
+        Some(hint) => Some(Reason { why, hint }),
+        None => Some(Reason::of_others(why)),
+    }
+}
+
+fn not_to_give(entry: &FileEntry) -> Option<Reason> {
+    let (uid, gid) = (entry.uid, entry.gid);
+    if rights::may_give_away() || (uid == rustix::process::geteuid().as_raw() && is_my_group(gid)) {
+        return None;
+    }
+    Some(Reason::of_others(format!("it belongs to {uid}:{gid}, and only root gives files to others")))
+}
+
+fn is_my_group(gid: u32) -> bool {
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    rustix::process::getegid().as_raw() == gid || groups.iter().any(|group| group.as_raw() == gid)
+}

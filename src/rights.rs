@@ -1,0 +1,132 @@
+//! What this process may do with what belongs to others, and what gives it what it lacks.
+//!
+//! The service runs as a user that owns nothing but its own folders. Whatever it may not do is said in the same words
+//! everywhere, with the drop-in that the package ships for it. It is asked before anything is begun, so that nothing stays
+//! half done.
+
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+/// Where the drop-ins are explained.
+const README: &str = "(README, \"Who runs it\")";
+/// `CAP_CHOWN` and `CAP_SETUID`, as the kernel numbers them.
+const CHOWN: u32 = 0;
+const SETUID: u32 = 7;
+
+/// The Docker engine may not be used.
+pub fn docker_hint() -> String {
+    format!(
+        "run it as root, or give the user who runs this the group docker: for the service the drop-in docker.conf does {README}"
+    )
+}
+
+/// Files of `whose` may not be read or changed.
+pub fn files_hint(whose: &str) -> String {
+    format!(
+        "run it as root, or as the owner of {whose}; the service gets the right by the drop-in host.conf {README}"
+    )
+}
+
+/// A place is mounted read-only, as all is for the service that its unit does not name.
+pub fn read_only_hint() -> String {
+    format!(
+        "it is mounted read-only; to the service all is that no ReadWritePaths= names: the drop-in host.conf has a line for it {README}"
+    )
+}
+
+/// A unit may not be stopped or started.
+pub fn unit_hint(unit: &str) -> String {
+    format!(
+        "run it as root, or let the user who runs this control {unit}: the polkit rule 50-watchkeeper.rules does, with that unit in it {README}"
+    )
+}
+
+/// No other user may be become.
+pub fn user_hint(user: &str) -> String {
+    format!(
+        "only root may become {user:?}: take \"user\" out of the job, or run the job as root, `watchkeeper run-now JOB`, from root's own timer {README}"
+    )
+}
+
+/// What to do about an error of the system about files of `whose`, where it is one of rights.
+pub fn hint(error: &io::Error, whose: &str) -> Option<String> {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Some(files_hint(whose)),
+        io::ErrorKind::ReadOnlyFilesystem => Some(read_only_hint()),
+        _ => None,
+    }
+}
+
+/// Whether the file or folder can be read: of a folder also what is in it.
+pub fn may_read(path: &Path) -> io::Result<()> {
+    let list = if path.is_dir() { Access::EXEC_OK } else { Access::empty() };
+    may(path, Access::READ_OK | list)
+}
+
+/// Whether the folder can be worked in.
+pub fn may_enter(folder: &Path) -> io::Result<()> {
+    may(folder, Access::EXEC_OK)
+}
+
+/// Whether the file can be written to: of a folder, whether something can be made, renamed and removed in it.
+pub fn may_write(path: &Path) -> io::Result<()> {
+    let enter = if path.is_dir() { Access::EXEC_OK } else { Access::empty() };
+    may(path, Access::WRITE_OK | enter)
+}
+
+/// With what this process may do now: `access` alone would leave out the capabilities that a unit gives to a user.
+fn may(path: &Path, what: Access) -> io::Result<()> {
+    Ok(accessat(CWD, path, what, AtFlags::EACCESS)?)
+}
+
+/// Whether files may be given to another user.
+pub fn may_give_away() -> bool {
+    has(CHOWN)
+}
+
+/// Whether something may be run as another user.
+pub fn may_become_others() -> bool {
+    has(SETUID)
+}
+
+fn has(capability: u32) -> bool {
+    rustix::process::geteuid().is_root() || effective_capabilities() & (1 << capability) != 0
+}
+
+/// Nothing where the kernel does not tell.
+fn effective_capabilities() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_is_told_apart_from_what_is_forbidden() {
+        let folder = tempfile::tempdir().unwrap();
+        may_write(folder.path()).unwrap();
+        may_read(folder.path()).unwrap();
+        let missing = may_read(&folder.path().join("nothing")).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        assert_eq!(hint(&missing, "it"), None);
+    }
+
+    #[test]
+    fn each_hint_names_what_the_package_ships() {
+        let drop_ins = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/drop-ins");
+        for (hint, file) in [
+            (docker_hint(), "docker.conf"),
+            (files_hint("it"), "host.conf"),
+            (read_only_hint(), "host.conf"),
+            (unit_hint("a.service"), "50-watchkeeper.rules"),
+        ] {
+            assert!(hint.contains(file), "{hint}");
+            assert!(Path::new(drop_ins).join(file).exists(), "{file}");
+        }
+    }
+}
