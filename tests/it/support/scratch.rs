@@ -42,6 +42,19 @@ fn sweep() {
     }
 }
 
+/// Kills every process that was started with something of this folder among its arguments.
+pub(crate) fn kill_all_of(folder: &Path) {
+    let folder = format!("{}/", folder.display());
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).contains(&folder)
+            && let Ok(pid) = entry.file_name().into_string()
+        {
+            let _ = Command::new("kill").args(["-KILL", &pid]).status();
+        }
+    }
+}
+
 fn kill_servers_of(folder: &Path) {
     for case in fs::read_dir(folder).into_iter().flatten().flatten() {
         kill_recorded(&case.path().join("prometheus.pid"), &case.path());

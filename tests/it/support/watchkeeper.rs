@@ -61,6 +61,13 @@ pub(crate) struct Watchkeeper {
     folder: TempDir,
 }
 
+/// A test that fails leaves no daemon behind.
+impl Drop for Watchkeeper {
+    fn drop(&mut self) {
+        scratch::kill_all_of(self.folder.path());
+    }
+}
+
 impl Watchkeeper {
     /// With one snapshot job for this server that keeps the last 5.
     pub(crate) fn for_prometheus(prometheus: &Prometheus) -> Self {
