@@ -19,6 +19,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod waiting;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,8 +35,9 @@ use patience::{BUSY, Patience};
 pub use pauses::{EndedPause, Pause};
 pub use record::{Attempt, Cause, HookRun, LogLine, NewRun, RunReport};
 pub use renew::Renewed;
-pub use slots::{MissedSlots, SlotFate, Watched};
+pub use slots::{End, MissedSlots, SlotFate, Watched};
 pub use waiting::WaitingRun;
+pub use waits::Wait;
 
 use crate::config::values::JobName;
 use crate::jobs::Outcome;

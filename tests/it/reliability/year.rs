@@ -341,7 +341,7 @@ impl Host {
         self.well_again();
         self.live(self.time + millis).await;
         self.trouble();
-        history.resume(&name).unwrap();
+        history.resume(&name, clock()).unwrap();
         self.pauses.push((job, since, self.time));
     }
 }
