@@ -11,6 +11,7 @@
 mod error;
 mod patience;
 mod pauses;
+mod prune;
 mod record;
 mod renew;
 mod rows;
@@ -33,6 +34,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 pub use error::HistoryError;
 use patience::{BUSY, Patience};
 pub use pauses::{EndedPause, Pause};
+pub use prune::Pruned;
 pub use record::{Attempt, Cause, HookRun, LogLine, NewRun, RunReport};
 pub use renew::Renewed;
 pub use slots::{End, MissedSlots, SlotFate, Watched};

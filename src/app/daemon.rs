@@ -43,6 +43,9 @@ const LOOK_AFTER: Duration = Duration::from_secs(15);
 /// How many of these looks there are for one sign of life.
 const LOOKS_PER_BEAT: u32 = 4;
 
+/// How many of them there are until it is looked whether the history is to be tidied: an hour.
+const LOOKS_PER_TIDYING: u32 = 240;
+
 /// The program with another configuration, for the plan with this number.
 pub type Reload = (u64, Arc<App>);
 
@@ -196,6 +199,11 @@ impl Daemon {
                     self.successors().await;
                     self.tell_waits().await;
                     looked = looked.wrapping_add(1);
+                    if looked % LOOKS_PER_TIDYING == 1 {
+                        // It may take a while the first time, and nobody waits for it.
+                        let app = Arc::clone(&self.app);
+                        tokio::spawn(async move { app.tidy_history().await });
+                    }
                     if looked.is_multiple_of(LOOKS_PER_BEAT) {
                         self.beat();
                     }
@@ -348,7 +356,9 @@ impl Daemon {
     /// The clock leapt, or the machine slept: what was missed is treated as after a time without a daemon.
     async fn leap(&mut self, leaps: Vec<Leap>) {
         let Some(to) = leaps.last().map(|leap| leap.to) else { return };
-        leaps.iter().for_each(|leap| self.books.leapt(*leap));
+        for leap in &leaps {
+            self.books.leapt(*leap);
+        }
         for job in self.jobs().into_iter().filter(|job| job.schedule.is_some()) {
             self.queues.entry(job.name.clone()).or_default().reached = Some(to);
             let time = Unwatched { to, leaps: leaps.clone(), alive: None };

@@ -104,7 +104,7 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
         let is_held = || Locks::new(&session.config.state_dir).is_held(&Lock::Job(job.name.clone()));
         let is_running = last.get(&job.name).is_some_and(|last| last.outcome.is_none()) && is_held();
         let overdue = pause.is_none() && !is_running && is_overdue(job, since, session.now);
-        jobs.push(JobStatus { restore, pause, overdue, waits_for, ..stands });
+        jobs.push(JobStatus { restore, pause, waits_for, overdue, ..stands });
     }
     session.out.result(&json!({ "jobs": jobs, "daemon": daemon }), || {
         let header = ["job", "last", "began", "next", "backups", "newest good", ""];

@@ -190,7 +190,7 @@ impl History {
         self.names("SELECT DISTINCT job FROM missed")
     }
 
-    fn names(&self, sql: &str) -> Result<Vec<JobName>, HistoryError> {
+    pub(super) fn names(&self, sql: &str) -> Result<Vec<JobName>, HistoryError> {
         let connection = self.lock();
         let read = || -> rusqlite::Result<Vec<String>> {
             let mut statement = connection.prepare_cached(sql)?;
@@ -235,6 +235,8 @@ impl History {
         match run.optional().map_err(|e| self.failed("read", e))? {
             Some(()) => Ok(SlotFate::Ran),
             None if self.missed_at(job, slot)?.is_some() => Ok(SlotFate::Missed),
+            // It had a run, or was missed, so long ago that this is forgotten.
+            None if self.forgotten(job)?.is_some_and(|known| slot <= known) => Ok(SlotFate::Ran),
             None => Ok(SlotFate::Unknown),
         }
     }

@@ -47,10 +47,12 @@ impl Account<'_> {
         let ended = self.history.ended_pauses(self.name)?;
         let (mut to_run, mut given_up) = (Vec::new(), Vec::new());
         let mut limits = whose.limits(time.to);
+        let forgotten = self.history.forgotten(self.name)?;
         // The newest first: of "once" it is the newest of all, whatever the time is made of.
         for note in notes.iter().rev() {
             let Some(schedule) = self.schedule(note, whose) else { continue };
-            let windows = account::windows(note, time);
+            let born = forgotten.map_or(note.born, |known| known.max(note.born));
+            let windows = account::windows(&Watched { born, ..note.clone() }, time);
             let Some(first) = windows.first() else { continue };
             let known = self.known(first.from)?;
             let parts = windows.into_iter().flat_map(|window| account::parts(window, pause.as_ref(), &ended));

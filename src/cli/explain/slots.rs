@@ -48,7 +48,7 @@ pub(super) fn of(source: &Source<'_>, job: &JobName, most: u32) -> Result<Vec<Sl
         );
     }
     fates.extend(history.missed(job, most)?.into_iter().map(of_missed));
-    fates.extend(history.waits(job)?.into_iter().map(|wait| of_wait(wait, source.is_daemon_running)));
+    fates.extend(history.waits(job)?.into_iter().map(|wait| of_wait(&wait, source.is_daemon_running)));
     fates.sort_by_key(|fate| std::cmp::Reverse(fate.last));
     fates.truncate(most as usize);
     Ok(fates)
@@ -70,7 +70,7 @@ fn stands_for(source: &Source<'_>, run: &RunReport) -> Result<String, CliError> 
     Ok(if told.is_empty() { String::new() } else { format!("; it stands for {}", told.join(" and ")) })
 }
 
-fn of_wait(wait: Wait, is_daemon_running: bool) -> SlotFate {
+fn of_wait(wait: &Wait, is_daemon_running: bool) -> SlotFate {
     let detail = if is_daemon_running {
         format!("it waits for {}", wait.what)
     } else {

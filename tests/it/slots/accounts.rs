@@ -58,7 +58,7 @@ fn a_slot_that_waits_says_what_for_and_what_became_of_it_when_the_daemon_ended()
     let daemon = watchkeeper.spawn(&["run"]);
     let waits =
         || watched(&watchkeeper) > 0 && fates(&watchkeeper, "late").iter().any(|fate| fate.0 == "waiting");
-    wait_until("a slot waits", SOON, || waits());
+    wait_until("a slot waits", SOON, waits);
     let text = watchkeeper.run(&["explain", "late", "-n", "100"]).expect(0).stdout;
     assert!(text.contains("waiting") && text.contains("it waits for its jitter of "), "{text}");
     let text = watchkeeper.run(&["status"]).stdout;
