@@ -222,6 +222,22 @@ impl App {
         self.runner.run(&task, origin, sink, work).await
     }
 
+    /// Forgets what the history has kept long enough, once a day. What cannot be done now is done another time.
+    pub async fn tidy_history(&self) {
+        let (history, keep) = (Arc::clone(&self.runner.history), self.shared.config.history_keep);
+        let now = (self.runner.clock)();
+        match crate::blocking::blocking(move || history.prune(keep, now)).await {
+            Ok(Some(pruned)) if pruned != crate::history::Pruned::default() => {
+                let crate::history::Pruned { runs, missed, log_lines } = pruned;
+                tracing::info!(runs, missed, log_lines, "what was old in the history is forgotten");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(error = crate::words::chain(&error), "what is old stays in the history");
+            }
+        }
+    }
+
     /// Removes what was made on the Docker engine for all runs of this process.
     pub async fn close(&self) {
         if let Some(docker) = self.shared.docker.get()

@@ -20,6 +20,7 @@ mod restore;
 mod run;
 mod run_now;
 mod session;
+mod standing;
 mod status;
 mod store;
 mod systemd_timers;
@@ -105,10 +106,7 @@ enum Command {
     /// Tell how every job stands; exit code 1 where one failed last or is overdue
     Status,
     /// Explain a job: why it ran or did not, which backups stay and why, what each costs
-    Explain {
-        /// Which
-        job: String,
-    },
+    Explain(explain::Args),
     /// Check the configuration
     Check {
         /// Also try every secret and every target
@@ -177,7 +175,7 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::Pause(args) => pause::pause(&Session::open(&global, out)?, &args),
         Command::Resume { job } => pause::resume(&Session::open(&global, out)?, &job),
         Command::Next(args) => next::run(&Session::open(&global, out)?, &args),
-        Command::Explain { job } => explain::run(&Session::open(&global, out)?, &job),
+        Command::Explain(args) => explain::run(&Session::open(&global, out)?, &args),
         Command::Status => status::run(&Session::open(&global, out)?),
         Command::SystemdTimers(args) => systemd_timers::run(&Session::open(&global, out)?, &args),
     }

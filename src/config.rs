@@ -22,6 +22,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use toml::de::DeTable;
@@ -39,6 +40,8 @@ use values::{Name, Place, PrometheusTarget, SecretRef};
 
 /// No configuration is longer; a file that is, is something else.
 const LONGEST: u64 = 1024 * 1024;
+/// For how long runs are kept in the history where the file does not say.
+const HISTORY_KEEP: Duration = Duration::from_hours(400 * 24);
 /// Syntax errors that are shown; one often causes others.
 const SYNTAX_ERRORS: usize = 10;
 
@@ -55,6 +58,8 @@ pub struct Config {
     pub backup_dir: PathBuf,
     /// How many jobs may run at once; at least one.
     pub max_concurrent: usize,
+    /// For how long runs are kept in the history.
+    pub history_keep: Duration,
     /// The Prometheus servers.
     pub prometheus: BTreeMap<Name, PrometheusTarget>,
     /// The Grafana servers.
@@ -123,6 +128,7 @@ fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone:
     let state_dir = root.get("state_dir").and_then(|item| item.path());
     let backup_dir = root.get("backup_dir").and_then(|item| item.path());
     let max_concurrent = root.get("max_concurrent").and_then(|item| item.number(1..65)).unwrap_or(2);
+    let history_keep = root.get("history_keep").and_then(|item| item.some_duration());
     let prometheus =
         target::read_all(&mut root, "prometheus", |name, section| target::prometheus(name, section, secrets));
     let grafana =
@@ -168,6 +174,7 @@ fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone:
         state_dir: state_dir.unwrap_or_else(|| "/var/lib/watchkeeper".into()),
         backup_dir: backup_dir.unwrap_or_else(|| "/var/backups/watchkeeper".into()),
         max_concurrent,
+        history_keep: history_keep.unwrap_or(HISTORY_KEEP),
         jobs: placed.into_iter().map(|placed| placed.job).collect(),
         warnings: Vec::new(),
         timezone,

@@ -11,6 +11,7 @@
 mod error;
 mod patience;
 mod pauses;
+mod prune;
 mod record;
 mod renew;
 mod rows;
@@ -19,6 +20,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod waiting;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,10 +34,12 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 pub use error::HistoryError;
 use patience::{BUSY, Patience};
 pub use pauses::{EndedPause, Pause};
+pub use prune::Pruned;
 pub use record::{Attempt, Cause, HookRun, LogLine, NewRun, RunReport};
 pub use renew::Renewed;
-pub use slots::{MissedSlots, SlotFate, Watched};
+pub use slots::{End, MissedSlots, SlotFate, Watched};
 pub use waiting::WaitingRun;
+pub use waits::Wait;
 
 use crate::config::values::JobName;
 use crate::jobs::Outcome;

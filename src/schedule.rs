@@ -34,7 +34,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::config::values::JobName;
 
 pub use clock_change::{ClockChange, Direction};
-pub use missed::{Known, Missed, Stretch};
+pub use missed::{Known, Limits, Missed, Stretch};
 pub use on_calendar::{OnCalendar, OnCalendarError};
 pub use pattern::ScheduleError;
 

@@ -8,12 +8,15 @@
 mod account;
 mod books;
 mod retries;
+mod settle;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -25,15 +28,23 @@ use crate::config::JobConfig;
 use crate::config::values::{JobName, OnOverlap};
 use crate::history::{Cause, MissedSlots, RunReport, SlotFate};
 use crate::progress::Silent;
-use crate::runner::{Entry as Beginning, Origin, Patience, Places};
+use crate::runner::{Entry as Beginning, Heartbeat, Origin, Patience, Places};
 use crate::schedule::driver::{Due, Jobs, Leap, Tick};
 use crate::schedule::{self, Schedule};
 use crate::words;
-use books::{Books, Entry};
+use account::Unwatched;
+use books::{Books, Entry, Whose};
+use waits::Told;
 
 /// How often it is looked whether what a job runs after has ended elsewhere, and whether what could not be written can be
 /// now.
 const LOOK_AFTER: Duration = Duration::from_secs(15);
+
+/// How many of these looks there are for one sign of life.
+const LOOKS_PER_BEAT: u32 = 4;
+
+/// How many of them there are until it is looked whether the history is to be tidied: an hour.
+const LOOKS_PER_TIDYING: u32 = 240;
 
 /// The program with another configuration, for the plan with this number.
 pub type Reload = (u64, Arc<App>);
@@ -65,6 +76,10 @@ pub struct Daemon {
     /// Every run that waited then for its next attempt has been taken up, or was cut.
     has_taken_up: bool,
     taken_up: BTreeSet<Ulid>,
+    /// When a daemon last lived before this one.
+    alive: Option<Timestamp>,
+    heartbeat: Heartbeat,
+    told: Told,
 }
 
 /// What runs and waits of a job.
@@ -124,6 +139,8 @@ impl Daemon {
         let books = Books::new(Arc::clone(&app.runner().history), app.config().timezone.clone());
         let (queues, runs, running) = (BTreeMap::new(), JoinSet::new(), BTreeMap::new());
         let (is_tidy, has_taken_up, taken_up) = (false, false, BTreeSet::new());
+        let heartbeat = Heartbeat::new(&app.config().state_dir);
+        let (alive, told) = (heartbeat.last(), Told::default());
         let mut daemon = Self {
             app,
             books,
@@ -136,14 +153,17 @@ impl Daemon {
             began: now,
             has_taken_up,
             taken_up,
+            alive,
+            heartbeat,
+            told,
         };
         let jobs = daemon.jobs();
-        daemon.is_tidy = daemon.books.forget_others(&jobs).await;
         daemon.books.begin(now).await;
         // What ran then was not missed.
         daemon.app.runner().unwritten.load(&daemon.app.config().state_dir);
         daemon.books.write_runs(&daemon.app.runner().unwritten).await;
         daemon.app.runner().unwritten.save(&daemon.app.config().state_dir);
+        daemon.is_tidy = daemon.settle_others().await;
         // Before what was missed: that waits for it.
         daemon.take_up(now).await;
         for job in jobs {
@@ -151,7 +171,8 @@ impl Daemon {
                 break;
             }
             daemon.queues.entry(job.name.clone()).or_default().reached = Some(now);
-            daemon.write(&job.name.clone(), Entry::Settle { job: Box::new(job), to: now, leap: None }).await;
+            let time = daemon.downtime();
+            daemon.write(&job.name.clone(), Entry::Settle(Whose::Job(Box::new(job)), time)).await;
         }
         daemon
     }
@@ -160,13 +181,32 @@ impl Daemon {
     /// another configuration, before a tick says from when on it holds.
     pub async fn serve(mut self, mut ticks: mpsc::Receiver<Tick>, mut reloads: mpsc::Receiver<Reload>) {
         let mut looks = tokio::time::interval_at(Instant::now() + LOOK_AFTER, LOOK_AFTER);
+        let mut looked = 0_u32;
+        self.beat();
         self.successors().await;
+        self.look_soon();
+        let stop = self.stop.clone();
         loop {
             tokio::select! {
+                // The first of all: what waits now ends by itself.
+                biased;
+                () = stop.cancelled(), if !self.has_told_last() => self.tell_last_waits().await,
+                () = self.is_to_look() => self.tell_waits().await,
                 // What a person ran, or another daemon before this one, may have been what a job waits for.
                 _ = looks.tick() => {
                     self.write_open().await;
+                    self.begin_deferred().await;
                     self.successors().await;
+                    self.tell_waits().await;
+                    looked = looked.wrapping_add(1);
+                    if looked % LOOKS_PER_TIDYING == 1 {
+                        // It may take a while the first time, and nobody waits for it.
+                        let app = Arc::clone(&self.app);
+                        tokio::spawn(async move { app.tidy_history().await });
+                    }
+                    if looked.is_multiple_of(LOOKS_PER_BEAT) {
+                        self.beat();
+                    }
                 }
                 Some(ended) = self.runs.join_next_with_id() => {
                     self.ended(ended).await;
@@ -174,13 +214,14 @@ impl Daemon {
                 }
                 tick = ticks.recv() => match tick {
                     Some(Tick::Due(due)) => self.due(due).await,
-                    Some(Tick::Leap(leap)) => self.leap(leap).await,
+                    Some(Tick::Leap(leaps)) => self.leap(leaps).await,
                     Some(Tick::Back(back)) => self.back(back.to).await,
                     Some(Tick::Replaced { at, number }) => self.replaced(at, number, &mut reloads).await,
                     None => break,
                 },
             }
         }
+        self.beat();
         if !self.runs.is_empty() {
             tracing::info!(running = self.runs.len(), "waiting for running jobs to end");
         }
@@ -190,6 +231,23 @@ impl Daemon {
         let unwritten = &self.app.runner().unwritten;
         self.books.write_runs(unwritten).await;
         unwritten.save(&self.app.config().state_dir);
+        self.beat();
+    }
+
+    /// The time before this daemon.
+    fn downtime(&self) -> Unwatched {
+        Unwatched { to: self.began, leaps: Vec::new(), alive: self.alive }
+    }
+
+    /// Settles the slots of jobs that were disabled or taken out while no daemon ran, and forgets how far they were watched:
+    /// when one comes back, it has missed nothing. Says whether all of them are known.
+    async fn settle_others(&mut self) -> bool {
+        let Some(others) = self.books.others(&self.jobs()).await else { return false };
+        for name in others {
+            self.write(&name, Entry::Settle(Whose::Gone, self.downtime())).await;
+            self.write(&name, Entry::Forget).await;
+        }
+        true
     }
 
     /// The jobs that run by themselves.
@@ -213,13 +271,13 @@ impl Daemon {
     async fn write(&mut self, job: &JobName, entry: Entry) {
         let waiting = self.waiting(job);
         let slots = self.books.write(job, entry, waiting).await;
-        self.catch_up(job, slots);
+        self.catch_up(job, slots).await;
     }
 
     /// Tries again to write what could not be written.
     async fn write_open(&mut self) {
         if !self.is_tidy {
-            self.is_tidy = self.books.forget_others(&self.jobs()).await;
+            self.is_tidy = self.settle_others().await;
         }
         let now = (self.app.runner().clock)();
         if self.books.renew(now).await {
@@ -230,7 +288,7 @@ impl Daemon {
         for job in self.books.open() {
             let waiting = self.waiting(&job);
             let slots = self.books.again(&job, waiting).await;
-            self.catch_up(&job, slots);
+            self.catch_up(&job, slots).await;
         }
     }
 
@@ -245,6 +303,7 @@ impl Daemon {
 
     async fn due(&mut self, due: Due) {
         let Some(job) = self.job(&due.job) else { return };
+        self.look_soon();
         let paused = self.books.pause(&job.name).await;
         let queue = self.queues.entry(due.job).or_default();
         queue.reached = Some(due.slot);
@@ -264,7 +323,9 @@ impl Daemon {
             }
             (None, None) => return self.start(&job, cause),
             (Some(reason), Some(_)) => Some(reason),
-            (None, Some(running)) => refused(running, queue, job.slots.on_overlap),
+            (None, Some(running)) => {
+                refused(running, queue, (job.slots.on_overlap, &self.app.config().timezone))
+            }
         };
         match skipped {
             None => queue.waiting.push_back(cause),
@@ -278,7 +339,13 @@ impl Daemon {
     /// Notes slots that did not run; all others that came are known.
     async fn missed(&mut self, job: &JobName, slots: &BTreeSet<Timestamp>, reason: &str) {
         for slot in slots {
-            let missed = MissedSlots { first: *slot, last: *slot, count: 1, reason: reason.to_owned() };
+            let missed = MissedSlots {
+                first: *slot,
+                last: *slot,
+                count: 1,
+                at_least: false,
+                reason: reason.to_owned(),
+            };
             self.write(job, Entry::Missed(missed)).await;
         }
         if let Some(reached) = self.queues.get(job).and_then(|queue| queue.reached) {
@@ -287,15 +354,15 @@ impl Daemon {
     }
 
     /// The clock leapt, or the machine slept: what was missed is treated as after a time without a daemon.
-    async fn leap(&mut self, leap: Leap) {
-        self.books.leapt(leap);
+    async fn leap(&mut self, leaps: Vec<Leap>) {
+        let Some(to) = leaps.last().map(|leap| leap.to) else { return };
+        for leap in &leaps {
+            self.books.leapt(*leap);
+        }
         for job in self.jobs().into_iter().filter(|job| job.schedule.is_some()) {
-            self.queues.entry(job.name.clone()).or_default().reached = Some(leap.to);
-            self.write(
-                &job.name.clone(),
-                Entry::Settle { job: Box::new(job), to: leap.to, leap: Some(leap) },
-            )
-            .await;
+            self.queues.entry(job.name.clone()).or_default().reached = Some(to);
+            let time = Unwatched { to, leaps: leaps.clone(), alive: None };
+            self.write(&job.name.clone(), Entry::Settle(Whose::Job(Box::new(job)), time)).await;
         }
     }
 
@@ -309,16 +376,47 @@ impl Daemon {
         }
     }
 
-    fn catch_up(&mut self, job: &JobName, slots: Vec<Timestamp>) {
-        let Some(job) = self.job(job) else { return };
+    /// Makes up for slots; those of a job that is paused now when its pause ends.
+    async fn catch_up(&mut self, job: &JobName, slots: Vec<Timestamp>) {
+        let Some(job) = self.job(job).filter(|_| !slots.is_empty()) else { return };
+        self.look_soon();
+        let is_paused = self.books.pause(&job.name).await.is_some();
         for slot in slots {
             let queue = self.queues.entry(job.name.clone()).or_default();
             let cause = Cause::CatchUp(slot);
-            match queue.running {
-                Some(_) => queue.waiting.push_back(cause),
-                None => self.start(&job, cause),
+            if is_paused || queue.running.is_some() {
+                queue.waiting.push_back(cause);
+            } else {
+                self.start(&job, cause);
             }
         }
+    }
+
+    /// Begins what waited for the end of a pause.
+    async fn begin_deferred(&mut self) {
+        let is_deferred = |queue: &Queue| queue.running.is_none() && !queue.waiting.is_empty();
+        let deferred =
+            self.queues.iter().filter(|(_, queue)| is_deferred(queue)).map(|(name, _)| name.clone());
+        for name in deferred.collect::<Vec<_>>() {
+            if !self.stop.is_cancelled() {
+                self.begin_next(&name).await;
+            }
+        }
+    }
+
+    /// Begins what waits of a job. Says whether something does.
+    async fn begin_next(&mut self, name: &JobName) -> bool {
+        let Some(job) = self.job(name) else { return false };
+        let next = self.queues.get(name).and_then(|queue| queue.waiting.front().copied());
+        let Some(next) = next else { return false };
+        if matches!(next, Cause::CatchUp(_)) && self.books.pause(name).await.is_some() {
+            return false;
+        }
+        if let Some(queue) = self.queues.get_mut(name) {
+            queue.waiting.pop_front();
+        }
+        self.start(&job, next);
+        true
     }
 
     /// From `at` on the jobs are those of this plan. The program that belongs to it was sent before.
@@ -378,8 +476,12 @@ impl Daemon {
         let jitter = cause.slot().map(|slot| schedule::jitter(&job.name, slot, job.slots.jitter));
         let jitter = jitter.unwrap_or_default();
         let waits_for = format!("its jitter of {}", words::duration(jitter));
+        // What is left of it: a daemon that is started again and again must not put a run off for ever.
+        let late = cause.slot().map(|slot| (self.app.runner().clock)().duration_since(slot));
+        let late = late.and_then(|late| Duration::try_from(late).ok()).unwrap_or_default();
+        let delay = jitter.saturating_sub(late);
         let origin = Origin::New(cause);
-        self.start_run(job, Run { origin, cause, delay: jitter, waits_for, resumed: None });
+        self.start_run(job, Run { origin, cause, delay, waits_for, resumed: None });
     }
 
     fn start_run(&mut self, job: &JobConfig, run: Run) {
@@ -424,20 +526,22 @@ impl Daemon {
         if self.stop.is_cancelled() {
             return;
         }
-        let (next, reached) = (queue.waiting.pop_front(), queue.reached);
-        let Some(job) = self.job(&name) else { return };
-        match (next, reached) {
-            (Some(cause), _) => self.start(&job, cause),
-            (None, Some(reached)) => self.write(&name, Entry::Known(reached)).await,
-            (None, None) => {}
+        let reached = queue.reached;
+        self.look_soon();
+        if self.job(&name).is_some()
+            && !self.begin_next(&name).await
+            && let Some(reached) = reached
+        {
+            self.write(&name, Entry::Known(reached)).await;
         }
     }
 }
 
 /// Why a slot that comes while the job runs is skipped; nothing where it waits.
-fn refused(running: &Running, queue: &Queue, on_overlap: OnOverlap) -> Option<String> {
+fn refused(running: &Running, queue: &Queue, (on_overlap, zone): (OnOverlap, &TimeZone)) -> Option<String> {
     let cause = running.cause;
-    let slot = cause.slot().map(|slot| format!(" for the slot {slot}")).unwrap_or_default();
+    let slot = cause.slot().map(|slot| format!(" for the slot {}", words::time(slot, zone)));
+    let slot = slot.unwrap_or_default();
     let still = match running.beginning.waits_for() {
         Some(what) => format!("the run{slot} has not begun: it waits for {what}"),
         None => format!("the run{slot} has not ended"),

@@ -15,21 +15,34 @@ use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::prune::unclaimed;
 use super::session::{GRACE, Session, block_on};
+use super::standing::Standing;
 use crate::app::Preview;
+use crate::config::values::JobName;
 use crate::config::{JobConfig, JobKind};
+use crate::history::History;
 use crate::history::{Pause, RunReport};
 use crate::jobs::Outcome;
 use crate::prometheus::preflight::Severity;
 use crate::store::{BackupId, Listing, StoredName};
 use crate::upkeep::Plan;
 use crate::{app, words};
-use slots::SlotFate;
+use slots::{SlotFate, Source};
+
+/// What `explain` is told.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Which
+    job: String,
+    /// So many slots, the newest first
+    #[arg(short, value_name = "N", default_value_t = 10)]
+    n: u32,
+}
 
 /// What is known about a job.
 #[derive(Serialize)]
 struct Explained {
     job: String,
-    kind: &'static str,
+    kind: String,
     /// Why it runs when it does.
     when: String,
     next: Option<Timestamp>,
@@ -37,6 +50,8 @@ struct Explained {
     last: Option<String>,
     /// What became of its last slots, the newest first.
     slots: Vec<SlotFate>,
+    /// Whether somebody watches them.
+    daemon: Standing,
     /// Nothing where the job makes no backups.
     retention: Option<Plan>,
     backups: Vec<Cost>,
@@ -48,6 +63,8 @@ struct Explained {
     unclaimed: Vec<StoredName>,
     #[serde(skip)]
     unclaimed_text: String,
+    #[serde(skip)]
+    daemon_text: Option<String>,
     /// Of a cleanup: what it would find and do now.
     #[serde(skip_serializing_if = "Option::is_none")]
     cleanup: Option<Preview>,
@@ -64,18 +81,24 @@ struct Cost {
     verified: Option<Timestamp>,
 }
 
-pub(super) fn run(session: &Session, job: &str) -> Result<ExitCode, CliError> {
-    let job = session.job(job)?;
+pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
+    let history = session.history()?;
+    let job = match session.job(&args.job) {
+        Ok(job) => job,
+        Err(unknown) => return gone(session, args, history.as_ref()).unwrap_or(Err(unknown)),
+    };
     let is_there = session.config.backup_dir.is_dir();
     let listing = if is_there { session.store()?.job(&job.name).list()? } else { Listing::default() };
-    let history = session.history()?;
     let last = match &history {
         Some(history) => history.last_per_job()?.remove(&job.name),
         None => None,
     };
-    let mut explained = explain(session, job, &listing, last.as_ref());
+    let standing = Standing::of(session, history.as_ref(), [job])?;
+    let mut explained = explain(session, job, &listing, last.as_ref(), standing);
     if let Some(history) = &history {
-        explained.slots = slots::of(history, &job.name, session.zone())?;
+        let is_daemon_running = explained.daemon.is_running();
+        let source = Source { session, history, job: Some(job), is_daemon_running };
+        explained.slots = slots::of(&source, &job.name, args.n)?;
         if let Some(pause) = history.pause_of(&job.name)? {
             explained.when.push_str(&paused(session, &pause));
         }
@@ -85,6 +108,62 @@ pub(super) fn run(session: &Session, job: &str) -> Result<ExitCode, CliError> {
     }
     session.out.result(&json!(explained), || text(session, &explained));
     Ok(ExitCode::Ok)
+}
+
+/// A job that is not configured any more still has its slots; nothing where it never had any.
+fn gone(session: &Session, args: &Args, history: Option<&History>) -> Option<Result<ExitCode, CliError>> {
+    let (history, name) = (history?, args.job.parse::<JobName>().ok()?);
+    let explain = || -> Result<Option<Explained>, CliError> {
+        let last = history.last_per_job()?.remove(&name);
+        let standing = Standing::of(session, Some(history), [])?;
+        let source = Source { session, history, job: None, is_daemon_running: standing.is_running() };
+        let slots = slots::of(&source, &name, args.n)?;
+        if last.is_none() && slots.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Explained {
+            job: name.to_string(),
+            kind: last.as_ref().map_or("no kind any more".to_owned(), |last| last.kind.clone()),
+            when: "it is not in the configuration any more".to_owned(),
+            next: None,
+            last: last.as_ref().map(|last| ended(session, last)),
+            slots,
+            daemon_text: standing.words(session),
+            daemon: standing,
+            retention: None,
+            backups: Vec::new(),
+            stored_bytes: 0,
+            backed_up_bytes: 0,
+            unclaimed: Vec::new(),
+            unclaimed_text: String::new(),
+            cleanup: None,
+        }))
+    };
+    let explained = match explain() {
+        Ok(explained) => explained?,
+        Err(error) => return Some(Err(error)),
+    };
+    session.out.result(&json!(explained), || text(session, &explained));
+    Some(Ok(ExitCode::Ok))
+}
+
+/// What a job runs after, and which of these only a person runs.
+fn after_words(session: &Session, job: &JobConfig) -> String {
+    let names = job.after.as_ref().map(|after| after.jobs.clone()).unwrap_or_default();
+    let never = names.iter().filter_map(|name| {
+        let before = session.config.job(name.as_str())?;
+        let why = if !before.enabled {
+            "is disabled"
+        } else if before.schedule.is_none() && before.after.is_none() {
+            "has no schedule"
+        } else {
+            return None;
+        };
+        Some(format!("; {name} {why}: it ends only when `watchkeeper run-now {name}` runs it"))
+    });
+    let never: String = never.collect();
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    format!("it runs after {}{never}", names.join(" and "))
 }
 
 /// What the job would do, looked up at its server.
@@ -97,16 +176,16 @@ fn look(session: &Session, job: &JobConfig) -> Result<Preview, CliError> {
     })
 }
 
-fn explain(session: &Session, job: &JobConfig, listing: &Listing, last: Option<&RunReport>) -> Explained {
+fn explain(
+    session: &Session,
+    job: &JobConfig,
+    listing: &Listing,
+    last: Option<&RunReport>,
+    daemon: Standing,
+) -> Explained {
     let schedule = job.schedule.as_ref().filter(|_| job.enabled);
     let when = match (&job.schedule, job.enabled) {
-        (None, true) if job.after.is_some() => {
-            let names = job
-                .after
-                .as_ref()
-                .map(|after| after.jobs.iter().map(ToString::to_string).collect::<Vec<_>>());
-            format!("it runs after {}", names.unwrap_or_default().join(" and "))
-        }
+        (None, true) if job.after.is_some() => after_words(session, job),
         (None, _) => "it has no schedule: it runs only by `watchkeeper run-now`".to_owned(),
         (Some(_), false) => "it is disabled: it runs only by `watchkeeper run-now`".to_owned(),
         (Some(schedule), true) => format!("its schedule is {schedule}: {}", schedule.describe()),
@@ -124,11 +203,13 @@ fn explain(session: &Session, job: &JobConfig, listing: &Listing, last: Option<&
         .collect();
     Explained {
         job: job.name.to_string(),
-        kind: job.kind.kind_name(),
+        kind: job.kind.kind_name().to_owned(),
         when,
         next: schedule.and_then(|schedule| schedule.next_after(session.now)),
         last: last.map(|last| ended(session, last)),
         slots: Vec::new(),
+        daemon_text: daemon.words(session),
+        daemon,
         retention: app::policy(job, session.zone()).map(|policy| Plan::of(listing, &policy)),
         stored_bytes: listing.stored_bytes(),
         backed_up_bytes: backups.iter().map(|backup| backup.size).sum(),
@@ -159,6 +240,9 @@ fn text(session: &Session, explained: &Explained) -> String {
     }
     let last = explained.last.as_deref().unwrap_or("it never ran");
     let _ = writeln!(text, "\n  last run  {last}");
+    if let Some(words) = &explained.daemon_text {
+        let _ = writeln!(text, "  daemon    {words}");
+    }
     let slots = slots::text(session, &explained.slots);
     if let Some(cleanup) = &explained.cleanup {
         return text + &slots + "\n" + &blocks(session, cleanup);

@@ -7,7 +7,8 @@ use serde_json::json;
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
-use crate::history::{Filter, RunReport};
+use crate::config::values::JobName;
+use crate::history::{Filter, MissedSlots, RunReport};
 use crate::jobs::Outcome;
 use crate::{report, words};
 
@@ -28,24 +29,51 @@ pub(super) fn list(session: &Session, args: &HistoryArgs) -> Result<ExitCode, Cl
     let job =
         job.map_err(|error: crate::config::values::NameError| CliError::usage(error.to_string(), None))?;
     let filter = Filter { job, failed: args.failed, limit: Some(args.n) };
-    let runs = match session.history()? {
+    let history = session.history()?;
+    let runs = match &history {
         Some(history) => history.recent(&filter)?,
         None => Vec::new(),
     };
+    let missed = match &history {
+        Some(history) if !args.failed => history.recent_missed(filter.job.as_ref(), args.n)?,
+        _ => Vec::new(),
+    };
     // A job that is no longer configured still has its runs; without any, its name is a slip of the pen.
-    if let Some(name) = args.job.as_deref().filter(|_| runs.is_empty()) {
+    if let Some(name) = args.job.as_deref().filter(|_| runs.is_empty() && missed.is_empty()) {
         session.job(name)?;
     }
-    session.out.result(&json!({ "runs": runs }), || {
-        if runs.is_empty() {
+    let told: Vec<Told<'_>> = missed.iter().map(|(job, slots)| Told { job, slots }).collect();
+    session.out.result(&json!({ "runs": runs, "missed": told }), || {
+        if runs.is_empty() && missed.is_empty() {
             return if args.failed { "No run failed.\n" } else { "Nothing ran yet.\n" }.to_owned();
         }
-        table(
-            &["run", "job", "cause", "began", "took", "outcome", ""],
-            runs.iter().map(|run| row(session, run)),
-        )
+        let runs = runs.iter().map(|run| (run.started, row(session, run)));
+        let missed = missed.iter().map(|(job, missed)| (missed.last, of_missed(session, job, missed)));
+        let mut rows: Vec<_> = runs.chain(missed).collect();
+        rows.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let rows = rows.into_iter().take(args.n as usize).map(|(_, row)| row);
+        table(&["run", "job", "cause", "began", "took", "outcome", ""], rows)
     });
     Ok(ExitCode::Ok)
+}
+
+/// Slots of a job that did not run.
+#[derive(serde::Serialize)]
+struct Told<'a> {
+    job: &'a JobName,
+    #[serde(flatten)]
+    slots: &'a MissedSlots,
+}
+
+/// Slots that did not run, where they belong among the runs.
+fn of_missed(session: &Session, job: &JobName, missed: &MissedSlots) -> Vec<String> {
+    let at_least = if missed.at_least { "at least " } else { "" };
+    let count = words::count(missed.count, "slot");
+    let until =
+        if missed.count > 1 { format!(" until {}", session.time(missed.last)) } else { String::new() };
+    let told = format!("{at_least}{count}{until}: {}", missed.reason);
+    let empty = String::new;
+    vec![empty(), job.to_string(), empty(), session.time(missed.first), empty(), "missed".to_owned(), told]
 }
 
 fn row(session: &Session, run: &RunReport) -> Vec<String> {

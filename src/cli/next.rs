@@ -12,9 +12,10 @@ use serde_json::json;
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
+use super::standing::Standing;
 use crate::config::JobConfig;
 use crate::config::values::JobName;
-use crate::history::Pause;
+use crate::history::{History, Pause};
 use crate::schedule::Schedule;
 use crate::words;
 
@@ -37,11 +38,18 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
-    let pauses = pauses(session)?;
+    let history = session.history()?;
+    let pauses = pauses(session, history.as_ref())?;
+    let named = args.job.as_deref().map(|name| session.job(name)).transpose()?;
+    let watched: Vec<&JobConfig> =
+        named.map_or_else(|| session.config.jobs.iter().collect(), |job| vec![job]);
+    let standing = Standing::of(session, history.as_ref(), watched)?;
     match (&args.job, args.n) {
-        (Some(name), n) => of_jobs(session, &pauses, &[session.job(name)?], n.unwrap_or(SHOWN)),
-        (None, Some(n)) => of_jobs(session, &pauses, &session.config.jobs.iter().collect::<Vec<_>>(), n),
-        (None, None) => of_day(session, &pauses),
+        (Some(name), n) => of_jobs(session, (&pauses, &standing), &[session.job(name)?], n.unwrap_or(SHOWN)),
+        (None, Some(n)) => {
+            of_jobs(session, (&pauses, &standing), &session.config.jobs.iter().collect::<Vec<_>>(), n);
+        }
+        (None, None) => of_day(session, &pauses, &standing),
     }
     Ok(ExitCode::Ok)
 }
@@ -49,8 +57,8 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
 /// The jobs that are paused.
 type Pauses = BTreeMap<JobName, Pause>;
 
-fn pauses(session: &Session) -> Result<Pauses, CliError> {
-    let Some(history) = session.history()? else { return Ok(Pauses::new()) };
+fn pauses(session: &Session, history: Option<&History>) -> Result<Pauses, CliError> {
+    let Some(history) = history else { return Ok(Pauses::new()) };
     let mut pauses = Pauses::new();
     for job in &session.config.jobs {
         pauses.extend(history.pause_of(&job.name)?.map(|pause| (job.name.clone(), pause)));
@@ -80,10 +88,16 @@ struct Upcoming {
     local: Vec<String>,
 }
 
-fn of_jobs(session: &Session, pauses: &Pauses, jobs: &[&JobConfig], n: usize) {
+/// What is to be said where no daemon runs.
+fn warning(session: &Session, standing: &Standing) -> String {
+    standing.words(session).map(|words| format!("\nCAUTION: {words}.\n")).unwrap_or_default()
+}
+
+fn of_jobs(session: &Session, (pauses, standing): (&Pauses, &Standing), jobs: &[&JobConfig], n: usize) {
     let upcoming: Vec<Upcoming> = jobs.iter().map(|job| upcoming(session, pauses, job, n)).collect();
-    session.out.result(&json!({ "jobs": upcoming }), || {
-        upcoming.iter().map(|job| text(session, job)).collect::<Vec<_>>().join("\n")
+    session.out.result(&json!({ "jobs": upcoming, "daemon": standing }), || {
+        let jobs = upcoming.iter().map(|job| text(session, job)).collect::<Vec<_>>().join("\n");
+        jobs + &warning(session, standing)
     });
 }
 
@@ -158,14 +172,15 @@ struct Later {
     why: String,
 }
 
-fn of_day(session: &Session, pauses: &Pauses) {
+fn of_day(session: &Session, pauses: &Pauses, standing: &Standing) {
     let from = session.now;
     let until = from.saturating_add(DAY).unwrap_or(Timestamp::MAX);
     let jobs = &session.config.jobs;
     let mut plan: Vec<Planned> = jobs.iter().flat_map(|job| planned(pauses, job, from, until)).collect();
     plan.sort_by(|a, b| (a.first, &a.job).cmp(&(b.first, &b.job)));
     let later: Vec<Later> = jobs.iter().filter_map(|job| later(job, from, until)).collect();
-    session.out.result(&json!({ "from": from, "until": until, "plan": plan, "later": later }), || {
+    let document = json!({ "from": from, "until": until, "plan": plan, "later": later, "daemon": standing });
+    session.out.result(&document, || {
         let rows = plan
             .iter()
             .map(|line| vec![line.local[0].clone(), line.job.clone(), line.kind.into(), line.again()]);
@@ -180,7 +195,7 @@ fn of_day(session: &Session, pauses: &Pauses) {
             text +=
                 &table(&["job", "due"], later.iter().map(|later| vec![later.job.clone(), later.why.clone()]));
         }
-        text
+        text + &warning(session, standing)
     });
 }
 

@@ -50,7 +50,9 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         let code = if args.dry_run {
             Ok(dry_run(session, &app, &jobs).await)
         } else {
-            run_all(session, &app, &jobs, &shutdown, args.junit.as_deref()).await
+            let code = run_all(session, &app, &jobs, &shutdown, args.junit.as_deref()).await;
+            app.tidy_history().await;
+            code
         };
         app.close().await;
         code

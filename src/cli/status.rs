@@ -10,6 +10,7 @@ use serde_json::json;
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
+use super::standing::Standing;
 use crate::config::JobConfig;
 use crate::config::values::JobName;
 use crate::history::{Pause, RunReport, Watched};
@@ -31,6 +32,8 @@ struct JobStatus {
     next: Option<Timestamp>,
     /// It does not run on its schedule for a while.
     pause: Option<Pause>,
+    /// What its slots wait for that are due and have not begun, the oldest first.
+    waits_for: Vec<String>,
     overdue: bool,
     backups: usize,
     broken: usize,
@@ -84,10 +87,16 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
         None => (BTreeMap::new(), BTreeMap::new()),
     };
     let store = if session.config.backup_dir.exists() { Some(session.store()?) } else { None };
+    let daemon = Standing::of(session, history.as_ref(), &session.config.jobs)?;
     let mut jobs = Vec::new();
     for job in &session.config.jobs {
         let restore = restores.get(&job.name).map(Last::of);
         let pause = history.as_ref().map(|history| history.pause_of(&job.name)).transpose()?.flatten();
+        let waits_for = match &history {
+            Some(history) if daemon.is_running() => history.waits(&job.name)?,
+            _ => Vec::new(),
+        };
+        let waits_for = waits_for.into_iter().map(|wait| wait.what).collect();
         let watched = history.as_ref().map(|history| history.watched(&job.name)).transpose()?;
         let stands = status(session, job, last.get(&job.name), store.as_ref())?;
         let since = last.get(&job.name).map(|last| last.started).max(born(job, &watched.unwrap_or_default()));
@@ -95,11 +104,12 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
         let is_held = || Locks::new(&session.config.state_dir).is_held(&Lock::Job(job.name.clone()));
         let is_running = last.get(&job.name).is_some_and(|last| last.outcome.is_none()) && is_held();
         let overdue = pause.is_none() && !is_running && is_overdue(job, since, session.now);
-        jobs.push(JobStatus { restore, pause, overdue, ..stands });
+        jobs.push(JobStatus { restore, pause, waits_for, overdue, ..stands });
     }
-    session.out.result(&json!({ "jobs": jobs }), || {
+    session.out.result(&json!({ "jobs": jobs, "daemon": daemon }), || {
         let header = ["job", "last", "began", "next", "backups", "newest good", ""];
-        table(&header, jobs.iter().map(|job| row(session, job)))
+        let words = daemon.words(session).map(|words| format!("\nCAUTION: {words}.\n"));
+        table(&header, jobs.iter().map(|job| row(session, job))) + &words.unwrap_or_default()
     });
     Ok(if jobs.iter().any(JobStatus::is_bad) { ExitCode::Failed } else { ExitCode::Ok })
 }
@@ -121,6 +131,7 @@ fn status(
         last: last.map(Last::of),
         restore: None,
         pause: None,
+        waits_for: Vec::new(),
         next: schedule.and_then(|schedule| schedule.next_after(session.now)),
         overdue: false,
         backups: listing.backups.len(),
@@ -166,6 +177,9 @@ fn row(session: &Session, job: &JobStatus) -> Vec<String> {
     if let Some(pause) = &job.pause {
         let why = pause.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         notes.push(format!("PAUSED since {}{why}", session.time(pause.since)));
+    }
+    if let Some(what) = job.waits_for.first() {
+        notes.push(format!("a slot waits for {what}"));
     }
     if job.overdue {
         notes.push("overdue".to_owned());

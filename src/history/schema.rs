@@ -144,6 +144,23 @@ CREATE TABLE ended_pause (
     reason TEXT,
     PRIMARY KEY (job, since)
 ) STRICT, WITHOUT ROWID;
+", "
+CREATE TABLE wait (
+    job  TEXT    NOT NULL,
+    slot INTEGER NOT NULL,
+    what TEXT    NOT NULL,
+    PRIMARY KEY (job, slot)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE forgotten (
+    job  TEXT    NOT NULL PRIMARY KEY,
+    slot INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE chore (
+    name TEXT    NOT NULL PRIMARY KEY,
+    done INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+ALTER TABLE missed ADD COLUMN at_least INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX run_by_end ON run (job, finished) WHERE finished IS NOT NULL;
 "];
 
 /// The version this program writes.
@@ -201,6 +218,9 @@ mod tests {
                     if version < 5 { "'j', '@daily', 'UTC', 7" } else { "'j', '@daily', 'UTC', 7, 7, NULL" };
                 connection.execute_batch(&format!("INSERT INTO watched VALUES ({columns})")).unwrap();
             }
+            if version >= 3 {
+                connection.execute_batch("INSERT INTO missed VALUES ('j', 1, 5, 3, 'off')").unwrap();
+            }
             migrate(&mut connection).unwrap();
             connection.pragma_update(None, "foreign_keys", true).unwrap();
             let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
@@ -212,6 +232,8 @@ mod tests {
             let watched =
                 count("SELECT count(*) FROM watched WHERE born = 7 AND until = 7 AND ended IS NULL");
             assert_eq!(watched, i64::from(version >= 3), "{version}");
+            let missed = count("SELECT count(*) FROM missed WHERE count = 3 AND at_least = 0");
+            assert_eq!(missed, i64::from(version >= 3), "{version}");
             // What belongs to a run still goes with it, and its slot is still its own.
             let again = "INSERT INTO run (id, job, kind, cause, slot, started, outcome) \
                          VALUES ('S', 'j', 'command', 'after', 7, 8, 'running')";

@@ -36,8 +36,21 @@ pub struct MissedSlots {
     pub last: Timestamp,
     /// How many.
     pub count: usize,
+    /// There were more: nobody counted on.
+    pub at_least: bool,
     /// Why.
     pub reason: String,
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// When.
+    pub at: Timestamp,
+    /// How.
+    pub outcome: Outcome,
+    /// Why, where it was not done.
+    pub reason: Option<String>,
 }
 
 /// What is known of a slot.
@@ -136,21 +149,9 @@ impl History {
         write(&mut connection).map_err(|e| self.failed("write", e))
     }
 
-    /// Forgets how far the slots of all other jobs were watched.
-    pub fn watch_only(&self, jobs: &BTreeSet<JobName>) -> Result<(), HistoryError> {
-        let mut connection = self.lock();
-        let write = |connection: &mut rusqlite::Connection| {
-            let transaction = connection.transaction()?;
-            let known: Vec<String> = transaction
-                .prepare("SELECT DISTINCT job FROM watched")?
-                .query_map([], |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?;
-            for job in known.iter().filter(|known| !jobs.iter().any(|job| job.as_str() == *known)) {
-                transaction.execute("DELETE FROM watched WHERE job = ?1", [job])?;
-            }
-            transaction.commit()
-        };
-        write(&mut connection).map_err(|e| self.failed("write", e))
+    /// The jobs whose slots are watched.
+    pub fn watched_jobs(&self) -> Result<Vec<JobName>, HistoryError> {
+        self.names("SELECT DISTINCT job FROM watched")
     }
 
     /// The slots of a job after `since` that ran or were skipped.
@@ -166,22 +167,64 @@ impl History {
         read().map_err(|e| self.failed("read", e))
     }
 
+    /// The newest stretches of missed slots with their jobs, of one job or of all, the newest first.
+    pub fn recent_missed(
+        &self,
+        job: Option<&JobName>,
+        limit: u32,
+    ) -> Result<Vec<(JobName, MissedSlots)>, HistoryError> {
+        let names = match job {
+            Some(job) => vec![job.clone()],
+            None => self.jobs_with_missed()?,
+        };
+        let mut all = Vec::new();
+        for name in names {
+            all.extend(self.missed(&name, limit)?.into_iter().map(|missed| (name.clone(), missed)));
+        }
+        all.sort_by_key(|(_, missed)| std::cmp::Reverse(missed.last));
+        all.truncate(limit as usize);
+        Ok(all)
+    }
+
+    fn jobs_with_missed(&self) -> Result<Vec<JobName>, HistoryError> {
+        self.names("SELECT DISTINCT job FROM missed")
+    }
+
+    pub(super) fn names(&self, sql: &str) -> Result<Vec<JobName>, HistoryError> {
+        let connection = self.lock();
+        let read = || -> rusqlite::Result<Vec<String>> {
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            rows.collect()
+        };
+        let names = read().map_err(|e| self.failed("read", e))?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// The newest slot before this one of a job that runs after others.
+    pub fn after_before(&self, job: &JobName, slot: Timestamp) -> Result<Option<Timestamp>, HistoryError> {
+        let sql = "SELECT max(slot) FROM run WHERE job = ?1 AND cause = 'after' AND slot < ?2";
+        let row = self
+            .lock()
+            .query_row(sql, params![job.as_str(), slot.as_millisecond()], |row| row.get::<_, Option<i64>>(0));
+        row.map(|slot| slot.map(time)).map_err(|e| self.failed("read", e))
+    }
+
     /// The newest stretches of slots of a job that were missed, the newest first.
     pub fn missed(&self, job: &JobName, limit: u32) -> Result<Vec<MissedSlots>, HistoryError> {
-        let sql = "SELECT first, last, count, reason FROM missed WHERE job = ?1 ORDER BY last DESC LIMIT ?2";
+        let sql = "SELECT first, last, count, reason, at_least FROM missed WHERE job = ?1 ORDER BY last DESC LIMIT ?2";
         self.stretches(sql, params![job.as_str(), limit])
     }
 
     /// The stretches of missed slots of a job that reach beyond `since`.
     pub fn missed_after(&self, job: &JobName, since: Timestamp) -> Result<Vec<MissedSlots>, HistoryError> {
-        let sql = "SELECT first, last, count, reason FROM missed WHERE job = ?1 AND last > ?2 ORDER BY first";
+        let sql = "SELECT first, last, count, reason, at_least FROM missed WHERE job = ?1 AND last > ?2 ORDER BY first";
         self.stretches(sql, params![job.as_str(), since.as_millisecond()])
     }
 
     /// The stretch of missed slots of a job around a slot.
     pub fn missed_at(&self, job: &JobName, slot: Timestamp) -> Result<Option<MissedSlots>, HistoryError> {
-        let sql =
-            "SELECT first, last, count, reason FROM missed WHERE job = ?1 AND first <= ?2 AND last >= ?2";
+        let sql = "SELECT first, last, count, reason, at_least FROM missed WHERE job = ?1 AND first <= ?2 AND last >= ?2";
         Ok(self.stretches(sql, params![job.as_str(), slot.as_millisecond()])?.pop())
     }
 
@@ -192,6 +235,8 @@ impl History {
         match run.optional().map_err(|e| self.failed("read", e))? {
             Some(()) => Ok(SlotFate::Ran),
             None if self.missed_at(job, slot)?.is_some() => Ok(SlotFate::Missed),
+            // It had a run, or was missed, so long ago that this is forgotten.
+            None if self.forgotten(job)?.is_some_and(|known| slot <= known) => Ok(SlotFate::Ran),
             None => Ok(SlotFate::Unknown),
         }
     }
@@ -206,6 +251,7 @@ impl History {
                     last: time(row.get(1)?),
                     count: usize::try_from(row.get::<_, i64>(2)?).unwrap_or(usize::MAX),
                     reason: row.get(3)?,
+                    at_least: row.get(4)?,
                 })
             })?;
             rows.collect()
@@ -222,15 +268,34 @@ impl History {
         self.select(&sql, params![job.as_str(), limit])
     }
 
-    /// When the newest run of a job ended that was no restore and was not skipped, and how; nothing while none has.
-    pub fn last_ended(&self, job: &JobName) -> Result<Option<(Timestamp, Outcome)>, HistoryError> {
-        let sql = format!(
-            "SELECT {} FROM run WHERE job = ?1 AND outcome NOT IN ('running', 'skipped') AND kind NOT LIKE '%-restore' \
-             ORDER BY finished DESC LIMIT 1",
+    /// The ends of runs of a job after `since`, up to and with `until`, restores left out, the oldest first and at most the
+    /// newest thousand. A skip is an end, too, but not where it was skipped because another run of the job went on: that
+    /// one ends itself.
+    pub fn ends(&self, job: &JobName, since: Timestamp, until: Timestamp) -> Result<Vec<End>, HistoryError> {
+        // Two questions, each with an index.
+        let ended = format!(
+            "SELECT {} FROM run WHERE job = ?1 AND finished > ?2 AND kind NOT LIKE '%-restore' \
+             ORDER BY finished DESC LIMIT 1000",
             rows::COLUMNS
         );
-        let last = self.select(&sql, [job.as_str()])?.pop();
-        Ok(last.and_then(|run| Some((run.finished?, run.outcome?))))
+        let running = format!(
+            "SELECT {} FROM run WHERE outcome = 'running' AND job = ?1 AND kind NOT LIKE '%-restore'",
+            rows::COLUMNS
+        );
+        let mut runs = self.select(&ended, params![job.as_str(), since.as_millisecond()])?;
+        runs.reverse();
+        runs.extend(self.select(&running, [job.as_str()])?);
+        let is_skip = |run: &RunReport| run.outcome == Some(Outcome::Skipped);
+        let goes_on = |at: Timestamp| {
+            let is_on = |run: &&RunReport| run.started <= at && run.finished.is_none_or(|end| end >= at);
+            runs.iter().filter(|run| !is_skip(run)).any(|run| is_on(&run))
+        };
+        let end = |run: &RunReport| {
+            let (at, outcome) = (run.finished.filter(|at| *at <= until)?, run.outcome?);
+            let counts = !is_skip(run) || !goes_on(at);
+            counts.then(|| End { at, outcome, reason: run.reason.clone() })
+        };
+        Ok(runs.iter().filter_map(end).collect())
     }
 
     /// The newest slot of a job that runs after others, run or skipped.
@@ -246,14 +311,14 @@ fn note_missed(transaction: &Transaction<'_>, job: &JobName, missed: &MissedSlot
     let count = i64::try_from(missed.count).unwrap_or(i64::MAX);
     let gone_on = transaction
         .prepare_cached(
-            "UPDATE missed SET last = ?3, count = count + ?4 WHERE job = ?1 AND last < ?2 AND reason = ?5 \
+            "UPDATE missed SET last = ?3, count = count + ?4, at_least = at_least OR ?6 WHERE job = ?1 AND last < ?2 AND reason = ?5 \
              AND last = (SELECT max(last) FROM missed WHERE job = ?1)",
         )?
-        .execute(params![job.as_str(), first, last, count, missed.reason])?;
+        .execute(params![job.as_str(), first, last, count, missed.reason, missed.at_least])?;
     if gone_on == 0 {
         transaction
-            .prepare_cached("INSERT OR REPLACE INTO missed VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![job.as_str(), first, last, count, missed.reason])?;
+            .prepare_cached("INSERT OR REPLACE INTO missed VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![job.as_str(), first, last, count, missed.reason, missed.at_least])?;
     }
     Ok(())
 }

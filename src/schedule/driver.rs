@@ -48,8 +48,8 @@ pub struct Leap {
 pub enum Tick {
     /// A slot has come.
     Due(Due),
-    /// Slots of this time may have been missed.
-    Leap(Leap),
+    /// Slots of these times, the oldest first and at least one, may have been missed: one event, however many there are.
+    Leap(Vec<Leap>),
     /// The clock went back: slots after `to` have not come yet, whatever was said.
     Back(Leap),
     /// From this time on the slots are those of the plan with this number; those before it were all told.
@@ -342,7 +342,7 @@ mod tests {
         let leap = loop {
             match ends.ticks.recv().await.unwrap() {
                 Tick::Due(due) => seen.push(due.slot),
-                Tick::Leap(leap) => break leap,
+                Tick::Leap(leaps) => break leaps[0],
                 other => panic!("{other:?}"),
             }
         };

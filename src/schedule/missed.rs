@@ -32,6 +32,31 @@ impl Known {
     }
 }
 
+/// Which slots may be made up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// At most so many: the newest.
+    pub most: usize,
+    /// None before this time.
+    pub oldest: Option<Timestamp>,
+}
+
+impl Limits {
+    /// What a job wants at this time.
+    pub fn of(rules: SlotRules, now: Timestamp) -> Self {
+        let most = match rules.on_missed {
+            OnMissed::Skip => 0,
+            OnMissed::Once => 1,
+            OnMissed::All => MOST,
+        };
+        let age = rules.max_age.and_then(|age| SignedDuration::try_from(age).ok());
+        Self { most, oldest: age.and_then(|age| now.checked_sub(age).ok()) }
+    }
+
+    /// None are made up for.
+    pub const NONE: Self = Self { most: 0, oldest: None };
+}
+
 /// Slots that nobody ran.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Missed {
@@ -39,6 +64,8 @@ pub struct Missed {
     pub catch_up: Vec<Timestamp>,
     /// The others.
     pub given_up: Option<Stretch>,
+    /// More would have been made up for, were the others not too old.
+    pub too_old: bool,
 }
 
 /// Slots of a job that follow each other.
@@ -56,7 +83,7 @@ pub struct Stretch {
 
 impl Schedule {
     /// The slots after `since`, up to and with `now`, that are not in `known`.
-    pub fn missed(&self, since: Timestamp, now: Timestamp, known: &Known, rules: SlotRules) -> Missed {
+    pub fn missed(&self, since: Timestamp, now: Timestamp, known: &Known, limits: Limits) -> Missed {
         let mut slots = self.unknown(since, now, known, COUNTED);
         let mut given_up = None;
         // More than can be counted: the newest are what matters, and the others are one stretch.
@@ -66,19 +93,15 @@ impl Schedule {
             slots = self.newest_unknown(last, now, known);
             given_up = Some(Stretch { first, last, count: COUNTED, at_least: !slots.is_empty() });
         }
-        let young = slots.partition_point(|slot| is_too_old(*slot, now, rules));
-        let most = match rules.on_missed {
-            OnMissed::Skip => 0,
-            OnMissed::Once => 1,
-            OnMissed::All => MOST,
-        };
-        let catch_up = slots.split_off(slots.len() - (slots.len() - young).min(most));
+        let young = slots.partition_point(|slot| limits.oldest.is_some_and(|oldest| *slot < oldest));
+        let catch_up = slots.split_off(slots.len() - (slots.len() - young).min(limits.most));
         if let [first, ..] = slots[..] {
             let (first, count, at_least) =
                 given_up.map_or((first, slots.len(), false), |given| (given.first, given.count, true));
             given_up = slots.last().map(|last| Stretch { first, last: *last, count, at_least });
         }
-        Missed { catch_up, given_up }
+        let too_old = given_up.is_some() && catch_up.len() < limits.most;
+        Missed { catch_up, given_up, too_old }
     }
 
     /// What is left of a stretch that was noted as missed: its slots from `first` up to `until`, without those that ran.
@@ -90,7 +113,8 @@ impl Schedule {
         Some(Stretch { first, last, count: slots.len(), at_least: slots.len() == COUNTED })
     }
 
-    fn unknown(&self, since: Timestamp, now: Timestamp, known: &Known, most: usize) -> Vec<Timestamp> {
+    /// The first slots after `since`, up to and with `now`, that are not in `known`.
+    pub fn unknown(&self, since: Timestamp, now: Timestamp, known: &Known, most: usize) -> Vec<Timestamp> {
         let slots = std::iter::successors(self.next_after(since), |slot| self.next_after(*slot));
         slots.take_while(|slot| *slot <= now).filter(|slot| !known.holds(*slot)).take(most).collect()
     }
@@ -107,11 +131,6 @@ impl Schedule {
         newest.reverse();
         newest
     }
-}
-
-fn is_too_old(slot: Timestamp, now: Timestamp, rules: SlotRules) -> bool {
-    let age = rules.max_age.and_then(|age| SignedDuration::try_from(age).ok());
-    age.is_some_and(|age| now.duration_since(slot) > age)
 }
 
 #[cfg(test)]
@@ -138,7 +157,7 @@ mod tests {
         let slots = known.iter().map(|number| hour(*number)).collect();
         let known = Known { slots, missed: Vec::new() };
         let number = |slot: Timestamp| (slot.as_second() - 1_800_000_000) / 3_600;
-        let missed = hourly.missed(hour(0), hour(hours), &known, rules);
+        let missed = hourly.missed(hour(0), hour(hours), &known, Limits::of(rules, hour(hours)));
         let given_up = missed.given_up.map(|given| (number(given.first), number(given.last), given.count));
         (missed.catch_up.into_iter().map(number).collect(), given_up)
     }
@@ -160,6 +179,19 @@ mod tests {
     }
 
     #[test]
+    fn where_age_is_why_slots_are_not_made_up_for_that_is_told() {
+        let hourly = Schedule::parse("0 * * * *", &TimeZone::UTC, "job").unwrap();
+        let too_old = |on_missed, age| {
+            let limits = Limits::of(rules(on_missed, age), hour(5));
+            hourly.missed(hour(0), hour(5), &Known::default(), limits).too_old
+        };
+        assert!(too_old(OnMissed::All, Some(2)));
+        assert!(!too_old(OnMissed::All, None));
+        assert!(!too_old(OnMissed::Once, Some(2)), "one was made up for, and more are not wanted");
+        assert!(!too_old(OnMissed::Skip, Some(2)));
+    }
+
+    #[test]
     fn after_a_year_off_no_storm_of_runs_follows() {
         let (catch_up, given_up) = missed(8_760, &[], rules(OnMissed::All, None));
         assert_eq!((catch_up.len(), catch_up[0], given_up), (100, 8_661, Some((1, 8_660, 8_660))));
@@ -178,7 +210,7 @@ mod tests {
     fn what_is_noted_as_missed_is_not_missed_again() {
         let hourly = Schedule::parse("0 * * * *", &TimeZone::UTC, "job").unwrap();
         let known = Known { slots: BTreeSet::new(), missed: vec![(hour(2), hour(4))] };
-        let missed = hourly.missed(hour(0), hour(5), &known, rules(OnMissed::All, None));
+        let missed = hourly.missed(hour(0), hour(5), &known, Limits::of(rules(OnMissed::All, None), hour(5)));
         assert_eq!(missed.catch_up, [hour(1), hour(5)]);
     }
 

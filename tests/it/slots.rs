@@ -1,5 +1,6 @@
 //! No slot is lost silently: what the daemon makes of slots that it could not run when they were due.
 
+mod accounts;
 mod kept;
 mod retries;
 mod trouble;
@@ -64,6 +65,9 @@ fn set_back(watchkeeper: &Watchkeeper, hours: i64) {
     let changed = history(watchkeeper)
         .execute("UPDATE watched SET born = born - ?1, until = until - ?1", [hours * HOUR]);
     assert!(changed.unwrap() > 0);
+    let alive = watchkeeper.state().join("daemon-alive");
+    let time: i64 = fs::read_to_string(&alive).unwrap().trim().parse().unwrap();
+    fs::write(alive, format!("{:>20}\n", time - hours * HOUR)).unwrap();
 }
 
 /// The fates of the slots of a job: what became of how many.

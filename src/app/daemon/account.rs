@@ -8,10 +8,9 @@ use std::collections::BTreeSet;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::config::values::SlotRules;
 use crate::history::{EndedPause, Pause, Watched};
+use crate::schedule::Schedule;
 use crate::schedule::driver::Leap;
-use crate::schedule::{Known, Missed, Schedule};
 
 /// The history knows no less.
 const MOMENT: SignedDuration = SignedDuration::from_millis(1);
@@ -84,19 +83,56 @@ pub(super) fn back(notes: Vec<Watched>, to: Timestamp, false_births: &BTreeSet<T
     notes.into_iter().map(earlier).collect()
 }
 
-/// From when to when slots of a schedule may have been missed: since they were last known, or in a leap of the clock.
-pub(super) fn window(note: &Watched, to: Timestamp, leap: Option<Leap>) -> (Timestamp, Timestamp) {
-    let since = match leap {
-        Some(leap) => leap.from,
+/// A time that nobody watched, up to `to`.
+#[derive(Debug, Clone)]
+pub(super) struct Unwatched {
+    pub(super) to: Timestamp,
+    /// The leaps of the clock that it is made of, the oldest first; none where no daemon ran.
+    pub(super) leaps: Vec<Leap>,
+    /// When a daemon last lived before, as far as that is known.
+    pub(super) alive: Option<Timestamp>,
+}
+
+/// Why the slots of a window did not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// The clock leapt.
+    Leapt,
+    /// A daemon lived: they waited when it ended.
+    Lived,
+    /// No daemon ran.
+    Off,
+}
+
+/// A time in which slots of a schedule may have been missed: after `from`, up to and with `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    pub(super) watch: Watch,
+}
+
+/// Where slots of a schedule may have been missed: since they were last known, or in leaps of the clock.
+pub(super) fn windows(note: &Watched, time: &Unwatched) -> Vec<Window> {
+    let end = |to: Timestamp| note.ended.map_or(to, |end| to.min(end));
+    let of_leap =
+        |leap: &Leap| Window { from: leap.from.max(note.born), to: end(leap.to), watch: Watch::Leapt };
+    let mut windows: Vec<Window> = time.leaps.iter().map(of_leap).collect();
+    if time.leaps.is_empty() {
         // A clock that was ahead when they were noted: they are in the past as far as they can be.
-        None => note.until.min(to),
-    };
-    (since.max(note.born), note.ended.map_or(to, |end| to.min(end)))
+        let (from, to) = (note.until.min(time.to).max(note.born), end(time.to));
+        let alive = time.alive.filter(|alive| *alive <= time.to).unwrap_or(from).clamp(from, to.max(from));
+        windows.push(Window { from, to: alive, watch: Watch::Lived });
+        windows.push(Window { from: alive, to, watch: Watch::Off });
+    }
+    windows.retain(|window| window.from < window.to);
+    windows
 }
 
 /// The schedule of a note.
-pub(super) fn schedule_of(note: &Watched, job: &str) -> Option<Schedule> {
-    let zone = TimeZone::get(&note.zone).ok()?;
+pub(super) fn schedule_of(note: &Watched, job: &str, own_zone: &TimeZone) -> Option<Schedule> {
+    // The host's own zone has no name: what it means now is what it meant.
+    let zone = if note.zone.is_empty() { own_zone.clone() } else { TimeZone::get(&note.zone).ok()? };
     Schedule::parse(&note.schedule, &zone, job).ok()
 }
 
@@ -105,6 +141,7 @@ pub(super) struct Part<'a> {
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,
     pub(super) pause: Option<PartPause<'a>>,
+    pub(super) window: Window,
 }
 
 /// The pause of a part.
@@ -124,48 +161,25 @@ impl PartPause<'_> {
 }
 
 /// The parts of a window between which pauses begin and end, in their order. No pause begins before the one before it ended.
-pub(super) fn parts<'a>(
-    (since, to): (Timestamp, Timestamp),
-    lasts: Option<&'a Pause>,
-    ended: &'a [EndedPause],
-) -> Vec<Part<'a>> {
+pub(super) fn parts<'a>(window: Window, lasts: Option<&'a Pause>, ended: &'a [EndedPause]) -> Vec<Part<'a>> {
     let ended = ended.iter().map(|over| (over.pause.since, over.ended, PartPause::Ended(over)));
     let lasts = lasts.map(|pause| (pause.since, Timestamp::MAX, PartPause::Lasts(pause)));
-    let (mut parts, mut from) = (Vec::new(), since);
+    let (mut parts, mut from) = (Vec::new(), window.from);
     for (begins, ends, pause) in ended.chain(lasts) {
-        let (begins, ends) = (begins.clamp(from, to.max(from)), ends.clamp(from, to.max(from)));
-        parts.push(Part { from, to: begins, pause: None });
-        parts.push(Part { from: begins, to: ends, pause: Some(pause) });
+        let (begins, ends) = (begins.clamp(from, window.to), ends.clamp(from, window.to));
+        parts.push(Part { from, to: begins, pause: None, window });
+        parts.push(Part { from: begins, to: ends, pause: Some(pause), window });
         from = ends;
     }
-    parts.push(Part { from, to, pause: None });
+    parts.push(Part { from, to: window.to, pause: None, window });
     parts.retain(|part| part.from < part.to);
     parts
 }
 
-/// What was missed of a schedule in its window.
-pub(super) fn missed(
-    (since, to): (Timestamp, Timestamp),
-    schedule: &Schedule,
-    known: &Known,
-    rules: SlotRules,
-) -> Missed {
-    if to <= since { Missed::default() } else { schedule.missed(since, to, known, rules) }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::config::values::{OnMissed, OnOverlap};
-
-    const RULES: SlotRules = SlotRules {
-        on_missed: OnMissed::All,
-        max_age: None,
-        on_overlap: OnOverlap::Skip,
-        jitter: Duration::ZERO,
-    };
+    use crate::schedule::{Known, Limits};
 
     fn at(minute: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + minute * 60).unwrap()
@@ -186,9 +200,12 @@ mod tests {
     /// The slots that are missed, as minutes.
     fn minutes(note: &Watched, to: i64, leap: Option<Leap>, slots: &[i64]) -> Vec<i64> {
         let known = Known { slots: waiting(slots), missed: Vec::new() };
-        let schedule = schedule_of(note, "job").unwrap();
-        let missed = missed(window(note, at(to), leap), &schedule, &known, RULES);
-        missed.catch_up.iter().map(|slot| (slot.as_second() - 1_800_000_000) / 60).collect()
+        let schedule = schedule_of(note, "job", &TimeZone::UTC).unwrap();
+        let time = Unwatched { to: at(to), leaps: leap.into_iter().collect(), alive: None };
+        let all = Limits { most: 100, oldest: None };
+        let windows = windows(note, &time).into_iter();
+        let slots = windows.flat_map(|window| schedule.missed(window.from, window.to, &known, all).catch_up);
+        slots.map(|slot| (slot.as_second() - 1_800_000_000) / 60).collect()
     }
 
     #[test]
@@ -235,5 +252,33 @@ mod tests {
         assert_eq!((notes[0].born, notes[0].until), (at(2), at(2)));
         let notes = back(vec![born(&minutely(), at(500))], at(2), &BTreeSet::from([at(501)]));
         assert_eq!(notes[0].born, at(500), "born before the clock was wrong");
+    }
+
+    #[test]
+    fn a_time_without_a_daemon_begins_when_the_last_one_was_alive() {
+        let note = born(&minutely(), at(0));
+        let of = |alive: Option<i64>, to: i64| {
+            let time = Unwatched { to: at(to), leaps: Vec::new(), alive: alive.map(at) };
+            let minute = |time: Timestamp| (time.as_second() - 1_800_000_000) / 60;
+            let windows = windows(&note, &time).into_iter();
+            windows.map(|window| (minute(window.from), minute(window.to), window.watch)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(Some(4), 9), [(0, 4, Watch::Lived), (4, 9, Watch::Off)]);
+        assert_eq!(of(None, 9), [(0, 9, Watch::Off)]);
+        assert_eq!(of(Some(99), 9), [(0, 9, Watch::Off)], "a clock that was wrong says nothing");
+        assert_eq!(of(Some(-5), 9), [(0, 9, Watch::Off)]);
+    }
+
+    #[test]
+    fn a_window_is_cut_where_pauses_begin_and_end() {
+        let pause = |minute| Pause { since: at(minute), reason: None };
+        let over = EndedPause { pause: pause(2), ended: at(4) };
+        let window = Window { from: at(1), to: at(9), watch: Watch::Off };
+        let lasts = pause(7);
+        let parts: Vec<_> = parts(window, Some(&lasts), std::slice::from_ref(&over))
+            .into_iter()
+            .map(|part| ((part.to.as_second() - 1_800_000_000) / 60, part.pause.is_some()))
+            .collect();
+        assert_eq!(parts, [(2, false), (4, true), (7, false), (9, true)]);
     }
 }

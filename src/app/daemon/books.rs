@@ -7,15 +7,18 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{account, schedule_of};
+use super::account::{self, Unwatched};
+use super::schedule_of;
 use crate::blocking::blocking;
-use crate::config::values::{JobName, OnMissed, SlotRules};
+use crate::config::values::JobName;
 use crate::config::{After, AfterOutcome, JobConfig};
-use crate::history::{History, HistoryError, MissedSlots, Renewed, RunReport, SlotFate, WaitingRun, Watched};
+use crate::history::{
+    History, HistoryError, MissedSlots, Renewed, RunReport, SlotFate, Wait, WaitingRun, Watched,
+};
 use crate::jobs::Outcome;
 use crate::runner::Unwritten;
+use crate::schedule::Stretch;
 use crate::schedule::driver::Leap;
-use crate::schedule::{Known, Stretch};
 use crate::words;
 
 /// Keeps the account of slots.
@@ -44,11 +47,20 @@ fn false_births(to: Timestamp, undone: &[Leapt]) -> BTreeSet<Timestamp> {
     undone.flat_map(|leapt| leapt.births.iter().copied()).collect()
 }
 
+/// Whose slots are settled.
+#[derive(Debug, Clone)]
+pub(super) enum Whose {
+    /// Those of a job, as it is configured.
+    Job(Box<JobConfig>),
+    /// Those of a job that was disabled or taken out meanwhile: none is made up for.
+    Gone,
+}
+
 /// Something that is to be written of a job.
 #[derive(Debug, Clone)]
 pub(super) enum Entry {
-    /// What was missed up to `to`, since it was last known or in a leap.
-    Settle { job: Box<JobConfig>, to: Timestamp, leap: Option<Leap> },
+    /// What was missed in a time that nobody watched.
+    Settle(Whose, Unwatched),
     /// The job has this schedule from now on.
     InForce(Watched),
     /// Slots that did not run.
@@ -118,8 +130,8 @@ impl Books {
     /// The job is no more: what is still to be settled of it is not made up for.
     pub(super) fn give_up(&mut self, job: &JobName) {
         for entry in self.open.get_mut(job).into_iter().flatten() {
-            if let Entry::Settle { job, .. } = entry {
-                job.slots.on_missed = OnMissed::Skip;
+            if let Entry::Settle(whose, _) = entry {
+                *whose = Whose::Gone;
             }
         }
     }
@@ -157,11 +169,21 @@ impl Books {
         undone
     }
 
-    /// Forgets how far the slots of other jobs were watched: when one comes back, it has missed nothing.
-    /// Says whether that could be written.
-    pub(super) async fn forget_others(&self, jobs: &[JobConfig]) -> bool {
-        let names: BTreeSet<JobName> = jobs.iter().map(|job| job.name.clone()).collect();
-        self.with_history(move |history| history.watch_only(&names)).await.is_some()
+    /// The jobs whose slots were watched and that are not among these; nothing where that cannot be read now.
+    pub(super) async fn others(&self, jobs: &[JobConfig]) -> Option<Vec<JobName>> {
+        let mut watched = self.with_history(History::watched_jobs).await?;
+        watched.retain(|name| !jobs.iter().any(|job| job.name == *name));
+        Some(watched)
+    }
+
+    /// Notes what waits, in place of what was noted before.
+    pub(super) async fn note_waits(&self, waits: Vec<Wait>) -> bool {
+        self.with_history(move |history| history.set_waits(&waits)).await.is_some()
+    }
+
+    /// Nothing is left to be written.
+    pub(super) fn is_done(&self) -> bool {
+        self.open.is_empty()
     }
 
     /// The slot of a job that runs after others, where all of them have ended since the last one: when the last of them
@@ -255,11 +277,11 @@ pub(super) fn in_force(job: &JobConfig, at: Timestamp) -> Option<Watched> {
 }
 
 /// The account of one job.
-struct Account<'a> {
-    history: &'a History,
-    name: &'a JobName,
-    waiting: &'a BTreeSet<Timestamp>,
-    zone: &'a TimeZone,
+pub(super) struct Account<'a> {
+    pub(super) history: &'a History,
+    pub(super) name: &'a JobName,
+    pub(super) waiting: &'a BTreeSet<Timestamp>,
+    pub(super) zone: &'a TimeZone,
 }
 
 impl Account<'_> {
@@ -267,7 +289,7 @@ impl Account<'_> {
     fn write(&self, entry: Entry) -> Result<Vec<Timestamp>, HistoryError> {
         let notes = self.history.watched(self.name)?;
         let (notes, missed) = match entry {
-            Entry::Settle { job, to, leap } => return self.settle(notes, &job, to, leap),
+            Entry::Settle(whose, time) => return self.settle(notes, &whose, &time),
             Entry::InForce(note) => {
                 // What came before was all told.
                 let at = note.born;
@@ -287,72 +309,6 @@ impl Account<'_> {
         };
         self.history.watch(self.name, &notes, &missed)?;
         Ok(Vec::new())
-    }
-
-    fn settle(
-        &self,
-        notes: Vec<Watched>,
-        job: &JobConfig,
-        to: Timestamp,
-        leap: Option<Leap>,
-    ) -> Result<Vec<Timestamp>, HistoryError> {
-        // A clock that was ahead when they were noted.
-        let notes = if leap.is_none() { account::back(notes, to, &BTreeSet::new()) } else { notes };
-        let notes = match in_force(job, to) {
-            Some(note) => account::in_force(notes, note),
-            None => notes,
-        };
-        let pause = self.history.pause_of(self.name)?;
-        let ended = self.history.ended_pauses(self.name)?;
-        let rules = match pause {
-            Some(_) => SlotRules { on_missed: OnMissed::Skip, ..job.slots },
-            None => job.slots,
-        };
-        let (mut to_run, mut given_up) = (Vec::new(), Vec::new());
-        for note in &notes {
-            let (since, end) = account::window(note, to, leap);
-            // The host's own zone has no name: what it means now is what it meant.
-            let own = schedule_of(job).filter(|_| note.ended.is_none()).cloned();
-            let Some(schedule) = own.or_else(|| account::schedule_of(note, self.name.as_str())) else {
-                continue;
-            };
-            let known = self.known(since)?;
-            let (mut slots, mut given) = (Vec::new(), Vec::new());
-            // The newest first: of "once" it is the newest of all.
-            for part in account::parts((since, end), pause.as_ref(), &ended).into_iter().rev() {
-                let is_left_out =
-                    part.pause.is_some() || (rules.on_missed == OnMissed::Once && !slots.is_empty());
-                let on_missed = if is_left_out { OnMissed::Skip } else { rules.on_missed };
-                let rules = SlotRules { on_missed, ..rules };
-                let missed = account::missed((part.from, part.to), &schedule, &known, rules);
-                slots.splice(0..0, missed.catch_up);
-                given.extend(missed.given_up.map(|stretch| {
-                    let paused = part.pause.map(|pause| pause.words(self.zone));
-                    self.given_up(&stretch, paused.unwrap_or_else(|| unwatched(since, end, leap, self.zone)))
-                }));
-            }
-            given_up.extend(given.into_iter().rev());
-            to_run.extend(slots);
-        }
-        let waiting = self.waiting.iter().chain(&to_run).copied().collect();
-        self.history.watch(self.name, &account::known(notes, to, &waiting), &given_up)?;
-        if !ended.is_empty() {
-            self.history.forget_pauses(self.name, to)?;
-        }
-        Ok(to_run)
-    }
-
-    fn given_up(&self, given: &Stretch, reason: String) -> MissedSlots {
-        let reason = if given.at_least { format!("{reason}; more than were counted") } else { reason };
-        tracing::warn!(job = %self.name, missed = given.count, "{reason}");
-        MissedSlots { first: given.first, last: given.last, count: given.count, reason }
-    }
-
-    fn known(&self, since: Timestamp) -> Result<Known, HistoryError> {
-        let mut slots = self.history.slots_after(self.name, since)?;
-        slots.extend(self.waiting);
-        let missed = self.history.missed_after(self.name, since)?;
-        Ok(Known { slots, missed: missed.into_iter().map(|missed| (missed.first, missed.last)).collect() })
     }
 
     /// Takes back what was noted as missed in leaps that were none, for slots that have not come yet.
@@ -388,7 +344,8 @@ impl Account<'_> {
         until: Timestamp,
     ) -> Result<Option<MissedSlots>, HistoryError> {
         let note = notes.iter().rev().find(|note| note.born < missed.first).or(notes.last());
-        let Some(schedule) = note.and_then(|note| account::schedule_of(note, self.name.as_str())) else {
+        let Some(schedule) = note.and_then(|note| account::schedule_of(note, self.name.as_str(), self.zone))
+        else {
             return Ok(None);
         };
         let ran = self.history.slots_after(self.name, account::before(from))?;
@@ -397,6 +354,7 @@ impl Account<'_> {
             first: cut.first,
             last: cut.last,
             count: cut.count,
+            at_least: cut.at_least,
             reason: reason(),
         };
         Ok(schedule.cut(from, until, ran).map(slots))
@@ -412,26 +370,16 @@ fn due_after(
     let since = history.last_after(job)?.map_or(watched.until, |slot| slot.max(watched.until));
     let (mut slot, mut failed) = (since, None);
     for before in &after.jobs {
-        match history.last_ended(before)?.filter(|(ended, _)| *ended > since) {
-            None => return Ok(None),
-            Some((ended, outcome)) => {
-                slot = slot.max(ended);
-                let is_well = matches!(outcome, Outcome::Done | Outcome::Warned);
-                if !is_well && after.outcome == AfterOutcome::Success {
-                    failed = Some(format!("the run of {before} that it runs after was {}", outcome.word()));
-                }
-            }
+        let Some(end) = history.ends(before, since, Timestamp::MAX)?.pop() else { return Ok(None) };
+        slot = slot.max(end.at);
+        let is_well = matches!(end.outcome, Outcome::Done | Outcome::Warned);
+        if !is_well && after.outcome == AfterOutcome::Success {
+            // The reason of a skip says where a chain ends; that of a failure is told by its own run.
+            let why = end.reason.filter(|_| end.outcome == Outcome::Skipped);
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            let word = end.outcome.word();
+            failed = Some(format!("the run of {before} that it runs after was {word}{why}"));
         }
     }
     Ok(Some((slot, failed)))
-}
-
-fn unwatched(from: Timestamp, to: Timestamp, leap: Option<Leap>, zone: &TimeZone) -> String {
-    let (from, to) = (words::time(from, zone), words::time(to, zone));
-    match leap {
-        Some(_) => {
-            format!("the clock was set, or the machine or the process was stopped, from {from} to {to}")
-        }
-        None => format!("no daemon ran them between {from} and {to}"),
-    }
 }

@@ -41,6 +41,10 @@ pub(super) fn after(section: &mut Section<'_, '_>) -> Option<After> {
         item.error("a job has a \"schedule\" or an \"after\", not both", Some(hint));
         return None;
     }
+    if let Some(missed) = section.get("on_missed") {
+        let hint = "a job that runs after others has no slots of its own that could be missed: remove it";
+        missed.warn("\"on_missed\" means nothing with \"after\"", Some(hint.to_owned()));
+    }
     let elements = item.elements("a list of jobs")?;
     let jobs: Vec<JobName> = elements.iter().filter_map(Item::name).collect();
     if elements.is_empty() {
@@ -55,7 +59,17 @@ pub(in crate::config) fn check(report: &Report<'_>, jobs: &[Placed]) {
     for placed in jobs {
         let Some(after) = &placed.job.after else { continue };
         for name in &after.jobs {
-            if of(jobs, name).is_none() {
+            let before = of(jobs, name);
+            if let Some(why) = before.and_then(never_runs).filter(|_| placed.job.enabled) {
+                let message = format!(
+                    "job {:?} runs after {:?}, which {why}: it runs only when a person runs that",
+                    placed.job.name.as_str(),
+                    name.as_str()
+                );
+                let hint = format!("`watchkeeper run-now {name}` does; or give it a schedule");
+                report.warn(&placed.span, message, Some(hint));
+            }
+            if before.is_none() {
                 let names = jobs.iter().map(|other| other.job.name.as_str());
                 let hint = nearest(name.as_str(), names).map(|near| format!("did you mean {near:?}?"));
                 report.error(&placed.span, format!("there is no job {:?} to run after", name.as_str()), hint);
@@ -65,6 +79,19 @@ pub(in crate::config) fn check(report: &Report<'_>, jobs: &[Placed]) {
             let message = format!("job {:?} would run after itself", placed.job.name.as_str());
             report.error(&placed.span, message, Some("break the circle of \"after\"".to_owned()));
         }
+    }
+}
+
+/// Why a job never runs by itself, where it does not.
+fn never_runs(placed: &Placed) -> Option<&'static str> {
+    let job = &placed.job;
+    let by_itself = job.schedule.is_some() || job.after.is_some();
+    if !job.enabled {
+        Some("is disabled")
+    } else if !by_itself {
+        Some("has no schedule")
+    } else {
+        None
     }
 }
 

@@ -36,7 +36,8 @@ impl Step {
     pub fn ticks(self) -> Vec<Tick> {
         let due = self.due.into_iter().map(Tick::Due);
         let back = self.back.map(Tick::Back).into_iter();
-        back.chain(self.leaps.into_iter().map(Tick::Leap)).chain(due).collect()
+        let leaps = Some(self.leaps).filter(|leaps| !leaps.is_empty()).map(Tick::Leap);
+        back.chain(leaps).chain(due).collect()
     }
 }
 

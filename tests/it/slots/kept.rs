@@ -53,6 +53,7 @@ pub(super) fn mend_writes(watchkeeper: &Watchkeeper) {
 /// Starts the daemon and waits until it is ready.
 pub(super) fn ready(watchkeeper: &Watchkeeper) -> Child {
     let socket = watchkeeper.folder().join("ready");
+    let _ = fs::remove_file(&socket);
     let listener = UnixDatagram::bind(&socket).unwrap();
     listener.set_read_timeout(Some(SOON)).unwrap();
     let daemon = watchkeeper.command(&["run"]).env("NOTIFY_SOCKET", &socket).spawn().unwrap();
@@ -289,7 +290,7 @@ fn what_a_pause_noted_is_not_looked_at_again() {
     let watchkeeper = Watchkeeper::with_config(&job("all", "@every 1h", "on_missed = \"all\""));
     introduce(&watchkeeper, 1);
     set_back(&watchkeeper, 5);
-    let noted = "INSERT INTO missed SELECT 'all', until, until + 3 * ?1, 3, 'paused' FROM watched";
+    let noted = "INSERT INTO missed SELECT 'all', until, until + 3 * ?1, 3, 'paused', 0 FROM watched";
     history(&watchkeeper).execute(noted, [HOUR]).unwrap();
     let daemon = watchkeeper.spawn(&["run"]);
     let made_up = || runs(&watchkeeper, "all").len();
