@@ -149,7 +149,7 @@ fn what_grafana_itself_has_changed_of_a_dashboard_is_no_edit_of_people() {
     assert!(
         restored
             .stdout
-            .contains("dashboards/hosts in Main Org.: it is there, but Grafana itself has changed"),
+            .contains("dashboards/hosts in Main Org.: it is there, but Grafana, or somebody, has changed it since"),
         "{restored:?}"
     );
     grafana.heal();

@@ -28,6 +28,7 @@ mod grafana_client;
 mod grafana_counts;
 mod grafana_export;
 mod grafana_into;
+mod grafana_letter;
 mod grafana_names;
 mod grafana_needs;
 mod grafana_permissions;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use super::compare::first_difference;
+use super::compare::{differences, named};
 use super::door::{Door, WriteError};
 use super::plan::is_born;
 use super::plan::{Action, Item, RestorePlan};
@@ -227,7 +227,7 @@ impl Run<'_> {
                 // What was refused is told already.
                 Some(_) if outcome.failed.iter().any(|(id, _)| *id == item.id) => {}
                 Some(Problem::Changed(where_)) => outcome.warnings.push(format!(
-                    "{}: it is there, but Grafana itself has changed {where_} of it",
+                    "{}: it is there, but Grafana, or somebody, has changed it since it was written: {where_}",
                     self.plan.name(&item.id)
                 )),
                 Some(Problem::Wrong(problem)) => {
@@ -257,12 +257,15 @@ impl Run<'_> {
         let of = |object: &Object| {
             portable(object.kind, object.organisation.as_ref(), &object.body, &self.plan.target)
         };
-        if let Some(path) = first_difference(&of(&wanted), &of(&there)) {
-            let own = item.id.kind == ObjectType::Dashboards && path.starts_with("dashboard");
+        let differences = differences(item.id.kind, &of(&wanted), &of(&there));
+        if !differences.is_empty() {
+            let is_content = |path: &String| path.starts_with("dashboard");
+            let own = item.id.kind == ObjectType::Dashboards && differences.iter().all(is_content);
+            let where_ = named(&differences);
             return Ok(Some(if own {
-                Problem::Changed(path)
+                Problem::Changed(where_)
             } else {
-                Problem::Wrong(format!("{path} is another one there"))
+                Problem::Wrong(format!("differs there in {where_}"))
             }));
         }
         Ok(self.lost_secret(item, &there).map(Problem::Wrong))

@@ -9,7 +9,7 @@ use super::secrets::to_enter;
 use super::{Action, Choice, Item, Made, RestorePlan};
 use crate::grafana::bundle::{Bundle, BundleError, Entry};
 use crate::grafana::object::{Object, ObjectId, ObjectType};
-use crate::grafana::restore::compare::first_difference;
+use crate::grafana::restore::compare::{differences, named};
 use crate::grafana::restore::door::{flag, number, text};
 use crate::grafana::restore::portable::{Target, hide, is_provisioned, portable, without_strangers};
 use crate::grafana::restore::said::{default_permissions, find, permissions_of, said};
@@ -257,9 +257,10 @@ impl<'a> Planner<'a> {
 
     fn compare(&self, object: &Object, there: &Object) -> Decision {
         let of = |body: &Value| portable(object.kind, object.organisation.as_ref(), body, &self.target);
-        let Some(difference) = first_difference(&of(&object.body), &of(&there.body)) else {
+        let differences = differences(object.kind, &of(&object.body), &of(&there.body));
+        if differences.is_empty() {
             return (Action::Same, None);
-        };
+        }
         if is_provisioned(object.kind, &there.body) {
             let reason = "it comes from a file on the server, which alone can change it".to_owned();
             return (Action::Skip, Some(reason));
@@ -268,7 +269,7 @@ impl<'a> Planner<'a> {
             let reason = "whoever restores must not take rights from himself".to_owned();
             return (Action::Skip, Some(reason));
         }
-        let mut note = format!("differs in {difference}");
+        let mut note = format!("differs in {}", named(&differences));
         let lost = lost_rules(object, there);
         if !lost.is_empty() {
             note = format!("{note}; removes {}", lost.join(", "));
