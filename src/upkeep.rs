@@ -74,7 +74,15 @@ pub fn hold(listing: &Listing) -> Option<Hold> {
         backup.manifest.content_bytes.saturating_sub(cleaned)
     };
     let bytes: Vec<u64> = all[accepted..].iter().map(still_there).collect();
-    retention::hold(&bytes)
+    let counts: Vec<&BTreeMap<String, u64>> =
+        all[accepted..].iter().map(|backup| &backup.manifest.counts).collect();
+    let fewer = retention::fewer(&counts);
+    match retention::hold(&bytes) {
+        Some(hold) => Some(Hold { fewer, ..hold }),
+        None if fewer.is_empty() => None,
+        // Nothing is wrong with the bytes.
+        None => bytes.last().map(|bytes| Hold { newest: *bytes, median: *bytes, fewer }),
+    }
 }
 
 fn item(backup: &Backup) -> Item {
