@@ -26,7 +26,7 @@ fn what_was_sent_counts_as_written_although_it_is_found_to_be_another_one() {
     let failed = restore(&keeper, &[]).expect(4);
     assert!(failed.stdout.contains("differs there in database"), "{failed:?}");
     assert!(failed.stdout.contains("0 of the others were written"), "{failed:?}");
-    assert!(failed.stdout.contains("take it back with --undo"), "{failed:?}");
+    assert!(failed.stdout.contains("`watchkeeper restore grafana --undo` takes it back"), "{failed:?}");
     assert!(!failed.stdout.contains("nothing was written"), "{failed:?}");
     keeper.run(&["restore", JOB, "--undo", "--yes"]).expect(0);
     let there = grafana.seed().ask("GET", "/api/datasources/uid/one", &Value::Null).1;

@@ -38,9 +38,15 @@ fn a_dashboard_that_lost_a_zero_a_false_or_the_value_of_a_threshold_is_restored(
     let full = dashboard(&steps(&json!(0)), &json!({ "showLegend": false }), Some(false));
     let cases = [
         (dashboard(&steps(&json!(null)), &json!({ "showLegend": false }), Some(false)), "steps.0.value"),
-        (dashboard(&json!({ "min": 0 }), &json!({ "showLegend": false }), Some(false)), "fieldConfig.defaults"),
+        (
+            dashboard(&json!({ "min": 0 }), &json!({ "showLegend": false }), Some(false)),
+            "fieldConfig.defaults",
+        ),
         (dashboard(&steps(&json!(0)), &json!({}), Some(false)), "options.legend.showLegend"),
-        (dashboard(&steps(&json!(0)), &json!({ "showLegend": false }), None), "differs in dashboard.editable"),
+        (
+            dashboard(&steps(&json!(0)), &json!({ "showLegend": false }), None),
+            "differs in dashboard.editable",
+        ),
     ];
     for (damaged, named) in cases {
         let grafana = Builder::default().version(Version::V10).start();
@@ -96,9 +102,7 @@ fn a_data_source_that_lost_a_false_and_a_contact_point_that_lost_an_empty_text_a
 #[test]
 fn a_text_that_looks_like_a_hidden_secret_is_none_in_a_dashboard_and_all_that_differs_is_named() {
     let grafana = Builder::default().version(Version::V10).start();
-    let text = |content: &str, title: &str| {
-        json!({ "overwrite": true, "dashboard": { "uid": "notes", "title": title, "tags": [content], "refresh": content } })
-    };
+    let text = |content: &str, title: &str| json!({ "overwrite": true, "dashboard": { "uid": "notes", "title": title, "tags": [content], "refresh": content } });
     grafana.seed().make("/api/dashboards/db", &text("[REDACTED]", "Notes"));
     let keeper = keeper(&grafana);
     export(&keeper);

@@ -72,7 +72,9 @@ impl<'a> Both<'a> {
     /// The path to the first difference, from the outside in.
     fn difference(&self) -> Option<Vec<String>> {
         if let Some(fields) = self.fields() {
-            return fields.into_iter().find_map(|(name, field)| field.difference().map(|path| under(name, path)));
+            return fields
+                .into_iter()
+                .find_map(|(name, field)| field.difference().map(|path| under(name, path)));
         }
         match (self.wanted, self.there) {
             (Some(Value::Array(wanted)), Some(Value::Array(there))) if wanted.len() == there.len() => {
@@ -173,10 +175,11 @@ fn normal_as(reading: Reading, value: &Value) -> Value {
     match value {
         Value::Array(all) => all.iter().map(|one| normal_as(reading.element(), one)).collect(),
         Value::Object(fields) => {
-            let hidden = |name: &str, value: &Value| reading.below(name) == Reading::Settings && value == REDACTED;
-            let told = fields.iter().filter(|(name, value)| {
-                !is_nothing(reading, name, Some(value)) && !hidden(name, value)
-            });
+            let hidden =
+                |name: &str, value: &Value| reading.below(name) == Reading::Settings && value == REDACTED;
+            let told = fields
+                .iter()
+                .filter(|(name, value)| !is_nothing(reading, name, Some(value)) && !hidden(name, value));
             let told = told.map(|(name, value)| (name.clone(), normal_as(reading.below(name), value)));
             Value::Object(told.collect::<Map<_, _>>())
         }
@@ -260,7 +263,11 @@ mod tests {
     fn a_number_is_the_same_however_it_is_written_and_only_that_number() {
         let of = |number: Value| json!({ "dashboard": { "n": number } });
         assert!(same(Dashboards, &of(json!(1)), &of(json!(1.0))));
-        assert!(!same(Dashboards, &of(json!(9_007_199_254_740_993_u64)), &of(json!(9_007_199_254_740_992_u64))));
+        assert!(!same(
+            Dashboards,
+            &of(json!(9_007_199_254_740_993_u64)),
+            &of(json!(9_007_199_254_740_992_u64))
+        ));
         assert_eq!(normal(Dashboards, &of(json!(1))), normal(Dashboards, &of(json!(1.0))));
         assert_ne!(normal(Dashboards, &of(json!(0))), normal(Dashboards, &json!({ "dashboard": {} })));
     }
@@ -289,6 +296,8 @@ mod tests {
         assert!(!same(ContactPoints, &of(json!({})), &hidden));
         assert!(is_redacted(&json!([{ "a": { "password": REDACTED } }])) && !is_redacted(&shown));
         let note = |text: &str| json!({ "dashboard": { "title": text } });
-        assert!(!same(Dashboards, &note(REDACTED), &note("A")) && !same(Dashboards, &note("A"), &note(REDACTED)));
+        assert!(
+            !same(Dashboards, &note(REDACTED), &note("A")) && !same(Dashboards, &note("A"), &note(REDACTED))
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! What an organisation has from its beginning, without anybody's doing.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::grafana::object::{Object, ObjectType};
 use crate::grafana::restore::compare::is_empty;
@@ -43,6 +43,8 @@ fn is_default_config(body: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::grafana::object::ObjectId;
 

@@ -23,6 +23,8 @@ pub(in crate::grafana::restore) struct Facts {
     pub(in crate::grafana::restore) has_token: bool,
     /// Major and minor; what is unknown is taken for new.
     pub(in crate::grafana::restore) version: (u32, u32),
+    /// Users whom a restore has made, and who have no password that anybody knows.
+    pub(in crate::grafana::restore) unset: BTreeSet<String>,
 }
 
 /// A backup, what is there, and what is meant.
@@ -118,6 +120,9 @@ impl<'a> Planner<'a> {
         made: Option<&Made>,
     ) -> Result<RestorePlan, BundleError> {
         self.refuse_what_is_foreign();
+        let ids = self.source.entries().iter().map(|entry| &entry.id);
+        let ids: Vec<&ObjectId> = ids.filter(|id| self.choice.has(id)).collect();
+        self.plan.refusals.extend(self.choice.secrets.ambiguous(&ids));
         let mut meant: Vec<&Entry> =
             self.source.entries().iter().filter(|entry| self.choice.has(&entry.id)).collect();
         meant.sort_by_key(|entry| self.place(&entry.id));

@@ -76,7 +76,9 @@ impl Planner<'_> {
         let id = object.id();
         let of = |body: &Value| portable(object.kind, object.organisation.as_ref(), body, &self.target);
         let is_default = || match default_permissions(self.live, &id, &self.target) {
-            Ok(Some(default)) => same(object.kind, &of(&default.body), &of(&self.without_me(object.body.clone()))),
+            Ok(Some(default)) => {
+                same(object.kind, &of(&default.body), &of(&self.without_me(object.body.clone())))
+            }
             _ => false,
         };
         is_born(object, self.facts.login.as_deref()) || is_default()

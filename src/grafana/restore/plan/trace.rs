@@ -31,7 +31,10 @@ pub(in crate::grafana::restore) fn traces(
         let Some(mut object) = said(source, &item.id, &plan.target)? else { continue };
         let entered = plan.entered.get(&item.id);
         // What is entered is shown where secrets are, and its hash would be one of a secret.
-        if entered.is_some() && object.kind == ObjectType::ContactPoints && source.contents().holds_secrets {
+        if entered.is_some()
+            && object.kind == ObjectType::ContactPoints
+            && source.contents().shows_contact_points()
+        {
             continue;
         }
         if let Some(entered) = entered {
@@ -120,8 +123,9 @@ impl Planner<'_> {
         for (id, secret) in &made.secrets {
             if self.there.contains_key(id) {
                 let fields = secret.fields.join(", ");
+                let place = id.organisation.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
                 self.plan.warnings.push(format!(
-                    "{id}: it keeps the {fields} that the restore had entered: no Grafana tells what was there before; enter it again where that was another one"
+                    "{id}{place}: it keeps the {fields} that the restore had entered: no Grafana tells what was there before; enter it again where that was another one"
                 ));
             }
         }

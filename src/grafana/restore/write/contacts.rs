@@ -142,7 +142,8 @@ pub(super) async fn write_template(door: &Door, name: &str, wanted: &Value) -> R
 pub(super) async fn write_policies(door: &Door, wanted: &Value) -> Result<(), WriteError> {
     let there = door.find("look at the notification policies", POLICIES).await?;
     // A new organisation is born with some.
-    let is_so = |there: &Value| same(ObjectType::Policies, &without_provenance(wanted), &without_provenance(there));
+    let is_so =
+        |there: &Value| same(ObjectType::Policies, &without_provenance(wanted), &without_provenance(there));
     if there.as_ref().is_some_and(is_so) {
         return Ok(());
     }

@@ -17,6 +17,8 @@ pub(crate) enum What {
     Slow(Duration),
     /// First somebody else asks this as the administrator; then it is right.
     Meanwhile { method: &'static str, target: String, body: Value },
+    /// A proxy takes this header away, in small letters; all else is right.
+    TakesAway(&'static str),
     /// The connection ends, and nothing was done.
     CutBefore,
     /// The connection ends, but what was asked is done: nobody can know.
