@@ -146,7 +146,8 @@ fn attempt(attempt: &crate::history::Attempt, zone: &TimeZone) -> String {
 
 fn next(report: &RunReport) -> Vec<String> {
     let mut next: Vec<String> = report.hint.iter().cloned().collect();
-    if report.data_not_back {
+    // A restore of a Grafana names its own undo in its hint: it may be of another Grafana than the job's.
+    if report.data_not_back && report.kind != "grafana-restore" {
         let job = &report.job;
         // No other kind goes on with a restore that was cut.
         let resume = if report.kind == "prometheus-restore" { ", `--resume` goes on" } else { "" };

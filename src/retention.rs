@@ -19,7 +19,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 use serde::Serialize;
 
-pub use hold::{Hold, holds};
+pub use hold::{Fewer, Hold, fewer, holds};
 pub use until::{Until, until};
 
 use crate::config::values::Keep;

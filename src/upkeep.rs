@@ -65,7 +65,7 @@ impl Plan {
 /// Why retention of a job is held, if it is: its newest good backup is far smaller than those before it, good or not,
 /// and nobody has accepted that. (One bad file can make all of those bad, and they hold the rest nevertheless.)
 pub fn hold(listing: &Listing) -> Option<Hold> {
-    doubts(listing).get(listing.newest_good()?.id()).copied()
+    doubts(listing).remove(listing.newest_good()?.id())
 }
 
 /// The backups that are far smaller than those before them, and that nobody has accepted, with why they are in doubt.
@@ -78,8 +78,17 @@ pub fn doubts(listing: &Listing) -> BTreeMap<BackupId, Hold> {
         backup.manifest.content_bytes.saturating_sub(cleaned)
     };
     let bytes: Vec<u64> = all[accepted..].iter().map(still_there).collect();
-    let judged = all[accepted..].iter().zip(retention::holds(&bytes));
-    judged.filter_map(|(backup, hold)| Some((backup.id().clone(), hold?))).collect()
+    let counts: Vec<&BTreeMap<String, u64>> =
+        all[accepted..].iter().map(|backup| &backup.manifest.counts).collect();
+    let judged = retention::holds(&bytes).into_iter().zip(retention::fewer(&counts));
+    let doubt = judged.zip(&bytes).map(|((hold, fewer), bytes)| match hold {
+        Some(hold) => Some(Hold { fewer, ..hold }),
+        None if fewer.is_empty() => None,
+        // Nothing is wrong with the bytes.
+        None => Some(Hold { newest: *bytes, median: *bytes, fewer }),
+    });
+    let doubtful = all[accepted..].iter().zip(doubt);
+    doubtful.filter_map(|(backup, doubt)| Some((backup.id().clone(), doubt?))).collect()
 }
 
 fn item(backup: &Backup) -> Item {

@@ -84,6 +84,14 @@ pub fn some(all: &[String], shown: usize) -> String {
     }
 }
 
+/// The beginning of a name that is longer than this, in characters: `A very long na…`.
+pub fn clipped(name: &str, longest: usize) -> Cow<'_, str> {
+    match name.char_indices().nth(longest) {
+        None => Cow::Borrowed(name),
+        Some(_) => Cow::Owned(name.chars().take(longest.saturating_sub(1)).chain(['…']).collect()),
+    }
+}
+
 /// Text from outside, as it may go to a terminal: what would move the cursor, colour, ring, or turn the direction of
 /// writing is shown as `\u{1b}`. Line ends and tabs stay.
 pub fn terminal(text: &str) -> Cow<'_, str> {

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use super::Shared;
 use super::targets::credentials;
 use super::upkept::with_upkeep;
+use crate::blocking::blocking;
 use crate::config::secret::SecretError;
 use crate::config::{GrafanaConfig, GrafanaTarget, JobConfig};
 use crate::grafana::GrafanaError;
@@ -16,6 +17,7 @@ use crate::grafana::export::{ExportOptions, Origin, Reach, back_up, reach};
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::preflight::Finding;
 use crate::runner::Failure;
+use crate::store::{Backup, JobStore};
 use crate::upkeep::Policy;
 use crate::words;
 
@@ -40,7 +42,11 @@ pub(super) async fn run(
         let made = back_up(&client, &origin, &options, &store, config.compression, None, &context).await;
         made.map_err(|error| of(&error))
     };
+    let before = newest_of(&store, target).await;
     let ((backup, contents), upkept) = with_upkeep(&store, policy, &context, made).await?;
+    if let Some(less) = before.and_then(|before| contents.reached_less(&before)) {
+        context.progress.warn(less);
+    }
     let mut verified = vec![
         "every list was read to its end, and each object by its own name".to_owned(),
         "every byte that was stored was read back and matches its SHA-256".to_owned(),
@@ -54,6 +60,17 @@ pub(super) async fn run(
         verified,
         ..JobOutput::default()
     })
+}
+
+/// What the newest good backup of this Grafana says of itself.
+async fn newest_of(store: &JobStore, target: &GrafanaTarget) -> Option<GrafanaContents> {
+    let (store, target) = (store.clone(), target.name.clone());
+    let find = move || {
+        let listing = store.list().ok()?;
+        let is_its = |backup: &&Backup| backup.is_good() && backup.manifest.source.target == target.as_str();
+        listing.backups.iter().rev().find(is_its)?.contents().ok()
+    };
+    blocking(find).await
 }
 
 fn options(config: &GrafanaConfig) -> ExportOptions {
@@ -73,13 +90,14 @@ fn summary(contents: &GrafanaContents) -> String {
 
 /// What there is of each type, what is not in it and why, and which secrets have to be entered again.
 fn facts(contents: &GrafanaContents) -> Vec<String> {
-    let number = |number: usize| words::grouped(u64::try_from(number).unwrap_or_default());
     let counts: Vec<String> =
-        contents.by_type().into_iter().map(|(kind, count)| format!("{} {kind}", number(count))).collect();
+        contents.by_type().into_iter().map(|(kind, count)| kind.counted(count)).collect();
     let mut facts = vec![counts.join(", ")];
     facts.extend(not_in_it(contents));
     if contents.holds_secrets {
-        facts.push("secrets stand in it in the clear: whoever reads the backup reads them".to_owned());
+        let named: Vec<String> = contents.clear.iter().map(told).collect();
+        let which = if named.is_empty() { String::new() } else { format!(" ({})", words::some(&named, 5)) };
+        facts.push(format!("secrets stand in it in the clear: whoever reads the backup reads them{which}"));
     }
     let passwords = contents.secrets.iter().filter(|secret| is_password(secret)).count();
     if passwords > 0 {

@@ -20,7 +20,7 @@ use crate::grafana::restore::plan::{Action, Choice};
 use crate::grafana::restore::shelf::Shelf;
 use crate::grafana::restore::source::GrafanaBackup;
 use crate::grafana::restore::undo::{PreparedUndo, prepare_undo, undo};
-use crate::grafana::restore::{RestoreError, Site};
+use crate::grafana::restore::{RestoreError, Site, undo_command};
 use crate::history::{Cause, RunReport};
 use crate::jobs::{JobOutput, RunContext};
 use crate::progress::{Progress, Sink};
@@ -182,8 +182,9 @@ impl App {
                 let Some((site, action, places)) = action else {
                     return Err(Failure::new("It was begun already"));
                 };
-                let places = places.map_err(|error| of(&error.into()))?;
-                perform(&site, action, &places, &command, &context).await.map_err(|error| of(&error))
+                let places = places.map_err(|error| of(&error.into(), &command))?;
+                let done = perform(&site, action, &places, &command, &context).await;
+                done.map_err(|error| of(&error, &command))
             })
         };
         self.runner.run(&task, Cause::Manual, sink, work).await
@@ -259,7 +260,7 @@ fn output(applied: &Applied, kept: &JobStore, command: &str, undone: bool) -> Jo
 
 /// What a person types who wants what was there before, and how often.
 fn back(applied: &Applied, command: &str) -> Vec<String> {
-    let mut lines = vec![format!("`{command} --undo` brings back what was there before")];
+    let mut lines = vec![format!("{} brings back what was there before", undo_command(command))];
     if !applied.cut_before.is_empty() {
         lines.push(format!(
             "that is what a restore of {} had left that was not finished: the same once more takes that one back",
@@ -304,6 +305,7 @@ pub fn secret_text(secret: &Secret) -> String {
     )
 }
 
-fn of(error: &RestoreError) -> Failure {
-    Failure { data_not_back: error.data_not_back(), ..Failure::of(error, error.hint(), error.is_transient()) }
+fn of(error: &RestoreError, command: &str) -> Failure {
+    let failure = Failure::of(error, error.hint_after(command), error.is_transient());
+    Failure { data_not_back: error.data_not_back(), ..failure }
 }

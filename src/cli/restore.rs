@@ -58,7 +58,8 @@ pub(super) struct Args {
     /// Of a Grafana: not these, TYPE or TYPE/UID; can be given again
     #[arg(long, value_name = "TYPE[/UID]")]
     exclude: Vec<String>,
-    /// Of a Grafana: the secrets that no export holds, in TOML or JSON; only its owner may read the file
+    /// Of a Grafana: the secrets that no export holds, in TOML or JSON; only its owner may read the file. NAME = "SECRET"
+    /// below [data-sources.UID], [contact-points.UID], [users.LOGIN], or [orgs."ORGANISATION".data-sources.UID]
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
     /// Only unpack the backup into this empty folder, and check it there

@@ -72,7 +72,7 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
     let mut shown: Vec<Shown<'_>> = Vec::new();
     for (_, listing) in &listings {
         let (alone, doubts) = (listing.alone(), upkeep::doubts(listing));
-        let doubt = |backup: &Backup| doubts.get(backup.id()).copied();
+        let doubt = |backup: &Backup| doubts.get(backup.id()).cloned();
         let backups = listing.backups.iter();
         shown.extend(backups.map(|backup| self::shown(backup, alone[backup.id()], doubt(backup))));
     }

@@ -12,6 +12,7 @@ mod answer;
 mod call;
 mod pages;
 mod retry;
+mod version;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,7 @@ use url::Url;
 pub use answer::Answer;
 pub use call::{Call, segment};
 pub use pages::{List, Listed};
+pub use version::major_and_minor;
 
 use self::retry::{Patience, Received};
 use super::GrafanaError;

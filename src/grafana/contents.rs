@@ -160,15 +160,24 @@ pub struct GrafanaContents {
     pub skipped: Vec<Skipped>,
     /// Which secrets have to be entered again.
     pub secrets: Vec<Secret>,
-    /// There are secrets in it in the clear: those of contact points, because that was asked for.
+    /// There are secrets in it in the clear; see [`Self::clear`].
     #[serde(default)]
     pub holds_secrets: bool,
+    /// Which secrets those are: of contact points, because that was asked for, and what Grafana itself shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clear: Vec<Secret>,
     /// The restore before which this export was made, so that it can be taken back. Not in the archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before_restore: Option<BeforeRestore>,
 }
 
 impl GrafanaContents {
+    /// The secrets of contact points are in it. Archives from before `clear` do not tell which ones are.
+    pub fn shows_contact_points(&self) -> bool {
+        let is_point = |secret: &Secret| secret.kind == ObjectType::ContactPoints;
+        self.holds_secrets && (self.clear.is_empty() || self.clear.iter().any(is_point))
+    }
+
     /// How many objects there are.
     pub fn objects(&self) -> usize {
         self.counts.iter().flat_map(|counted| counted.objects.values()).sum()
@@ -181,6 +190,42 @@ impl GrafanaContents {
             *all.entry(*kind).or_default() += number;
         }
         all
+    }
+
+    /// How many there are of each type, as later exports are compared with it: also those of which there are none. What
+    /// was left out on purpose, or is not in this version, is not compared.
+    pub fn counts_to_compare(&self) -> BTreeMap<String, u64> {
+        let counts = self.by_type();
+        let whole = |kind: ObjectType| {
+            self.skipped.iter().filter(move |one| one.kind == Some(kind) && one.key.is_none())
+        };
+        let is_compared = |kind: &ObjectType| {
+            let lost = |why| matches!(why, Why::NeedsServerAdmin | Why::NoMember | Why::DeletedMeanwhile);
+            *kind != ObjectType::Plugins && whole(*kind).all(|one| lost(one.why))
+        };
+        let count = |kind: ObjectType| counts.get(&kind).map_or(0, |count| *count as u64);
+        ObjectType::ALL
+            .into_iter()
+            .filter(is_compared)
+            .map(|kind| (kind.name().to_owned(), count(kind)))
+            .collect()
+    }
+
+    /// What the credentials of the export before had reached, and those of this one do not: in words; nothing where it
+    /// is all there.
+    pub fn reached_less(&self, before: &Self) -> Option<String> {
+        let is_here = |name: &str| self.organisations.iter().any(|one| one.name == name);
+        let lost = before.organisations.iter().filter(|one| !is_here(&one.name));
+        let mut lost: Vec<String> = lost.map(|one| format!("the organisation {:?}", one.name)).collect();
+        let needs = |one: &Skipped| one.kind == Some(ObjectType::Users) && one.why == Why::NeedsServerAdmin;
+        let users = before.by_type().get(&ObjectType::Users).copied().unwrap_or_default();
+        if users > 0 && self.skipped.iter().any(needs) {
+            lost.push(crate::words::count(users, "user"));
+        }
+        let all = crate::words::some(&lost, 5);
+        (!lost.is_empty()).then(|| {
+            format!("the backup before this one had {all}; these credentials no longer reach them, or they are gone")
+        })
     }
 
     /// Counts one more.

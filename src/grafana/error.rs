@@ -218,7 +218,7 @@ impl GrafanaError {
             }
             Self::OtherOrganisation { .. } => {
                 "a token belongs to one organisation, whatever is asked for: use one of that organisation, or user and \
-                 password"
+                 password; with those, a proxy before Grafana may take away the header X-Grafana-Org-Id"
             }
             Self::Incomplete { .. } => "somebody may have changed it meanwhile: try again",
             _ => return None,

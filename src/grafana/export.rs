@@ -4,6 +4,7 @@
 //! version of Grafana does not have, and what these credentials can never see, is skipped by name. An object that is
 //! gone when its turn comes is looked up again: only what is no longer in its list either was deleted meanwhile.
 
+mod again;
 mod alerting;
 mod boards;
 mod people;
@@ -30,6 +31,7 @@ use super::{GrafanaError, KIND};
 
 use survey::Survey;
 
+pub(super) use again::Again;
 pub use reach::{Reach, reach};
 
 /// What to export beside what is always exported, and what not.
@@ -85,6 +87,9 @@ pub async fn back_up(
         for skipped in survey.skipped.iter().filter(|skipped| skipped.why == Why::NoMember) {
             context.progress.warn(format!("nothing of it is in the backup: {}", skipped.text()));
         }
+        for warning in &survey.warnings {
+            context.progress.warn(warning.clone());
+        }
         let pending = store.begin(context.run, context.now)?;
         let (contents, bytes) = write::write(survey, &pending, compression, context).await?;
         let contents = GrafanaContents { before_restore: before, ..contents };
@@ -121,7 +126,8 @@ async fn publish(
     let source = Source { target, url, product_version, ..Source::default() };
     let described =
         serde_json::value::to_raw_value(&contents).map_err(|source| GrafanaError::Describe { source })?;
-    let draft = Draft { content_bytes, ..Draft::new(KIND, context.now, source, described) };
+    let counts = contents.counts_to_compare();
+    let draft = Draft { content_bytes, counts, ..Draft::new(KIND, context.now, source, described) };
     Ok((context.publish(pending, draft).await?, contents))
 }
 

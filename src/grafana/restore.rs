@@ -15,6 +15,8 @@
 //! | `found` | what was found right after a restore, where a Grafana has changed it itself |
 //! | `door` | one organisation of the server: questions, writes, and what an answer means for one object |
 //! | `write` | the rules of each type |
+//! | `ledger` | users whom a restore has made with a password that nobody knows |
+//! | `meanwhile` | what somebody changes while it is restored, and is left alone |
 //! | `said` | what an export says of an object, also by not having it |
 //! | `portable`, `compare` | when two objects are the same |
 //! | [`secrets`] | what no export holds, from a file |
@@ -24,7 +26,9 @@ mod compare;
 mod door;
 mod error;
 mod found;
+mod ledger;
 mod live;
+mod meanwhile;
 mod note;
 pub mod plan;
 mod portable;
@@ -43,7 +47,7 @@ use super::contents::Secret;
 use super::object::{Object, ObjectId};
 use crate::store::BackupId;
 
-pub use error::RestoreError;
+pub use error::{RestoreError, undo_command};
 pub use live::Site;
 
 /// What a backup is for that was made before a restore: to take it back. A part of its manifest.

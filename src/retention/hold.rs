@@ -1,6 +1,8 @@
 //! The anomaly hold: a new backup that is far smaller than those before it holds retention, because what it
 //! lacks may exist only in the backups that retention would delete.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 
 /// A backup is suspicious when it has less than this part of the median of those before it.
@@ -9,10 +11,27 @@ const SUSPICIOUS_BELOW: f64 = 0.5;
 /// How many backups before it the newest one is compared with.
 const COMPARED_WITH: usize = 7;
 
+/// So many of a sort there have to be for it to be missed where it is gone.
+const SEVERAL: u64 = 2;
+
 /// Why retention is held.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Hold {
     /// Bytes in the backup, before compression.
+    pub newest: u64,
+    /// The median of the backups before it.
+    pub median: u64,
+    /// Of which sorts of what is counted there are far fewer. Where there are some, the bytes need not be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fewer: Vec<Fewer>,
+}
+
+/// Far fewer of a sort than there usually are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fewer {
+    /// `dashboards`
+    pub sort: String,
+    /// In the backup.
     pub newest: u64,
     /// The median of the backups before it.
     pub median: u64,
@@ -20,6 +39,12 @@ pub struct Hold {
 
 impl std::fmt::Display for Hold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.fewer.is_empty() {
+            let told = |one: &Fewer| format!("{} {} ({})", one.newest, one.sort, one.median);
+            let all: Vec<String> = self.fewer.iter().map(told).collect();
+            let all = crate::words::some(&all, 5);
+            return write!(f, "has far fewer than those before it usually do: {all}");
+        }
         #[expect(clippy::cast_precision_loss, reason = "a percentage is shown")]
         let share = self.newest as f64 / self.median as f64 * 100.0;
         write!(
@@ -36,15 +61,33 @@ impl std::fmt::Display for Hold {
 pub fn holds(bytes: &[u64]) -> Vec<Option<Hold>> {
     let mut usual = Vec::new();
     let judge = |&bytes: &u64| {
-        let hold = median(&usual)
-            .filter(|median| is_suspicious(bytes, *median))
-            .map(|median| Hold { newest: bytes, median });
+        let hold = median(&usual).filter(|median| is_suspicious(bytes, *median)).map(|median| Hold {
+            newest: bytes,
+            median,
+            fewer: Vec::new(),
+        });
         if hold.is_none() {
             usual.push(bytes);
         }
         hold
     };
     bytes.iter().map(judge).collect()
+}
+
+/// Judges what is counted in each of the backups, in the same way. Of what one has not counted nothing is said.
+pub fn fewer(counts: &[&BTreeMap<String, u64>]) -> Vec<Vec<Fewer>> {
+    let mut judged = vec![Vec::new(); counts.len()];
+    let sorts: BTreeSet<&String> = counts.iter().flat_map(|counts| counts.keys()).collect();
+    for sort in sorts {
+        let counted = counts.iter().enumerate().filter_map(|(at, counts)| Some((at, *counts.get(sort)?)));
+        let (places, series): (Vec<usize>, Vec<u64>) = counted.unzip();
+        for (at, hold) in places.into_iter().zip(holds(&series)) {
+            if let Some(Hold { newest, median, .. }) = hold.filter(|hold| hold.median >= SEVERAL) {
+                judged[at].push(Fewer { sort: sort.clone(), newest, median });
+            }
+        }
+    }
+    judged
 }
 
 fn median(usual: &[u64]) -> Option<u64> {
@@ -69,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_backup_of_less_than_half_the_median_holds() {
-        assert_eq!(hold(&[100, 110, 120, 54]), Some(Hold { newest: 54, median: 110 }));
+        assert_eq!(hold(&[100, 110, 120, 54]), Some(Hold { newest: 54, median: 110, fewer: Vec::new() }));
         assert_eq!(hold(&[100, 110, 120, 55]), None);
     }
 
@@ -84,7 +127,11 @@ mod tests {
         for emptied in 1..50 {
             let sizes: Vec<u64> =
                 [1_000_000; 2].into_iter().chain(std::iter::repeat_n(10, emptied)).collect();
-            assert_eq!(hold(&sizes), Some(Hold { newest: 10, median: 1_000_000 }), "{emptied}");
+            assert_eq!(
+                hold(&sizes),
+                Some(Hold { newest: 10, median: 1_000_000, fewer: Vec::new() }),
+                "{emptied}"
+            );
         }
     }
 
@@ -100,6 +147,26 @@ mod tests {
     fn each_is_judged_by_those_before_it() {
         let suspicious = |bytes: &[u64]| holds(bytes).iter().map(Option::is_some).collect::<Vec<_>>();
         assert_eq!(suspicious(&[100, 110, 5, 100, 4, 3]), [false, false, true, false, true, true]);
+    }
+
+    #[test]
+    fn a_sort_that_had_several_is_missed_where_it_has_none_or_under_half() {
+        let counts = |dashboards: u64, users: u64| -> BTreeMap<String, u64> {
+            [("dashboards".to_owned(), dashboards), ("users".to_owned(), users)].into()
+        };
+        let judged = |all: &[BTreeMap<String, u64>]| fewer(&all.iter().collect::<Vec<_>>());
+        let lost = vec![Fewer { sort: "dashboards".to_owned(), newest: 0, median: 4 }];
+        let none: Vec<Fewer> = Vec::new();
+        let emptied = [counts(4, 1), counts(4, 1), counts(0, 0), counts(0, 0)];
+        assert_eq!(judged(&emptied), [none.clone(), none.clone(), lost.clone(), lost]);
+        for [first, second] in [
+            [counts(4, 1), counts(2, 0)],
+            // One that counted nothing says nothing.
+            [BTreeMap::new(), counts(0, 0)],
+            [counts(4, 1), BTreeMap::new()],
+        ] {
+            assert_eq!(judged(&[first, second]), [none.clone(), none.clone()]);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The manifest: what a backup is, where it came from, and the files it consists of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path};
 
@@ -51,6 +51,10 @@ pub struct Manifest {
     /// does hold is whole, so it may be a good one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lacks: Vec<String>,
+    /// How many there are of each sort of what it holds, where its kind counts them: `dashboards`. Far fewer than before
+    /// are suspicious, however many bytes there are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<String, u64>,
 }
 
 /// What is inside a backup, as its kind describes it: the last field of a manifest before its seal. It can be long, so

@@ -3,6 +3,7 @@
 //! Before the first rename the intent is noted in the folder of the run. So a crash between the renames leaves
 //! nothing that could not be told from somebody's lost manifest.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -46,6 +47,8 @@ pub struct Draft {
     pub damaged: bool,
     /// Paths of what it should hold and does not hold whole.
     pub lacks: Vec<String>,
+    /// How many there are of each sort of what is inside, where that is counted.
+    pub counts: BTreeMap<String, u64>,
     /// What is inside.
     pub contents: Contents,
     /// How it is laid out.
@@ -65,6 +68,7 @@ impl Draft {
             content_bytes: 0,
             damaged: false,
             lacks: Vec::new(),
+            counts: BTreeMap::new(),
             contents,
             layout: Layout::Archive,
             shared: Vec::new(),
@@ -138,6 +142,7 @@ impl Pending {
             content_bytes: draft.content_bytes,
             damaged: draft.damaged,
             lacks: draft.lacks,
+            counts: draft.counts,
         };
         Ok(Publication { manifest, contents: draft.contents })
     }

@@ -1,6 +1,7 @@
 //! Small stores for tests.
 
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -38,6 +39,7 @@ pub(super) fn draft(seconds: i64) -> Draft {
         content_bytes: 3,
         damaged: false,
         lacks: Vec::new(),
+        counts: BTreeMap::new(),
         contents: contents(),
         layout: Layout::Archive,
         shared: Vec::new(),
@@ -94,5 +96,6 @@ pub(super) fn manifest(id: &str) -> Manifest {
         content_bytes: 1,
         damaged: false,
         lacks: Vec::new(),
+        counts: BTreeMap::new(),
     }
 }

@@ -24,9 +24,9 @@ fn what_was_sent_counts_as_written_although_it_is_found_to_be_another_one() {
         "url": "http://127.0.0.1:9", "database": "people" });
     assert_eq!(grafana.seed().ask("PUT", "/api/datasources/uid/one", &changed).0, 200);
     let failed = restore(&keeper, &[]).expect(4);
-    assert!(failed.stdout.contains("database is another one there"), "{failed:?}");
+    assert!(failed.stdout.contains("differs there in database"), "{failed:?}");
     assert!(failed.stdout.contains("0 of the others were written"), "{failed:?}");
-    assert!(failed.stdout.contains("take it back with --undo"), "{failed:?}");
+    assert!(failed.stdout.contains("`watchkeeper restore grafana --undo` takes it back"), "{failed:?}");
     assert!(!failed.stdout.contains("nothing was written"), "{failed:?}");
     keeper.run(&["restore", JOB, "--undo", "--yes"]).expect(0);
     let there = grafana.seed().ask("GET", "/api/datasources/uid/one", &Value::Null).1;

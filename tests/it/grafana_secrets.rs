@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 
-use crate::support::grafana::{Builder, Grafana, SECRET, Version};
+use crate::support::grafana::{Builder, Fault, Grafana, SECRET, Version, What};
 use crate::support::grafana_keeper::{
     ADMIN, JOB, SECRETS, export, keeper, keeper_of, restore, sample, secrets,
 };
@@ -255,4 +255,71 @@ fn secrets_are_listed_or_taken_from_a_file_and_a_hidden_one_is_never_sent() {
     assert_eq!(grafana.seed().data_source_secrets("prom")["basicAuthPassword"], SECRET);
     let (_, source) = grafana.seed().ask("GET", "/api/datasources/uid/prom", &Value::Null);
     assert_eq!(source["url"], "http://127.0.0.1:9090");
+}
+
+#[test]
+fn a_secret_that_could_be_of_several_organisations_is_refused_until_it_is_said_whose_it_is() {
+    let grafana = sample(Version::V11_2);
+    let second = grafana.seed().ask("GET", "/api/orgs/name/Second", &Value::Null).1["id"].as_i64().unwrap();
+    let source = json!({ "uid": "prom", "name": "Prometheus", "type": "prometheus", "access": "proxy",
+        "url": "http://127.0.0.1:9090", "basicAuth": true, "secureJsonData": { "basicAuthPassword": "theirs" } });
+    grafana.seed().org(second).make("/api/datasources", &source);
+    let keeper = keeper(&grafana);
+    export(&keeper);
+    grafana.forget_requests();
+    let file = secrets(&keeper, "[data-sources.prom]\nbasicAuthPassword = \"rotated\"\n");
+    let refused = restore(&keeper, &["--secrets", &file]).expect(1);
+    for says in ["\"Main Org.\", \"Second\"", "[orgs.Second.data-sources.prom]"] {
+        assert!(said(&refused).contains(says), "{says}: {refused:?}");
+    }
+    assert!(grafana.writes().is_empty(), "{:?}", grafana.writes());
+    let stored = |org: i64| grafana.seed().org(org).data_source_secrets("prom")["basicAuthPassword"].clone();
+    let text = "[orgs.\"Second\".data-sources.prom]\nbasicAuthPassword = \"rotated\"\n";
+    entering(&keeper, text);
+    assert_eq!((stored(1), stored(second)), (json!(SECRET), json!("rotated")));
+    // What the undo cannot bring back is said with its organisation.
+    let undone = keeper.run(&["restore", JOB, "--undo", "--yes"]);
+    assert!(
+        said(&undone).contains("data-sources/prom in Second: it keeps the basicAuthPassword"),
+        "{undone:?}"
+    );
+    let wrong = secrets(&keeper, "[\"Main Org.\".data-sources.prom]\nbasicAuthPassword = \"x\"\n");
+    let refused = restore(&keeper, &["--secrets", &wrong]).expect(1);
+    assert!(refused.stderr.contains("it is [orgs.\"Main Org.\".data-sources.UID]"), "{refused:?}");
+}
+
+#[test]
+fn whom_a_restore_has_made_gets_the_password_of_a_file_that_comes_later() {
+    let grafana = sample(Version::V11_2);
+    let keeper = keeper(&grafana);
+    export(&keeper);
+    let own =
+        json!({ "login": "own", "email": "own@example.org", "name": "Own", "password": "own password" });
+    grafana.wipe();
+    grafana.seed().make("/api/admin/users", &own);
+    // It is killed, as it were, in the middle: users are there, and the dashboards are not.
+    grafana.inject(Fault::new(What::html(200, "<!DOCTYPE html><html>")).on("POST", "/api/folders"));
+    restore(&keeper, &[]).expect(4);
+    grafana.heal();
+    let log_in = |login: &str, password: &str| {
+        grafana.forgive_logins();
+        let who = crate::support::grafana::basic(login, password);
+        grafana.seed().ask_with("GET", "/api/user", &[("Authorization", &who)], &Value::Null).0
+    };
+    let second = restore(&keeper, &[]).expect(3);
+    assert!(said(&second).contains("enter again: password of users/ann"), "{second:?}");
+    let later = restore(&keeper, &["--only", "users", "--dry-run"]).expect(3);
+    assert!(said(&later).contains("enter again: password of users/ann"), "{later:?}");
+    assert_eq!(log_in("ann", "long enough"), 401);
+    let text = "[users.ann]\npassword = \"long enough\"\n[users.own]\npassword = \"not this one\"\n";
+    let entered = entering(&keeper, text);
+    assert!(said(&entered).contains("users/ann (ann): enters password"), "{entered:?}");
+    assert_eq!(log_in("ann", "long enough"), 200);
+    assert_eq!(log_in("own", "own password"), 200);
+    // It is hers now: nothing sets it again, and nothing lists it.
+    let file = secrets(&keeper, "[users.ann]\npassword = \"another one\"\n");
+    let kept = restore(&keeper, &["--only", "users", "--secrets", &file]);
+    assert!(said(&kept).contains("keep theirs: ann"), "{kept:?}");
+    assert!(!said(&kept).contains("password of users/ann"), "{kept:?}");
+    assert_eq!(log_in("ann", "long enough"), 200);
 }

@@ -145,12 +145,12 @@ fn what_grafana_itself_has_changed_of_a_dashboard_is_no_edit_of_people() {
     // As if a later version had written it anew before it is read again.
     let body = json!({ "dashboard": { "uid": "hosts", "title": "Hosts", "schemaVersion": 42 }, "folderUid": "infra", "overwrite": true });
     let anew = What::Meanwhile { method: "POST", target: "/api/dashboards/db".to_owned(), body };
-    grafana.inject(Fault::new(anew).on("GET", "/api/dashboards/uid/hosts").after(1).times(1));
+    grafana.inject(Fault::new(anew).on("GET", "/api/dashboards/uid/hosts").after(2).times(1));
     let restored = restore(&keeper, &["--only", "dashboards"]).expect(3);
     assert!(
-        restored
-            .stdout
-            .contains("dashboards/hosts in Main Org.: it is there, but Grafana itself has changed"),
+        restored.stdout.contains(
+            "dashboards/hosts in Main Org.: it is there, but Grafana, or somebody, has changed it since"
+        ),
         "{restored:?}"
     );
     grafana.heal();
@@ -218,8 +218,8 @@ fn secrets_that_the_restore_has_entered_over_others_are_told_by_its_undo() {
     for undo in [["--undo", "--dry-run"], ["--undo", "--yes"]] {
         let undone = keeper.run(&[&["restore", JOB], &undo[..]].concat()).expect(3);
         for says in [
-            "data-sources/prom: it keeps the basicAuthPassword that the restore had entered",
-            "data-sources/loki: it keeps the token that the restore had entered",
+            "data-sources/prom in Main Org.: it keeps the basicAuthPassword that the restore had entered",
+            "data-sources/loki in Main Org.: it keeps the token that the restore had entered",
         ] {
             assert!(undone.stdout.contains(says), "{says}\n{}", undone.stdout);
         }

@@ -347,7 +347,7 @@ fn an_undo_that_fails_says_what_to_do_about_an_undo() {
         let failed = keeper.run(&["restore", JOB, "--undo", "--yes"]);
         assert!(failed.code == status || failed.code == 1, "{failed:?}");
         let said = format!("{}{}", failed.stdout, failed.stderr);
-        assert!(said.contains("run it with --undo again"), "{said}");
+        assert!(said.contains("--undo` again: it writes only"), "{said}");
         assert!(!said.contains("--exclude") && !said.contains("run the restore again"), "{said}");
         grafana.heal();
     }

@@ -195,6 +195,7 @@ fn backup(root: &Path) -> Backup {
         content_bytes: 1,
         damaged: false,
         lacks: Vec::new(),
+        counts: std::collections::BTreeMap::new(),
         contents: serde_json::value::to_raw_value(&contents).unwrap(),
         layout: Layout::Archive,
         shared: Vec::new(),

@@ -127,6 +127,12 @@ impl Reading<'_> {
             Err(error) => return Err(self.not_ours(format!("{name} is not one of its objects: {error}"))),
         };
         let id = object.id();
+        if let Some(above) = name.strip_suffix(&id.path()).and_then(|above| above.strip_suffix('/')) {
+            return Err(self.not_ours(format!(
+                "its files lie in the folder {above:?}, so another program has packed it: what is in that folder has to \
+                 lie at the top, in its order"
+            )));
+        }
         if id.path() != name {
             return Err(self.damaged(name, format!("it says that it is {id}")));
         }

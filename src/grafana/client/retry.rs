@@ -25,10 +25,24 @@ impl Received {
         Self {
             status: response.status().as_u16(),
             body: Vec::new(),
-            leads_to: text(LOCATION).unwrap_or_default(),
+            leads_to: text(LOCATION).map(|to| without_secrets(&to)).unwrap_or_default(),
             // A date in its place is as good as none: nobody before a Grafana was seen to send one.
             retry_after: text(RETRY_AFTER).and_then(|text| text.trim().parse().ok()).map(Duration::from_secs),
         }
+    }
+}
+
+/// Where a redirection leads to, without what may be a secret in it: its query, its fragment, and who logs in there.
+fn without_secrets(to: &str) -> String {
+    let place = to.split(['?', '#']).next().unwrap_or_default();
+    match place.split_once("//") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
+            let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+            let path = path.map(|path| format!("/{path}")).unwrap_or_default();
+            format!("{scheme}//{host}{path}")
+        }
+        None => place.to_owned(),
     }
 }
 

@@ -10,11 +10,12 @@ use crate::grafana::client::{List, segment};
 type Gathered = Result<Option<Vec<Found>>, GrafanaError>;
 
 pub(super) fn folders(site: &Site) -> Vec<Found> {
-    let found = |row: &Value| {
-        let uid = text(row, "uid");
-        Found::read(uid, text(row, "title"), format!("/api/folders/{}", segment(uid)), json!(uid), folder)
-    };
-    site.folders.iter().map(found).collect()
+    site.folders.iter().map(folder_found).collect()
+}
+
+pub(super) fn folder_found(row: &Value) -> Found {
+    let uid = text(row, "uid");
+    Found::read(uid, text(row, "title"), format!("/api/folders/{}", segment(uid)), json!(uid), folder)
 }
 
 fn folder(_: &Site, uid: &Value, json: &mut Value) -> Shaped {
@@ -32,17 +33,13 @@ fn must_be(asked: &Value, got: &Value) -> Result<(), String> {
 }
 
 pub(super) fn dashboards(site: &Site) -> Vec<Found> {
-    let found = |row: &Value| {
-        let uid = text(row, "uid");
-        Found::read(
-            uid,
-            text(row, "title"),
-            format!("/api/dashboards/uid/{}", segment(uid)),
-            json!(uid),
-            dashboard,
-        )
-    };
-    site.dashboards.iter().map(found).collect()
+    site.dashboards.iter().map(dashboard_found).collect()
+}
+
+pub(super) fn dashboard_found(row: &Value) -> Found {
+    let uid = text(row, "uid");
+    let path = format!("/api/dashboards/uid/{}", segment(uid));
+    Found::read(uid, text(row, "title"), path, json!(uid), dashboard)
 }
 
 fn dashboard(site: &Site, uid: &Value, json: &mut Value) -> Shaped {
@@ -86,24 +83,30 @@ fn library_panel(site: &Site, row: Value) -> Found {
 }
 
 pub(super) fn folder_permissions(site: &Site) -> Vec<Found> {
-    let found = |row: &Value| {
-        let uid = text(row, "uid");
-        let path = format!("/api/folders/{}/permissions", segment(uid));
-        Found::read(uid, text(row, "title"), path, Value::Null, permissions)
-    };
-    site.folders.iter().map(found).collect()
+    site.folders.iter().map(folder_permissions_found).collect()
+}
+
+pub(super) fn folder_permissions_found(row: &Value) -> Found {
+    let uid = text(row, "uid");
+    let path = format!("/api/folders/{}/permissions", segment(uid));
+    Found::read(uid, text(row, "title"), path, Value::Null, permissions)
+}
+
+fn by_uid(row: &Value) -> String {
+    format!("/api/dashboards/uid/{}/permissions", segment(text(row, "uid")))
+}
+
+pub(super) fn dashboard_permissions_found(row: &Value, numbered: bool) -> Found {
+    let path =
+        if numbered { format!("/api/dashboards/id/{}/permissions", number(row, "id")) } else { by_uid(row) };
+    Found::read(text(row, "uid"), text(row, "title"), path, Value::Null, permissions)
 }
 
 /// By uid where that is known, and by number before 9.
 pub(super) async fn dashboard_permissions(site: &Site) -> Gathered {
-    let named = |row: &Value| format!("/api/dashboards/uid/{}/permissions", segment(text(row, "uid")));
-    let numbered = |row: &Value| format!("/api/dashboards/id/{}/permissions", number(row, "id"));
     let Some(first) = site.dashboards.first() else { return Ok(Some(Vec::new())) };
-    let probe = site.client.ask("read the permissions of a dashboard", &named(first)).await?;
-    let found = |row: &Value| {
-        let path = if probe.route_is_absent() { numbered(row) } else { named(row) };
-        Found::read(text(row, "uid"), text(row, "title"), path, Value::Null, permissions)
-    };
+    let probe = site.client.ask("read the permissions of a dashboard", &by_uid(first)).await?;
+    let found = |row: &Value| dashboard_permissions_found(row, probe.route_is_absent());
     Ok(Some(site.dashboards.iter().map(found).collect()))
 }
 

@@ -1,15 +1,16 @@
 //! Which secrets an object has that Grafana does not give away.
 
 use serde_json::Value;
+use url::Url;
 
 use super::shape::{number, text};
 use crate::grafana::contents::Secret;
-use crate::grafana::object::{Object, ObjectType, PASSWORDS, redacted};
+use crate::grafana::object::{Object, ObjectType, PASSWORDS, places, redacted};
 
 /// What has to be entered again after a restore of this object into an empty Grafana.
 pub(super) fn of(object: &Object) -> Option<Secret> {
     let body = &object.body;
-    let mut fields = match object.kind {
+    let fields = match object.kind {
         // Who comes from a directory has no password of his own.
         ObjectType::Users if body.get("authLabels").is_none() => vec!["password".to_owned()],
         ObjectType::ServiceAccounts if number(body, "tokens") > 0 => {
@@ -21,17 +22,50 @@ pub(super) fn of(object: &Object) -> Option<Secret> {
         ObjectType::AlertmanagerConfig => receivers(body),
         _ => Vec::new(),
     };
+    named(object, fields)
+}
+
+/// What of an object is a secret that Grafana itself shows: passwords of data sources as they were kept before there were
+/// encrypted ones, those that stand in a URL, and the links of public dashboards. `decrypted` is said where the secrets of
+/// contact points were asked for.
+pub(super) fn in_the_clear(object: &Object, decrypted: bool) -> Option<Secret> {
+    let body = &object.body;
+    let mut fields = match object.kind {
+        ObjectType::DataSources => {
+            let filled = PASSWORDS.iter().filter(|name| !text(body, name).is_empty());
+            filled.map(|name| (*name).to_owned()).collect()
+        }
+        ObjectType::PublicDashboards if !text(body, "accessToken").is_empty() => {
+            vec!["accessToken".to_owned()]
+        }
+        ObjectType::ContactPoints if decrypted => vec!["settings".to_owned()],
+        _ => Vec::new(),
+    };
+    let has_urls = matches!(
+        object.kind,
+        ObjectType::DataSources
+            | ObjectType::ContactPoints
+            | ObjectType::AlertChannels
+            | ObjectType::AlertmanagerConfig
+    );
+    if has_urls {
+        let found =
+            places(body, "").into_iter().filter(|(_, value)| value.as_str().is_some_and(has_password));
+        fields.extend(found.map(|(path, _)| path));
+    }
+    named(object, fields)
+}
+
+/// `https://user:password@host/`
+fn has_password(text: &str) -> bool {
+    text.contains('@') && Url::parse(text).is_ok_and(|url| url.password().is_some())
+}
+
+fn named(object: &Object, mut fields: Vec<String>) -> Option<Secret> {
     fields.sort();
     let Object { organisation, kind, key, title, .. } = object;
     let (organisation, key, title) = (organisation.clone(), key.clone(), title.clone());
     (!fields.is_empty()).then_some(Secret { organisation, kind: *kind, key, title, fields })
-}
-
-/// It has a secret that everybody can read: a password of a data source as it was kept before there were encrypted
-/// ones.
-pub(super) fn in_the_clear(object: &Object) -> bool {
-    let filled = |name: &&str| !text(&object.body, name).is_empty();
-    object.kind == ObjectType::DataSources && PASSWORDS.iter().any(filled)
 }
 
 /// The names that are marked as having one.
@@ -60,6 +94,23 @@ mod tests {
     fn fields(kind: ObjectType, body: Value) -> Vec<String> {
         let id = ObjectId { organisation: None, kind, key: "k".to_owned() };
         of(&Object::new(id, "K", body)).map(|secret| secret.fields).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_grafana_shows_of_secrets_is_named() {
+        let clear = |kind, body: Value| {
+            let id = ObjectId { organisation: None, kind, key: "k".to_owned() };
+            in_the_clear(&Object::new(id, "K", body), false).map(|secret| secret.fields).unwrap_or_default()
+        };
+        let source = json!({ "url": "http://u:hunter2@i", "password": "p", "jsonData": { "alt": ["https://u:p@h/"] } });
+        assert_eq!(clear(ObjectType::DataSources, source), ["jsonData.alt.0", "password", "url"]);
+        assert!(clear(ObjectType::DataSources, json!({ "url": "http://u@i", "user": "a:b@c" })).is_empty());
+        assert_eq!(clear(ObjectType::PublicDashboards, json!({ "accessToken": "x" })), ["accessToken"]);
+        assert_eq!(
+            clear(ObjectType::ContactPoints, json!({ "settings": { "url": "http://u:p@h" } })),
+            ["settings.url"]
+        );
+        assert!(clear(ObjectType::Dashboards, json!({ "dashboard": { "link": "http://u:p@h" } })).is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::shape::{number, text};
 use crate::grafana::GrafanaError;
 use crate::grafana::client::{Call, GrafanaClient, List, segment};
 use crate::grafana::contents::Organisation;
+use crate::grafana::object::ObjectType;
 
 /// The most that a search gives at once is 5000; with less of it an answer stays small.
 const PAGE: usize = 1000;
@@ -97,7 +98,7 @@ impl Site {
         Self::listed(client, Some(organisation.name.clone()), contact_point_secrets).await
     }
 
-    async fn listed(
+    pub(super) async fn listed(
         client: GrafanaClient,
         organisation: Option<String>,
         contact_point_secrets: bool,
@@ -131,12 +132,12 @@ impl Site {
     }
 
     /// Reads the body of an object.
-    pub(super) async fn take(&self, found: &Found) -> Result<Taken, GrafanaError> {
+    pub(super) async fn take(&self, kind: ObjectType, found: &Found) -> Result<Taken, GrafanaError> {
         let (path, row, shape) = match &found.take {
             Take::Ready(body) => return Ok(Taken::Body(body.clone())),
             Take::Read { path, row, shape } => (path, row, shape),
         };
-        let call = Call::get(&format!("read {:?}", found.title), path);
+        let call = Call::get(&format!("read the {} {:?}", kind.noun(), found.title), path);
         let answer = self.client.exchange(&call).await?;
         if answer.status == 404 {
             return Ok(Taken::Missing(self.client.refused(&call, &answer)));

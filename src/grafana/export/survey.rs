@@ -7,7 +7,7 @@ use super::reach::Reach;
 use super::site::{Found, Site};
 use super::{ExportOptions, alerting, boards, people, rest, skip};
 use crate::grafana::GrafanaError;
-use crate::grafana::client::GrafanaClient;
+use crate::grafana::client::{Call, GrafanaClient, major_and_minor};
 use crate::grafana::contents::{Organisation, Secret, Skipped, Why};
 use crate::grafana::object::{ObjectId, ObjectType, nth_key};
 
@@ -29,8 +29,19 @@ pub(super) struct Survey {
     pub(super) skipped: Vec<Skipped>,
     /// Of what is no object of its own: API keys.
     pub(super) secrets: Vec<Secret>,
+    /// What somebody should look at.
+    pub(super) warnings: Vec<String>,
     server_admin: bool,
 }
+
+/// What the provisioning API lists, and since which version (facts 2.6).
+const PROVISIONED: [(ObjectType, (u32, u32)); 5] = [
+    (ObjectType::ContactPoints, (9, 0)),
+    (ObjectType::Policies, (9, 0)),
+    (ObjectType::MuteTimings, (9, 0)),
+    (ObjectType::Templates, (9, 0)),
+    (ObjectType::RuleGroups, (9, 4)),
+];
 
 impl Survey {
     /// Asks for every list. `tell` is told what is being asked for.
@@ -43,12 +54,14 @@ impl Survey {
         let Reach { version, organisations, closed, server_admin } = reach;
         let skipped = closed.iter().map(|one| skip(Some(&one.name), None, None, Why::NoMember)).collect();
         let (objects, secrets) = (Vec::new(), Vec::new());
-        let mut survey = Self { version, organisations, objects, skipped, secrets, server_admin };
+        let warnings = Vec::new();
+        let mut survey = Self { version, organisations, objects, skipped, secrets, warnings, server_admin };
         survey.add_site(&Arc::new(Site::server(client)), options, tell).await?;
         for organisation in survey.organisations.clone() {
             tell(&format!("{} of {organisation}", ObjectType::Dashboards));
             let site = Site::enter(client, &organisation, options.contact_point_secrets).await?;
             survey.add_site(&Arc::new(site), options, tell).await?;
+            survey.must_have_alerting(client, &organisation)?;
         }
         survey.objects.sort_by(|a, b| a.id.cmp(&b.id));
         tell_apart(&mut survey.objects);
@@ -104,6 +117,50 @@ impl Survey {
             return Ok(Err(Why::Superseded));
         }
         Ok(list(site, kind).await?.ok_or(Why::NotInThisVersion))
+    }
+
+    /// What alerting is made of comes together: where one of its lists is not there although others are, something before
+    /// Grafana hides it, and a backup without it would be taken for a whole one.
+    fn must_have_alerting(
+        &mut self,
+        client: &GrafanaClient,
+        organisation: &Organisation,
+    ) -> Result<(), GrafanaError> {
+        let version = self.version.as_deref().and_then(major_and_minor);
+        let is_since = |since: (u32, u32)| version.is_none_or(|version| version >= since);
+        let of_here = |skipped: &&Skipped| skipped.organisation.as_ref() == Some(&organisation.name);
+        let absent: Vec<ObjectType> = self
+            .skipped
+            .iter()
+            .filter(of_here)
+            .filter(|skipped| skipped.why == Why::NotInThisVersion)
+            .filter_map(|skipped| skipped.kind)
+            .collect();
+        let excluded = |kind: ObjectType| {
+            self.skipped
+                .iter()
+                .filter(of_here)
+                .any(|one| one.kind == Some(kind) && one.key.is_none() && one.why == Why::Excluded)
+        };
+        let is_absent = |kind: &ObjectType| absent.contains(kind);
+        let meant: Vec<ObjectType> =
+            PROVISIONED.iter().filter(|(_, since)| is_since(*since)).map(|(kind, _)| *kind).collect();
+        let meant: Vec<ObjectType> = meant.into_iter().filter(|kind| !excluded(*kind)).collect();
+        let (lost, there): (Vec<ObjectType>, Vec<ObjectType>) = meant.into_iter().partition(is_absent);
+        match (lost.first(), there.first()) {
+            (Some(lost), Some(there)) => {
+                let call = Call::get(&format!("list the {lost} of {organisation}"), "/");
+                Err(client.not_grafana(&call, format!("it has no such list, and it has one of {there}")))
+            }
+            // Who has switched the old alerting on has none of these.
+            (Some(_), None) if version.is_some() && is_absent(&ObjectType::AlertChannels) => {
+                self.warnings.push(format!(
+                    "nothing of alerting in {organisation} is in the backup: this version has lists of it, and none of them answers; is alerting switched off there, or does something before Grafana hide them?"
+                ));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn has(&self, site: &Site, kind: ObjectType) -> bool {

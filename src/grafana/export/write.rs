@@ -29,7 +29,7 @@ const WAITING: usize = 32;
 struct Notes {
     skipped: Vec<Skipped>,
     secrets: Vec<Secret>,
-    holds_secrets: bool,
+    clear: Vec<Secret>,
 }
 
 /// The other end of the thread that writes.
@@ -86,7 +86,7 @@ async fn read_all(
     let mut notes = Notes { skipped, secrets, ..Notes::default() };
     let mut missing: Vec<(Planned, GrafanaError)> = Vec::new();
     let read = |planned: Planned| async move {
-        let taken = planned.site.take(&planned.found).await;
+        let taken = planned.site.take(planned.id.kind, &planned.found).await;
         taken.map(|taken| (planned, taken))
     };
     let mut taken = stream::iter(objects).map(read).buffered(WAITING);
@@ -98,9 +98,8 @@ async fn read_all(
         match taken {
             Taken::Body(body) => {
                 let decrypted = planned.site.contact_point_secrets;
-                notes.holds_secrets |= decrypted && planned.id.kind == ObjectType::ContactPoints;
                 let object = Object::new(planned.id, planned.found.title, body);
-                notes.take(&object);
+                notes.take(&object, decrypted);
                 if is_of_a_new_schema(&object) {
                     let title = &object.title;
                     context.progress.warn(format!("the dashboard {title:?} has the new schema (v2) of 12: it is in the backup, but nobody has seen the older API bring such a one back"));
@@ -125,9 +124,9 @@ async fn read_all(
 }
 
 impl Notes {
-    fn take(&mut self, object: &Object) {
+    fn take(&mut self, object: &Object, decrypted: bool) {
         self.secrets.extend(secrets::of(object));
-        self.holds_secrets |= secrets::in_the_clear(object);
+        self.clear.extend(secrets::in_the_clear(object, decrypted));
     }
 
     fn about(
@@ -137,13 +136,15 @@ impl Notes {
     ) -> GrafanaContents {
         self.skipped.sort();
         self.secrets.sort();
-        let Self { skipped, secrets, holds_secrets } = self;
+        self.clear.sort();
+        let Self { skipped, secrets, clear } = self;
         GrafanaContents {
             version,
             organisations,
             skipped,
             secrets,
-            holds_secrets,
+            holds_secrets: !clear.is_empty(),
+            clear,
             ..GrafanaContents::default()
         }
     }

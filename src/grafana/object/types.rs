@@ -126,6 +126,51 @@ impl ObjectType {
         }
     }
 
+    /// What one of them is to people: `data source`.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Organisations => "organisation",
+            Self::Users => "user",
+            Self::Members => "member",
+            Self::Teams => "team",
+            Self::ServiceAccounts => "service account",
+            Self::DataSources => "data source",
+            Self::Correlations => "correlation",
+            Self::Folders => "folder",
+            Self::LibraryPanels => "library panel",
+            Self::Dashboards => "dashboard",
+            Self::AlertChannels => "notification channel",
+            Self::Templates => "notification template",
+            Self::MuteTimings => "mute timing",
+            Self::ContactPoints => "contact point",
+            Self::Policies => "tree of notification policies",
+            Self::RuleGroups | Self::RulerGroups => "rule group",
+            Self::AlertmanagerConfig => "configuration of the Alertmanager",
+            Self::FolderPermissions => "permissions of the folder",
+            Self::DashboardPermissions => "permissions of the dashboard",
+            Self::Playlists => "playlist",
+            Self::Preferences => "set of preferences",
+            Self::PublicDashboards => "public link of the dashboard",
+            Self::Annotations => "annotation",
+            Self::Snapshots => "snapshot",
+            Self::Plugins => "plugin",
+        }
+    }
+
+    /// So many of them: `1 data source`, `2 data-sources`. What is plural by itself stays so.
+    pub fn counted(self, number: usize) -> String {
+        let is_plural = matches!(
+            self,
+            Self::Policies
+                | Self::AlertmanagerConfig
+                | Self::FolderPermissions
+                | Self::DashboardPermissions
+                | Self::Preferences
+        );
+        let name = if number == 1 && !is_plural { self.noun() } else { self.name() };
+        format!("{} {name}", crate::words::grouped(u64::try_from(number).unwrap_or(u64::MAX)))
+    }
+
     /// The inverse of [`Self::name`].
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::found::Found;
+use super::ledger::Ledger;
 use super::live::Extent;
+use super::meanwhile::Meanwhile;
 use super::note::{Attempt, Note};
-use super::plan::{Action, Choice, Made, Planner, RestorePlan, left, overwritten, traces};
+use super::plan::{Action, Choice, Item, Made, Planner, RestorePlan, left, overwritten, traces};
 use super::run::{Outcome, Run, stopped};
 use super::said::find;
 use super::shelf::{Shelf, of_restore};
@@ -21,6 +23,9 @@ use crate::grafana::spool;
 use crate::jobs::RunContext;
 use crate::store::{Backup, BackupId, JobStore};
 use crate::words;
+
+/// So many of those that failed stand in the log of the run.
+const LOGGED: usize = 150;
 
 /// A backup, what of it is meant, and what that would do.
 #[derive(Debug)]
@@ -73,6 +78,9 @@ pub async fn prepare(
 ) -> Result<Prepared, RestoreError> {
     let bundle = open(&backup, context).await?;
     choice.check(&backup.title, &bundle)?;
+    let unset = Ledger::at(site, context).unset(site).await?;
+    // One site is prepared for once.
+    let _ = site.unset.set(unset);
     let live = site.look(&Extent::of(&bundle), context).await?;
     let plan = plan(site, &backup, &bundle, &live, &choice, None)?;
     let hashed = backup.clone();
@@ -143,6 +151,10 @@ pub async fn apply(
         return Err(RestoreError::Changed { url: site.client.url() });
     }
     note.write(attempt.clone(), safe.id())?;
+    let is_user = |item: &&Item| item.id.kind == ObjectType::Users && item.action == Action::Create;
+    let unknown = plan.writes().filter(is_user).filter(|item| !plan.entered.contains_key(&item.id));
+    let unknown: Vec<&str> = unknown.map(|item| item.id.key.as_str()).collect();
+    Ledger::at(site, context).add(&unknown)?;
     let applied = carry_out(site, &bundle, &live, plan, &safe, context).await?;
     note.finished(&attempt)?;
     let cut = note.cut_before(continues.as_ref().unwrap_or(safe.id()));
@@ -162,12 +174,18 @@ pub(super) async fn carry_out(
     context: &RunContext,
 ) -> Result<Applied, RestoreError> {
     let wrote = Arc::new(AtomicBool::new(false));
-    let touched = AtomicBool::new(false);
-    let run = Run { site, source, live, plan: &plan, context, touched, wrote: Arc::clone(&wrote) };
+    let meanwhile = Meanwhile::new(source, live, &plan);
+    let run = Run { site, source, live, plan: &plan, context, meanwhile, wrote: Arc::clone(&wrote) };
     let mut outcome = run.carry_out().await?;
+    let is_known =
+        |id: &&ObjectId| id.kind == ObjectType::Users && (plan.entered.contains_key(id) || plan.removes(id));
+    let known = outcome.written.iter().filter(is_known).map(|id| id.key.as_str());
+    Ledger::at(site, context).remove(known)?;
     let after = match site.look(&Extent::of(source).and(live), context).await {
         Ok(after) => after,
-        Err(RestoreError::Grafana(error)) => return Err(stopped(error, outcome.written.len(), true)),
+        Err(RestoreError::Grafana(error)) => {
+            return Err(stopped(error, outcome.written.len(), wrote.load(Ordering::Relaxed)));
+        }
         Err(error) => return Err(error),
     };
     let step = context.progress.step("compare what is there now with the backup", None);
@@ -186,6 +204,9 @@ fn not_all(plan: &RestorePlan, outcome: Outcome, touched: bool) -> Result<(), Re
     let blocked = plan.blocked().map(|item| (item.id.clone(), item.note.clone().unwrap_or_default()));
     let failed = outcome.failed.into_iter().chain(blocked);
     let failed: Vec<String> = failed.map(|(id, why)| format!("{}: {why}", plan.name(&id))).collect();
+    for failed in failed.iter().take(LOGGED) {
+        tracing::info!("not restored: {failed}");
+    }
     let written = outcome.written.len();
     if failed.is_empty() { Ok(()) } else { Err(RestoreError::Incomplete { written, touched, failed }) }
 }

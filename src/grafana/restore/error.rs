@@ -53,7 +53,7 @@ pub enum RestoreError {
         url: String,
     },
     /// Some objects were not restored, and the others were.
-    #[error("{} {} not restored: {}; {written} of the others {} written", failed.len(), if failed.len() == 1 { "object was" } else { "objects were" }, failed.join("; "), if *written == 1 { "was" } else { "were" })]
+    #[error("{} {} not restored: {}; {written} of the others {} written", failed.len(), if failed.len() == 1 { "object was" } else { "objects were" }, first_few(failed), if *written == 1 { "was" } else { "were" })]
     Incomplete {
         /// How many were written as they were to be.
         written: usize,
@@ -63,7 +63,7 @@ pub enum RestoreError {
         failed: Vec<String>,
     },
     /// The server as a whole gave up in between.
-    #[error("The restore stopped in the middle, after {written} objects were written")]
+    #[error("The restore stopped {}", so_far(*written, *touched))]
     Stopped {
         /// How many certainly were.
         written: usize,
@@ -73,7 +73,7 @@ pub enum RestoreError {
         source: Box<GrafanaError>,
     },
     /// Whoever ran it told it to stop.
-    #[error("The restore was told to stop, after {written} objects were written")]
+    #[error("The restore was told to stop {}", so_far(*written, *touched))]
     Cut {
         /// How many certainly were written.
         written: usize,
@@ -133,7 +133,7 @@ pub enum RestoreError {
         accounts: Box<[Account; 2]>,
     },
     /// Some objects were not taken back, and the others were.
-    #[error("{} not as before the restore: {}; {} written", words::count(failed.len(), "object"), failed.join("; "), words::count(*written, "other"))]
+    #[error("{} not as before the restore: {}; {} written", words::count(failed.len(), "object"), first_few(failed), words::count(*written, "other"))]
     UndoIncomplete {
         /// How many were written as they were to be.
         written: usize,
@@ -143,7 +143,7 @@ pub enum RestoreError {
         failed: Vec<String>,
     },
     /// The server as a whole gave up while a restore was taken back.
-    #[error("Taking the restore back stopped in the middle, after {written} objects were written")]
+    #[error("Taking the restore back stopped {}", so_far(*written, *touched))]
     UndoStopped {
         /// How many certainly were.
         written: usize,
@@ -153,7 +153,7 @@ pub enum RestoreError {
         source: Box<GrafanaError>,
     },
     /// Whoever took a restore back told it to stop.
-    #[error("Taking the restore back was told to stop, after {written} objects were written")]
+    #[error("Taking the restore back was told to stop {}", so_far(*written, *touched))]
     UndoCut {
         /// How many certainly were written.
         written: usize,
@@ -176,6 +176,38 @@ pub enum RestoreError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// So many of those that failed are named; the log of the run has more.
+const NAMED: usize = 5;
+
+const AGAIN: &str = "run the restore again: it writes only what still differs";
+
+/// What a person types to take back the newest restore of the Grafana that `command` restores to. Nothing else words it:
+/// a command that leaves out the Grafana would be one of another Grafana.
+pub fn undo_command(command: &str) -> String {
+    format!("`{command} --undo`")
+}
+
+fn first_few(failed: &[String]) -> String {
+    let first = failed[..NAMED.min(failed.len())].join("; ");
+    match failed.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first}; and {} more", words::grouped(u64::try_from(more).unwrap_or_default())),
+    }
+}
+
+/// How far it came.
+fn so_far(written: usize, touched: bool) -> String {
+    match (written, touched) {
+        (0, false) => "before anything was written".to_owned(),
+        (0, true) => "in the middle: whether its first object was written is not known".to_owned(),
+        _ => format!(
+            "in the middle, after {} {} written",
+            words::count(written, "object"),
+            if written == 1 { "was" } else { "were" }
+        ),
+    }
 }
 
 impl RestoreError {
@@ -218,10 +250,34 @@ impl RestoreError {
         matches!(self, Self::Cut { .. } | Self::UndoCut { .. } | Self::Grafana(GrafanaError::Cancelled))
     }
 
+    /// What to do about it, where something may have been written. `command` is what a person types to restore to this
+    /// Grafana: without it an undo could be one of another Grafana.
+    pub fn hint_after(&self, command: &str) -> Option<String> {
+        let undo = undo_command(command);
+        let next = match self {
+            Self::Incomplete { touched: true, .. } => format!(
+                "{AGAIN}; {undo} takes it back; `--exclude TYPE/UID` leaves out what cannot be restored"
+            ),
+            Self::Stopped { touched: true, .. } | Self::Cut { touched: true, .. } => {
+                format!("{AGAIN}; or {undo} takes it back")
+            }
+            Self::Stopped { .. } | Self::Cut { .. } => "run the restore again".to_owned(),
+            Self::UndoIncomplete { .. } | Self::UndoCut { .. } | Self::UndoStopped { .. } => {
+                format!("run {undo} again: it writes only what is not yet as it was")
+            }
+            _ => return self.hint(),
+        };
+        match self {
+            Self::Stopped { source, .. } | Self::UndoStopped { source, .. } => match source.hint() {
+                Some(hint) => Some(format!("{hint}; then {next}")),
+                None => Some(next),
+            },
+            _ => Some(next),
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
-        let again = "run the restore again: it writes only what still differs; or take it back with --undo";
-        let undo_again = "run it with --undo again: it writes only what is not yet as it was";
         Some(match self {
             Self::Grafana(error) => return error.hint(),
             Self::Secrets(error) => return error.hint(),
@@ -234,19 +290,10 @@ impl RestoreError {
             Self::Incomplete { touched: false, .. } => {
                 "nothing was written; what stands in the way is said above".to_owned()
             }
-            Self::Incomplete { .. } => {
-                format!("{again}; `--exclude TYPE/UID` leaves out what cannot be restored")
+            Self::Incomplete { .. } | Self::Stopped { .. } | Self::Cut { .. } => AGAIN.to_owned(),
+            Self::UndoIncomplete { .. } | Self::UndoCut { .. } | Self::UndoStopped { .. } => {
+                "take the restore back again: it writes only what is not yet as it was".to_owned()
             }
-            Self::Stopped { source, .. } => match source.hint() {
-                Some(hint) => format!("{hint}; then {again}"),
-                None => again.to_owned(),
-            },
-            Self::Cut { .. } => again.to_owned(),
-            Self::UndoIncomplete { .. } | Self::UndoCut { .. } => undo_again.to_owned(),
-            Self::UndoStopped { source, .. } => match source.hint() {
-                Some(hint) => format!("{hint}; then {undo_again}"),
-                None => undo_again.to_owned(),
-            },
             Self::DamagedKept { files, .. } => {
                 let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
                 format!(

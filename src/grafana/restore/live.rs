@@ -1,6 +1,7 @@
 //! The Grafana that is restored to: what it is, what it holds now, and its organisations.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use crate::blocking::blocking;
 use crate::config::values::{Compression, TargetName};
 use crate::grafana::GrafanaError;
 use crate::grafana::bundle::Bundle;
-use crate::grafana::client::{Call, GrafanaClient};
+use crate::grafana::client::{Call, GrafanaClient, major_and_minor};
 use crate::grafana::contents::Organisation;
 use crate::grafana::export::{ExportOptions, Origin, back_up, reach};
 use crate::grafana::object::ObjectType;
@@ -33,6 +34,8 @@ pub struct Site {
     login: Option<String>,
     /// Nothing where it asks with a token, or where the version does not tell.
     pub(super) account: Option<Account>,
+    /// Users whom a restore has made, and who have no password that anybody knows.
+    pub(super) unset: OnceLock<BTreeSet<String>>,
 }
 
 /// How much of a Grafana is looked at: all that is always exported, and this besides.
@@ -50,7 +53,7 @@ impl Extent {
         let kinds = like.entries().iter().map(|entry| entry.id.kind);
         Self {
             include: kinds.filter(|kind| kind.is_opt_in()).collect(),
-            secrets: like.contents().holds_secrets,
+            secrets: like.contents().shows_contact_points(),
         }
     }
 
@@ -72,11 +75,16 @@ impl Site {
         let login = told("login");
         let account = login.clone().zip(told("createdAt"));
         let account = account.map(|(login, created)| Account { login, created });
-        Ok(Self { client, target: target.clone(), version, login, account })
+        Ok(Self { client, target: target.clone(), version, login, account, unset: OnceLock::new() })
     }
 
     pub(super) fn facts(&self) -> Facts {
-        Facts { login: self.login.clone(), has_token: self.client.has_token(), version: self.version }
+        Facts {
+            login: self.login.clone(),
+            has_token: self.client.has_token(),
+            version: self.version,
+            unset: self.unset.get().cloned().unwrap_or_default(),
+        }
     }
 
     /// The organisations that can be entered, by name.
@@ -137,24 +145,5 @@ impl Site {
     /// It says that it has done something, and has done something else.
     pub(super) fn not_believed(&self, action: &str, problem: &str) -> GrafanaError {
         self.client.not_grafana(&Call::get(action, "/"), problem)
-    }
-}
-
-/// `12.1.0-16426244399` is 12 and 1.
-fn major_and_minor(version: &str) -> Option<(u32, u32)> {
-    let mut numbers = version.split(['.', '-', '+']).map(|number| number.parse::<u32>().ok());
-    Some((numbers.next()??, numbers.next().flatten().unwrap_or(0)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_version_is_read_whatever_stands_behind_it() {
-        assert_eq!(major_and_minor("7.5.5"), Some((7, 5)));
-        assert_eq!(major_and_minor("12.1.0-16426244399"), Some((12, 1)));
-        assert_eq!(major_and_minor("13"), Some((13, 0)));
-        assert_eq!(major_and_minor("main"), None);
     }
 }

@@ -132,6 +132,11 @@ impl RestorePlan {
         self.items.iter().filter(|item| item.action == Action::Blocked)
     }
 
+    /// It goes.
+    pub(super) fn removes(&self, id: &ObjectId) -> bool {
+        self.writes().any(|item| item.action == Action::Remove && item.id == *id)
+    }
+
     /// How many of each type become what.
     pub fn counts(&self) -> BTreeMap<ObjectType, BTreeMap<Action, usize>> {
         let mut counts: BTreeMap<ObjectType, BTreeMap<Action, usize>> = BTreeMap::new();

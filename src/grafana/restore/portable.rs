@@ -307,7 +307,7 @@ mod tests {
 
     fn is_same(kind: ObjectType, version: (u32, u32), a: &Value, b: &Value) -> bool {
         let of = |body| portable(kind, Some(&"o".to_owned()), body, &target(version));
-        same(&of(a), &of(b))
+        same(kind, &of(a), &of(b))
     }
 
     #[test]

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use super::compare::first_difference;
+use super::compare::{differences, named};
 use super::door::{Door, WriteError};
+use super::meanwhile::Meanwhile;
 use super::plan::is_born;
 use super::plan::{Action, Item, RestorePlan};
 use super::portable::{hide, portable, present, without_strangers};
@@ -20,12 +21,16 @@ use super::{RestoreError, Site};
 use crate::grafana::GrafanaError;
 use crate::grafana::bundle::{Bundle, BundleError};
 use crate::grafana::client::GrafanaClient;
+use crate::grafana::export::Again;
 use crate::grafana::object::{Object, ObjectId, ObjectType};
 use crate::jobs::RunContext;
 use crate::words;
 
 /// How long a server that did not answer is left alone before it is looked at what came of it.
 const BREATH: Duration = Duration::from_secs(1);
+
+/// A step is called by so much of the name of an organisation: those of all steps make up a column.
+const LONGEST_NAME: usize = 30;
 
 /// What came of a plan.
 #[derive(Debug, Default)]
@@ -45,8 +50,8 @@ pub(super) struct Run<'a> {
     pub(super) live: &'a Bundle,
     pub(super) plan: &'a RestorePlan,
     pub(super) context: &'a RunContext,
-    /// Something may have been written.
-    pub(super) touched: AtomicBool,
+    /// What somebody changes while it is restored.
+    pub(super) meanwhile: Meanwhile<'a>,
     /// Something was sent that the server has not turned away.
     pub(super) wrote: Arc<AtomicBool>,
 }
@@ -56,6 +61,8 @@ pub(super) struct Run<'a> {
 struct Doors {
     numbers: BTreeMap<String, i64>,
     entered: BTreeMap<String, GrafanaClient>,
+    /// By name, and the server as a whole, where objects are looked at again.
+    again: BTreeMap<Option<String>, Arc<Again>>,
 }
 
 impl Run<'_> {
@@ -70,8 +77,13 @@ impl Run<'_> {
         };
         for group in writes.chunk_by(|a, b| alike(a, b)) {
             let written = self.write_group(group, &mut doors, &mut outcome).await;
-            let (so_far, touched) = (outcome.written.len(), self.touched.load(Ordering::Relaxed));
-            written.map_err(|error| stopped(error, so_far, touched))?;
+            let entered = match written {
+                // Before anything else is written: a proxy may take away the header that chooses the organisation.
+                Ok(()) if group[0].id.kind == ObjectType::Organisations => self.enter_there(&mut doors).await,
+                written => written,
+            };
+            let (so_far, touched) = (outcome.written.len(), self.wrote.load(Ordering::Relaxed));
+            entered.map_err(|error| stopped(error, so_far, touched))?;
         }
         Ok(outcome)
     }
@@ -79,13 +91,19 @@ impl Run<'_> {
     /// One that is there has to say itself that it is the one that is meant, before anything is written.
     async fn enter_all(&self) -> Result<Doors, RestoreError> {
         let mut doors = Doors { numbers: self.site.organisations().await?, ..Doors::default() };
+        self.enter_there(&mut doors).await?;
+        Ok(doors)
+    }
+
+    /// Those that something is written to, as far as they are there.
+    async fn enter_there(&self, doors: &mut Doors) -> Result<(), GrafanaError> {
         let names = self.plan.writes().filter_map(|item| item.id.organisation.as_ref());
         for name in names {
-            if doors.numbers.contains_key(name) && !doors.entered.contains_key(name) {
+            if doors.numbers.contains_key(name) {
                 doors.enter(self.site, name).await?;
             }
         }
-        Ok(doors)
+        Ok(())
     }
 
     async fn write_group(
@@ -97,9 +115,12 @@ impl Run<'_> {
         let Some(first) = group.first() else { return Ok(()) };
         let (kind, organisation) = (first.id.kind, first.id.organisation.as_deref());
         let verb = if first.action == Action::Remove { "remove" } else { "write" };
-        let place = organisation.map(|name| format!(" of {name}")).unwrap_or_default();
+        let place = organisation
+            .map(|name| format!(" of {}", words::clipped(name, LONGEST_NAME)))
+            .unwrap_or_default();
         let step = self.context.progress.step(&format!("{verb} {kind}{place}"), None);
         let scene = self.scene(organisation, doors).await?;
+        let again = self.again(organisation, doors, &scene).await?;
         // Those that nothing hangs on are written side by side; the client keeps the limit.
         let abreast = match kind {
             ObjectType::Dashboards | ObjectType::DashboardPermissions if first.action != Action::Remove => 16,
@@ -107,7 +128,7 @@ impl Run<'_> {
         };
         let mut writes = Vec::with_capacity(group.len());
         for item in group {
-            writes.push(self.one(item, &scene));
+            writes.push(self.one(item, &scene, &again));
         }
         let mut results = futures_util::stream::iter(writes).buffered(abreast);
         let (mut ended, mut done, mut told) = (None, 0, 0);
@@ -178,15 +199,40 @@ impl Run<'_> {
         homes.collect()
     }
 
-    async fn one<'i>(&self, item: &'i Item, scene: &Scene) -> (&'i ObjectId, Result<(), WriteError>) {
+    async fn one<'i>(
+        &self,
+        item: &'i Item,
+        scene: &Scene,
+        again: &Again,
+    ) -> (&'i ObjectId, Result<(), WriteError>) {
         if self.context.cancel.is_cancelled() {
             return (&item.id, Err(GrafanaError::Cancelled.into()));
         }
-        (&item.id, self.write_one(item, scene).await)
+        match self.meanwhile.check(item, again).await {
+            Ok(()) => (&item.id, self.write_one(item, scene).await),
+            Err(error) => (&item.id, Err(error)),
+        }
+    }
+
+    /// Where the objects of an organisation are looked at again: what it knows by number does not change meanwhile.
+    async fn again(
+        &self,
+        organisation: Option<&str>,
+        doors: &mut Doors,
+        scene: &Scene,
+    ) -> Result<Arc<Again>, GrafanaError> {
+        let place = organisation.map(str::to_owned);
+        if let Some(again) = doors.again.get(&place) {
+            return Ok(Arc::clone(again));
+        }
+        let (client, numbered) = (&scene.door.client, !scene.door.is(9, 0));
+        let shows = self.live.contents().shows_contact_points();
+        let again = Arc::new(Again::enter(client, organisation, numbered, shows).await?);
+        doors.again.insert(place, Arc::clone(&again));
+        Ok(again)
     }
 
     async fn write_one(&self, item: &Item, scene: &Scene) -> Result<(), WriteError> {
-        self.touched.store(true, Ordering::Relaxed);
         if item.action == Action::Remove {
             return match find(self.live, &item.id) {
                 Some(entry) => scene.remove(&self.live.load(entry).map_err(GrafanaError::from)?).await,
@@ -227,7 +273,7 @@ impl Run<'_> {
                 // What was refused is told already.
                 Some(_) if outcome.failed.iter().any(|(id, _)| *id == item.id) => {}
                 Some(Problem::Changed(where_)) => outcome.warnings.push(format!(
-                    "{}: it is there, but Grafana itself has changed {where_} of it",
+                    "{}: it is there, but Grafana, or somebody, has changed it since it was written: {where_}",
                     self.plan.name(&item.id)
                 )),
                 Some(Problem::Wrong(problem)) => {
@@ -257,12 +303,15 @@ impl Run<'_> {
         let of = |object: &Object| {
             portable(object.kind, object.organisation.as_ref(), &object.body, &self.plan.target)
         };
-        if let Some(path) = first_difference(&of(&wanted), &of(&there)) {
-            let own = item.id.kind == ObjectType::Dashboards && path.starts_with("dashboard");
+        let differences = differences(item.id.kind, &of(&wanted), &of(&there));
+        if !differences.is_empty() {
+            let is_content = |path: &String| path.starts_with("dashboard");
+            let own = item.id.kind == ObjectType::Dashboards && differences.iter().all(is_content);
+            let where_ = named(&differences);
             return Ok(Some(if own {
-                Problem::Changed(path)
+                Problem::Changed(where_)
             } else {
-                Problem::Wrong(format!("{path} is another one there"))
+                Problem::Wrong(format!("differs there in {where_}"))
             }));
         }
         Ok(self.lost_secret(item, &there).map(Problem::Wrong))

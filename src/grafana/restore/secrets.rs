@@ -1,7 +1,7 @@
 //! What no export holds, from a file of whoever restores: passwords of data sources, contact points and users.
 //!
 //! ```toml
-//! [data-sources.prom]                       # TYPE.UID, in whichever organisation
+//! [data-sources.prom]                       # TYPE.UID, where only one organisation has it
 //! basicAuthPassword = "…"
 //! [orgs."Second".contact-points.hook]       # only in this one
 //! password = "…"
@@ -15,7 +15,7 @@
 
 mod json;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -26,6 +26,7 @@ use serde_json::Value;
 use super::compare::REDACTED;
 use crate::config::values::Secret;
 use crate::grafana::object::{ObjectId, ObjectType, places};
+use crate::words;
 
 /// Longer than any such file is.
 const LONGEST: u64 = 8 << 20;
@@ -87,7 +88,7 @@ impl SecretsError {
             Self::Read { .. } => None,
             Self::Open { path, .. } => Some(format!("`chmod 600 {}`", path.display())),
             Self::Form { .. } => {
-                Some("write [TYPE.UID] over lines of NAME = \"SECRET\": [data-sources.prom], [contact-points.UID] or [users.LOGIN]".to_owned())
+                Some("write [TYPE.UID] over lines of NAME = \"SECRET\": [data-sources.prom], [contact-points.UID] or [users.LOGIN]; [orgs.\"NAME\".data-sources.prom] is of one organisation only".to_owned())
             }
         }
     }
@@ -136,8 +137,17 @@ impl Secrets {
 
     fn take(&mut self, org: Option<&String>, kind: &str, below: &Value) -> Result<(), String> {
         let known = ObjectType::from_name(kind).filter(|kind| KINDS.contains(kind));
-        let kind =
-            known.ok_or_else(|| format!("{kind:?} is none of {}", KINDS.map(ObjectType::name).join(", ")))?;
+        let kind = known.ok_or_else(|| {
+            let problem = format!("{kind:?} is none of {}", KINDS.map(ObjectType::name).join(", "));
+            let inside = below.as_object().and_then(|below| below.keys().next());
+            match inside.filter(|inside| KINDS.iter().any(|kind| kind.name() == inside.as_str())) {
+                Some(inside) if org.is_none() => format!(
+                    "{problem}; where it is an organisation, it is [{ORGS}.{}.{inside}.UID]",
+                    quoted(kind)
+                ),
+                _ => problem,
+            }
+        })?;
         for (uid, fields) in table(below, kind.name())? {
             let place = format!("{}.{uid}", kind.name());
             let mut taken = Fields::new();
@@ -172,6 +182,25 @@ impl Secrets {
         fields
     }
 
+    /// What is said for no organisation, and fits objects of several of them: whose secret it is, nobody can know.
+    pub(super) fn ambiguous(&self, meant: &[&ObjectId]) -> Vec<String> {
+        let without_org = self.0.keys().filter(|address| address.org.is_none());
+        let told = without_org.filter_map(|address| {
+            let is_it = |id: &&&ObjectId| id.kind == address.kind && id.key == address.uid;
+            let orgs: BTreeSet<&String> =
+                meant.iter().filter(is_it).filter_map(|id| id.organisation.as_ref()).collect();
+            let last = orgs.last().filter(|_| orgs.len() > 1)?;
+            let names: Vec<String> = orgs.iter().map(|name| format!("{name:?}")).collect();
+            let place = format!("{}.{}", address.kind, quoted(&address.uid));
+            Some(format!(
+                "the file of secrets has [{place}], and there is one in {}: say whose it is, as in [{ORGS}.{}.{place}]",
+                words::some(&names, 5),
+                quoted(last)
+            ))
+        });
+        told.collect()
+    }
+
     /// What of the file is not used, which may be a slip of the pen: `data-sources/prm, which the backup does not have`.
     /// `known` is what the backup has.
     pub(super) fn unused(&self, known: &[&ObjectId], is_meant: &dyn Fn(&ObjectId) -> bool) -> Vec<String> {
@@ -193,6 +222,12 @@ impl Secrets {
         };
         self.0.keys().filter_map(why).collect()
     }
+}
+
+/// A name as TOML takes it between dots.
+fn quoted(name: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !name.is_empty() && name.chars().all(is_bare) { name.to_owned() } else { format!("{name:?}") }
 }
 
 fn table<'a>(value: &'a Value, what: &str) -> Result<&'a serde_json::Map<String, Value>, String> {
@@ -238,6 +273,10 @@ mod tests {
             ("password = \"hunter2\"", "\"password\" is none of users, data-sources"),
             ("[dashboards.a]\npassword = \"hunter2\"", "\"dashboards\" is none of"),
             ("[users]\nann = \"hunter2\"", "users.ann is no table"),
+            (
+                "[\"Main Org.\".data-sources.prom]\np = \"hunter2\"",
+                "it is [orgs.\"Main Org.\".data-sources.UID]",
+            ),
             ("[users.ann]\npassword = 2", "users.ann.password is no text"),
             ("[users.ann]\npassword = \"\"", "users.ann.password is no text"),
             ("[data-sources.prom]\npassword = \"[REDACTED]\"", "hides a secret"),

@@ -51,7 +51,7 @@ impl Scene {
             ObjectType::Users => {
                 let first = self.organisations.values().min().copied().unwrap_or(1);
                 let home = self.homes.get(key).copied().unwrap_or(first);
-                people::write_user(door, key, body, &people::password(secrets), home).await
+                people::write_user(door, key, body, secrets, home).await
             }
             ObjectType::Members => people::write_member(door, &self.numbers, key, text(body, "role")).await,
             ObjectType::Teams => people::write_team(door, &self.numbers, key, body).await,

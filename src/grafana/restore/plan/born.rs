@@ -1,9 +1,9 @@
 //! What an organisation has from its beginning, without anybody's doing.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::grafana::object::{Object, ObjectType};
-use crate::grafana::restore::compare::same;
+use crate::grafana::restore::compare::is_empty;
 use crate::grafana::restore::door::text;
 
 /// The address that Grafana writes where it does not know one.
@@ -19,7 +19,7 @@ pub(in crate::grafana::restore) fn is_born(object: &Object, maker: Option<&str>)
         ObjectType::Members => maker == Some(object.key.as_str()),
         ObjectType::ContactPoints => body["settings"]["addresses"] == NOBODY,
         ObjectType::Policies => is_default_route(body),
-        ObjectType::Preferences => same(body, &json!({})),
+        ObjectType::Preferences => is_empty(body),
         ObjectType::AlertmanagerConfig => is_default_config(body),
         ObjectType::Plugins => true,
         _ => false,
@@ -27,7 +27,7 @@ pub(in crate::grafana::restore) fn is_born(object: &Object, maker: Option<&str>)
 }
 
 fn is_default_route(route: &Value) -> bool {
-    NAMES.contains(&text(route, "receiver")) && same(&route["routes"], &Value::Null)
+    NAMES.contains(&text(route, "receiver")) && is_empty(&route["routes"])
 }
 
 fn is_default_config(body: &Value) -> bool {
@@ -37,12 +37,14 @@ fn is_default_config(body: &Value) -> bool {
     };
     let mut receivers = config["receivers"].as_array().into_iter().flatten().flat_map(of);
     is_default_route(&config["route"])
-        && same(&body["template_files"], &Value::Null)
+        && is_empty(&body["template_files"])
         && receivers.all(|one| one["settings"]["addresses"] == NOBODY)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::grafana::object::ObjectId;
 

@@ -9,7 +9,7 @@ use super::secrets::to_enter;
 use super::{Action, Choice, Item, Made, RestorePlan};
 use crate::grafana::bundle::{Bundle, BundleError, Entry};
 use crate::grafana::object::{Object, ObjectId, ObjectType};
-use crate::grafana::restore::compare::first_difference;
+use crate::grafana::restore::compare::{differences, named};
 use crate::grafana::restore::door::{flag, number, text};
 use crate::grafana::restore::portable::{Target, hide, is_provisioned, portable, without_strangers};
 use crate::grafana::restore::said::{default_permissions, find, permissions_of, said};
@@ -23,6 +23,8 @@ pub(in crate::grafana::restore) struct Facts {
     pub(in crate::grafana::restore) has_token: bool,
     /// Major and minor; what is unknown is taken for new.
     pub(in crate::grafana::restore) version: (u32, u32),
+    /// Users whom a restore has made, and who have no password that anybody knows.
+    pub(in crate::grafana::restore) unset: BTreeSet<String>,
 }
 
 /// A backup, what is there, and what is meant.
@@ -118,6 +120,9 @@ impl<'a> Planner<'a> {
         made: Option<&Made>,
     ) -> Result<RestorePlan, BundleError> {
         self.refuse_what_is_foreign();
+        let ids = self.source.entries().iter().map(|entry| &entry.id);
+        let ids: Vec<&ObjectId> = ids.filter(|id| self.choice.has(id)).collect();
+        self.plan.refusals.extend(self.choice.secrets.ambiguous(&ids));
         let mut meant: Vec<&Entry> =
             self.source.entries().iter().filter(|entry| self.choice.has(&entry.id)).collect();
         meant.sort_by_key(|entry| self.place(&entry.id));
@@ -257,9 +262,10 @@ impl<'a> Planner<'a> {
 
     fn compare(&self, object: &Object, there: &Object) -> Decision {
         let of = |body: &Value| portable(object.kind, object.organisation.as_ref(), body, &self.target);
-        let Some(difference) = first_difference(&of(&object.body), &of(&there.body)) else {
+        let differences = differences(object.kind, &of(&object.body), &of(&there.body));
+        if differences.is_empty() {
             return (Action::Same, None);
-        };
+        }
         if is_provisioned(object.kind, &there.body) {
             let reason = "it comes from a file on the server, which alone can change it".to_owned();
             return (Action::Skip, Some(reason));
@@ -268,7 +274,7 @@ impl<'a> Planner<'a> {
             let reason = "whoever restores must not take rights from himself".to_owned();
             return (Action::Skip, Some(reason));
         }
-        let mut note = format!("differs in {difference}");
+        let mut note = format!("differs in {}", named(&differences));
         let lost = lost_rules(object, there);
         if !lost.is_empty() {
             note = format!("{note}; removes {}", lost.join(", "));

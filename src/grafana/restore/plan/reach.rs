@@ -31,9 +31,10 @@ impl Planner<'_> {
                 .refusals
                 .push(format!("the token belongs to the organisation {here}, and the backup is of {lost}"));
         } else if !wanted_here {
-            self.plan
-                .refusals
-                .push(format!("there is no organisation {lost} here, and it is not among what is restored"));
+            self.plan.refusals.push(format!(
+                "{} organisation {lost} here, and it is not among what is restored",
+                if self.cannot_make_users() { "the user sees no" } else { "there is no" }
+            ));
         }
     }
 
@@ -52,7 +53,15 @@ impl Planner<'_> {
         let is_made = self.choice.has(&id)
             && !self.cannot_make_users()
             && self.source.entries().iter().any(|entry| entry.id == id);
-        (!is_made).then(|| format!("there is no organisation {name:?} here"))
+        (!is_made).then(|| {
+            if self.facts.has_token {
+                format!("the token does not reach an organisation {name:?}")
+            } else if self.cannot_make_users() {
+                format!("the user sees no organisation {name:?} here")
+            } else {
+                format!("there is no organisation {name:?} here")
+            }
+        })
     }
 
     /// Why no object of a type can be written, if so.

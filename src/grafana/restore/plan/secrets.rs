@@ -23,6 +23,8 @@ impl Planner<'_> {
             return entered;
         }
         match there {
+            // A restore has made it, and nobody knows its password.
+            Some(_) if id.kind == ObjectType::Users && self.facts.unset.contains(&id.key) => {}
             Some(_) if id.kind == ObjectType::Users => {
                 self.kept_passwords.insert(id.key);
                 return Fields::new();
@@ -61,7 +63,7 @@ impl Planner<'_> {
         filled.map(|name| (name.to_owned(), Password::new(text(&object.body, name)))).collect()
     }
 
-    /// A password is only set for somebody who is made.
+    /// A password is only set for somebody whom a restore makes, or has made.
     pub(super) fn tell_kept_passwords(&mut self) {
         if self.kept_passwords.is_empty() {
             return;
@@ -83,7 +85,8 @@ impl Planner<'_> {
     ) {
         let has: BTreeSet<String> = there.map(|there| present(there.kind, &there.body)).unwrap_or_default();
         let mut fields = hidden(object.kind, &object.body);
-        if action == Action::Create {
+        let is_unset = object.kind == ObjectType::Users && self.facts.unset.contains(&object.key);
+        if action == Action::Create || is_unset {
             fields.extend(made_anew(object));
         }
         fields.retain(|name| !has.contains(name) && !entered.contains_key(name));

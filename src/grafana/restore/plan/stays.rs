@@ -68,7 +68,7 @@ impl Planner<'_> {
     fn is_another(&self, written: &Object, entry: &Entry) -> Result<bool, BundleError> {
         let of =
             |object: &Object| portable(object.kind, object.organisation.as_ref(), &object.body, &self.target);
-        Ok(!same(&of(written), &of(&self.live.load(entry)?)))
+        Ok(!same(written.kind, &of(written), &of(&self.live.load(entry)?)))
     }
 
     /// Every organisation has it, and nobody would miss it.
@@ -76,7 +76,9 @@ impl Planner<'_> {
         let id = object.id();
         let of = |body: &Value| portable(object.kind, object.organisation.as_ref(), body, &self.target);
         let is_default = || match default_permissions(self.live, &id, &self.target) {
-            Ok(Some(default)) => same(&of(&default.body), &of(&self.without_me(object.body.clone()))),
+            Ok(Some(default)) => {
+                same(object.kind, &of(&default.body), &of(&self.without_me(object.body.clone())))
+            }
             _ => false,
         };
         is_born(object, self.facts.login.as_deref()) || is_default()

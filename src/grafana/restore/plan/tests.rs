@@ -64,7 +64,7 @@ fn export(mut objects: Vec<Object>, skipped: Vec<Skipped>) -> Export {
 }
 
 fn facts(version: (u32, u32)) -> Facts {
-    Facts { login: Some("admin".to_owned()), has_token: false, version }
+    Facts { login: Some("admin".to_owned()), has_token: false, version, ..Facts::default() }
 }
 
 fn planned(source: &Export, live: &Export, choice: &Choice, facts: Facts) -> RestorePlan {

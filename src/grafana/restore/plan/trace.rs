@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::planner::Planner;
 use super::{Action, Made, RestorePlan};
@@ -11,7 +11,7 @@ use crate::grafana::bundle::{Bundle, BundleError};
 use crate::grafana::contents::Secret;
 use crate::grafana::object::{Object, ObjectId, ObjectType, canonical};
 use crate::grafana::restore::Written;
-use crate::grafana::restore::compare::{REDACTED, is_empty};
+use crate::grafana::restore::compare::normal;
 use crate::grafana::restore::door::{number, text};
 use crate::grafana::restore::portable::{Target, hidden, hide, portable, present, without_strangers};
 use crate::grafana::restore::said::{find, said};
@@ -31,7 +31,10 @@ pub(in crate::grafana::restore) fn traces(
         let Some(mut object) = said(source, &item.id, &plan.target)? else { continue };
         let entered = plan.entered.get(&item.id);
         // What is entered is shown where secrets are, and its hash would be one of a secret.
-        if entered.is_some() && object.kind == ObjectType::ContactPoints && source.contents().holds_secrets {
+        if entered.is_some()
+            && object.kind == ObjectType::ContactPoints
+            && source.contents().shows_contact_points()
+        {
             continue;
         }
         if let Some(entered) = entered {
@@ -92,23 +95,8 @@ fn hash(object: &Object, target: &Target, me: Option<&str>) -> String {
     }
     let counts = portable(object.kind, object.organisation.as_ref(), &body, target);
     // What was read as JSON can be written as JSON.
-    let bytes = canonical(&plain(&counts)).unwrap_or_default();
+    let bytes = canonical(&normal(object.kind, &counts)).unwrap_or_default();
     sha256(&bytes).chars().take(DIGITS).collect()
-}
-
-/// Without what makes no difference: what is empty, what is hidden, and how a number is written.
-fn plain(value: &Value) -> Value {
-    match value {
-        Value::Array(all) => all.iter().map(plain).collect(),
-        Value::Object(fields) => {
-            let told = fields.iter().filter(|(_, value)| !is_empty(value) && *value != REDACTED);
-            let told = told.map(|(name, value)| (name.clone(), plain(value)));
-            Value::Object(told.filter(|(_, value)| !is_empty(value)).collect::<Map<_, _>>())
-        }
-        Value::Number(number) => number.as_f64().map_or(Value::Null, |number| json!(number)),
-        value if is_empty(value) => Value::Null,
-        value => value.clone(),
-    }
 }
 
 impl Planner<'_> {
@@ -135,8 +123,9 @@ impl Planner<'_> {
         for (id, secret) in &made.secrets {
             if self.there.contains_key(id) {
                 let fields = secret.fields.join(", ");
+                let place = id.organisation.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
                 self.plan.warnings.push(format!(
-                    "{id}: it keeps the {fields} that the restore had entered: no Grafana tells what was there before; enter it again where that was another one"
+                    "{id}{place}: it keeps the {fields} that the restore had entered: no Grafana tells what was there before; enter it again where that was another one"
                 ));
             }
         }
@@ -149,7 +138,10 @@ pub(in crate::grafana::restore) type Traces = BTreeMap<ObjectId, String>;
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::grafana::restore::compare::REDACTED;
 
     #[test]
     fn what_makes_no_difference_makes_none_in_a_hash() {
@@ -158,10 +150,11 @@ mod tests {
             hash(&Object::new(id, "a", settings), &Target::default(), None)
         };
         let a = of(
-            json!({ "name": "a", "settings": { "url": "u", "n": 1, "password": REDACTED, "x": "", "y": { "z": [] } } }),
+            json!({ "name": "a", "disableResolveMessage": false, "settings": { "url": "u", "n": 1, "password": REDACTED } }),
         );
         assert_eq!(a, of(json!({ "id": 3, "name": "a", "settings": { "url": "u", "n": 1.0 } })));
         assert_ne!(a, of(json!({ "name": "a", "settings": { "url": "v", "n": 1 } })));
+        assert_ne!(a, of(json!({ "name": "a", "settings": { "url": "u", "n": 1, "x": false } })));
         assert_eq!(a.len(), DIGITS);
     }
 }

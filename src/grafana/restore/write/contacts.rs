@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::grafana::client::{Call, segment};
-use crate::grafana::object::put;
+use crate::grafana::object::{ObjectType, put};
 use crate::grafana::restore::compare::{REDACTED, same};
 use crate::grafana::restore::door::{Door, WriteError, text, with_provenance};
 use crate::grafana::restore::secrets::Fields;
@@ -71,8 +71,11 @@ pub(super) async fn write_point(
 
 /// The one that every organisation is born with has no UID: nothing can change it.
 fn by_name_alone(there: &[Value], wanted: &Value) -> Result<(), WriteError> {
-    let of = |point: &Value| json!([point["type"], point["settings"], point["disableResolveMessage"]]);
-    if there.iter().any(|point| same(&of(wanted), &of(point))) {
+    let of = |point: &Value| {
+        json!({ "type": point["type"], "settings": point["settings"],
+            "disableResolveMessage": point["disableResolveMessage"] })
+    };
+    if there.iter().any(|point| same(ObjectType::ContactPoints, &of(wanted), &of(point))) {
         return Ok(());
     }
     Err(WriteError::Refused("it has no UID by which it could be changed".to_owned()))
@@ -139,7 +142,9 @@ pub(super) async fn write_template(door: &Door, name: &str, wanted: &Value) -> R
 pub(super) async fn write_policies(door: &Door, wanted: &Value) -> Result<(), WriteError> {
     let there = door.find("look at the notification policies", POLICIES).await?;
     // A new organisation is born with some.
-    if there.as_ref().is_some_and(|there| same(&without_provenance(wanted), &without_provenance(there))) {
+    let is_so =
+        |there: &Value| same(ObjectType::Policies, &without_provenance(wanted), &without_provenance(there));
+    if there.as_ref().is_some_and(is_so) {
         return Ok(());
     }
     let call = Call::put("set the notification policies", POLICIES, without_provenance(wanted));

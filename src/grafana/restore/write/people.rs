@@ -41,21 +41,25 @@ async fn lookup(door: &Door, login: &str) -> Result<Option<Value>, WriteError> {
     door.find("look for the user", &format!("/api/users/lookup?loginOrEmail={}", segment(login))).await
 }
 
-/// A user of the server. A password is only set for who is new: the one that was there cannot be known.
+/// A user of the server. The password of the file is set for who is new; for who is there it is only at hand where a
+/// restore has made him, and nobody knows the one that he has.
 pub(super) async fn write_user(
     door: &Door,
     login: &str,
     wanted: &Value,
-    password: &str,
+    secrets: &Fields,
     organisation: i64,
 ) -> Result<(), WriteError> {
     let fields = json!({ "login": login, "email": text(wanted, "email"), "name": text(wanted, "name") });
     let mut there = lookup(door, login).await?;
     if there.is_none() {
         let mut body = fields.clone();
-        (body["password"], body["OrgId"]) = (json!(password), json!(organisation));
+        (body["password"], body["OrgId"]) = (json!(password(secrets)), json!(organisation));
         door.post("create the user", "/api/admin/users", body).await?;
         there = lookup(door, login).await?;
+    } else if let (Some(there), Some(password)) = (&there, secrets.get("password")) {
+        let path = format!("/api/admin/users/{}/password", number(there, "id"));
+        door.put("set the password of the user", &path, json!({ "password": password.expose() })).await?;
     }
     let there = there.unwrap_or_default();
     let id = number(&there, "id");
@@ -75,7 +79,7 @@ pub(super) async fn write_user(
 }
 
 /// The password of a user that is made: from the file, else one that nobody will ever know.
-pub(super) fn password(secrets: &Fields) -> String {
+fn password(secrets: &Fields) -> String {
     // 160 random bits; whoever wants to log in has it set anew.
     let unknown =
         || format!("{:020x}{:020x}", ulid::Ulid::generate().random(), ulid::Ulid::generate().random());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::dashboards;
 use crate::grafana::client::segment;
 use crate::grafana::object::nth_of;
-use crate::grafana::restore::compare::same;
+use crate::grafana::restore::compare::is_empty;
 use crate::grafana::restore::door::{Door, WriteError, number, text};
 
 const PREFERENCES: &str = "/api/org/preferences";
@@ -44,9 +44,9 @@ pub(super) async fn remove_playlist(door: &Door, key: &str, made: &Value) -> Res
 
 /// All of them at once: a PUT forgets what it does not name.
 pub(super) async fn write_preferences(door: &Door, wanted: &Value) -> Result<(), WriteError> {
-    let (there, nothing) = (door.get("look at the preferences", PREFERENCES).await?, json!({}));
+    let there = door.get("look at the preferences", PREFERENCES).await?;
     // A new organisation has none, and saying so would be one.
-    if same(wanted, &nothing) && same(&there, &nothing) {
+    if is_empty(wanted) && is_empty(&there) {
         return Ok(());
     }
     let mut body = wanted.clone();
@@ -58,7 +58,7 @@ pub(super) async fn write_preferences(door: &Door, wanted: &Value) -> Result<(),
     }
     // A PUT forgets what it does not name: what is empty is not set.
     if let Some(fields) = body.as_object_mut() {
-        fields.retain(|_, value| !same(value, &Value::Null));
+        fields.retain(|_, value| !is_empty(value));
     }
     door.put("set the preferences", PREFERENCES, body).await?;
     Ok(())

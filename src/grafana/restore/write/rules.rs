@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::grafana::client::{Call, segment};
+use crate::grafana::object::ObjectType;
 use crate::grafana::restore::compare::same;
 use crate::grafana::restore::door::{Door, WriteError, text, with_provenance};
 
@@ -65,7 +66,7 @@ async fn write_rule(door: &Door, rule: &Value) -> Result<(), WriteError> {
             let call = Call::post("create the alert rule", RULES, body);
             door.send(with_provenance(call, text(rule, "provenance"))).await?;
         }
-        Some(there) if same(&body, &bare(&there)) => {}
+        Some(there) if same(ObjectType::RuleGroups, &body, &bare(&there)) => {}
         Some(there) => {
             let call = Call::put("change the alert rule", &rule_path(uid), body);
             door.send(with_provenance(call, text(&there, "provenance"))).await?;

@@ -19,6 +19,8 @@ pub(crate) enum What {
     Meanwhile { method: &'static str, target: String, body: Value },
     /// Nothing is done, and no answer comes until [`super::Grafana::heal`].
     Hangs,
+    /// A proxy takes this header away, in small letters; all else is right.
+    TakesAway(&'static str),
     /// The connection ends, and nothing was done.
     CutBefore,
     /// The connection ends, but what was asked is done: nobody can know.

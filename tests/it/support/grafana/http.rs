@@ -33,6 +33,10 @@ pub(super) struct Call {
 
 impl Call {
     /// One that comes over no connection.
+    pub(super) fn take_away(&mut self, header: &str) {
+        self.headers.retain(|(name, _)| name != header);
+    }
+
     pub(super) fn new(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         Self {

@@ -35,6 +35,11 @@ pub(super) fn route(state: &mut State, call: &Call, path: &[&str]) -> Option<Out
             let is_admin = call.json().map(|body| flag(&body, "isGrafanaAdmin"));
             is_admin.and_then(|is| change(state, id, "User permissions updated", |user| user.is_admin = is))
         }
+        // [A]
+        ("PUT", ["admin", "users", id, "password"]) => {
+            let password = call.json().map(|body| text(&body, "password").to_owned());
+            password.and_then(|new| change(state, id, "User password updated", |user| user.password = new))
+        }
         ("POST", ["admin", "users", id, "disable"]) => {
             change(state, id, "User disabled", |user| user.is_disabled = true)
         }

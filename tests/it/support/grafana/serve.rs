@@ -135,6 +135,7 @@ fn reply(call: &mut Call, shared: &Shared) -> Reply {
             return Reply::Nothing;
         }
         Some(What::Slow(time)) => shared.sleep(time),
+        Some(What::TakesAway(header)) => call.take_away(header),
         Some(What::Meanwhile { method, ref target, ref body }) => {
             let (login, password) = super::ADMIN;
             let who = super::basic(login, password);
