@@ -31,7 +31,7 @@ pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode
         return Ok(ExitCode::Config);
     }
     let session = Session::open(global, out)?;
-    session.start_log(true);
+    session.start_log();
     let config = &session.config;
     let warnings: Vec<String> =
         config.warnings.iter().map(|problem| problem.show(&config.path).to_string()).collect();

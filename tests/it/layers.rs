@@ -109,7 +109,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "report",
         ],
     ),
-    ("telemetry", &["history", "runner"]),
+    ("telemetry", &["history", "runner", "words"]),
     (
         "app",
         &[

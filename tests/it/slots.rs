@@ -1,6 +1,7 @@
 //! No slot is lost silently: what the daemon makes of slots that it could not run when they were due.
 
 mod kept;
+mod told;
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
