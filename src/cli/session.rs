@@ -37,14 +37,20 @@ pub(super) struct Session {
 impl Session {
     /// Reads the configuration.
     pub(super) fn open(global: &Global, out: Output) -> Result<Self, CliError> {
-        let path = config_path(global)?;
-        let config = load(&path).map_err(|problems| CliError {
-            code: ExitCode::Config,
-            message: problems.to_string(),
-            hint: None,
-        })?;
+        let config = load(&config_path(global)?).map_err(|problems| wrong(&problems))?;
+        Ok(Self::with(config, global, out, Timestamp::now()))
+    }
+
+    /// Reads the configuration with every warning that there is.
+    pub(super) fn open_to_check(path: &Path, global: &Global, out: Output) -> Result<Self, ConfigErrors> {
+        let now = Timestamp::now();
+        let config = Config::check(path, &environment, TimeZone::system(), now)?;
+        Ok(Self::with(config, global, out, now))
+    }
+
+    fn with(config: Config, global: &Global, out: Output, now: Timestamp) -> Self {
         let verbosity = if global.quiet { -1 } else { i8::try_from(global.verbose).unwrap_or(i8::MAX) };
-        Ok(Self { config: Arc::new(config), out, now: Timestamp::now(), log: Arc::default(), verbosity })
+        Self { config: Arc::new(config), out, now, log: Arc::default(), verbosity }
     }
 
     pub(super) fn zone(&self) -> &TimeZone {
@@ -211,6 +217,11 @@ fn colours() -> bool {
 /// Reads a configuration as every command does.
 pub(super) fn load(path: &Path) -> Result<Config, ConfigErrors> {
     Config::load(path, &environment, TimeZone::system())
+}
+
+/// A configuration that is wrong, as a command tells it.
+pub(super) fn wrong(problems: &ConfigErrors) -> CliError {
+    CliError { code: ExitCode::Config, message: problems.to_string(), hint: None }
 }
 
 /// Where the configuration is.
