@@ -37,10 +37,11 @@ pub use sqlite_restore::{SqliteAction, SqliteOpenError};
 pub(crate) use targets::Hints;
 pub use targets::TargetError;
 
+use crate::blocking::blocking;
 use crate::config::values::{TargetName, Veil};
 use crate::config::{self, Config, JobConfig, JobKind};
 use crate::docker::{Docker, DockerError};
-use crate::history::{Cause, History, HistoryError, RunReport};
+use crate::history::{self, Cause, History, HistoryError, RunReport};
 use crate::progress::Sink;
 use crate::runner::{Limit, Lock, Locks, LogBook, Origin, Patience, Runner, Task, Unwritten};
 use crate::store::{Store, StoreError};
@@ -109,6 +110,7 @@ impl AppError {
 impl App {
     /// Opens everything that is on this host; no target is talked to yet.
     pub fn open(config: Arc<Config>, around: Surroundings) -> Result<Self, AppError> {
+        let emptied = emptied_history(&config);
         let (history, forgetful) = match History::open(&config.state_dir) {
             Err(error) if around.despite_history && error.is_of_the_file() => {
                 let lost = format!("{}: this run will not be in it", crate::words::chain(&error));
@@ -116,6 +118,9 @@ impl App {
             }
             opened => (opened?, None),
         };
+        if let Some(warning) = emptied {
+            tracing::warn!("{warning}");
+        }
         let store = match Store::open(&config.backup_dir) {
             // A restore only reads: the disk with the backups may be mounted read-only.
             Err(error) if around.store_to_read => {
@@ -182,6 +187,21 @@ impl App {
         self.run_job(job, Cause::Manual, None, sink).await
     }
 
+    /// Notes that a job which is paused was skipped, and returns the record; nothing where it is not paused.
+    pub async fn skip_paused(&self, job: &JobConfig) -> Option<RunReport> {
+        let (history, name) = (Arc::clone(&self.runner.history), job.name.clone());
+        let pause = match blocking(move || history.pause_of(&name)).await {
+            Ok(pause) => pause?,
+            Err(error) => {
+                let error = crate::words::chain(&error);
+                tracing::warn!(job = %job.name, error, "whether the job is paused is not known");
+                return None;
+            }
+        };
+        let reason = pause.words(&self.runner.zone);
+        Some(self.runner.skip(&job.name, job.kind.kind_name(), Cause::Manual, reason).await)
+    }
+
     /// Runs a job once and returns its record.
     async fn run_job(
         &self,
@@ -226,9 +246,9 @@ impl App {
     pub async fn tidy_history(&self) {
         let (history, keep) = (Arc::clone(&self.runner.history), self.shared.config.history_keep);
         let now = (self.runner.clock)();
-        match crate::blocking::blocking(move || history.prune(keep, now)).await {
-            Ok(Some(pruned)) if pruned != crate::history::Pruned::default() => {
-                let crate::history::Pruned { runs, missed, log_lines } = pruned;
+        match blocking(move || history.prune(keep, now)).await {
+            Ok(Some(pruned)) if pruned != history::Pruned::default() => {
+                let history::Pruned { runs, missed, log_lines } = pruned;
                 tracing::info!(runs, missed, log_lines, "what was old in the history is forgotten");
             }
             Ok(_) => {}
@@ -329,6 +349,19 @@ pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
         JobKind::CloseStaleSessions(config) => Some(sqlite_job::policy(&config.backup, zone)),
         JobKind::VerifyDeployment(_) | JobKind::Command(_) | JobKind::BlockCleanup(_) => None,
     }
+}
+
+/// What is to be said of a history that is a file without content. It is opened like a new one, and then nobody can tell
+/// any more: ask before.
+pub fn emptied_history(config: &Config) -> Option<String> {
+    let path = config.state_dir.join(history::FILE);
+    let is_empty = std::fs::metadata(&path).is_ok_and(|file| file.len() == 0);
+    is_empty.then(|| {
+        format!(
+            "The history {} was an empty file and is begun anew: earlier runs are forgotten, and no slot from before now is made up for. If there is a copy of it, stop the daemon and put it back",
+            path.display()
+        )
+    })
 }
 
 /// Runs that are noted as running while nobody holds their job's lock were cut off.

@@ -24,6 +24,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use toml::de::DeTable;
 
@@ -70,7 +71,8 @@ pub struct Config {
     pub application: BTreeMap<Name, ApplicationTarget>,
     /// The jobs, in the order of the file.
     pub jobs: Vec<JobConfig>,
-    /// What is doubtful but not wrong, in the order of the file.
+    /// What is doubtful but not wrong, in the order of the file. What the schedules come to is in it only after
+    /// [`Config::check`].
     pub warnings: Vec<Problem>,
 }
 
@@ -78,19 +80,29 @@ impl Config {
     /// Reads the file at `path`. `default_zone` is the zone where the file names none, the host's; `env` is only
     /// asked whether secrets are there.
     pub fn load(path: &Path, env: Env<'_>, default_zone: TimeZone) -> Result<Self, ConfigErrors> {
-        let text = read_file(path)
-            .map_err(|problem| ConfigErrors { path: path.to_owned(), problems: vec![problem] })?;
-        let mut config = Self::parse(&text, path, env, default_zone)?;
+        Self::parse(&text_of(path)?, path, env, default_zone, None)
+    }
+
+    /// As [`Config::load`], and warns about what will surprise: backups on the device of their data, and what the
+    /// schedules come to from `now` on. That takes a walk through the calendar, and is for those who ask for it.
+    pub fn check(
+        path: &Path,
+        env: Env<'_>,
+        default_zone: TimeZone,
+        now: Timestamp,
+    ) -> Result<Self, ConfigErrors> {
+        let mut config = Self::parse(&text_of(path)?, path, env, default_zone, Some(now))?;
         config.warnings.extend(warn::same_device(&config));
         Ok(config)
     }
 
-    /// Reads a configuration from text; `path` is only named.
+    /// Reads a configuration from text; `path` is only named. `check_from`: see [`Config::check`].
     pub fn parse(
         text: &str,
         path: &Path,
         env: Env<'_>,
         default_zone: TimeZone,
+        check_from: Option<Timestamp>,
     ) -> Result<Self, ConfigErrors> {
         // A byte order mark is no part of the text, but some editors put one.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -101,7 +113,10 @@ impl Config {
         }
         let report = Report::new(text);
         let root = Section::new(&report, document.get_ref(), 0..0, "the file".to_owned());
-        let config = read_root(root, path, env, default_zone);
+        let (config, spans) = read_root(root, path, env, default_zone);
+        if let Some(now) = check_from {
+            warn::schedules(&report, &config, &spans, now);
+        }
         let (problems, warnings) = report.into_parts();
         if problems.is_empty() { Ok(Self { warnings, ..config }) } else { Err(failed(problems)) }
     }
@@ -122,7 +137,15 @@ impl Config {
     }
 }
 
-fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone: TimeZone) -> Config {
+/// Where the schedule of each job is.
+type Spans = Vec<Range<usize>>;
+
+fn read_root(
+    mut root: Section<'_, '_>,
+    path: &Path,
+    env: Env<'_>,
+    default_zone: TimeZone,
+) -> (Config, Spans) {
     let secrets = Places { env, config: path };
     let timezone = root.get("timezone").and_then(|item| job::time_zone(&item)).unwrap_or(default_zone);
     let state_dir = root.get("state_dir").and_then(|item| item.path());
@@ -168,14 +191,14 @@ fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone:
     let placed = job::read_all(&mut root, &context);
     let max_concurrent = usize::try_from(max_concurrent).unwrap_or(1);
     job::check_after(root.report, &placed);
-    warn::schedules(root.report, &placed, max_concurrent);
+    let (jobs, spans): (_, Spans) = placed.into_iter().map(|placed| (placed.job, placed.span)).unzip();
     let config = Config {
         path: path.to_owned(),
         state_dir: state_dir.unwrap_or_else(|| "/var/lib/watchkeeper".into()),
         backup_dir: backup_dir.unwrap_or_else(|| "/var/backups/watchkeeper".into()),
         max_concurrent,
         history_keep: history_keep.unwrap_or(HISTORY_KEEP),
-        jobs: placed.into_iter().map(|placed| placed.job).collect(),
+        jobs,
         warnings: Vec::new(),
         timezone,
         prometheus,
@@ -185,7 +208,7 @@ fn read_root(mut root: Section<'_, '_>, path: &Path, env: Env<'_>, default_zone:
     };
     check_folders(&root, &config);
     root.finish(&["notify", "web", "retention"]);
-    config
+    (config, spans)
 }
 
 /// The folders must not get in each other's way.
@@ -220,6 +243,10 @@ fn syntax_problems(text: &str, errors: &[toml::de::Error]) -> Vec<Problem> {
     problems.dedup_by_key(|problem| problem.line);
     problems.truncate(SYNTAX_ERRORS);
     problems
+}
+
+fn text_of(path: &Path) -> Result<String, ConfigErrors> {
+    read_file(path).map_err(|problem| ConfigErrors { path: path.to_owned(), problems: vec![problem] })
 }
 
 fn read_file(path: &Path) -> Result<String, Problem> {

@@ -16,18 +16,21 @@
 //! would not run at all on the day without that hour, nor `0 */12 * * *` at a midnight that a zone leaves out. Slots are strictly increasing, whatever the zone does.
 
 mod clock_change;
+mod day_times;
+mod described;
 pub mod driver;
 mod hashed;
 mod missed;
 mod on_calendar;
 mod pattern;
+mod slips;
 
 use std::fmt;
 use std::time::Duration;
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike};
-use croner::Cron;
-use jiff::civil::DateTime;
+use croner::{Cron, Weekday};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
@@ -38,6 +41,8 @@ pub use missed::{Known, Limits, Missed, Stretch};
 pub use on_calendar::{OnCalendar, OnCalendarError};
 pub use pattern::ScheduleError;
 
+use day_times::DayTimes;
+
 /// When a job is due, in a time zone. It is due at least once.
 #[derive(Clone)]
 pub struct Schedule {
@@ -46,8 +51,9 @@ pub struct Schedule {
     zone: TimeZone,
 }
 
-/// Croner's words for `L`.
-const LAST_DAY: &str = "the last day of the month";
+/// Croner's marks for `W` and `L` in the day of the month, for which it gives no names away.
+const NEAREST_WEEKDAY: u8 = 1 << 7;
+const LAST: u8 = 1 << 6;
 
 /// Months that have none of the days of a pattern: April, of 31.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +78,7 @@ enum Rule {
 #[derive(Clone)]
 struct Civil {
     cron: Cron,
+    times: DayTimes,
     follows_real_time: bool,
     /// The days are `LW`: the last from Monday to Friday of a month.
     ends_on_a_weekday: bool,
@@ -127,17 +134,27 @@ impl Schedule {
     }
 
     /// The months of the pattern that have none of its days of the month. Nothing where there are none, or days of the
-    /// week, `L` or `W` give every month a date.
+    /// week or `L` give every month a date.
     pub fn short_months(&self) -> Option<ShortMonths> {
         const DAYS: [u16; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
         let Rule::Civil(civil) = &self.rule else { return None };
         let pattern = &civil.cron.pattern;
         let other_days = !pattern.is_dow_wildcard() && !pattern.matches_dom_and_dow();
-        let first = pattern.days.values().into_iter().min();
-        let first_day = first.filter(|_| !other_days && !pattern.days.has_modifiers())?;
+        // Of a month without that day its nearest weekday is none of it either.
+        let nearest = pattern.days.get_set_values(NEAREST_WEEKDAY);
+        let first = pattern.days.values().into_iter().chain(nearest).min();
+        let first_day = first.filter(|_| !other_days && !pattern.days.is_feature_enabled(LAST))?;
         let all: Vec<usize> = pattern.months.values().into_iter().map(usize::from).collect();
         let months: Vec<usize> = all.iter().copied().filter(|month| first_day > DAYS[month - 1]).collect();
         (!months.is_empty()).then_some(ShortMonths { first_day, are_all: months == all, months })
+    }
+
+    /// Schedules with the same have the same slots.
+    pub fn rhythm(&self) -> String {
+        match &self.rule {
+            Rule::Every(seconds) => format!("@every {seconds}"),
+            Rule::Civil(civil) => format!("{} in {:?}", civil.cron.pattern, self.zone),
+        }
     }
 
     /// What it means, in words: `At 02:00, on Monday (Europe/Berlin)`.
@@ -148,12 +165,10 @@ impl Schedule {
                 format!("Every {length}, counted from 1970-01-01T00:00:00Z")
             }
             Rule::Civil(civil) => {
-                // Croner takes LW for L here, and only here.
-                let last = if civil.ends_on_a_weekday { "the last weekday of the month" } else { LAST_DAY };
-                let words = civil.cron.describe().replace(LAST_DAY, last);
+                let words = described::words(&civil.cron, civil.ends_on_a_weekday);
                 let zone = self.zone.iana_name().unwrap_or("the host's time");
                 let hashed = civil.hashed.as_ref().map(|pattern| format!("; with its H: {pattern}"));
-                format!("{} ({zone}){}", words.trim_end_matches('.'), hashed.unwrap_or_default())
+                format!("{words} ({zone}){}", hashed.unwrap_or_default())
             }
         }
     }
@@ -197,8 +212,23 @@ impl Civil {
     }
 
     fn match_from(&self, civil: DateTime, inclusive: bool) -> Option<DateTime> {
-        let found = self.cron.find_next_occurrence(&to_chrono(civil)?, inclusive).ok()?;
-        from_chrono(found)
+        let date = civil.date();
+        if self.is_due_on(date)
+            && let Some(time) = self.times.next(civil.time(), inclusive)
+        {
+            return Some(date.to_datetime(time));
+        }
+        let end = date.to_datetime(Time::constant(23, 59, 59, 0));
+        from_chrono(self.cron.find_next_occurrence(&to_chrono(end)?, false).ok()?)
+    }
+
+    fn is_due_on(&self, date: Date) -> bool {
+        let (pattern, part) = (&self.cron.pattern, |value: i8| u32::try_from(value).unwrap_or_default());
+        let (month, day) = (part(date.month()), part(date.day()));
+        let weekday =
+            Weekday::from_days_from_sunday(date.weekday().to_sunday_zero_offset().unsigned_abs().into());
+        pattern.month_match(month).unwrap_or_default()
+            && pattern.day_match(date.year().into(), month, day, weekday).unwrap_or_default()
     }
 }
 

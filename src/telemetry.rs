@@ -2,13 +2,18 @@
 //!
 //! This is the only room that knows `tracing-subscriber`. Secrets cannot get here: a `Secret` shows itself to nobody.
 
+mod unread;
+
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber, span};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -17,6 +22,7 @@ use ulid::Ulid;
 
 use crate::history::LogLine;
 use crate::runner::{LogBook, STEP_LOG_TARGET};
+use unread::Queue;
 
 /// How the log is written.
 #[derive(Debug, Clone, Default)]
@@ -27,14 +33,27 @@ pub struct Options {
     pub verbosity: i8,
     /// What `WATCHKEEPER_LOG` says, in place of the verbosity: `watchkeeper=debug`.
     pub filter: Option<String>,
-    /// Steps and warnings are shown in another way: leave them out.
+    /// Steps and warnings are shown in another way, by a command that somebody watches: leave them out. Else work never
+    /// waits for whoever reads the log: lines that find no place are dropped, and their number is told.
     pub steps_shown: bool,
     /// With colours.
     pub colour: bool,
 }
 
-/// Starts the log of this process. Lines of runs also go to `book`.
-pub fn start(options: &Options, book: Arc<LogBook>) {
+/// Writes what is left of the log when it is dropped.
+#[must_use = "what waits to be written when the program ends is lost"]
+pub struct Log(Option<Queue>);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Some(queue) = &self.0 {
+            queue.flush();
+        }
+    }
+}
+
+/// Starts the log of this process, which lasts until what is returned is dropped. Lines of runs also go to `book`.
+pub fn start(options: &Options, book: Arc<LogBook>) -> Log {
     let level = match options.verbosity {
         i8::MIN..=-1 => "error",
         0 => "info",
@@ -50,11 +69,39 @@ pub fn start(options: &Options, book: Arc<LogBook>) {
     }
     let filter = options.filter.clone().unwrap_or(directives);
     let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new("warn,watchkeeper=info"));
-    let format = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(options.colour);
+    let queue = if options.steps_shown { None } else { queue(options.json) };
+    let writer = match queue.clone() {
+        Some(queue) => BoxMakeWriter::new(move || queue.clone()),
+        None => BoxMakeWriter::new(io::stderr),
+    };
+    let format = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(options.colour);
     let format = if options.json { format.json().boxed() } else { format.with_target(false).boxed() };
     let keep = Keep(book).with_filter(EnvFilter::new("warn,watchkeeper=debug"));
     // A second start, in a test, changes nothing.
     let _ = tracing_subscriber::registry().with(keep).with(format.with_filter(filter)).try_init();
+    if queue.is_some() {
+        // The standard hook writes to stderr itself, and would wait for a reader.
+        std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    }
+    Log(queue)
+}
+
+/// A queue before stderr. Its descriptor is one of its own: who holds the lock of [`io::stderr`] while nobody reads keeps
+/// everybody else from it.
+fn queue(json: bool) -> Option<Queue> {
+    let stderr = io::stderr().as_fd().try_clone_to_owned().ok()?;
+    Queue::before(File::from(stderr), if json { json_note } else { text_note }).ok()
+}
+
+fn text_note(text: &str) -> String {
+    format!("{} WARN {text}\n", Timestamp::now())
+}
+
+fn json_note(text: &str) -> String {
+    let line = serde_json::json!({
+        "timestamp": Timestamp::now(), "level": "WARN", "fields": { "message": text }, "target": "watchkeeper",
+    });
+    format!("{line}\n")
 }
 
 /// Hands the lines of runs to the log book.

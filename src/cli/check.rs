@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Global;
 use super::exit_code::ExitCode;
 use super::output::{CliError, Output};
-use super::session::{Session, block_on, config_path, environment, load};
+use super::session::{Session, block_on, config_path, environment, wrong};
 use crate::app::lacks;
 use crate::prometheus::preflight::{Finding, Severity};
 use crate::words;
@@ -27,12 +27,15 @@ struct Target {
 }
 
 pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode, CliError> {
-    if let (true, Err(errors)) = (out.json, load(&config_path(global)?)) {
-        out.result(&errors, String::new);
-        return Ok(ExitCode::Config);
-    }
-    let session = Session::open(global, out)?;
-    session.start_log(true);
+    let session = match Session::open_to_check(&config_path(global)?, global, out) {
+        Ok(session) => session,
+        Err(errors) if out.json => {
+            out.result(&errors, String::new);
+            return Ok(ExitCode::Config);
+        }
+        Err(errors) => return Err(wrong(&errors)),
+    };
+    session.start_log();
     let config = &session.config;
     let warnings: Vec<String> =
         config.warnings.iter().map(|problem| problem.show(&config.path).to_string()).collect();

@@ -1,16 +1,19 @@
 //! `next`: when jobs are due. Without a job, the plan of the coming day; with one, what its schedule means and its
 //! coming slots.
 
+mod day;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::json;
 
 use super::exit_code::ExitCode;
-use super::output::{CliError, table};
+use super::output::CliError;
 use super::session::Session;
 use super::standing::Standing;
 use crate::config::JobConfig;
@@ -19,10 +22,6 @@ use crate::history::{History, Pause};
 use crate::schedule::Schedule;
 use crate::words;
 
-/// How far the plan looks.
-const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// A job with more slots in the plan has one line for all of them.
-const EACH: usize = 6;
 /// How many slots of a job are shown unless told.
 const SHOWN: usize = 3;
 /// A date with its day of the week, a time and the offset.
@@ -33,8 +32,8 @@ pub(super) struct Args {
     /// Only this job: what its schedule means, and its coming slots
     job: Option<String>,
     /// So many slots of each job, in place of the plan of the coming day
-    #[arg(short, value_name = "N")]
-    n: Option<usize>,
+    #[arg(short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    n: Option<u32>,
 }
 
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
@@ -44,12 +43,13 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     let watched: Vec<&JobConfig> =
         named.map_or_else(|| session.config.jobs.iter().collect(), |job| vec![job]);
     let standing = Standing::of(session, history.as_ref(), watched)?;
-    match (&args.job, args.n) {
+    let n = args.n.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+    match (&args.job, n) {
         (Some(name), n) => of_jobs(session, (&pauses, &standing), &[session.job(name)?], n.unwrap_or(SHOWN)),
         (None, Some(n)) => {
             of_jobs(session, (&pauses, &standing), &session.config.jobs.iter().collect::<Vec<_>>(), n);
         }
-        (None, None) => of_day(session, &pauses, &standing),
+        (None, None) => day::show(session, &pauses, &standing),
     }
     Ok(ExitCode::Ok)
 }
@@ -104,7 +104,7 @@ fn of_jobs(session: &Session, (pauses, standing): (&Pauses, &Standing), jobs: &[
 fn upcoming(session: &Session, pauses: &Pauses, job: &JobConfig, n: usize) -> Upcoming {
     let slots: Vec<Timestamp> =
         scheduled(job).map(|schedule| slots(schedule, session.now).take(n).collect()).unwrap_or_default();
-    let local = |schedule: &Schedule| slots.iter().map(|slot| local(*slot, schedule)).collect();
+    let local = |schedule: &Schedule| slots.iter().map(|slot| local(*slot, schedule.zone())).collect();
     Upcoming {
         job: job.name.to_string(),
         enabled: job.enabled,
@@ -150,96 +150,6 @@ fn text(session: &Session, job: &Upcoming) -> String {
     text
 }
 
-/// A line of the plan: one slot, or all of a job that has many.
-#[derive(Serialize)]
-struct Planned {
-    job: String,
-    kind: &'static str,
-    first: Timestamp,
-    last: Timestamp,
-    times: usize,
-    paused: bool,
-    #[serde(skip)]
-    local: [String; 2],
-}
-
-/// A job without a slot in the plan.
-#[derive(Serialize)]
-struct Later {
-    job: String,
-    /// Nothing where it has no schedule or is disabled, which `why` says.
-    next: Option<Timestamp>,
-    why: String,
-}
-
-fn of_day(session: &Session, pauses: &Pauses, standing: &Standing) {
-    let from = session.now;
-    let until = from.saturating_add(DAY).unwrap_or(Timestamp::MAX);
-    let jobs = &session.config.jobs;
-    let mut plan: Vec<Planned> = jobs.iter().flat_map(|job| planned(pauses, job, from, until)).collect();
-    plan.sort_by(|a, b| (a.first, &a.job).cmp(&(b.first, &b.job)));
-    let later: Vec<Later> = jobs.iter().filter_map(|job| later(job, from, until)).collect();
-    let document = json!({ "from": from, "until": until, "plan": plan, "later": later, "daemon": standing });
-    session.out.result(&document, || {
-        let rows = plan
-            .iter()
-            .map(|line| vec![line.local[0].clone(), line.job.clone(), line.kind.into(), line.again()]);
-        let mut text = format!("Until {}:\n", session.time(until));
-        if plan.is_empty() {
-            text.push_str("nothing is due\n");
-        } else {
-            text += &table(&["due", "job", "kind", ""], rows);
-        }
-        if !later.is_empty() {
-            text.push_str("\nAfter that:\n");
-            text +=
-                &table(&["job", "due"], later.iter().map(|later| vec![later.job.clone(), later.why.clone()]));
-        }
-        text + &warning(session, standing)
-    });
-}
-
-impl Planned {
-    fn again(&self) -> String {
-        let paused = self.paused.then(|| "PAUSED".to_owned());
-        let again = (self.times > 1).then(|| format!("{} times, the last {}", self.times, self.local[1]));
-        paused.into_iter().chain(again).collect::<Vec<_>>().join("; ")
-    }
-}
-
-fn planned(pauses: &Pauses, job: &JobConfig, from: Timestamp, until: Timestamp) -> Vec<Planned> {
-    let Some(schedule) = scheduled(job) else { return Vec::new() };
-    let line = |first: Timestamp, last: Timestamp, times: usize| Planned {
-        job: job.name.to_string(),
-        kind: job.kind.kind_name(),
-        first,
-        last,
-        times,
-        paused: pauses.contains_key(&job.name),
-        local: [local(first, schedule), local(last, schedule)],
-    };
-    let slots: Vec<Timestamp> = slots(schedule, from).take_while(|slot| *slot <= until).collect();
-    match slots[..] {
-        [first, .., last] if slots.len() > EACH => vec![line(first, last, slots.len())],
-        _ => slots.iter().map(|slot| line(*slot, *slot, 1)).collect(),
-    }
-}
-
-fn later(job: &JobConfig, from: Timestamp, until: Timestamp) -> Option<Later> {
-    let by_hand = |why: &str| (None, format!("{why}, it runs only by `watchkeeper run-now`"));
-    let (next, why) = match (&job.schedule, job.enabled) {
-        (None, true) if job.after.is_some() => (None, after_words(job)),
-        (None, _) => by_hand("no schedule"),
-        (Some(_), false) => by_hand("disabled"),
-        (Some(schedule), true) => match schedule.next_after(from) {
-            Some(slot) if slot <= until => return None,
-            Some(slot) => (Some(slot), local(slot, schedule)),
-            None => (None, "never again".to_owned()),
-        },
-    };
-    Some(Later { job: job.name.to_string(), next, why })
-}
-
 fn after_words(job: &JobConfig) -> String {
     let jobs = job.after.as_ref().map(|after| after.jobs.clone()).unwrap_or_default();
     let names: Vec<String> = jobs.iter().map(ToString::to_string).collect();
@@ -254,6 +164,6 @@ fn slots(schedule: &Schedule, after: Timestamp) -> impl Iterator<Item = Timestam
     std::iter::successors(schedule.next_after(after), |slot| schedule.next_after(*slot))
 }
 
-fn local(slot: Timestamp, schedule: &Schedule) -> String {
-    slot.to_zoned_datetime(schedule.zone().clone()).strftime(SLOT).to_string()
+fn local(slot: Timestamp, zone: &TimeZone) -> String {
+    slot.to_zoned_datetime(zone.clone()).strftime(SLOT).to_string()
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::exit_code::ExitCode;
 use super::output::CliError;
 use super::session::Session;
-use crate::history::{History, Pause};
+use crate::history::Pause;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -18,7 +18,7 @@ pub(super) struct Args {
 
 pub(super) fn pause(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
     let name = &session.job(&args.job)?.name;
-    let history = History::open(&session.config.state_dir)?;
+    let history = session.history_to_write()?;
     let new = history.pause(name, &Pause { since: session.now, reason: args.reason.clone() })?;
     let pause = history.pause_of(name)?;
     session.out.result(&json!({ "job": name, "paused": pause, "changed": new }), || {
@@ -31,7 +31,7 @@ pub(super) fn pause(session: &Session, args: &Args) -> Result<ExitCode, CliError
 
 pub(super) fn resume(session: &Session, job: &str) -> Result<ExitCode, CliError> {
     let job = session.job(job)?;
-    let history = History::open(&session.config.state_dir)?;
+    let history = session.history_to_write()?;
     let was = history.resume(&job.name, session.now)?;
     let schedule = job.schedule.as_ref().filter(|_| job.enabled);
     let next = schedule.and_then(|schedule| schedule.next_after(session.now));

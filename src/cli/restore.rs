@@ -106,7 +106,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
 }
 
 fn run_any(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
-    session.start_log(true);
+    session.start_log();
     choose::check(session, args)?;
     let kind = choose::kind(session, args).unwrap_or_default();
     let of_files = kind == crate::files::KIND;

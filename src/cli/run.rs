@@ -1,9 +1,9 @@
 //! `run`: the daemon. Jobs run when their schedules say so, until SIGTERM or SIGINT. SIGHUP reads the configuration anew.
 
+mod drain;
 mod systemd;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -17,16 +17,14 @@ use crate::config::Config;
 use crate::runner::{Holder, Lock, LockError, Shutdown};
 use crate::schedule::driver::{self, Beat, Plan, Wires};
 use crate::words;
+use drain::DRAIN;
 use systemd::notify;
-
-/// How long running jobs may go on by themselves after the first signal. systemd waits 90 s by default.
-const DRAIN: Duration = Duration::from_mins(1);
 
 /// Slots that wait until they are looked at.
 const WAITING: usize = 64;
 
 pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
-    session.start_log(false);
+    let _log = session.start_daemon_log();
     block_on(async {
         // First of all: before that, each of these signals would end the program.
         let listen = |error| failed("listen to signals", &error);
@@ -46,7 +44,6 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
             }
         };
         let served = Box::pin(serving).await;
-        notify("STOPPING=1");
         app.close().await;
         tracing::info!("the daemon has stopped");
         served
@@ -85,9 +82,8 @@ async fn serve(app: &Arc<App>, shutdown: &Shutdown, hangups: Signal) -> Result<E
     let driver = tokio::spawn(driver::drive(clock, since, wires));
     let told = tokio::spawn(systemd::tell(beats_end, app.config().timezone.clone()));
     let reloads = tokio::spawn(reload(Arc::clone(app), hangups, plans, apps));
-    daemon.serve(ticks_end, apps_end).await;
-    reloads.abort();
-    told.abort();
+    drain::watch(daemon.serve(ticks_end, apps_end), [reloads, told], &shutdown.stop, &app.runner().locks)
+        .await;
     match driver.await {
         Ok(Ok(())) => Ok(ExitCode::Ok),
         Ok(Err(error)) => Err(CliError::of(ExitCode::Failed, &error, None)),

@@ -1,7 +1,7 @@
 //! `run-now`: runs jobs by hand, on the same path as the daemon does.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -24,8 +24,11 @@ pub(super) struct Args {
     /// All jobs that are enabled
     #[arg(long, conflicts_with = "jobs")]
     all: bool,
+    /// As a timer of systemd does it: a job that is paused is noted as skipped and not run, which is no failure
+    #[arg(long, conflicts_with = "all")]
+    scheduled: bool,
     /// Only tell what would be done
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scheduled")]
     dry_run: bool,
     /// Of a verify-deployment: look again for so long until everything is as it should be, such as 60s
     #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "dry_run")]
@@ -43,14 +46,14 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     };
     let waiting = args.wait.map(|wait| with_wait(&jobs, wait)).transpose()?;
     let jobs = waiting.as_ref().map_or(jobs, |waiting| waiting.iter().collect());
-    session.start_log(true);
+    session.start_log();
     block_on(async {
         let shutdown = signals()?;
         let app = session.app_now(shutdown.cancel.clone(), GRACE)?;
         let code = if args.dry_run {
             Ok(dry_run(session, &app, &jobs).await)
         } else {
-            let code = run_all(session, &app, &jobs, &shutdown, args.junit.as_deref()).await;
+            let code = run_all(session, &app, &jobs, &shutdown, args).await;
             app.tidy_history().await;
             code
         };
@@ -89,9 +92,10 @@ async fn run_all(
     app: &App,
     jobs: &[&JobConfig],
     shutdown: &Shutdown,
-    junit: Option<&Path>,
+    args: &Args,
 ) -> Result<ExitCode, CliError> {
     let mut reports: Vec<RunReport> = Vec::new();
+    let mut codes = Vec::new();
     for job in jobs {
         if shutdown.stop.is_cancelled() {
             break;
@@ -99,14 +103,22 @@ async fn run_all(
         if jobs.len() > 1 {
             session.out.say(&format!("{}:", job.name));
         }
-        reports.push(app.run_now(job, bar::sink(session)).await);
+        let paused = if args.scheduled { app.skip_paused(job).await } else { None };
+        if let Some(skipped) = paused {
+            codes.push(ExitCode::Ok);
+            reports.push(skipped);
+            continue;
+        }
+        let report = app.run_now(job, bar::sink(session)).await;
+        codes.push(ExitCode::of(&report));
+        reports.push(report);
     }
     session.out.result(&json!({ "runs": reports }), || {
         let texts: Vec<String> = reports.iter().map(|report| session.report(report)).collect();
         texts.join("\n")
     });
-    let interrupted = (reports.len() < jobs.len()).then_some(ExitCode::Interrupted);
-    if let Some(path) = junit {
+    codes.extend((reports.len() < jobs.len()).then_some(ExitCode::Interrupted));
+    if let Some(path) = &args.junit {
         let write = || std::fs::File::create(path)?.write_all(junit::document(&reports).as_bytes());
         write().map_err(|error: std::io::Error| CliError {
             code: ExitCode::Failed,
@@ -114,7 +126,7 @@ async fn run_all(
             hint: None,
         })?;
     }
-    Ok(ExitCode::worst(reports.iter().map(ExitCode::of).chain(interrupted)))
+    Ok(ExitCode::worst(codes))
 }
 
 #[derive(Serialize)]

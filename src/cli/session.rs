@@ -18,7 +18,7 @@ use crate::history::{History, RunReport};
 use crate::report;
 use crate::runner::LogBook;
 use crate::store::{Found, Store, StoreError, resolve};
-use crate::telemetry;
+use crate::telemetry::{self, Log};
 
 /// Where the configuration is looked for when nobody says.
 const PLACES: [&str; 2] = ["jobs.toml", "/etc/watchkeeper/jobs.toml"];
@@ -37,14 +37,20 @@ pub(super) struct Session {
 impl Session {
     /// Reads the configuration.
     pub(super) fn open(global: &Global, out: Output) -> Result<Self, CliError> {
-        let path = config_path(global)?;
-        let config = load(&path).map_err(|problems| CliError {
-            code: ExitCode::Config,
-            message: problems.to_string(),
-            hint: None,
-        })?;
+        let config = load(&config_path(global)?).map_err(|problems| wrong(&problems))?;
+        Ok(Self::with(config, global, out, Timestamp::now()))
+    }
+
+    /// Reads the configuration with every warning that there is.
+    pub(super) fn open_to_check(path: &Path, global: &Global, out: Output) -> Result<Self, ConfigErrors> {
+        let now = Timestamp::now();
+        let config = Config::check(path, &environment, TimeZone::system(), now)?;
+        Ok(Self::with(config, global, out, now))
+    }
+
+    fn with(config: Config, global: &Global, out: Output, now: Timestamp) -> Self {
         let verbosity = if global.quiet { -1 } else { i8::try_from(global.verbose).unwrap_or(i8::MAX) };
-        Ok(Self { config: Arc::new(config), out, now: Timestamp::now(), log: Arc::default(), verbosity })
+        Self { config: Arc::new(config), out, now, log: Arc::default(), verbosity }
     }
 
     pub(super) fn zone(&self) -> &TimeZone {
@@ -119,11 +125,24 @@ impl Session {
 
     /// The history, to look at; nothing where nothing ran yet.
     pub(super) fn history(&self) -> Result<Option<History>, CliError> {
+        self.warn_of_emptied_history();
         let history = History::open_existing(&self.config.state_dir)?;
         if let Some(history) = &history {
             crate::app::settle_history(&self.config, history, self.now);
         }
         Ok(history)
+    }
+
+    /// The history, to write into; made where nothing ran yet.
+    pub(super) fn history_to_write(&self) -> Result<History, CliError> {
+        self.warn_of_emptied_history();
+        Ok(History::open(&self.config.state_dir)?)
+    }
+
+    fn warn_of_emptied_history(&self) {
+        if let Some(warning) = crate::app::emptied_history(&self.config) {
+            self.out.say(&format!("warning: {warning}"));
+        }
     }
 
     /// Everything that running work needs.
@@ -162,8 +181,18 @@ impl Session {
             .map_err(|error| CliError::of(ExitCode::Failed, &error, error.hint()))
     }
 
-    /// Starts the log. `steps_shown`: the command shows steps and warnings itself.
-    pub(super) fn start_log(&self, steps_shown: bool) {
+    /// Starts the log of a command that shows steps and warnings itself.
+    pub(super) fn start_log(&self) {
+        // It waits for whoever reads it: so nothing is left to be written at the end.
+        drop(self.log(true));
+    }
+
+    /// Starts the log of the daemon, which lasts until what is returned is dropped.
+    pub(super) fn start_daemon_log(&self) -> Log {
+        self.log(false)
+    }
+
+    fn log(&self, steps_shown: bool) -> Log {
         let options = telemetry::Options {
             json: environment("WATCHKEEPER_LOG_FORMAT").is_some_and(|format| format == "json"),
             verbosity: self.verbosity,
@@ -171,7 +200,7 @@ impl Session {
             steps_shown,
             colour: colours(),
         };
-        telemetry::start(&options, Arc::clone(&self.log));
+        telemetry::start(&options, Arc::clone(&self.log))
     }
 }
 
@@ -188,6 +217,11 @@ fn colours() -> bool {
 /// Reads a configuration as every command does.
 pub(super) fn load(path: &Path) -> Result<Config, ConfigErrors> {
     Config::load(path, &environment, TimeZone::system())
+}
+
+/// A configuration that is wrong, as a command tells it.
+pub(super) fn wrong(problems: &ConfigErrors) -> CliError {
+    CliError { code: ExitCode::Config, message: problems.to_string(), hint: None }
 }
 
 /// Where the configuration is.

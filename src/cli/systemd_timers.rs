@@ -1,5 +1,5 @@
 //! `systemd-timers`: a timer of systemd for each job, for those who let systemd keep the time. Each starts
-//! `watchkeeper-job@JOB.service`, which is `run-now JOB`; the daemon must not run beside them.
+//! `watchkeeper-job@JOB.service`, which is `run-now --scheduled JOB`; the daemon must not run beside them.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};

@@ -213,6 +213,19 @@ fn slot_rules(section: &mut Section<'_, '_>, otherwise: SlotRules) -> SlotRules 
     }
 }
 
+/// Keys of a job that mean nothing beside its others.
+fn idle_rules(section: &mut Section<'_, '_>, rules: SlotRules) {
+    let runs_by_itself = section.has("schedule") || section.has("after");
+    if let Some(item) = section.get("jitter").filter(|_| !runs_by_itself) {
+        let hint = "it runs only by `watchkeeper run-now`, and at once; give it a schedule, or remove jitter";
+        item.warn("\"jitter\" means nothing without \"schedule\" or \"after\"", Some(hint.to_owned()));
+    }
+    if let Some(item) = section.get("max_age").filter(|_| rules.on_missed == OnMissed::Skip) {
+        let hint = "no missed slot is made up for, however young; write on_missed = \"once\" or \"all\", or remove max_age";
+        item.warn("\"max_age\" means nothing with on_missed = \"skip\"", Some(hint.to_owned()));
+    }
+}
+
 fn retries(item: &Item<'_, '_>, otherwise: Retries) -> Option<Retries> {
     let mut section = item.section("\"retries\"".to_owned())?;
     let max = section.get("max").and_then(|item| item.number(0..101));
@@ -259,6 +272,7 @@ fn read(
     let common = common(&mut section, &context.defaults, context.env);
     let span = section.key_span(if section.has("after") { "after" } else { "schedule" });
     let says_retries = section.has("retries");
+    idle_rules(&mut section, common.slots);
     let kind = kind(section, context)?;
     let Defaults { timeout, mut retries, slots, hooks } = common;
     // What a program did before it failed nobody knows here: it is run again only where that was asked for.

@@ -1,6 +1,7 @@
 //! What is not wrong, but will surprise.
 
 mod calendar;
+mod crowd;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

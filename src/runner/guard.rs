@@ -187,6 +187,21 @@ impl Locks {
         Ok(HeldLock { lock: lock.clone(), path, file })
     }
 
+    /// The jobs whose runs this process holds a lock for, in order.
+    pub fn jobs_of(&self, pid: u32) -> Vec<JobName> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
+        let job_of = |entry: std::fs::DirEntry| {
+            let holder = read_holder(&mut File::open(entry.path()).ok()?)?;
+            // What is written there stays when it is let go; who else holds one is not disturbed by a look.
+            let job = holder.job.filter(|_| holder.pid == pid)?;
+            let lock = Lock::Job(job.clone());
+            (entry.file_name().to_str() == Some(&lock.file_name()) && self.is_held(&lock)).then_some(job)
+        };
+        let mut jobs: Vec<JobName> = entries.flatten().filter_map(job_of).collect();
+        jobs.sort();
+        jobs
+    }
+
     /// Whether somebody holds `lock` now. A lock that cannot be looked at counts as held.
     pub fn is_held(&self, lock: &Lock) -> bool {
         match File::open(self.folder.join(lock.file_name())) {

@@ -3,7 +3,7 @@
 //! tokio-cron-scheduler is used here and nowhere else, and only as an alarm clock: it wakes this file once a
 //! second, and what is due is decided by [`Planner`] from our own [`Schedule`]s. Its own calendar freezes the UTC
 //! offset and loses ticks, and while the system clock is set back it stays silent; so an alarm that has not rung
-//! for five seconds is replaced by a new one.
+//! for five seconds in which this process ran is replaced by a new one.
 
 mod planner;
 
@@ -20,8 +20,12 @@ use crate::words;
 
 pub use planner::{Passed, Planner, Step};
 
-/// How long the alarm may be late before it counts as dead. It rings every second.
-const SILENCE: Duration = Duration::from_secs(5);
+/// How late a ring may be. The alarm rings every second.
+const SILENCE: Duration = Duration::from_millis(2_500);
+/// So many rings that are missing in a row mean that it is dead.
+const MISSING: u32 = 2;
+/// Who waits longer for a ring than it may be late, and by more than this, did not run meanwhile: the process was stopped.
+const STALL: Duration = Duration::from_millis(500);
 /// A clock that was moved by less is being kept right.
 const SHIFT: Duration = Duration::from_secs(2);
 
@@ -120,7 +124,7 @@ pub struct Wires {
 pub async fn drive(clock: fn() -> Timestamp, since: Timestamp, mut wires: Wires) -> Result<(), DriverError> {
     let jobs = wires.plans.borrow_and_update().jobs.clone();
     let planner = Planner::new(jobs, since);
-    let mut watcher = Watcher { planner, clock, looked: Instant::now(), waited: Duration::ZERO };
+    let mut watcher = Watcher::new(planner, clock);
     watcher.beat(&wires);
     while !wires.stop.is_cancelled() {
         let mut alarm = Alarm::set().await?;
@@ -139,11 +143,52 @@ struct Watcher {
     looked: Instant,
     /// How long it has waited since then until somebody took what is due.
     waited: Duration,
+    /// The most that the looks showed since the alarm was set.
+    seen: Seen,
+}
+
+/// What looks at the clock showed, in the order of how well it explains that the alarm falls silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Seen {
+    /// Time went on.
+    Nothing,
+    /// The clock was set forward, or the process or the machine stood still, which an alarm of tokio-cron-scheduler does not
+    /// survive. What there is to say of it was said.
+    Forward,
+    /// The clock was set back.
+    Back,
+}
+
+impl Seen {
+    fn of(step: &Step, unwatched: Duration) -> Self {
+        if step.back.is_some() || step.shift < -SignedDuration::try_from(SHIFT).unwrap_or_default() {
+            Self::Back
+        } else if step.shift.unsigned_abs() > SHIFT || !step.leaps.is_empty() || unwatched > SILENCE + STALL {
+            Self::Forward
+        } else {
+            Self::Nothing
+        }
+    }
+
+    /// What is to be said of an alarm that fell silent then. Nothing where what there is to say was said.
+    fn of_silence(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => Some("The scheduler's alarm fell silent; set anew"),
+            Self::Forward => None,
+            Self::Back => Some("The scheduler's alarm fell silent because the clock was set back; set anew"),
+        }
+    }
 }
 
 impl Watcher {
+    fn new(planner: Planner, clock: fn() -> Timestamp) -> Self {
+        Self { planner, clock, looked: Instant::now(), waited: Duration::ZERO, seen: Seen::Nothing }
+    }
+
     /// Until stopped, or until the alarm falls silent.
     async fn listen(&mut self, wires: &mut Wires, alarm: &mut Alarm) -> Result<(), DriverError> {
+        self.seen = Seen::Nothing;
+        let mut missing = 0;
         loop {
             let stop = wires.stop.clone();
             let (may_change, mut is_new) = (wires.plans.has_changed().is_ok(), false);
@@ -172,10 +217,11 @@ impl Watcher {
             }
             self.waited += since.elapsed();
             self.beat(wires);
-            if !rang {
-                tracing::warn!(
-                    "The scheduler's alarm fell silent, perhaps because the clock was set back; set anew"
-                );
+            missing = if rang { 0 } else { missing + 1 };
+            if missing == MISSING {
+                if let Some(words) = self.seen.of_silence() {
+                    tracing::warn!("{words}");
+                }
                 return Ok(());
             }
         }
@@ -185,6 +231,7 @@ impl Watcher {
         let all = std::mem::replace(&mut self.looked, Instant::now()).elapsed();
         let unwatched = all.saturating_sub(std::mem::take(&mut self.waited));
         let step = self.planner.step((self.clock)(), Passed { all, unwatched });
+        self.seen = self.seen.max(Seen::of(&step, unwatched));
         if step.shift.unsigned_abs() > SHIFT {
             let by = words::duration(step.shift.unsigned_abs());
             let way = if step.shift > SignedDuration::ZERO { "forward" } else { "back" };
@@ -383,23 +430,43 @@ mod tests {
         fn clock() -> Timestamp {
             Timestamp::from_second(1_800_000_000 + CALLS.fetch_add(1, Ordering::SeqCst)).unwrap()
         }
-        let (mut wires, mut ends) = wires(1);
+        // Each ring that is missing is a look.
+        let (mut wires, mut ends) = wires(2);
         let planner = Planner::new(every_second(), clock());
-        let mut watcher = Watcher { planner, clock, looked: Instant::now(), waited: Duration::ZERO };
+        let mut watcher = Watcher::new(planner, clock);
         let mut alarm = Alarm::set().await.unwrap();
         alarm.scheduler.shutdown().await.unwrap();
         alarm.silence = Duration::from_millis(1);
         watcher.listen(&mut wires, &mut alarm).await.unwrap();
         assert_eq!(ends.slot().await.as_second(), 1_800_000_001);
-        assert!(!ends.stop.is_cancelled());
+        assert_eq!((watcher.seen, ends.stop.is_cancelled()), (Seen::Nothing, false));
+    }
+
+    #[tokio::test]
+    async fn an_alarm_that_falls_silent_is_put_down_to_what_the_clock_showed() {
+        static AT: AtomicI64 = AtomicI64::new(1_800_000_000);
+        fn clock() -> Timestamp {
+            Timestamp::from_second(AT.load(Ordering::SeqCst)).unwrap()
+        }
+        let (mut wires, _ends) = wires(16);
+        let mut watcher = Watcher::new(Planner::new(Vec::new(), clock()), clock);
+        for (moved, seen) in [(7_200, Seen::Forward), (-30, Seen::Back), (0, Seen::Nothing)] {
+            let mut alarm = Alarm::set().await.unwrap();
+            alarm.scheduler.shutdown().await.unwrap();
+            alarm.silence = Duration::from_millis(1);
+            AT.fetch_add(moved, Ordering::SeqCst);
+            watcher.listen(&mut wires, &mut alarm).await.unwrap();
+            assert_eq!(watcher.seen, seen, "{moved}");
+        }
+        let blames = |seen: Seen| seen.of_silence().is_some_and(|words| words.contains("set back"));
+        assert_eq!([Seen::Nothing, Seen::Forward, Seen::Back].map(blames), [false, false, true]);
     }
 
     #[tokio::test]
     async fn other_jobs_are_taken_over_at_once_and_not_only_at_the_next_ring() {
         let (mut wires, mut ends) = wires(16);
         let planner = Planner::new(every_second(), Timestamp::now());
-        let mut watcher =
-            Watcher { planner, clock: Timestamp::now, looked: Instant::now(), waited: Duration::ZERO };
+        let mut watcher = Watcher::new(planner, Timestamp::now);
         let (_ring, rings) = mpsc::channel(1);
         let silence = Duration::from_hours(1);
         let mut alarm = Alarm { rings, silence, ..Alarm::set().await.unwrap() };

@@ -6,7 +6,8 @@ use chrono::NaiveDate;
 use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
 
-use super::{Civil, Rule, hashed};
+use super::slips::slip;
+use super::{Civil, DayTimes, Rule, hashed};
 use crate::config::duration::{self, DurationError};
 
 /// The fields with their limits, in the order of a pattern with seconds.
@@ -20,9 +21,9 @@ const FIELDS: [(&str, &str); 6] = [
 ];
 /// The least and the greatest value of each.
 pub(super) const BOUNDS: [(u32, u32); 6] = [(0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6)];
-const DAY_OF_MONTH: usize = 3;
-const MONTH: usize = 4;
-const DAY_OF_WEEK: usize = 5;
+pub(super) const DAY_OF_MONTH: usize = 3;
+pub(super) const MONTH: usize = 4;
+pub(super) const DAY_OF_WEEK: usize = 5;
 /// Stands before the length of an interval.
 const EVERY: &str = "@every";
 /// The names for patterns, and what they stand for.
@@ -128,7 +129,10 @@ fn civil(text: &str, job: &str) -> Result<Civil, ScheduleError> {
     let start = NaiveDate::from_ymd_opt(2000, 1, 1).and_then(|date| date.and_hms_opt(0, 0, 0));
     let follows_real_time = cron.pattern.hours.values().len() == 24;
     match start.map(|start| cron.find_next_occurrence(&start, true)) {
-        Some(Ok(_)) => Ok(Civil { cron, follows_real_time, ends_on_a_weekday, hashed }),
+        Some(Ok(_)) => {
+            let times = DayTimes::of(&cron.pattern);
+            Ok(Civil { cron, times, follows_real_time, ends_on_a_weekday, hashed })
+        }
         _ => Err(ScheduleError::Never),
     }
 }
@@ -159,7 +163,7 @@ fn both_days(fields: &mut [String], skipped: usize) {
     }
 }
 
-fn parser() -> CronParser {
+pub(super) fn parser() -> CronParser {
     CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build()
 }
 
@@ -174,45 +178,9 @@ fn expand(text: &str) -> Result<String, ScheduleError> {
         .ok_or_else(|| ScheduleError::Nickname { text: text.to_owned() })
 }
 
-/// What croner takes in silence, or calls out of bounds.
-fn slip(field: &str, position: usize) -> Option<String> {
-    let (low, high) = BOUNDS[position];
-    for part in field.split(',') {
-        let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
-        if step.and_then(|step| step.parse::<u32>().ok()).is_some_and(|step| step > high - low + 1) {
-            return Some("the step is longer than the field".to_owned());
-        }
-        if let Some((from, to)) = range.split_once('-')
-            && let (Some(from), Some(to)) = (value(from, position), value(to, position))
-            && from > to
-        {
-            return Some(format!("a range does not go on past the end: write {from}-{high},{low}-{to}"));
-        }
-        if part.starts_with('h') {
-            return Some("the sign for a value that depends on the job's name is a capital H".to_owned());
-        }
-    }
-    None
-}
-
-/// A number, or the name of a month or day.
-fn value(text: &str, position: usize) -> Option<u32> {
-    let names: &[&str] = match position {
-        MONTH => &["", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
-        DAY_OF_WEEK => &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
-        _ => &[],
-    };
-    let place = names.iter().position(|name| !name.is_empty() && name.eq_ignore_ascii_case(text));
-    text.parse().ok().or_else(|| u32::try_from(place?).ok())
-}
-
 /// Tries one field with all others wild.
 fn check(field: &str, position: usize) -> Result<(), ScheduleError> {
     let (name, limits) = FIELDS[position];
-    if field.split(',').any(str::is_empty) {
-        let reason = "a comma stands between two values".to_owned();
-        return Err(ScheduleError::Field { field: name, text: field.to_owned(), reason, limits });
-    }
     if let Some(reason) = slip(field, position) {
         return Err(ScheduleError::Field { field: name, text: field.to_owned(), reason, limits });
     }
@@ -265,6 +233,14 @@ mod tests {
             "@Every 1h 30m",
             "H H * * *",
             "H(0-29)/10 H(8-15) * * H(1-5)",
+            "0 0 LW * *",
+            "0 0 l * *",
+            "0 0 15w JUL *",
+            "0 0 * APR-JUL WED",
+            "0 0 * * 5L",
+            "0 0 * * friL",
+            "0 0 * * 1L,5#3",
+            "0 0 * * MON#1",
         ] {
             assert!(read(text).is_ok(), "{text}");
         }
@@ -327,6 +303,42 @@ mod tests {
             (
                 "H(5-1) * * * *",
                 "its minute \"H(5-1)\" is wrong: write H, H/15, H(0-29) or H(0-29)/10 (0 to 59)",
+            ),
+            (
+                "0 2 L-3 * *",
+                "its day of month \"L-3\" is wrong: days before the last are not known: write L for the last day of the month, LW for its last day from Monday to Friday (1 to 31)",
+            ),
+            (
+                "0 2 1L * *",
+                "its day of month \"1L\" is wrong: # and a day before L belong in the day of week: 5#2 is the second Friday of the month, 5L the last (1 to 31)",
+            ),
+            (
+                "0 2 5#2 * *",
+                "its day of month \"5#2\" is wrong: # and a day before L belong in the day of week: 5#2 is the second Friday of the month, 5L the last (1 to 31)",
+            ),
+            (
+                "0 0 * * L",
+                "its day of week \"L\" is wrong: L stands behind a day here: 5L is the last Friday of the month; the last day of the month is L in the day of month (0 to 7 or SUN to SAT)",
+            ),
+            (
+                "0 0 * * 15W",
+                "its day of week \"15W\" is wrong: W belongs in the day of month: 15W is the day from Monday to Friday that is nearest to the 15th (0 to 7 or SUN to SAT)",
+            ),
+            (
+                "0 0 * * 1-5L",
+                "its day of week \"1-5L\" is wrong: L stands behind one day: write 1L,2L for the last Monday and the last Tuesday of the month (0 to 7 or SUN to SAT)",
+            ),
+            (
+                "0 0 * * 5#6",
+                "its day of week \"5#6\" is wrong: behind # stands 1 to 5, or L: 5#2 is the second Friday of the month (0 to 7 or SUN to SAT)",
+            ),
+            (
+                "0 L * * *",
+                "its hour \"L\" is wrong: L, W and # belong in the day of month or the day of week (0 to 23)",
+            ),
+            (
+                "0 0 1 5L *",
+                "its month \"5L\" is wrong: L, W and # belong in the day of month or the day of week (1 to 12 or JAN to DEC)",
             ),
             ("0 2 31 2 *", "it never matches: there is no such date"),
             ("0 2 31 4,6,9,11 *", "it never matches: there is no such date"),

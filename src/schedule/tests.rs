@@ -240,6 +240,13 @@ fn a_schedule_says_what_it_means() {
         ("0 0 L * *", "At 00:00, on the last day of the month (Europe/Berlin)"),
         ("0 0 LW * *", "At 00:00, on the last weekday of the month (Europe/Berlin)"),
         ("@daily", "At 00:00 (Europe/Berlin)"),
+        ("*/7 * * * *", "At minute 0, 7, 14, 21, 28, 35, 42, 49, and 56 past every hour (Europe/Berlin)"),
+        ("0-59/7 3 * * *", "At minute 0, 7, 14, 21, 28, 35, 42, 49, and 56, of hour 3 (Europe/Berlin)"),
+        ("0-29/10 * * * *", "At minute 0, 10, and 20 past every hour (Europe/Berlin)"),
+        ("*/25 * * * * *", "At second 0, 25, and 50 (Europe/Berlin)"),
+        ("0 */5 * * *", "At minute 0, of hour 0, 5, 10, 15, and 20 (Europe/Berlin)"),
+        ("0 3 1 */5 *", "At 03:00, on day 1, in January, June, and November (Europe/Berlin)"),
+        ("0 */6 * * *", "At minute 0, of every 6 hours (Europe/Berlin)"),
         ("@every 1h 30m", "Every 1h30m, counted from 1970-01-01T00:00:00Z"),
         ("H 2 * * *", "At 02:39 (Europe/Berlin); with its H: 39 2 * * *"),
     ];

@@ -125,7 +125,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "report",
         ],
     ),
-    ("telemetry", &["history", "runner"]),
+    ("telemetry", &["history", "runner", "words"]),
     (
         "app",
         &[

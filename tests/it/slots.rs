@@ -3,6 +3,7 @@
 mod accounts;
 mod kept;
 mod retries;
+mod told;
 mod trouble;
 
 use std::fs;

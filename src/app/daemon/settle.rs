@@ -192,7 +192,7 @@ mod tests {
             "timezone = \"UTC\"\n[[job]]\nname = \"j\"\nkind = \"command\"\ncommand = [\"true\"]\n\
              schedule = \"0 * * * *\"\n{keys}\n"
         );
-        let config = Config::parse(&text, Path::new("jobs.toml"), &|_| None, TimeZone::UTC).unwrap();
+        let config = Config::parse(&text, Path::new("jobs.toml"), &|_| None, TimeZone::UTC, None).unwrap();
         let job = config.jobs[0].clone();
         let notes = vec![in_force(&job, at(0)).unwrap()];
         let (name, waiting) = (job.name.clone(), BTreeSet::new());

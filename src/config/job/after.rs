@@ -46,11 +46,20 @@ pub(super) fn after(section: &mut Section<'_, '_>) -> Option<After> {
         missed.warn("\"on_missed\" means nothing with \"after\"", Some(hint.to_owned()));
     }
     let elements = item.elements("a list of jobs")?;
-    let jobs: Vec<JobName> = elements.iter().filter_map(Item::name).collect();
+    let named: Vec<JobName> = elements.iter().filter_map(Item::name).collect();
+    let mut jobs: Vec<JobName> = Vec::new();
+    for (job, element) in named.iter().zip(&elements) {
+        if jobs.contains(job) {
+            let hint = Some("once is enough; remove it, or name the job that was meant".to_owned());
+            element.warn(format!("\"after\" names {:?} twice", job.as_str()), hint);
+        } else {
+            jobs.push(job.clone());
+        }
+    }
     if elements.is_empty() {
         item.error("\"after\" names no job", Some("such as after = [\"prometheus-snapshot\"]".to_owned()));
     }
-    (jobs.len() == elements.len() && !jobs.is_empty())
+    (named.len() == elements.len() && !jobs.is_empty())
         .then_some(After { jobs, outcome: outcome.unwrap_or(AfterOutcome::Success) })
 }
 

@@ -233,6 +233,11 @@ fn timers_run_the_jobs_in_place_of_the_daemon() {
     host.must(&["systemctl", "enable", "--now", "watchkeeper-job@tick.timer"]);
     wait_until("the timer has run the job", SOON, || host.done("tick", "manual").is_some());
     assert!(host.said(&["systemctl", "list-timers", "--no-pager"]).contains("watchkeeper-job@tick.timer"));
+    // A pause holds for them as well, and a job that is left out is no failure of its unit.
+    host.must(&["/usr/local/bin/watchkeeper", "--config", "/etc/watchkeeper/jobs.toml", "pause", "tick"]);
+    let newest = || host.json(&["history", "tick"])["runs"][0]["outcome"].clone();
+    wait_until("the timer has left the job out", SOON, || newest() == "skipped");
+    assert_eq!(host.property("watchkeeper-job@tick", "Result"), "success");
 }
 
 /// A database with an application that is a unit of this host.

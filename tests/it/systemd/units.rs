@@ -88,6 +88,12 @@ fn both_services_have_the_same_limits() {
     assert_eq!(limits("watchkeeper.service"), limits("watchkeeper-job@.service"));
 }
 
+#[test]
+fn the_service_of_a_timer_honours_a_pause() {
+    let text = fs::read_to_string(project().join("systemd/watchkeeper-job@.service")).unwrap();
+    assert!(text.contains("run-now --scheduled %i\n"), "{text}");
+}
+
 const JOBS: &str = r#"
 timezone = "Europe/Berlin"
 [[job]]
