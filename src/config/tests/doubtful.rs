@@ -134,7 +134,7 @@ fn rules_that_mean_nothing_or_too_much_are_warned_about() {
             "6:11: \"max_age\" means nothing with on_missed = \"skip\" -> no missed slot is made up for, however young; write on_missed = \"once\" or \"all\", or remove max_age"
         ]
     );
-    let other = "[[job]]\nname = \"b\"\nkind = \"command\"\ncommand = [\"true\"]";
+    let other = "[[job]]\nname = \"b\"\nkind = \"command\"\ncommand = [\"true\"]\nschedule = \"@daily\"";
     assert_eq!(
         warnings(&format!("after = [\"b\", \"b\"]\n{other}")),
         ["5:15: \"after\" names \"b\" twice -> once is enough; remove it, or name the job that was meant"]
