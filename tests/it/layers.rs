@@ -31,7 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("schedule", &["config::duration", "config::values", "words"]),
     ("state_dir", &["config::values", "words"]),
     ("store", &["config::values", "progress", "words"]),
-    ("retention", &["config::values", "store"]),
+    ("retention", &["config::values", "store", "words"]),
     ("upkeep", &["config::values", "progress", "words", "store", "retention"]),
     ("docker", &["rights", "config::values", "progress", "words"]),
     ("service", &["rights", "config::values", "progress", "words", "docker"]),
@@ -71,7 +71,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("command", &["rights", "config::values", "progress", "words", "jobs", "docker"]),
     ("files", &["rights", "blocking", "config::values", "progress", "words", "jobs", "docker", "store"]),
     // What there is in a Grafana, as pure values; a configuration names its types.
-    ("grafana::object", &["store"]),
+    ("grafana::object", &["store", "words"]),
     (
         "grafana",
         &["blocking", "config::values", "grafana::object", "progress", "words", "http", "jobs", "store"],
