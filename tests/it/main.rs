@@ -12,6 +12,7 @@ mod bad_input;
 mod bench_data;
 mod block;
 mod calendar;
+mod check;
 mod cleanup;
 mod command;
 mod command_line;
