@@ -20,6 +20,7 @@ mod daemon;
 mod deployment;
 mod docker;
 mod end_to_end;
+mod export;
 mod files;
 mod files_roots;
 mod files_trees;
