@@ -269,6 +269,11 @@ fn check_refuses_hooks_that_mean_nothing_and_warns_of_a_program_that_is_not_ther
         "{text}"
     );
     assert!(!text.contains("\"true\" on this host"), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("notify");
+    fs::write(&script, "#!/bin/sh\n").unwrap();
+    let text = check(&format!("{{ before = [{script:?}] }}"), 3);
+    assert!(text.contains("is not executable") && text.contains("notify"), "{text}");
     check("{ before = { shell = true, command = \"a | b\", timeout = \"2m\" } }", 0);
     assert!(Path::new("/bin/sh").exists());
 }

@@ -97,6 +97,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "rights",
             "config::values",
             "config::checks",
             "config::sessions",
