@@ -5,6 +5,7 @@ mod command_job;
 pub mod daemon;
 mod deployment_job;
 mod files_job;
+mod folders;
 mod grafana_job;
 mod grafana_restore;
 mod lacks;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use cleanup_job::BlockPlan;
 pub use files_job::FilesAction;
+pub use folders::unusable_folders;
 pub use grafana_restore::{GrafanaAction, GrafanaOpenError, count_text, secret_text};
 pub use lacks::lacks;
 pub use preview::Preview;

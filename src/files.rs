@@ -183,6 +183,24 @@ impl FilesContents {
         !lacking && self.entries.iter().any(|entry| entry.path == *path)
     }
 
+    /// Something of what was named was read. A folder that could not be looked into, or a link to what cannot be read,
+    /// comes with nothing.
+    fn holds_anything(&self) -> bool {
+        let unread: Vec<&FilePath> =
+            self.lacks.iter().filter(|lack| lack.held.is_nothing()).map(|lack| &lack.path).collect();
+        let is_folder = |entry: &&FileEntry| matches!(entry.what, What::Folder);
+        let is_whole = |entry: &FileEntry| match entry.what {
+            What::File { .. } => true,
+            What::Folder => !unread.iter().any(|path| path.is_within(&entry.path)),
+            // One that was named itself stands for what it leads to.
+            What::Link { .. } => {
+                unread.is_empty()
+                    || self.entries.iter().filter(is_folder).any(|above| entry.path.is_within(&above.path))
+            }
+        };
+        self.entries.iter().any(is_whole)
+    }
+
     /// How many regular files there are, and their bytes.
     pub fn files(&self) -> (usize, u64) {
         let sizes = self.entries.iter().filter_map(|entry| match entry.what {

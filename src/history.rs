@@ -43,7 +43,7 @@ pub use waits::Wait;
 
 use crate::config::values::JobName;
 use crate::jobs::Outcome;
-use crate::state_dir;
+use crate::state_dir::{self, StateDirError};
 
 /// The file's name in the `state_dir`.
 pub const FILE: &str = "history.db";
@@ -85,7 +85,10 @@ impl History {
     /// Opens the history if there is one: for commands that only look, and should leave nothing behind.
     pub fn open_existing(state_dir: &Path) -> Result<Option<Self>, HistoryError> {
         let path = state_dir.join(FILE);
-        if path.exists() { Self::connect(path).map(Some) } else { Ok(None) }
+        // One that may not be looked for is not one that is not there.
+        let is_there =
+            path.try_exists().map_err(|source| StateDirError::File { path: path.clone(), source })?;
+        if is_there { Self::connect(path).map(Some) } else { Ok(None) }
     }
 
     /// A history that is forgotten with the process, for work that must go on where the real one cannot be used.

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::config::values::Veil;
+
 /// Receives the events of a run while it runs. Called from any thread; must not block.
 pub trait Sink: Send + Sync {
     /// A step began. `total` is its expected size in bytes, where that is known.
@@ -58,6 +60,7 @@ pub struct Progress {
 
 struct Shared {
     sink: Arc<dyn Sink>,
+    veil: Veil,
     record: Mutex<Record>,
 }
 
@@ -73,7 +76,12 @@ pub struct Record {
 impl Progress {
     /// A fresh record whose events go to `sink`.
     pub fn new(sink: Arc<dyn Sink>) -> Self {
-        Self { shared: Arc::new(Shared { sink, record: Mutex::default() }) }
+        Self::veiled(sink, Veil::default())
+    }
+
+    /// The same, with a veil over all that is told: a program and its arguments are the name of a step.
+    pub fn veiled(sink: Arc<dyn Sink>, veil: Veil) -> Self {
+        Self { shared: Arc::new(Shared { sink, veil, record: Mutex::default() }) }
     }
 
     /// A fresh record that nobody watches.
@@ -83,10 +91,11 @@ impl Progress {
 
     /// Begins a step; it ends when the returned value is finished or dropped.
     pub fn step(&self, name: &str, total: Option<u64>) -> StepGuard {
-        self.shared.sink.step_started(name, total);
+        let name = self.shared.veil.over(name);
+        self.shared.sink.step_started(&name, total);
         StepGuard {
             progress: self.clone(),
-            name: name.to_owned(),
+            name,
             since: Instant::now(),
             bytes: AtomicU64::new(0),
             detail: Mutex::default(),
@@ -95,14 +104,14 @@ impl Progress {
 
     /// Records a warning: the run goes on and ends as `warned`.
     pub fn warn(&self, text: impl Into<String>) {
-        let text = text.into();
+        let text = self.shared.veil.over(&text.into());
         self.shared.sink.warned(&text);
         self.locked().warnings.push(text);
     }
 
     /// Tells whoever watches why nothing happens for a while.
     pub fn wait(&self, text: &str) {
-        self.shared.sink.waits(text);
+        self.shared.sink.waits(&self.shared.veil.over(text));
     }
 
     /// What was told so far.
@@ -133,12 +142,14 @@ impl StepGuard {
 
     /// Tells how far the step is, where it is not bytes that count, and what it is at.
     pub fn tell(&self, done: u64, total: u64, current: &str) {
-        self.progress.shared.sink.step_told(&self.name, done, total, current);
+        let Shared { sink, veil, .. } = &*self.progress.shared;
+        sink.step_told(&self.name, done, total, &veil.over(current));
     }
 
     /// Ends the step and says what came of it.
     pub fn finish(self, detail: impl Into<String>) {
-        *self.detail.lock().unwrap_or_else(PoisonError::into_inner) = Some(detail.into());
+        let detail = self.progress.shared.veil.over(&detail.into());
+        *self.detail.lock().unwrap_or_else(PoisonError::into_inner) = Some(detail);
     }
 }
 

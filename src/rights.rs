@@ -29,6 +29,13 @@ pub fn files_hint(whose: &str) -> String {
     )
 }
 
+/// Files may not be given to a group that this user is not in.
+pub fn group_hint(gid: u32) -> String {
+    format!(
+        "run it as root, or make the user who runs this a member of the group {gid}; the service gets the right by the drop-in host.conf {README}"
+    )
+}
+
 /// A place is mounted read-only, as all is for the service that its unit does not name.
 pub fn read_only_hint() -> String {
     format!(
@@ -63,6 +70,11 @@ pub fn hint(error: &io::Error, whose: &str) -> Option<String> {
 pub fn may_read(path: &Path) -> io::Result<()> {
     let list = if path.is_dir() { Access::EXEC_OK } else { Access::empty() };
     may(path, Access::READ_OK | list)
+}
+
+/// Whether the program can be run.
+pub fn may_run(program: &Path) -> io::Result<()> {
+    may(program, Access::EXEC_OK)
 }
 
 /// Whether the folder can be worked in.
@@ -122,6 +134,7 @@ mod tests {
         for (hint, file) in [
             (docker_hint(), "docker.conf"),
             (files_hint("it"), "host.conf"),
+            (group_hint(1), "host.conf"),
             (read_only_hint(), "host.conf"),
             (unit_hint("a.service"), "50-watchkeeper.rules"),
         ] {

@@ -71,7 +71,7 @@ pub struct Task {
     pub retries: Retries,
     /// What is run around the work.
     pub hooks: Hooks,
-    /// What is not to be seen in what hooks say.
+    /// What is not to be seen in what is told of the run, nor in what hooks say.
     pub veil: Veil,
     /// Whether it waits for its locks; else a run whose locks are held is skipped.
     pub patience: Option<Patience>,
@@ -112,6 +112,11 @@ impl Failure {
     /// An error with its causes.
     pub fn of(error: &dyn std::error::Error, hint: Option<String>, transient: bool) -> Self {
         Self { hint, transient, ..Self::new(words::chain(error)) }
+    }
+
+    /// The same, without secrets: a program that failed is named with its arguments.
+    fn under(self, veil: &Veil) -> Self {
+        Self { reason: veil.over(&self.reason), hint: self.hint.map(|hint| veil.over(&hint)), ..self }
     }
 }
 
@@ -174,7 +179,7 @@ impl Runner {
         if let Entered::Begun { held, .. } = &entered {
             let activity = Arc::new(Notify::new());
             let watch = watch::Watch::new(sink, Arc::clone(&activity), span.clone(), Arc::clone(held));
-            let progress = Progress::new(Arc::new(watch));
+            let progress = Progress::veiled(Arc::new(watch), task.veil.clone());
             let context = self.context(&report, began, progress.clone());
             let whole = async {
                 let around = Around { runner: self, task, progress: &progress };
@@ -278,7 +283,7 @@ impl Runner {
             };
             let since = Instant::now();
             let work = work(RunContext { cancel: terms.cancel.clone(), ..context.clone() });
-            let ended = attempt(&terms, work.in_current_span()).await;
+            let ended = attempt(&terms, work.in_current_span()).await.under(&task.veil);
             let error = match &ended {
                 Ended::Done(_) => None,
                 Ended::Failed(failure) | Ended::Stopped(failure) => Some(failure.reason.clone()),

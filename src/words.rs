@@ -39,6 +39,17 @@ pub fn count(number: usize, what: &str) -> String {
     format!("{shown} {what}{}", if number == 1 { "" } else { "s" })
 }
 
+/// A number of what has a plural of its own: `1 file or folder`, `2 files and folders`.
+pub fn counted(number: usize, one: &str, several: &str) -> String {
+    let shown = grouped(u64::try_from(number).unwrap_or(u64::MAX));
+    format!("{shown} {}", if number == 1 { one } else { several })
+}
+
+/// Files, folders and links together: `1 file, folder or link`.
+pub fn entries(number: usize) -> String {
+    counted(number, "file, folder or link", "files, folders and links")
+}
+
 /// `4711` stays as it is; from five digits on they stand in groups: `12 000`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();

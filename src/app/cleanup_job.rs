@@ -213,7 +213,9 @@ async fn look(
 
 /// Prometheus deletes by itself what this job would delete.
 pub(super) fn pointless(config: &CleanupConfig, retention: &str) -> Option<Finding> {
-    let kept = Retention::parse(retention)?.time_ms?;
+    // An old server does not tell.
+    let told = Some(retention.trim()).filter(|text| !text.is_empty())?;
+    let kept = Retention::parse(told)?.time_ms?;
     let limit = SignedDuration::try_from(config.older_than).unwrap_or(SignedDuration::MAX);
     (SignedDuration::from_millis(kept) <= limit).then(|| {
         Finding::warning(

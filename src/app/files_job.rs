@@ -63,8 +63,9 @@ pub(super) async fn run(
     verified.extend(upkept.verified);
     Ok(JobOutput {
         summary: format!(
-            "{}, {others} folders and links, {}",
+            "{}, {}, {}",
             words::count(files, "file"),
+            words::counted(others, "folder or link", "folders and links"),
             words::size(bytes)
         ),
         backup: Some(backup.id().clone()),
@@ -148,7 +149,7 @@ async fn perform(
             let title = source.title();
             let applied = apply(source, plan, shelf, context).await?;
             JobOutput {
-                summary: format!("{} files, folders and links restored from {title}", applied.written),
+                summary: format!("{} restored from {title}", words::entries(applied.written)),
                 facts: vec![format!(
                     "what was there before is the backup {}/{}",
                     shelf.store.job(),
@@ -169,7 +170,8 @@ fn undone(undone: &Undone, shelf: &Shelf) -> JobOutput {
     let summary = match (changed, left.len()) {
         (0, 0) => format!("nothing to undo: all is as it was before the restore of {of}"),
         (0, _) => format!("nothing to undo: what the restore of {of} wrote was changed since"),
-        _ => format!("{changed} files, folders and links as they were before the restore of {of}"),
+        (1, _) => format!("{} as it was before the restore of {of}", words::entries(1)),
+        _ => format!("{} as they were before the restore of {of}", words::entries(*changed)),
     };
     let left =
         left.iter().map(|path| format!("left as it is, because it was changed since the restore: {path}"));

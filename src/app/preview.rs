@@ -34,6 +34,11 @@ impl App {
             Finding::ok(format!("would run the hook {moment}, {timeout} at the most: {}", hook.program))
         });
         preview.findings.extend(hooks);
+        // Hooks and programs may have secrets among their arguments.
+        let veil = self.shared.veil();
+        for finding in &mut preview.findings {
+            finding.text = veil.over(&finding.text);
+        }
         for hint in preview.findings.iter_mut().filter_map(|finding| finding.hint.as_mut()) {
             *hint = words::for_job(hint, job.name.as_str());
         }

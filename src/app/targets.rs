@@ -270,12 +270,19 @@ impl App {
             _ => None,
         };
         let cleanups: Vec<_> = self.shared.config.jobs.iter().filter_map(of_target).collect();
-        let runtime = match self.shared.client(target) {
-            Ok(client) if !cleanups.is_empty() => client.runtime_info().await.ok(),
-            _ => None,
-        };
-        let retention = runtime.map(|runtime| runtime.storage_retention).unwrap_or_default();
-        cleanups.iter().filter_map(|config| cleanup_job::pointless(config, &retention)).collect()
+        let client = self.shared.client(target).ok().filter(|_| !cleanups.is_empty());
+        // Why there is none is told already.
+        let Some(client) = client else { return Vec::new() };
+        match client.runtime_info().await {
+            Ok(runtime) => {
+                let retention = &runtime.storage_retention;
+                cleanups.iter().filter_map(|config| cleanup_job::pointless(config, retention)).collect()
+            }
+            Err(_) => vec![Finding::warning(
+                "the server does not answer, so what it deletes by itself, and leaves to its block-cleanup, is not known",
+                "check again when it answers",
+            )],
+        }
     }
 
     fn check_store(&self) -> Vec<Finding> {

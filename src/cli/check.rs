@@ -8,7 +8,7 @@ use super::Global;
 use super::exit_code::ExitCode;
 use super::output::{CliError, Output};
 use super::session::{Session, block_on, config_path, environment, wrong};
-use crate::app::lacks;
+use crate::app::{lacks, unusable_folders};
 use crate::prometheus::preflight::{Finding, Severity};
 use crate::words;
 
@@ -18,6 +18,25 @@ struct Checked {
     jobs: usize,
     warnings: Vec<String>,
     targets: Vec<Target>,
+}
+
+impl Checked {
+    /// All that is told below it, counted.
+    fn headline(&self) -> String {
+        let found = |severity| {
+            let all = self.targets.iter().flat_map(|target| &target.findings);
+            all.filter(|finding| finding.severity == severity).count()
+        };
+        let problems = match found(Severity::Problem) {
+            0 => "no errors".to_owned(),
+            problems => words::count(problems, "problem"),
+        };
+        let warnings = match self.warnings.len() + found(Severity::Warning) {
+            0 => String::new(),
+            warnings => format!(", {}", words::count(warnings, "warning")),
+        };
+        format!("{}, {problems}{warnings}", words::count(self.jobs, "job"))
+    }
 }
 
 #[derive(Serialize)]
@@ -39,8 +58,10 @@ pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode
     let config = &session.config;
     let warnings: Vec<String> =
         config.warnings.iter().map(|problem| problem.show(&config.path).to_string()).collect();
+    let folders = unusable_folders(config);
     let mut found = lacks(config, environment("DOCKER_HOST").as_deref());
-    if online {
+    // Without its own folders nothing can be tried.
+    if online && folders.is_empty() {
         let mut probed = block_on(async {
             let app = session.app(tokio_util::sync::CancellationToken::new())?;
             let probed = app.check_targets().await;
@@ -53,7 +74,7 @@ pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode
         found = probed;
     }
     let targets: Vec<Target> =
-        found.into_iter().map(|(target, findings)| Target { target, findings }).collect();
+        folders.into_iter().chain(found).map(|(target, findings)| Target { target, findings }).collect();
     let worst = targets.iter().flat_map(|target| &target.findings).map(|finding| finding.severity).max();
     let checked =
         Checked { config: config.path.display().to_string(), jobs: config.jobs.len(), warnings, targets };
@@ -67,7 +88,7 @@ pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode
 }
 
 fn text(checked: &Checked) -> String {
-    let mut text = format!("{}: {}, no errors\n", checked.config, words::count(checked.jobs, "job"));
+    let mut text = format!("{}: {}\n", checked.config, checked.headline());
     for warning in &checked.warnings {
         let _ = writeln!(text, "warning: {}", warning.trim_end());
     }

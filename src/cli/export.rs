@@ -1,6 +1,7 @@
 //! `export`: a backup as one archive, for another host or another tool.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
@@ -11,7 +12,8 @@ use super::exit_code::ExitCode;
 use super::output::CliError;
 use super::session::Session;
 use crate::progress::Progress;
-use crate::words;
+use crate::store::{Manifest, owner};
+use crate::{grafana, prometheus, words};
 
 /// How long to wait for somebody who removes backups.
 const LOCK_LIMIT: Duration = Duration::from_secs(30);
@@ -35,16 +37,52 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     let step = progress.step(&format!("verify {name} and write it into one archive"), Some(bytes));
     let written = backup.export(&args.file, &step, &CancellationToken::new())?;
     step.finish(words::size(written.size));
+    if is_ours(session, &args.file) {
+        give_to_the_owner(&args.file)?;
+    }
     let document = json!({
         "backup": name, "file": args.file, "size": written.size, "sha256": written.sha256,
         "damaged": backup.manifest.damaged,
     });
     session.out.result(&document, || {
         let file = args.file.display();
-        format!(
-            "{name} is in {file}, {}.\n`watchkeeper restore --from {file} --prometheus NAME` restores it.\n",
-            words::size(written.size)
-        )
+        let next = next(&backup.manifest, &name, &args.file);
+        format!("{name} is in {file}, {}.\n{next}.\n", words::size(written.size))
     });
     Ok(if backup.manifest.damaged { ExitCode::Warned } else { ExitCode::Ok })
+}
+
+/// What can be done with an archive that has no manifest beside it.
+fn next(manifest: &Manifest, backup: &str, file: &Path) -> String {
+    let file = file.display();
+    let from = |kind: &str| {
+        let target = Some(manifest.source.target.as_str()).filter(|target| !target.is_empty());
+        let target = target.unwrap_or("NAME");
+        format!("`watchkeeper restore --from {file} --{kind} {target}` restores it")
+    };
+    match manifest.kind.as_str() {
+        prometheus::restore::KIND => from("prometheus"),
+        grafana::KIND => from("grafana"),
+        // Owners, modes and places are in the manifest alone.
+        _ => format!(
+            "`tar -xf {file} -C DIR` unpacks it; `watchkeeper restore {backup}` restores the backup itself"
+        ),
+    }
+}
+
+/// It lies in a folder of the program's own, on which root by hand and the service's user work.
+fn is_ours(session: &Session, file: &Path) -> bool {
+    let Ok(file) = file.canonicalize() else { return false };
+    let config = &session.config;
+    let folders = [&config.backup_dir, &config.state_dir];
+    folders.iter().any(|folder| folder.canonicalize().is_ok_and(|folder| file.starts_with(folder)))
+}
+
+fn give_to_the_owner(path: &Path) -> Result<(), CliError> {
+    let settled = File::open(path).and_then(|file| owner::settle_file(&file, path, owner::FILE_MODE));
+    settled.map_err(|error| CliError {
+        code: ExitCode::Failed,
+        message: format!("Cannot give {} to the owner of its folder: {error}", path.display()),
+        hint: Some("it is complete; the service can read it when that is done by hand".to_owned()),
+    })
 }

@@ -1,6 +1,6 @@
 //! `backups`, `verify`, `pin`, `unpin`, `accept`: the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -32,8 +32,8 @@ pub(super) struct Which {
 
 #[derive(clap::Args)]
 pub(super) struct VerifyArgs {
-    /// A job or a backup [default: everything]
-    what: Option<String>,
+    /// Jobs or backups [default: everything]
+    what: Vec<String>,
     /// Also unpack each archive and check every block in it
     #[arg(long)]
     deep: bool,
@@ -156,16 +156,34 @@ fn row(session: &Session, backup: &Backup, shown: &Shown<'_>) -> Vec<String> {
 /// The backups that `verify` was asked to read.
 type Asked = Vec<(JobStore, Backup)>;
 
-/// What `verify` was asked to read, and what is no backup any more: that nobody can read it is no reason to say nothing.
-fn chosen(session: &Session, store: &Store, what: Option<&str>) -> Result<(Asked, Vec<Broken>), CliError> {
-    if let Some(what) =
-        what.filter(|what| what.contains('/') || what.parse::<crate::store::BackupId>().is_ok())
-    {
+/// What `verify` was asked to read, each once, and what is no backup any more: that nobody can read it is no reason to say
+/// nothing.
+fn chosen(session: &Session, store: &Store, what: &[String]) -> Result<(Asked, Vec<Broken>), CliError> {
+    let (mut asked, mut broken) = if what.is_empty() {
+        chosen_by(session, store, None)?
+    } else {
+        let (mut asked, mut broken) = (Asked::new(), Vec::new());
+        for what in what {
+            let (more, more_broken) = chosen_by(session, store, Some(what))?;
+            asked.extend(more);
+            broken.extend(more_broken);
+        }
+        (asked, broken)
+    };
+    let mut seen = BTreeSet::new();
+    asked.retain(|(job, backup)| seen.insert((job.job().clone(), backup.id().clone())));
+    let mut seen = BTreeSet::new();
+    broken.retain(|broken| seen.insert(broken.path.clone()));
+    Ok((asked, broken))
+}
+
+/// The same for one of them.
+fn chosen_by(session: &Session, store: &Store, what: Option<&str>) -> Result<(Asked, Vec<Broken>), CliError> {
+    let is_backup = |what: &&str| {
+        what.contains('/') || *what == "latest" || what.parse::<crate::store::BackupId>().is_ok()
+    };
+    if let Some(what) = what.filter(is_backup) {
         let found = session.backup(what)?;
-        return Ok((vec![(found.job, found.backup)], Vec::new()));
-    }
-    if what == Some("latest") {
-        let found = session.backup("latest")?;
         return Ok((vec![(found.job, found.backup)], Vec::new()));
     }
     let (mut chosen, mut broken) = (Vec::new(), Vec::new());
@@ -204,7 +222,7 @@ impl VerifiedBackup {
 
 pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, CliError> {
     let store = session.store()?;
-    let (chosen, broken) = chosen(session, &store, args.what.as_deref())?;
+    let (chosen, broken) = chosen(session, &store, &args.what)?;
     let cancel = CancellationToken::new();
     let progress = Progress::new(bar::sink(session));
     let (mut verified, mut unread, mut shared) = (Vec::new(), false, false);

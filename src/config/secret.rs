@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::values::{Secret, SecretRef};
+use crate::rights;
 
 /// The folder systemd puts credentials in.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
@@ -135,7 +136,7 @@ pub fn resolve(reference: &SecretRef, places: Places<'_>) -> Result<Secret, Secr
     }
 }
 
-/// Whether there is something where the secret should be. Nothing is read.
+/// Whether there is something where the secret should be, and this user may read it. Nothing is read.
 pub fn is_there(reference: &SecretRef, places: Places<'_>) -> Result<(), SecretError> {
     let env = places.env;
     match reference {
@@ -161,7 +162,9 @@ fn credential(name: &str, places: Places<'_>) -> Result<Credential, SecretError>
     if let Some(folder) = (places.env)(CREDENTIALS) {
         return Ok(Credential::Plain(Path::new(&folder).join(name)));
     }
-    let beside = places.config.parent().unwrap_or(Path::new("")).join(FOLDER);
+    // As a unit needs it, wherever the configuration was named from.
+    let config = std::path::absolute(places.config).unwrap_or_else(|_| places.config.to_owned());
+    let beside = config.parent().unwrap_or(Path::new("")).join(FOLDER);
     let (plain, encrypted) = (beside.join(name), beside.join(format!("{name}{ENCRYPTED}")));
     let looked = vec![plain, encrypted, Path::new(SYSTEMD).join(name)];
     // One that may not be seen may be there: reading it says why not.
@@ -201,7 +204,10 @@ fn decrypt(name: &str, path: &Path) -> Result<Secret, SecretError> {
 fn exists(path: &Path) -> Result<(), SecretError> {
     let failed = |source| SecretError::File { path: path.to_owned(), source };
     let is_folder = std::fs::metadata(path).map_err(failed)?.is_dir();
-    if is_folder { Err(failed(io::ErrorKind::IsADirectory.into())) } else { Ok(()) }
+    if is_folder {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    rights::may_read(path).map_err(failed)
 }
 
 fn read(path: &Path) -> Result<Secret, SecretError> {

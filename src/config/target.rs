@@ -11,6 +11,7 @@ use super::values::{
     Auth, ClientCertificate, Endpoint, Name, Place, PrometheusTarget, Secret, SecretRef, ServiceControl,
     TargetName,
 };
+use crate::words;
 
 /// A Grafana server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -330,7 +331,9 @@ fn secret_ref(item: &Item<'_, '_>, places: Places<'_>) -> Option<SecretRef> {
             Some(format!("better {ways}")),
         );
     } else if let Err(error) = secret::is_there(&reference, places) {
-        item.warn(error.to_string(), Some("needed when this target is used".to_owned()));
+        let needed = "needed when this target is used";
+        let hint = error.hint().map_or_else(|| needed.to_owned(), |hint| format!("{needed}: {hint}"));
+        item.warn(words::chain(&error), Some(hint));
     }
     Some(reference)
 }

@@ -157,7 +157,7 @@ pub async fn back_up(
             }
         }
         let Collector { writer, mut contents, .. } = collector;
-        if contents.entries.is_empty() && contents.before_restore.is_none() {
+        if contents.before_restore.is_none() && !contents.holds_anything() {
             return Err(FilesError::Nothing { lacks: contents.lacks });
         }
         writer.finish()?;

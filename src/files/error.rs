@@ -31,10 +31,10 @@ pub enum FilesError {
         /// What went wrong.
         source: io::Error,
     },
-    /// Nothing of what was named is there.
+    /// Nothing of what was named is there, or could be read.
     #[error("Nothing to back up: {}", each(lacks))]
     Nothing {
-        /// What is not there, and why.
+        /// What is not there or could not be read, and why.
         lacks: Vec<Lack>,
     },
     /// The contents could not be written as JSON.

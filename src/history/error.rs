@@ -106,7 +106,16 @@ impl HistoryError {
             {
                 Some("its disk is full: free some space, or move `state_dir`".into())
             }
+            Self::Sqlite { source, .. } if is_denied(source) => {
+                Some("run it as root or as the user whose history it is".into())
+            }
             Self::Sqlite { .. } | Self::SlotTaken { .. } => None,
         }
     }
+}
+
+/// The file, or what SQLite makes beside it, may not be opened by this user.
+fn is_denied(source: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};
+    matches!(source.sqlite_error_code(), Some(CannotOpen | PermissionDenied | ReadOnly))
 }

@@ -10,6 +10,7 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
+use crate::config::values::Veil;
 use crate::jobs::JobOutput;
 use crate::words;
 
@@ -31,6 +32,17 @@ pub(super) enum Ended {
     Failed(Failure),
     /// It was told to stop.
     Stopped(Failure),
+}
+
+impl Ended {
+    /// The same, without secrets.
+    pub(super) fn under(self, veil: &Veil) -> Self {
+        match self {
+            Self::Done(output) => Self::Done(output),
+            Self::Failed(failure) => Self::Failed(failure.under(veil)),
+            Self::Stopped(failure) => Self::Stopped(failure.under(veil)),
+        }
+    }
 }
 
 /// The conditions of an attempt.

@@ -64,15 +64,18 @@ impl Around<'_> {
         let step = self.progress.step(&format!("hook {moment}"), None);
         let since = Instant::now();
         let (ended, printed) = self.program(hook, moment, environment(moment, report)).await;
+        let veil = &self.task.veil;
+        let ended = ended.map_err(|why| veil.over(&why));
+        let program = veil.over(&hook.program.to_string());
         step.finish(ended.clone().unwrap_or_else(|why| why));
         report.hooks.push(HookRun {
             hook: moment,
-            program: hook.program.to_string(),
+            program: program.clone(),
             millis: millis(since.elapsed()),
             error: ended.clone().err(),
-            printed: printed.iter().map(|line| self.task.veil.over(line)).collect(),
+            printed: printed.iter().map(|line| veil.over(line)).collect(),
         });
-        ended.map(drop).map_err(|why| format!("{}: {why}", hook.program))
+        ended.map(drop).map_err(|why| format!("{program}: {why}"))
     }
 
     /// How it ended, and the end of what it said.

@@ -113,7 +113,7 @@ fn a_restore_that_fails_in_the_middle_tells_what_it_has_written_and_is_taken_bac
     assert_eq!((scene.read("a").as_str(), scene.read("locked/b").as_str()), ("as backed up", "edited"));
 
     let undone = scene.restore(&["--undo"]).expect(0);
-    assert!(undone.stdout.contains("1 files, folders and links as they were before"), "{undone:?}");
+    assert!(undone.stdout.contains("1 file, folder or link as it was before"), "{undone:?}");
     assert_eq!(scene.read("a"), "edited");
 
     // What fails at its first change has nothing that could be taken back.

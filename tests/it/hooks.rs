@@ -217,6 +217,32 @@ fn a_secret_that_a_program_has_in_its_environment_is_not_kept_with_what_it_says(
 }
 
 #[test]
+fn a_secret_among_the_arguments_of_a_program_or_a_hook_is_nowhere_to_be_seen() {
+    let fails = "[\"sh\", \"-c\", \"exit 3\", \"hunter2-hunter2\"]";
+    let fixture = Fixture::new(&format!(
+        "[grafana.main]\nurl = \"http://localhost:1\"\nuser = \"admin\"\npassword = {{ env = \"GRAFANA_PASSWORD\" }}\n\
+         [defaults]\nretries = {{ max = 1, backoff = \"0s\" }}\n\
+         [[job]]\nname = \"work\"\nkind = \"command\"\ncommand = {fails}\nhooks = {{ on_failure = {fails}, finally = {fails} }}\n\
+         [[job]]\nname = \"warned\"\nkind = \"command\"\ncommand = {fails}\nwarning_codes = [3]\n\
+         [[job]]\nname = \"hook\"\nkind = \"command\"\ncommand = [\"true\"]\nhooks = {{ before = {fails} }}\n"
+    ));
+    let run = |arguments: &[&str]| {
+        let mut command = fixture.watchkeeper.command(arguments);
+        let output = command.env("GRAFANA_PASSWORD", "hunter2-hunter2").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        assert!(!text.contains("hunter2"), "{arguments:?}: {text}");
+        assert!(text.contains("exit 3 [redacted]"), "{arguments:?}: {text}");
+    };
+    for job in ["work", "warned", "hook"] {
+        run(&["-v", "run-now", job]);
+        run(&["--json", "run-now", job]);
+        run(&["run-now", job, "--dry-run"]);
+    }
+    let history = fs::read(fixture.watchkeeper.state().join("history.db")).unwrap();
+    assert!(!history.windows(7).any(|part| part == b"hunter2"));
+}
+
+#[test]
 fn check_refuses_hooks_that_mean_nothing_and_warns_of_a_program_that_is_not_there() {
     let check = |hooks: &str, code: i32| {
         let job = "[[job]]\nname = \"j\"\nkind = \"command\"\ncommand = [\"true\"]\nhooks = ";
@@ -243,6 +269,11 @@ fn check_refuses_hooks_that_mean_nothing_and_warns_of_a_program_that_is_not_ther
         "{text}"
     );
     assert!(!text.contains("\"true\" on this host"), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("notify");
+    fs::write(&script, "#!/bin/sh\n").unwrap();
+    let text = check(&format!("{{ before = [{script:?}] }}"), 3);
+    assert!(text.contains("is not executable") && text.contains("notify"), "{text}");
     check("{ before = { shell = true, command = \"a | b\", timeout = \"2m\" } }", 0);
     assert!(Path::new("/bin/sh").exists());
 }

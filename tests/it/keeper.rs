@@ -3,6 +3,7 @@
 
 mod containers;
 mod credentials;
+mod folders;
 mod host;
 mod owners;
 mod prometheus;

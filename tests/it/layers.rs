@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Which sessions are stale, as pure values.
     ("config::sessions", &[]),
     ("http", &["config::values"]),
-    ("progress", &[]),
+    ("progress", &["config::values"]),
     ("config::secret", &["rights", "config::values"]),
     // Lengths of time as people write them; uses nothing.
     ("config::duration", &[]),
@@ -97,6 +97,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "rights",
             "config::values",
             "config::checks",
             "config::sessions",

@@ -17,6 +17,7 @@ use crate::cli::session::{Session, block_on};
 use crate::config::values::JobName;
 use crate::files::restore::{Change, FilesBackup, FilesPlan};
 use crate::files::{FilePath, FilesError, Held, Lack};
+use crate::words;
 
 /// The arguments make sense for files.
 pub(super) fn check(args: &Args) -> Result<(), CliError> {
@@ -46,7 +47,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         let (title, lacks) = (source.title(), &source.contents.lacks);
         let document = json!({ "source": title, "into": folder, "written": written, "lacks": lacks });
         session.out.result(&document, || {
-            let mut text = format!("{title}: {written} files, folders and links in {}\n", folder.display());
+            let mut text = format!("{title}: {} in {}\n", words::entries(written), folder.display());
             for lack in lacks {
                 let _ = writeln!(text, "lacks {lack}");
             }
@@ -149,8 +150,8 @@ fn text(plan: &FilesPlan, older: &BTreeMap<FilePath, String>) -> String {
     let same = plan.same;
     let _ = match plan.changes.len() {
         0 if !plan.refusals.is_empty() => Ok(()),
-        0 => writeln!(out, "  Nothing to do: all {same} files, folders and links are as the backup has them"),
-        _ => writeln!(out, "  as it is           {same} files, folders and links"),
+        0 => writeln!(out, "  Nothing to do: all is as the backup has it, {}", words::entries(same)),
+        _ => writeln!(out, "  as it is           {}", words::entries(same)),
     };
     out
 }

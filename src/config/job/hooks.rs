@@ -1,12 +1,13 @@
 //! The key `hooks`, of a job and of `[defaults]`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::command::program_of;
 use crate::config::read::{Item, Section};
 use crate::config::secret::Env;
 use crate::config::values::{Hook, Hooks, Moment, Program};
+use crate::rights;
 
 /// How long a hook may take where nobody says otherwise.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -56,19 +57,26 @@ fn hook(item: &Item<'_, '_>, timeout: Duration, env: Env<'_>) -> Option<Hook> {
         (program_of(item, false)?, timeout)
     };
     if let Program::Argv(argv) = &program
-        && let Some(name) = argv.first().filter(|name| !is_there(name, env))
+        && let Some(lack) = argv.first().and_then(|name| lack(name, env))
     {
         let hint = "a run whose hook cannot be run fails, or ends with a warning".to_owned();
-        item.warn(format!("there is no program {name:?} on this host, for this user"), Some(hint));
+        item.warn(lack, Some(hint));
     }
     Some(Hook { program, timeout })
 }
 
-/// Whether a program of this name is found, as the system looks for it.
-fn is_there(program: &str, env: Env<'_>) -> bool {
-    if program.contains('/') {
-        return Path::new(program).is_file();
+/// Why a program of this name cannot be run, as the system looks for it.
+fn lack(program: &str, env: Env<'_>) -> Option<String> {
+    let places: Vec<PathBuf> = if program.contains('/') {
+        vec![program.into()]
+    } else {
+        let path = env("PATH").unwrap_or_else(|| "/usr/bin:/bin".to_owned());
+        path.split(':').map(|folder| Path::new(folder).join(program)).collect()
+    };
+    let there: Vec<&PathBuf> = places.iter().filter(|path| path.is_file()).collect();
+    match there.first() {
+        _ if there.iter().any(|path| rights::may_run(path).is_ok()) => None,
+        Some(path) => Some(format!("the program {} is not executable, for this user", path.display())),
+        None => Some(format!("there is no program {program:?} on this host, for this user")),
     }
-    let path = env("PATH").unwrap_or_else(|| "/usr/bin:/bin".to_owned());
-    path.split(':').any(|folder| Path::new(folder).join(program).is_file())
 }

@@ -68,8 +68,15 @@ fn not_to_write(real: &Path, how: How) -> Option<Reason> {
 
 fn not_to_give(entry: &FileEntry) -> Option<Reason> {
     let (uid, gid) = (entry.uid, entry.gid);
-    if rights::may_give_away() || (uid == rustix::process::geteuid().as_raw() && is_my_group(gid)) {
+    let is_mine = uid == rustix::process::geteuid().as_raw();
+    if rights::may_give_away() || (is_mine && is_my_group(gid)) {
         return None;
+    }
+    if is_mine {
+        let why = format!(
+            "it belongs to the group {gid}, which this user is not in, and only root gives files to a group of others"
+        );
+        return Some(Reason { why, hint: rights::group_hint(gid) });
     }
     Some(Reason::of_others(format!("it belongs to {uid}:{gid}, and only root gives files to others")))
 }

@@ -37,6 +37,11 @@ fn root_finds_them_by_hand_and_who_does_not_is_told_where_they_were_looked_for()
     keeper.as_root(&["run-now", "g"]).expect(0);
     keeper.as_root(&["restore", "g", "--yes"]).expect(0);
     // The user is not root, and was not given it.
+    for bits in [0o700, 0o755] {
+        mode(&folder, bits);
+        let warned = keeper.run(&["check"]).expect(3).stdout;
+        assert!(warned.contains("Permission denied") && warned.contains("credentials.conf"), "{warned}");
+    }
     keeper.lacks(&["run-now", "g"], &["Permission denied", "credentials.conf"]);
 
     // As systemd gives it.
@@ -65,4 +70,17 @@ fn an_encrypted_one_is_decrypted_by_systemd() {
     fs::write(&encrypted, "nonsense").unwrap();
     let failed = keeper.as_root(&["run-now", "g"]).expect(1);
     assert!(failed.stdout.contains("Cannot decrypt the credential in"), "{}", failed.stdout);
+}
+
+#[test]
+fn the_unit_is_told_a_path_from_the_root_wherever_the_configuration_was_named_from() {
+    let Some(keeper) = Keeper::new(&config(&Grafana::start(Version::V7_5))) else { return };
+    let folder = keeper.watchkeeper.folder();
+    for named in ["jobs.toml", "./jobs.toml"] {
+        let mut check = Command::new(env!("CARGO_BIN_EXE_watchkeeper"));
+        let warned = check.current_dir(folder).args(["--config", named, "check"]).output().unwrap();
+        let warned = Output::from(warned).expect(3).stdout;
+        let line = format!("LoadCredential=grafana:{}/credentials/grafana ", folder.display());
+        assert!(warned.contains(&line), "{named}: {warned}");
+    }
 }

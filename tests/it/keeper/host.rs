@@ -222,3 +222,42 @@ fn a_check_that_may_not_look_says_what_it_lacks() {
     let Some(keeper) = Keeper::new(&check) else { return };
     keeper.lacks(&["run-now", "v"], &["Permission denied", "host.conf"]);
 }
+
+#[test]
+fn what_holds_nothing_that_could_be_read_is_no_backup() {
+    let (_folder, data) = others();
+    let (closed, link, empty) = (data.join("closed"), data.join("link"), data.join("empty"));
+    fs::create_dir(&closed).unwrap();
+    fs::create_dir(&empty).unwrap();
+    fs::write(closed.join("a.yml"), "a: 1\n").unwrap();
+    std::os::unix::fs::symlink(closed.join("a.yml"), &link).unwrap();
+    mode(&closed, 0o700);
+    let Some(keeper) = Keeper::new(ONCE) else { return };
+    let configure = |paths: &[&Path]| keeper.watchkeeper.configure(&format!("{ONCE}{}", files_job(9, paths)));
+    for paths in [&[&closed as &Path][..], &[&link], &[&closed, &link]] {
+        configure(paths);
+        keeper.lacks(&["run-now", "conf"], &["Nothing to back up", "Permission denied", "host.conf"]);
+        assert_eq!(backups_of(&keeper, "conf"), 0, "{paths:?}");
+    }
+    // A folder is whole where nothing is in it.
+    configure(&[&closed, &empty]);
+    keeper.run(&["run-now", "conf"]).expect(3);
+    assert_eq!(backups_of(&keeper, "conf"), 1);
+}
+
+#[test]
+fn the_owner_of_a_file_who_is_not_in_its_group_is_told_of_the_group() {
+    let (_folder, data) = others();
+    let file = data.join("a.yml");
+    fs::write(&file, "a: 1\n").unwrap();
+    chown(&file, Some(USER), Some(4711)).unwrap();
+    mode(&data, 0o777);
+    let Some(keeper) = Keeper::new(&format!("{ONCE}{}", files_job(9, &[&file]))) else { return };
+    keeper.run(&["run-now", "conf"]).expect(0);
+    fs::write(&file, "a: 2\n").unwrap();
+    let lacks =
+        ["belongs to the group 4711, which this user is not in", "a member of the group 4711", "host.conf"];
+    keeper.lacks(&["restore", "conf", "--yes"], &lacks);
+    let member = Keeper { groups: vec![4711], ..keeper };
+    member.run(&["restore", "conf", "--yes"]).expect(0);
+}

@@ -1,0 +1,38 @@
+//! `check`: what it counts, and what it says of a server that does not answer.
+
+use crate::support::scratch;
+use crate::support::watchkeeper::Watchkeeper;
+
+/// A Prometheus that nobody is at, backed up and cleaned up.
+fn of_nobody() -> Watchkeeper {
+    Watchkeeper::with_config(&format!(
+        "[prometheus.main]\nurl = \"http://127.0.0.1:{}\"\n\
+         [[job]]\nname = \"p\"\nkind = \"prometheus-snapshot\"\nprometheus = \"main\"\nkeep = {{ last = 5 }}\n\
+         [[job]]\nname = \"c\"\nkind = \"block-cleanup\"\nprometheus = \"main\"\nolder_than = \"30d\"\n",
+        scratch::free_port()
+    ))
+}
+
+#[test]
+fn nothing_is_said_of_the_retention_of_a_server_that_does_not_answer() {
+    let found = of_nobody().run(&["check", "--online"]).expect(1).stdout;
+    assert!(!found.contains("Prometheus itself deletes"), "{found}");
+    assert!(found.contains("the server does not answer, so what it deletes by itself"), "{found}");
+}
+
+#[test]
+fn the_headline_counts_all_that_is_told_below_it() {
+    let watchkeeper = of_nobody();
+    let found = watchkeeper.run(&["check", "--online"]).expect(1).stdout;
+    let (head, below) = found.split_once('\n').unwrap();
+    let told = |word: &str| below.lines().filter(|line| line.starts_with(word)).count();
+    let (problems, warnings) = (told("  PROBLEM"), told("  warning") + told("warning:"));
+    assert!(problems > 0 && warnings > 0, "{found}");
+    let counted =
+        |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let wanted = format!(": 2 jobs, {}, {}", counted(problems, "problem"), counted(warnings, "warning"));
+    assert!(head.ends_with(&wanted), "{found}");
+
+    watchkeeper.configure("[[job]]\nname = \"a\"\nkind = \"command\"\ncommand = [\"true\"]\n");
+    assert!(watchkeeper.run(&["check"]).expect(0).stdout.ends_with(": 1 job, no errors\n"));
+}
