@@ -252,7 +252,9 @@ fn the_copy_that_a_killed_run_has_left_in_a_container_is_removed_by_the_next_one
         copies().len() >= 2
     });
     assert!(left, "it was never killed in time");
-    watchkeeper.run(&["run-now", "db"]).expect(0);
+    // A warning, where the program that made the copy still ran and had to be ended.
+    let next = watchkeeper.run(&["run-now", "db"]);
+    assert!(next.code == 0 || next.stdout.contains("had left running"), "{next:?}");
     assert_eq!(copies(), [other.file_name().unwrap().to_str().unwrap()]);
     assert!(names(&watchkeeper.state().join("copies")).is_empty());
 }
