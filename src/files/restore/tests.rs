@@ -336,7 +336,8 @@ async fn a_link_that_is_named_is_followed_and_one_inside_a_folder_is_kept() {
     let (circle, dangling) = (scene.dir.path().join("circle"), scene.dir.path().join("dangling"));
     symlink("circle", &circle).unwrap();
     symlink("nowhere", &dangling).unwrap();
-    let backup = back_up_alone(&scene, &[circle, dangling]).await.unwrap();
+    // By themselves they would be no backup.
+    let backup = back_up_alone(&scene, &[circle, dangling, scene.etc("rules")]).await.unwrap();
     let told: Vec<&str> = backup.contents.lacks.iter().map(|lack| lack.reason.as_str()).collect();
     assert!(
         told[0].contains("lead to each other") && told[1].contains("nowhere: it is not there"),
