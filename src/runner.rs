@@ -49,7 +49,7 @@ use crate::blocking::blocking;
 use crate::config::values::{Hooks, JobName, Retries, Veil};
 use crate::history::{Attempt, Cause, History, HistoryError, NewRun, RunReport};
 use crate::jobs::{JobOutput, Outcome, RunContext};
-use crate::progress::{Progress, Sink};
+use crate::progress::{Progress, Silent, Sink};
 use crate::words;
 use again::Waited;
 use attempt::{Ended, Terms, attempt};
@@ -158,14 +158,20 @@ impl Runner {
         Fut: Future<Output = Result<JobOutput, Failure>> + Send + 'static,
     {
         let mut since = Instant::now();
-        let mut report = self.begun(task, origin.into());
+        let Begun { mut report, is_new, is_tidy, given_up } = self.begun(task, origin.into());
         let run = report.run;
-        let is_new = report.attempts.is_empty();
         let span = tracing::info_span!("run", job = %task.job, run = %run);
         self.log.open(run, std::mem::take(&mut report.log));
         report.warnings.extend(self.forgetful.clone());
         // Held until the record is closed: a running row whose lock is free is taken for a cut one.
-        let entered = self.guard(task, &mut report).await;
+        let entered = match given_up {
+            None => self.guard(task, &mut report).await,
+            Some(why) => {
+                report.cut_between_attempts(&why);
+                let begins = task.patience.as_ref().is_none_or(|patience| patience.entry.begin());
+                if begins { Entered::Refused } else { Entered::Withdrawn }
+            }
+        };
         if task.patience.is_some() {
             // It begins when it has waited.
             since = Instant::now();
@@ -196,6 +202,9 @@ impl Runner {
             report.steps.extend(record.steps);
             report.warnings.extend(record.warnings);
         }
+        if !is_new && matches!(entered, Entered::Refused) {
+            self.give_up(task, &mut report, is_tidy).instrument(span.clone()).await;
+        }
         let ended = began + SignedDuration::try_from(since.elapsed()).unwrap_or_default();
         report.finished = Some(whole_millis(ended.max(report.started)));
         // One that was not to begin is nothing to tell of.
@@ -210,16 +219,37 @@ impl Runner {
     }
 
     /// The report of a run that begins, or goes on.
-    fn begun(&self, task: &Task, origin: Origin) -> RunReport {
-        match origin {
+    fn begun(&self, task: &Task, origin: Origin) -> Begun {
+        let (waiting, given_up) = match origin {
             Origin::New(cause) => {
                 let started = whole_millis((self.clock)());
                 let run = new_ulid(started);
                 let (job, kind) = (task.job.clone(), task.kind.clone());
-                RunReport::begun(&NewRun { run, job, kind, cause, started })
+                let report = RunReport::begun(&NewRun { run, job, kind, cause, started });
+                return Begun { report, is_new: true, is_tidy: false, given_up: None };
             }
-            Origin::GoesOn(report) => *report,
-        }
+            Origin::GoesOn(waiting) => (waiting, None),
+            Origin::GivenUp(waiting, why) => (waiting, Some(why)),
+        };
+        Begun { report: waiting.report, is_new: false, is_tidy: waiting.is_tidy, given_up }
+    }
+
+    /// Does what belongs to the end of a run that does not go on: its next attempt is not made, as `report` says.
+    async fn give_up(&self, task: &Task, report: &mut RunReport, is_tidy: bool) {
+        let holder = Holder {
+            pid: std::process::id(),
+            since: whole_millis((self.clock)()),
+            job: Some(report.job.clone()),
+            run: Some(report.run),
+        };
+        // Where a person runs the job now, it is told of the end all the same.
+        let _held = self.locks.take(&[Lock::Job(task.job.clone())], &holder).ok();
+        let progress = Progress::new(Arc::new(Silent));
+        let around = Around { runner: self, task, progress: &progress };
+        around.when_given_up(report, is_tidy).await;
+        let record = progress.record();
+        report.steps.extend(record.steps);
+        report.warnings.extend(record.warnings);
     }
 
     /// Leaves a run for the next start of the daemon. Its reason says what it waits for.
@@ -230,7 +260,7 @@ impl Runner {
         let (history, run) = (Arc::clone(&self.history), report.run);
         let waiting = blocking(move || history.waiting()).await.unwrap_or_default();
         if let Some(waiting) = waiting.into_iter().find(|waiting| waiting.report.run == run) {
-            self.note_wait(&report, progress, waiting.due).await;
+            self.note_wait(&report, progress, (waiting.due, true)).await;
         }
         self.log.close(run);
         report
@@ -337,6 +367,15 @@ impl Runner {
             backup_dir: self.backup_dir.clone(),
         }
     }
+}
+
+/// The record of a run at its beginning, or where it was left.
+struct Begun {
+    report: RunReport,
+    is_new: bool,
+    is_tidy: bool,
+    /// Why it does not go on, where it does not.
+    given_up: Option<String>,
 }
 
 /// What was done, but told a warning, needs a look.

@@ -26,7 +26,7 @@ use ulid::Ulid;
 use super::App;
 use crate::config::JobConfig;
 use crate::config::values::{JobName, OnOverlap};
-use crate::history::{Cause, MissedSlots, RunReport, SlotFate};
+use crate::history::{Cause, MissedSlots, SlotFate, WaitingRun};
 use crate::progress::Silent;
 use crate::runner::{Entry as Beginning, Heartbeat, Origin, Patience, Places};
 use crate::schedule::driver::{Due, Jobs, Leap, Tick};
@@ -98,7 +98,7 @@ struct Running {
     cause: Cause,
     beginning: Arc<Beginning>,
     /// The run as an earlier daemon left it, where it goes on.
-    resumed: Option<Arc<RunReport>>,
+    resumed: Option<Arc<WaitingRun>>,
 }
 
 /// What is to be run.
@@ -108,7 +108,7 @@ struct Run {
     /// How long it waits first, and what for.
     delay: Duration,
     waits_for: String,
-    resumed: Option<Arc<RunReport>>,
+    resumed: Option<Arc<WaitingRun>>,
 }
 
 impl Queue {
@@ -119,7 +119,7 @@ impl Queue {
     }
 
     /// Takes all back that has not begun: the slots, and the run that would have gone on.
-    fn withdraw(&mut self) -> (BTreeSet<Timestamp>, Option<Arc<RunReport>>) {
+    fn withdraw(&mut self) -> (BTreeSet<Timestamp>, Option<Arc<WaitingRun>>) {
         // Its task ends by itself, and is nobody's run any more.
         let withdrawn = self.running.take_if(|running| running.beginning.withdraw());
         let resumed = withdrawn.as_ref().and_then(|running| running.resumed.clone());
@@ -431,7 +431,7 @@ impl Daemon {
     /// Goes on with another configuration. What runs or waits goes on, but for what waits of a job that is no more.
     async fn reload(&mut self, app: Arc<App>, at: Timestamp) {
         self.places.resize(app.config().max_concurrent);
-        self.app = app;
+        let before = std::mem::replace(&mut self.app, app);
         self.books.born(at);
         let jobs = self.jobs();
         let names: Vec<JobName> = self.queues.keys().cloned().collect();
@@ -439,8 +439,10 @@ impl Daemon {
             let (withdrawn, resumed) = self.queues.get_mut(name).map(Queue::withdraw).unwrap_or_default();
             let time = words::time(at, &self.app.config().timezone);
             let reason = format!("the job was taken out of the configuration, or disabled, at {time}");
-            if let Some(report) = resumed {
-                self.books.cut((*report).clone(), &reason, at).await;
+            if let Some(waiting) = resumed {
+                let job =
+                    self.app.config().job(name.as_str()).or(before.config().job(name.as_str())).cloned();
+                self.give_up((*waiting).clone(), job.as_ref(), &reason).await;
             }
             self.books.give_up(name);
             self.missed(name, &withdrawn, &reason).await;

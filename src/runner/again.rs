@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Failure, Runner, Task, whole_millis};
 use crate::blocking::blocking;
-use crate::history::{Cause, RunReport};
+use crate::history::{Cause, RunReport, WaitingRun};
 use crate::progress::Progress;
 use crate::words;
 
@@ -21,7 +21,9 @@ pub enum Origin {
     /// It is a new one.
     New(Cause),
     /// It was begun by an earlier process, and waited for its next attempt when that was ended.
-    GoesOn(Box<RunReport>),
+    GoesOn(Box<WaitingRun>),
+    /// As that, but its next attempt is not made, and why: what belongs to its end is still to be done.
+    GivenUp(Box<WaitingRun>, String),
 }
 
 impl From<Cause> for Origin {
@@ -71,7 +73,7 @@ impl Runner {
         let at = words::time(due, &self.zone);
         report.reason = Some(format!("{}; attempt {next} of {all} is due at {at}", failure.reason));
         report.hint.clone_from(&failure.hint);
-        let is_noted = self.note_wait(report, progress, due).await;
+        let is_noted = self.note_wait(report, progress, (due, false)).await;
         let waited = tokio::select! {
             biased;
             // The attempt would have to be over within the time that is left for ending; the next start has all the time.
@@ -89,15 +91,21 @@ impl Runner {
         waited
     }
 
-    /// Notes that the run waits, and whether that could be written.
-    pub(super) async fn note_wait(&self, report: &RunReport, progress: &Progress, due: Timestamp) -> bool {
+    /// Notes that the run waits, until when, and whether `finally` has run since; says whether that could be written.
+    pub(super) async fn note_wait(
+        &self,
+        report: &RunReport,
+        progress: &Progress,
+        (due, is_tidy): (Timestamp, bool),
+    ) -> bool {
         let mut so_far = report.clone();
         let record = progress.record();
         so_far.steps.extend(record.steps);
         so_far.warnings.extend(record.warnings);
         so_far.log = self.log.lines(report.run);
         let history = Arc::clone(&self.history);
-        let noted = blocking(move || history.wait(&so_far, due)).await;
+        let waiting = WaitingRun { report: so_far, due, is_tidy };
+        let noted = blocking(move || history.wait(&waiting)).await;
         let told = |error| tracing::warn!("it would not go on after a restart of the daemon: {error}");
         noted.inspect_err(|error| told(words::chain(error))).is_ok()
     }

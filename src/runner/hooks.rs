@@ -45,13 +45,23 @@ impl Around<'_> {
 
     /// Runs what belongs to the end of the run. A hook that fails is a warning of it.
     pub(super) async fn at_end(&self, report: &mut RunReport) {
+        self.end(report, true).await;
+    }
+
+    /// Runs what belongs to the end of a run that was left between two attempts and does not go on. What it had prepared
+    /// was put away when it was left in order, and not where its process was killed.
+    pub(super) async fn when_given_up(&self, report: &mut RunReport, is_tidy: bool) {
+        self.end(report, !is_tidy).await;
+    }
+
+    async fn end(&self, report: &mut RunReport, is_finally_owed: bool) {
         let moment = match report.outcome {
             Some(Outcome::Done | Outcome::Warned) => Some(Moment::After),
             Some(_) => Some(Moment::OnFailure),
             // It goes on later.
             None => None,
         };
-        for moment in moment.into_iter().chain([Moment::Finally]) {
+        for moment in moment.into_iter().chain(is_finally_owed.then_some(Moment::Finally)) {
             if let Err(why) = self.run(moment, report).await {
                 self.progress.warn(format!("the hook {moment} failed: {why}"));
             }
