@@ -16,6 +16,8 @@ mod heartbeat;
 mod hooks;
 mod kept;
 mod left;
+mod lent;
+mod live;
 mod logbook;
 mod patience;
 mod shutdown;
@@ -39,6 +41,7 @@ pub use again::{Origin, backoff};
 pub use attempt::Limit;
 pub use guard::{Busy, Held, Holder, Lock, LockError, Locks};
 pub use heartbeat::Heartbeat;
+pub use live::Live;
 pub use logbook::LogBook;
 pub use patience::{Entry, Patience, Place, Places};
 pub use shutdown::Shutdown;
@@ -51,7 +54,7 @@ use crate::history::{Attempt, Cause, History, HistoryError, NewRun, RunReport};
 use crate::jobs::{JobOutput, Outcome, RunContext};
 use crate::progress::{Progress, Silent, Sink};
 use crate::words;
-use again::Waited;
+use again::{Ground, Waited};
 use attempt::{Ended, Terms, attempt};
 use entering::Entered;
 use hooks::Around;
@@ -97,6 +100,8 @@ pub struct Failure {
     pub hint: Option<String>,
     /// The same may work a little later.
     pub transient: bool,
+    /// What it had begun may still run: it is not tried again, whatever ended it.
+    pub is_lost: bool,
     /// A restore failed and the data that were there before are not back.
     pub data_not_back: bool,
     /// What it brought all the same.
@@ -106,7 +111,8 @@ pub struct Failure {
 impl Failure {
     /// A failure that stays, without a hint.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), hint: None, transient: false, data_not_back: false, output: None }
+        let reason = reason.into();
+        Self { reason, hint: None, transient: false, is_lost: false, data_not_back: false, output: None }
     }
 
     /// An error with its causes.
@@ -122,6 +128,8 @@ pub struct Runner {
     pub history: Arc<History>,
     /// What the history could not be told yet.
     pub unwritten: Unwritten,
+    /// What is under way.
+    pub live: Live,
     /// Why the history is not the real one: a warning of every run.
     pub forgetful: Option<String>,
     /// The locks of the `state_dir`.
@@ -181,11 +189,13 @@ impl Runner {
             let activity = Arc::new(Notify::new());
             let watch = watch::Watch::new(sink, Arc::clone(&activity), span.clone(), Arc::clone(held));
             let progress = Progress::new(Arc::new(watch));
-            let context = self.context(&report, began, progress.clone());
+            let cut_off = self.cut_off(&report).await;
+            let context = RunContext { cut_off, ..self.context(&report, began, progress.clone()) };
             let whole = async {
                 let around = Around { runner: self, task, progress: &progress };
                 if around.before(&mut report).await {
-                    self.attempts(task, &context, &activity, &mut report, work).await;
+                    let ground = Ground { task, held, progress: &progress };
+                    self.attempts(ground, &context, &activity, &mut report, work).await;
                 }
                 warned(&mut report, &progress);
                 around.at_end(&mut report).await;
@@ -212,10 +222,12 @@ impl Runner {
             span.in_scope(|| tell(&report));
         }
         report.log = self.log.close(run);
-        match &entered {
+        let report = match &entered {
             Entered::Begun { .. } | Entered::Refused => self.close(report).await,
             Entered::Taken | Entered::Withdrawn => report,
-        }
+        };
+        self.live.ends(run);
+        report
     }
 
     /// The report of a run that begins, or goes on.
@@ -263,6 +275,7 @@ impl Runner {
             self.note_wait(&report, progress, (waiting.due, true)).await;
         }
         self.log.close(run);
+        self.live.ends(run);
         report
     }
 
@@ -286,7 +299,7 @@ impl Runner {
 
     async fn attempts<F, Fut>(
         &self,
-        task: &Task,
+        ground: Ground<'_>,
         context: &RunContext,
         activity: &Arc<Notify>,
         report: &mut RunReport,
@@ -295,6 +308,7 @@ impl Runner {
         F: Fn(RunContext) -> Fut,
         Fut: Future<Output = Result<JobOutput, Failure>> + Send + 'static,
     {
+        let task = ground.task;
         // Of a run that goes on, those of the process before.
         let before = u32::try_from(report.attempts.len()).unwrap_or(u32::MAX);
         let mut resumed = (before > 0).then_some(context.now);
@@ -321,10 +335,14 @@ impl Runner {
             });
             match ended {
                 Ended::Failed(failure) if failure.transient && number <= task.retries.max => {
-                    match self.between(task, &context.progress, report, &failure).await {
+                    match self.between(ground, report, &failure).await {
                         Waited::Over => {}
                         Waited::Suspended => return,
                         Waited::Stopped => return fill(report, Outcome::Interrupted, failure),
+                        Waited::InVain(why) => {
+                            let reason = format!("{}; {why}", failure.reason);
+                            return fill(report, Outcome::Failed, Failure { reason, ..failure });
+                        }
                     }
                 }
                 Ended::Failed(failure) => return fill(report, Outcome::Failed, failure),
@@ -365,6 +383,7 @@ impl Runner {
             progress,
             state_dir: self.state_dir.clone(),
             backup_dir: self.backup_dir.clone(),
+            cut_off: Vec::new(),
         }
     }
 }

@@ -294,6 +294,7 @@ impl Daemon {
 
     /// The history is a new one: it is told from when on the jobs are watched.
     async fn born_again(&mut self, now: Timestamp) {
+        self.books.write_live(&self.app.runner().live).await;
         for job in self.jobs() {
             if let Some(note) = books::in_force(&job, now) {
                 self.write(&job.name, Entry::InForce(note)).await;
@@ -548,18 +549,11 @@ fn refused(running: &Running, queue: &Queue, (on_overlap, zone): (OnOverlap, &Ti
         Some(what) => format!("the run{slot} has not begun: it waits for {what}"),
         None => format!("the run{slot} has not ended"),
     };
-    // What is made up for must not cost the slots that come meanwhile.
     let catches_up = |cause: &Cause| matches!(cause, Cause::CatchUp(_));
-    if catches_up(&cause) || queue.waiting.iter().any(catches_up) {
-        return queue
-            .waiting
-            .iter()
-            .any(|cause| !catches_up(cause))
-            .then(|| format!("{still}, and another waits"));
-    }
     match on_overlap {
-        OnOverlap::Skip => Some(still),
-        OnOverlap::Queue if queue.waiting.is_empty() => None,
-        OnOverlap::Queue => Some(format!("{still}, and another waits")),
+        // What is made up for must not cost the slot that comes meanwhile.
+        OnOverlap::Skip if queue.waiting.is_empty() => (!catches_up(&cause)).then_some(still),
+        OnOverlap::Queue if queue.waiting.iter().all(catches_up) => None,
+        OnOverlap::Skip | OnOverlap::Queue => Some(format!("{still}, and another waits")),
     }
 }

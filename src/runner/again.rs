@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::guard::Held;
 use super::{Failure, Runner, Task, whole_millis};
 use crate::blocking::blocking;
 use crate::history::{Cause, RunReport, WaitingRun};
@@ -40,6 +41,58 @@ pub(super) enum Waited {
     Suspended,
     /// The run was told to stop.
     Stopped,
+    /// What it needs was not free for too long, in words.
+    InVain(String),
+}
+
+/// What a run stands on between two attempts.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) task: &'a Task,
+    pub(super) held: &'a Held,
+    pub(super) progress: &'a Progress,
+}
+
+/// The attempt that is waited for.
+pub(super) struct Wanted<'a> {
+    pub(super) ground: Ground<'a>,
+    /// Why the one before it failed.
+    failure: &'a Failure,
+    due: Timestamp,
+    /// The history knows that the run waits.
+    is_noted: bool,
+}
+
+impl Wanted<'_> {
+    /// Notes in the history how the run stands, where it could go on after a restart.
+    pub(super) async fn tell(&mut self, runner: &Runner, report: &mut RunReport, stands: &str) {
+        let Ground { task, progress, .. } = self.ground;
+        if task.patience.is_none() {
+            return;
+        }
+        let (next, all) = (report.attempts.len().saturating_add(1), task.retries.max.saturating_add(1));
+        report.reason = Some(format!("{}; attempt {next} of {all} {stands}", self.failure.reason));
+        report.hint.clone_from(&self.failure.hint);
+        self.is_noted = runner.note_wait(report, progress, (self.due, false)).await;
+    }
+
+    /// Lets some time pass.
+    pub(super) async fn pass(&self, runner: &Runner, time: Duration) -> Waited {
+        let ends = async {
+            match &self.ground.task.patience {
+                // The attempt would have to be over within the time that is left for ending; the next start has all
+                // the time.
+                Some(patience) if self.is_noted => patience.entry.stopped().await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = ends => Waited::Suspended,
+            () = runner.stop.cancelled() => Waited::Stopped,
+            () = tokio::time::sleep(time) => Waited::Over,
+        }
+    }
 }
 
 /// The wait before the attempt that follows this many.
@@ -48,44 +101,29 @@ pub fn backoff(first: Duration, failed: u32) -> Duration {
 }
 
 impl Runner {
-    /// Waits for the next attempt. `report`: the run so far, but for what `progress` has.
+    /// Waits for the next attempt. `report`: the run so far, but for what the progress has.
     pub(super) async fn between(
         &self,
-        task: &Task,
-        progress: &Progress,
+        ground: Ground<'_>,
         report: &mut RunReport,
         failure: &Failure,
     ) -> Waited {
         let failed = u32::try_from(report.attempts.len()).unwrap_or(u32::MAX);
-        let wait = backoff(task.retries.backoff, failed);
+        let wait = backoff(ground.task.retries.backoff, failed);
         let again = words::duration(wait);
         tracing::warn!(attempt = failed, ?wait, "{}; it is tried again", failure.reason);
-        progress.wait(&format!("{}; trying again in {again}", failure.reason));
-        let Some(patience) = &task.patience else {
-            tokio::select! {
-                () = tokio::time::sleep(wait) => return Waited::Over,
-                () = self.stop.cancelled() => return Waited::Stopped,
-            }
-        };
+        ground.progress.wait(&format!("{}; trying again in {again}", failure.reason));
         let due = (self.clock)().saturating_add(SignedDuration::try_from(wait).unwrap_or_default());
         let due = whole_millis(due.unwrap_or(Timestamp::MAX));
-        let (next, all) = (failed.saturating_add(1), task.retries.max.saturating_add(1));
-        let at = words::time(due, &self.zone);
-        report.reason = Some(format!("{}; attempt {next} of {all} is due at {at}", failure.reason));
-        report.hint.clone_from(&failure.hint);
-        let is_noted = self.note_wait(report, progress, (due, false)).await;
-        let waited = tokio::select! {
-            biased;
-            // The attempt would have to be over within the time that is left for ending; the next start has all the time.
-            () = patience.entry.stopped(), if is_noted => Waited::Suspended,
-            () = self.stop.cancelled() => Waited::Stopped,
-            () = tokio::time::sleep(wait) => Waited::Over,
+        let mut ahead = Wanted { ground, failure, due, is_noted: false };
+        ahead.tell(self, report, &format!("is due at {}", words::time(due, &self.zone))).await;
+        let lent = ground.held.lend();
+        let waited = match ahead.pass(self, wait).await {
+            Waited::Over => self.take_back(&lent, report, ahead).await,
+            ended => ended,
         };
-        if matches!(waited, Waited::Suspended) {
-            return waited;
-        }
-        (report.reason, report.hint) = (None, None);
-        if is_noted {
+        if !matches!(waited, Waited::Suspended) && ground.task.patience.is_some() {
+            (report.reason, report.hint) = (None, None);
             self.begin_again(report).await;
         }
         waited
@@ -105,6 +143,7 @@ impl Runner {
         so_far.log = self.log.lines(report.run);
         let history = Arc::clone(&self.history);
         let waiting = WaitingRun { report: so_far, due, is_tidy };
+        self.live.waits(waiting.clone());
         let noted = blocking(move || history.wait(&waiting)).await;
         let told = |error| tracing::warn!("it would not go on after a restart of the daemon: {error}");
         noted.inspect_err(|error| told(words::chain(error))).is_ok()
@@ -112,6 +151,7 @@ impl Runner {
 
     /// Notes that the next attempt begins. False where the run does not wait any more.
     pub(super) async fn begin_again(&self, report: &RunReport) -> bool {
+        self.live.begins(report.new_run());
         let (history, run) = (Arc::clone(&self.history), report.run);
         let noted = blocking(move || history.go_on(run)).await;
         noted.unwrap_or_else(|error| {

@@ -89,6 +89,7 @@ impl Daemon {
         let waits_for = format!("its attempt {}, which is due at {at}", failed.saturating_add(1));
         tracing::info!(job = %job.name, run = %report.run, "a run that an earlier daemon began waits for {waits_for}");
         let (cause, resumed) = (report.cause, Some(Arc::new(waiting.clone())));
+        self.app.runner().live.waits(waiting.clone());
         let origin = Origin::GoesOn(Box::new(waiting));
         self.start_run(job, Run { origin, cause, delay, waits_for, resumed });
     }

@@ -279,3 +279,39 @@ fn what_was_prepared_is_put_away_when_the_daemon_stops_and_prepared_again_when_i
     assert_eq!(show(&watchkeeper, &run)["hooks"].as_array().unwrap().len(), 5);
     assert!(runs(&watchkeeper, "j").iter().any(|run| run.1 == "done"));
 }
+
+#[test]
+fn with_skip_a_slot_that_comes_behind_one_that_runs_and_one_that_waits_is_skipped_at_once() {
+    let watchkeeper = failing("retries = { max = 3, backoff = \"10m\" }");
+    let daemon = watchkeeper.spawn(&["run"]);
+    let waits = || watchkeeper.state().join("history.db").exists() && waiting(&watchkeeper) == Some(1);
+    wait_until("a run waits", SOON, waits);
+    kill(daemon);
+    let since = jiff::Timestamp::now();
+    wait_until("slots go by", SOON, || jiff::Timestamp::now().duration_since(since).as_secs() >= 3);
+    let daemon = watchkeeper.spawn(&["run"]);
+    let skipped = "SELECT count(*) FROM run WHERE outcome = 'skipped' AND reason LIKE '%, and another waits'";
+    wait_until("slots come behind it", SOON, || count(&watchkeeper, skipped) >= 2);
+    wait_until("what waits is told", SOON, || count(&watchkeeper, "SELECT count(*) FROM wait") > 0);
+    stop(&watchkeeper, daemon);
+    assert_eq!(count(&watchkeeper, "SELECT count(*) FROM wait"), 1, "{:?}", fates(&watchkeeper, "j"));
+}
+
+#[test]
+fn a_run_that_waits_where_no_daemon_runs_is_said_to_wait_and_is_overdue_when_its_attempt_is() {
+    let watchkeeper = failing("retries = { max = 3, backoff = \"10m\" }");
+    let (daemon, _) = until_it_waits(&watchkeeper);
+    assert!(watchkeeper.run(&["history", "j"]).expect(0).stdout.contains("running"));
+    kill(daemon);
+    for command in [["history", "j"].as_slice(), &["status"]] {
+        let text = watchkeeper.run(command).expect(0).stdout;
+        assert!(
+            text.contains("it waits for its next attempt, and no daemon runs") && !text.contains("running"),
+            "{text}"
+        );
+    }
+    let status = watchkeeper.run_json(&["status"]).expect(0).json();
+    assert_eq!(status["jobs"][0]["last"]["outcome"], "waiting");
+    due_in(&watchkeeper, -6 * 60_000);
+    assert!(watchkeeper.run(&["status"]).expect(1).stdout.contains("overdue"));
+}
