@@ -2,11 +2,13 @@
 //!
 //! What it says is kept, bounded, and told line by line as it comes. A program that is told to stop is asked by
 //! SIGTERM and then killed, with everything it has started: on the host its process group, and everywhere what has a
-//! mark in its environment. In a container the engine could not end it.
+//! mark in its environment. In a container the engine could not end it; where it cannot be seen from here either, because the
+//! engine or our rights are elsewhere, it is looked for and ended from inside.
 
 mod container;
 mod error;
 mod host;
+mod inside;
 mod left;
 mod marked;
 mod tail;
@@ -20,13 +22,14 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use error::CommandError;
+pub use inside::end_left_in;
 pub use left::{Left, end_left};
 pub use user::may_become;
 
 use crate::docker::Docker;
 
-/// How long a program may take to end by itself after SIGTERM.
-const TERM_GRACE: Duration = Duration::from_secs(10);
+/// How long a program may mostly take to end by itself after SIGTERM.
+pub const TERM_GRACE: Duration = Duration::from_secs(10);
 /// How long output may still come when the program has ended: something it has started holds the pipe.
 const LINGER: Duration = Duration::from_secs(1);
 /// How often it is seen whether everything has ended.
@@ -46,6 +49,8 @@ pub struct Command {
     pub directory: Option<PathBuf>,
     /// As whom: a name, `UID` or `UID:GID`.
     pub user: Option<String>,
+    /// How long it may take to end by itself after SIGTERM, before it is killed; mostly [`TERM_GRACE`].
+    pub grace: Duration,
 }
 
 /// Where it runs.

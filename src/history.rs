@@ -263,6 +263,27 @@ impl History {
         Ok(ids.iter().filter_map(|id| ulid::Ulid::from_string(id).ok()).collect())
     }
 
+    /// The newest runs of a job that were cut off, or are noted as running, since it was last done, but for this one; with
+    /// those that could not be ended at their timeout. For who has the job's lock.
+    pub fn cut_off_since_done(
+        &self,
+        job: &JobName,
+        but: ulid::Ulid,
+    ) -> Result<Vec<ulid::Ulid>, HistoryError> {
+        // As `command::End::Lost` says it.
+        let sql = "SELECT id FROM run WHERE job = ?1 AND id <> ?2 AND (outcome IN ('interrupted', 'running') \
+                   OR outcome = 'failed' AND output LIKE '%but may still run%') \
+                   AND started > coalesce((SELECT max(started) FROM run WHERE job = ?1 \
+                   AND outcome IN ('done', 'warned') AND kind NOT LIKE '%-restore'), 0) ORDER BY started DESC LIMIT 50";
+        let connection = self.lock();
+        let read = || -> rusqlite::Result<Vec<String>> {
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.query_map(params![job.as_str(), but.to_string()], |row| row.get(0))?.collect()
+        };
+        let ids = read().map_err(|e| self.failed("read", e))?;
+        Ok(ids.iter().filter_map(|id| ulid::Ulid::from_string(id).ok()).collect())
+    }
+
     /// Whether a run is noted as running: a partial folder of one that is not was left behind.
     pub fn is_running(&self, run: ulid::Ulid) -> Result<bool, HistoryError> {
         self.lock()

@@ -72,6 +72,9 @@ pub struct RunContext {
     pub state_dir: PathBuf,
     /// Where backups go.
     pub backup_dir: PathBuf,
+    /// Runs of the job that were cut off since it was last done: what they have left elsewhere than on this host is to be
+    /// ended before anything is begun there.
+    pub cut_off: Vec<Ulid>,
 }
 
 impl RunContext {

@@ -16,6 +16,8 @@ mod heartbeat;
 mod hooks;
 mod kept;
 mod left;
+mod lent;
+mod live;
 mod logbook;
 mod patience;
 mod shutdown;
@@ -39,6 +41,7 @@ pub use again::{Origin, backoff};
 pub use attempt::Limit;
 pub use guard::{Busy, Held, Holder, Lock, LockError, Locks};
 pub use heartbeat::Heartbeat;
+pub use live::Live;
 pub use logbook::LogBook;
 pub use patience::{Entry, Patience, Place, Places};
 pub use shutdown::Shutdown;
@@ -49,9 +52,9 @@ use crate::blocking::blocking;
 use crate::config::values::{Hooks, JobName, Retries, Veil};
 use crate::history::{Attempt, Cause, History, HistoryError, NewRun, RunReport};
 use crate::jobs::{JobOutput, Outcome, RunContext};
-use crate::progress::{Progress, Sink};
+use crate::progress::{Progress, Silent, Sink};
 use crate::words;
-use again::Waited;
+use again::{Ground, Waited};
 use attempt::{Ended, Terms, attempt};
 use entering::Entered;
 use hooks::Around;
@@ -97,6 +100,8 @@ pub struct Failure {
     pub hint: Option<String>,
     /// The same may work a little later.
     pub transient: bool,
+    /// What it had begun may still run: it is not tried again, whatever ended it.
+    pub is_lost: bool,
     /// A restore failed and the data that were there before are not back.
     pub data_not_back: bool,
     /// What it brought all the same.
@@ -106,7 +111,8 @@ pub struct Failure {
 impl Failure {
     /// A failure that stays, without a hint.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), hint: None, transient: false, data_not_back: false, output: None }
+        let reason = reason.into();
+        Self { reason, hint: None, transient: false, is_lost: false, data_not_back: false, output: None }
     }
 
     /// An error with its causes.
@@ -127,6 +133,8 @@ pub struct Runner {
     pub history: Arc<History>,
     /// What the history could not be told yet.
     pub unwritten: Unwritten,
+    /// What is under way.
+    pub live: Live,
     /// Why the history is not the real one: a warning of every run.
     pub forgetful: Option<String>,
     /// The locks of the `state_dir`.
@@ -163,14 +171,20 @@ impl Runner {
         Fut: Future<Output = Result<JobOutput, Failure>> + Send + 'static,
     {
         let mut since = Instant::now();
-        let mut report = self.begun(task, origin.into());
+        let Begun { mut report, is_new, is_tidy, given_up } = self.begun(task, origin.into());
         let run = report.run;
-        let is_new = report.attempts.is_empty();
         let span = tracing::info_span!("run", job = %task.job, run = %run);
         self.log.open(run, std::mem::take(&mut report.log));
         report.warnings.extend(self.forgetful.clone());
         // Held until the record is closed: a running row whose lock is free is taken for a cut one.
-        let entered = self.guard(task, &mut report).await;
+        let entered = match given_up {
+            None => self.guard(task, &mut report).await,
+            Some(why) => {
+                report.cut_between_attempts(&why);
+                let begins = task.patience.as_ref().is_none_or(|patience| patience.entry.begin());
+                if begins { Entered::Refused } else { Entered::Withdrawn }
+            }
+        };
         if task.patience.is_some() {
             // It begins when it has waited.
             since = Instant::now();
@@ -180,11 +194,13 @@ impl Runner {
             let activity = Arc::new(Notify::new());
             let watch = watch::Watch::new(sink, Arc::clone(&activity), span.clone(), Arc::clone(held));
             let progress = Progress::veiled(Arc::new(watch), task.veil.clone());
-            let context = self.context(&report, began, progress.clone());
+            let cut_off = self.cut_off(&report).await;
+            let context = RunContext { cut_off, ..self.context(&report, began, progress.clone()) };
             let whole = async {
                 let around = Around { runner: self, task, progress: &progress };
                 if around.before(&mut report).await {
-                    self.attempts(task, &context, &activity, &mut report, work).await;
+                    let ground = Ground { task, held, progress: &progress };
+                    self.attempts(ground, &context, &activity, &mut report, work).await;
                 }
                 warned(&mut report, &progress);
                 around.at_end(&mut report).await;
@@ -201,6 +217,9 @@ impl Runner {
             report.steps.extend(record.steps);
             report.warnings.extend(record.warnings);
         }
+        if !is_new && matches!(entered, Entered::Refused) {
+            self.give_up(task, &mut report, is_tidy).instrument(span.clone()).await;
+        }
         let ended = began + SignedDuration::try_from(since.elapsed()).unwrap_or_default();
         report.finished = Some(whole_millis(ended.max(report.started)));
         // One that was not to begin is nothing to tell of.
@@ -208,23 +227,46 @@ impl Runner {
             span.in_scope(|| tell(&report));
         }
         report.log = self.log.close(run);
-        match &entered {
+        let report = match &entered {
             Entered::Begun { .. } | Entered::Refused => self.close(report).await,
             Entered::Taken | Entered::Withdrawn => report,
-        }
+        };
+        self.live.ends(run);
+        report
     }
 
     /// The report of a run that begins, or goes on.
-    fn begun(&self, task: &Task, origin: Origin) -> RunReport {
-        match origin {
+    fn begun(&self, task: &Task, origin: Origin) -> Begun {
+        let (waiting, given_up) = match origin {
             Origin::New(cause) => {
                 let started = whole_millis((self.clock)());
                 let run = new_ulid(started);
                 let (job, kind) = (task.job.clone(), task.kind.clone());
-                RunReport::begun(&NewRun { run, job, kind, cause, started })
+                let report = RunReport::begun(&NewRun { run, job, kind, cause, started });
+                return Begun { report, is_new: true, is_tidy: false, given_up: None };
             }
-            Origin::GoesOn(report) => *report,
-        }
+            Origin::GoesOn(waiting) => (waiting, None),
+            Origin::GivenUp(waiting, why) => (waiting, Some(why)),
+        };
+        Begun { report: waiting.report, is_new: false, is_tidy: waiting.is_tidy, given_up }
+    }
+
+    /// Does what belongs to the end of a run that does not go on: its next attempt is not made, as `report` says.
+    async fn give_up(&self, task: &Task, report: &mut RunReport, is_tidy: bool) {
+        let holder = Holder {
+            pid: std::process::id(),
+            since: whole_millis((self.clock)()),
+            job: Some(report.job.clone()),
+            run: Some(report.run),
+        };
+        // Where a person runs the job now, it is told of the end all the same.
+        let _held = self.locks.take(&[Lock::Job(task.job.clone())], &holder).ok();
+        let progress = Progress::new(Arc::new(Silent));
+        let around = Around { runner: self, task, progress: &progress };
+        around.when_given_up(report, is_tidy).await;
+        let record = progress.record();
+        report.steps.extend(record.steps);
+        report.warnings.extend(record.warnings);
     }
 
     /// Leaves a run for the next start of the daemon. Its reason says what it waits for.
@@ -235,9 +277,10 @@ impl Runner {
         let (history, run) = (Arc::clone(&self.history), report.run);
         let waiting = blocking(move || history.waiting()).await.unwrap_or_default();
         if let Some(waiting) = waiting.into_iter().find(|waiting| waiting.report.run == run) {
-            self.note_wait(&report, progress, waiting.due).await;
+            self.note_wait(&report, progress, (waiting.due, true)).await;
         }
         self.log.close(run);
+        self.live.ends(run);
         report
     }
 
@@ -261,7 +304,7 @@ impl Runner {
 
     async fn attempts<F, Fut>(
         &self,
-        task: &Task,
+        ground: Ground<'_>,
         context: &RunContext,
         activity: &Arc<Notify>,
         report: &mut RunReport,
@@ -270,6 +313,7 @@ impl Runner {
         F: Fn(RunContext) -> Fut,
         Fut: Future<Output = Result<JobOutput, Failure>> + Send + 'static,
     {
+        let task = ground.task;
         // Of a run that goes on, those of the process before.
         let before = u32::try_from(report.attempts.len()).unwrap_or(u32::MAX);
         let mut resumed = (before > 0).then_some(context.now);
@@ -296,10 +340,14 @@ impl Runner {
             });
             match ended {
                 Ended::Failed(failure) if failure.transient && number <= task.retries.max => {
-                    match self.between(task, &context.progress, report, &failure).await {
+                    match self.between(ground, report, &failure).await {
                         Waited::Over => {}
                         Waited::Suspended => return,
                         Waited::Stopped => return fill(report, Outcome::Interrupted, failure),
+                        Waited::InVain(why) => {
+                            let reason = format!("{}; {why}", failure.reason);
+                            return fill(report, Outcome::Failed, Failure { reason, ..failure });
+                        }
                     }
                 }
                 Ended::Failed(failure) => return fill(report, Outcome::Failed, failure),
@@ -340,8 +388,18 @@ impl Runner {
             progress,
             state_dir: self.state_dir.clone(),
             backup_dir: self.backup_dir.clone(),
+            cut_off: Vec::new(),
         }
     }
+}
+
+/// The record of a run at its beginning, or where it was left.
+struct Begun {
+    report: RunReport,
+    is_new: bool,
+    is_tidy: bool,
+    /// Why it does not go on, where it does not.
+    given_up: Option<String>,
 }
 
 /// What was done, but told a warning, needs a look.

@@ -1,7 +1,7 @@
 //! The job `command`.
 
 use super::Shared;
-use crate::command::{Command, End, Place, RUN_VARIABLE, run as run_program};
+use crate::command::{Command, End, Place, RUN_VARIABLE, TERM_GRACE, end_left_in, run as run_program};
 use crate::config::{CommandConfig, JobConfig};
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::preflight::Finding;
@@ -24,12 +24,23 @@ pub(super) async fn run(
         env,
         directory: config.directory.clone(),
         user: config.user.clone(),
+        grace: TERM_GRACE,
     };
     let place = match &config.container {
         None => Place::Host,
         Some(name) => {
             let docker = shared.docker().await;
             let docker = docker.map_err(|error| Failure::of(&error, error.hint(), error.is_transient()))?;
+            if !context.cut_off.is_empty() {
+                let ended = end_left_in((docker, name), &context.cut_off, &command).await;
+                let found = ended.map_err(|error| Failure::of(&error, error.hint(), error.is_transient()))?;
+                if found > 0 {
+                    let processes = if found == 1 { "process" } else { "processes" };
+                    context.progress.warn(format!(
+                        "ended what a run that was cut off had left running in container {name}: {found} {processes}"
+                    ));
+                }
+            }
             Place::Container { docker, name }
         }
     };
@@ -65,6 +76,7 @@ pub(super) async fn run(
         hint: hint(ran.end, is_missing),
         // Whether the same works a little later only the program knows: it is tried again.
         transient: matches!(ran.end, End::Code(_) | End::Signal(_)),
+        is_lost: matches!(ran.end, End::Lost),
         output: Some(Box::new(output)),
         ..Failure::new(format!("{}: {ended}", config.program))
     })
@@ -76,9 +88,7 @@ fn hint(end: End, is_missing: bool) -> Option<String> {
         End::Code(126) => "126: it was found, but cannot be run",
         End::Code(127) => "127: there is no such program",
         End::Code(_) => "a code that is no failure belongs in \"warning_codes\"",
-        End::Lost => {
-            "look for it in the container: only on the engine's machine, as root, can it be ended from here"
-        }
+        End::Lost => "look for it in the container: it can be ended from here where that has a shell",
         End::Signal(_) | End::Stopped => return None,
     };
     Some(hint.to_owned())

@@ -26,7 +26,7 @@ use ulid::Ulid;
 use super::App;
 use crate::config::JobConfig;
 use crate::config::values::{JobName, OnOverlap};
-use crate::history::{Cause, MissedSlots, RunReport, SlotFate};
+use crate::history::{Cause, MissedSlots, SlotFate, WaitingRun};
 use crate::progress::Silent;
 use crate::runner::{Entry as Beginning, Heartbeat, Origin, Patience, Places};
 use crate::schedule::driver::{Due, Jobs, Leap, Tick};
@@ -98,7 +98,7 @@ struct Running {
     cause: Cause,
     beginning: Arc<Beginning>,
     /// The run as an earlier daemon left it, where it goes on.
-    resumed: Option<Arc<RunReport>>,
+    resumed: Option<Arc<WaitingRun>>,
 }
 
 /// What is to be run.
@@ -108,7 +108,7 @@ struct Run {
     /// How long it waits first, and what for.
     delay: Duration,
     waits_for: String,
-    resumed: Option<Arc<RunReport>>,
+    resumed: Option<Arc<WaitingRun>>,
 }
 
 impl Queue {
@@ -119,7 +119,7 @@ impl Queue {
     }
 
     /// Takes all back that has not begun: the slots, and the run that would have gone on.
-    fn withdraw(&mut self) -> (BTreeSet<Timestamp>, Option<Arc<RunReport>>) {
+    fn withdraw(&mut self) -> (BTreeSet<Timestamp>, Option<Arc<WaitingRun>>) {
         // Its task ends by itself, and is nobody's run any more.
         let withdrawn = self.running.take_if(|running| running.beginning.withdraw());
         let resumed = withdrawn.as_ref().and_then(|running| running.resumed.clone());
@@ -294,6 +294,7 @@ impl Daemon {
 
     /// The history is a new one: it is told from when on the jobs are watched.
     async fn born_again(&mut self, now: Timestamp) {
+        self.books.write_live(&self.app.runner().live).await;
         for job in self.jobs() {
             if let Some(note) = books::in_force(&job, now) {
                 self.write(&job.name, Entry::InForce(note)).await;
@@ -431,7 +432,7 @@ impl Daemon {
     /// Goes on with another configuration. What runs or waits goes on, but for what waits of a job that is no more.
     async fn reload(&mut self, app: Arc<App>, at: Timestamp) {
         self.places.resize(app.config().max_concurrent);
-        self.app = app;
+        let before = std::mem::replace(&mut self.app, app);
         self.books.born(at);
         let jobs = self.jobs();
         let names: Vec<JobName> = self.queues.keys().cloned().collect();
@@ -439,8 +440,10 @@ impl Daemon {
             let (withdrawn, resumed) = self.queues.get_mut(name).map(Queue::withdraw).unwrap_or_default();
             let time = words::time(at, &self.app.config().timezone);
             let reason = format!("the job was taken out of the configuration, or disabled, at {time}");
-            if let Some(report) = resumed {
-                self.books.cut((*report).clone(), &reason, at).await;
+            if let Some(waiting) = resumed {
+                let job =
+                    self.app.config().job(name.as_str()).or(before.config().job(name.as_str())).cloned();
+                self.give_up((*waiting).clone(), job.as_ref(), &reason).await;
             }
             self.books.give_up(name);
             self.missed(name, &withdrawn, &reason).await;
@@ -546,18 +549,11 @@ fn refused(running: &Running, queue: &Queue, (on_overlap, zone): (OnOverlap, &Ti
         Some(what) => format!("the run{slot} has not begun: it waits for {what}"),
         None => format!("the run{slot} has not ended"),
     };
-    // What is made up for must not cost the slots that come meanwhile.
     let catches_up = |cause: &Cause| matches!(cause, Cause::CatchUp(_));
-    if catches_up(&cause) || queue.waiting.iter().any(catches_up) {
-        return queue
-            .waiting
-            .iter()
-            .any(|cause| !catches_up(cause))
-            .then(|| format!("{still}, and another waits"));
-    }
     match on_overlap {
-        OnOverlap::Skip => Some(still),
-        OnOverlap::Queue if queue.waiting.is_empty() => None,
-        OnOverlap::Queue => Some(format!("{still}, and another waits")),
+        // What is made up for must not cost the slot that comes meanwhile.
+        OnOverlap::Skip if queue.waiting.is_empty() => (!catches_up(&cause)).then_some(still),
+        OnOverlap::Queue if queue.waiting.iter().all(catches_up) => None,
+        OnOverlap::Skip | OnOverlap::Queue => Some(format!("{still}, and another waits")),
     }
 }

@@ -157,6 +157,7 @@ impl App {
             progress,
             state_dir: self.shared.config.state_dir.clone(),
             backup_dir: self.shared.config.backup_dir.clone(),
+            cut_off: Vec::new(),
         }
     }
 

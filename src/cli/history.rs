@@ -7,6 +7,7 @@ use serde_json::json;
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
+use super::standing::{LeftWaiting, NO_DAEMON, Standing, WAITING};
 use crate::config::values::JobName;
 use crate::history::{Filter, MissedSlots, RunReport};
 use crate::jobs::Outcome;
@@ -43,11 +44,13 @@ pub(super) fn list(session: &Session, args: &HistoryArgs) -> Result<ExitCode, Cl
         session.job(name)?;
     }
     let told: Vec<Told<'_>> = missed.iter().map(|(job, slots)| Told { job, slots }).collect();
+    let daemon = Standing::of(session, history.as_ref(), [])?;
+    let left = LeftWaiting::of(history.as_ref(), &daemon)?;
     session.out.result(&json!({ "runs": runs, "missed": told }), || {
         if runs.is_empty() && missed.is_empty() {
             return if args.failed { "No run failed.\n" } else { "Nothing ran yet.\n" }.to_owned();
         }
-        let runs = runs.iter().map(|run| (run.started, row(session, run)));
+        let runs = runs.iter().map(|run| (run.started, row(session, run, left.of_run(Some(run)).is_some())));
         let missed = missed.iter().map(|(job, missed)| (missed.last, of_missed(session, job, missed)));
         let mut rows: Vec<_> = runs.chain(missed).collect();
         rows.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
@@ -76,17 +79,20 @@ fn of_missed(session: &Session, job: &JobName, missed: &MissedSlots) -> Vec<Stri
     vec![empty(), job.to_string(), empty(), session.time(missed.first), empty(), "missed".to_owned(), told]
 }
 
-fn row(session: &Session, run: &RunReport) -> Vec<String> {
+/// `is_left`: it waits for its next attempt, and no daemon runs.
+fn row(session: &Session, run: &RunReport, is_left: bool) -> Vec<String> {
     let took = run.millis().map(|millis| words::duration(Duration::from_millis(millis)));
     let told = run.reason.clone().or_else(|| run.output.as_ref().map(|output| output.summary.clone()));
+    let told = if is_left { [told, Some(NO_DAEMON.to_owned())] } else { [told, None] };
+    let outcome = if is_left { WAITING } else { run.outcome.map_or("running", Outcome::word) };
     vec![
         run.run.to_string(),
         run.job.to_string(),
         run.cause.to_string(),
         session.time(run.started),
         took.unwrap_or_default(),
-        run.outcome.map_or("running", Outcome::word).to_owned(),
-        told.unwrap_or_default(),
+        outcome.to_owned(),
+        told.into_iter().flatten().collect::<Vec<_>>().join("; "),
     ]
 }
 

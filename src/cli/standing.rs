@@ -7,13 +7,35 @@ use super::output::CliError;
 use super::session::Session;
 use crate::config::JobConfig;
 use crate::config::values::JobName;
-use crate::history::{History, Watched};
+use crate::history::{History, RunReport, WaitingRun, Watched};
 use crate::runner::{Heartbeat, Lock, Locks};
 use crate::schedule::{Known, Schedule};
 use crate::words;
 
 /// So many slots of a job are counted.
 const COUNTED: usize = 1_000;
+
+/// How a run stands that waits for its next attempt where no daemon runs.
+pub(super) const WAITING: &str = "waiting";
+/// The same in words.
+pub(super) const NO_DAEMON: &str = "it waits for its next attempt, and no daemon runs";
+
+/// The runs that wait for their next attempt and for a daemon to make it. None while one runs.
+pub(super) struct LeftWaiting(Vec<WaitingRun>);
+
+impl LeftWaiting {
+    /// Of a history.
+    pub(super) fn of(history: Option<&History>, daemon: &Standing) -> Result<Self, CliError> {
+        let history = history.filter(|_| !daemon.is_running());
+        Ok(Self(history.map(History::waiting).transpose()?.unwrap_or_default()))
+    }
+
+    /// The run, where it is one of them.
+    pub(super) fn of_run(&self, run: Option<&RunReport>) -> Option<&WaitingRun> {
+        let run = run.filter(|run| run.outcome.is_none())?.run;
+        self.0.iter().find(|waiting| waiting.report.run == run)
+    }
+}
 
 /// How it stands with the daemon.
 #[derive(Debug, Clone, Serialize)]

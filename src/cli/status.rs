@@ -10,7 +10,7 @@ use serde_json::json;
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
-use super::standing::Standing;
+use super::standing::{LeftWaiting, NO_DAEMON, Standing, WAITING};
 use crate::config::JobConfig;
 use crate::config::values::JobName;
 use crate::history::{Pause, RunReport, Watched};
@@ -46,6 +46,7 @@ struct JobStatus {
 
 #[derive(Serialize)]
 struct Last {
+    /// `waiting` where it is under way, but nobody makes its next attempt: no daemon runs.
     outcome: &'static str,
     started: Timestamp,
     reason: Option<String>,
@@ -88,6 +89,7 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
     };
     let store = if session.config.backup_dir.exists() { Some(session.store()?) } else { None };
     let daemon = Standing::of(session, history.as_ref(), &session.config.jobs)?;
+    let left = LeftWaiting::of(history.as_ref(), &daemon)?;
     let mut jobs = Vec::new();
     for job in &session.config.jobs {
         let restore = restores.get(&job.name).map(Last::of);
@@ -97,13 +99,18 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
             _ => Vec::new(),
         };
         let waits_for = waits_for.into_iter().map(|wait| wait.what).collect();
+        let left = left.of_run(last.get(&job.name));
         let watched = history.as_ref().map(|history| history.watched(&job.name)).transpose()?;
-        let stands = status(session, job, last.get(&job.name), store.as_ref())?;
+        let mut stands = status(session, job, last.get(&job.name), store.as_ref())?;
+        if let (Some(_), Some(last)) = (left, &mut stands.last) {
+            last.outcome = WAITING;
+        }
         let since = last.get(&job.name).map(|last| last.started).max(born(job, &watched.unwrap_or_default()));
         // One that waits for its next attempt, and for a daemon to make it, is not running.
         let is_held = || Locks::new(&session.config.state_dir).is_held(&Lock::Job(job.name.clone()));
         let is_running = last.get(&job.name).is_some_and(|last| last.outcome.is_none()) && is_held();
-        let overdue = pause.is_none() && !is_running && is_overdue(job, since, session.now);
+        let is_left = left.is_some_and(|waiting| is_late(waiting.due, GRACE, session.now));
+        let overdue = is_left || (pause.is_none() && !is_running && is_overdue(job, since, session.now));
         jobs.push(JobStatus { restore, pause, waits_for, overdue, ..stands });
     }
     session.out.result(&json!({ "jobs": jobs, "daemon": daemon }), || {
@@ -153,10 +160,12 @@ fn born(job: &JobConfig, watched: &[Watched]) -> Option<Timestamp> {
 /// configured a minute ago: there is no slot that it is known to have missed.
 fn is_overdue(job: &JobConfig, since: Option<Timestamp>, now: Timestamp) -> bool {
     let slot = since.and_then(|since| job.schedule.as_ref().filter(|_| job.enabled)?.next_after(since));
-    slot.is_some_and(|slot| {
-        let late = GRACE + schedule::jitter(&job.name, slot, job.slots.jitter);
-        now.duration_since(slot) > SignedDuration::try_from(late).unwrap_or(SignedDuration::MAX)
-    })
+    slot.is_some_and(|slot| is_late(slot, GRACE + schedule::jitter(&job.name, slot, job.slots.jitter), now))
+}
+
+/// Whether what was due is later than it may be.
+fn is_late(due: Timestamp, may: Duration, now: Timestamp) -> bool {
+    now.duration_since(due) > SignedDuration::try_from(may).unwrap_or(SignedDuration::MAX)
 }
 
 fn row(session: &Session, job: &JobStatus) -> Vec<String> {
@@ -164,6 +173,9 @@ fn row(session: &Session, job: &JobStatus) -> Vec<String> {
     let ago = |last: &Last| words::duration(session.now.duration_since(last.started).unsigned_abs());
     let mut notes = Vec::new();
     notes.extend(last.and_then(|last| last.reason.clone()));
+    if last.is_some_and(|last| last.outcome == WAITING) {
+        notes.push(NO_DAEMON.to_owned());
+    }
     if let Some(restore) = job.failed_restore() {
         let (outcome, ago) = (restore.outcome, ago(restore));
         let back = if restore.data_not_back { "; the old data are NOT back" } else { "" };

@@ -54,6 +54,18 @@ pub enum CommandError {
         /// Why not.
         source: io::Error,
     },
+    /// An earlier run may have left it running in the container.
+    #[error(
+        "A run that was cut off may have left {program} running in container {container:?}, which cannot be ended: {why}"
+    )]
+    LeftInside {
+        /// The program.
+        program: String,
+        /// The container.
+        container: String,
+        /// Why not.
+        why: String,
+    },
     /// Docker could not run it.
     #[error(transparent)]
     Docker(#[from] DockerError),
@@ -83,6 +95,9 @@ impl CommandError {
             },
             Self::NotThatUser { user, .. } => Some(rights::user_hint(user)),
             Self::ClosedDirectory { .. } => Some(rights::files_hint("that folder")),
+            Self::LeftInside { container, .. } => Some(format!(
+                "`docker top {container}` shows whether it runs still; `docker restart {container}` ends all that runs there"
+            )),
             Self::NoUser { .. } => Some("`getent passwd` lists the users".into()),
             Self::Docker(error) => error.hint(),
             Self::NoDirectory { .. } | Self::Users { .. } => None,

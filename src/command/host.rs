@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::AsyncReadExt as _;
@@ -16,7 +17,7 @@ use crate::rights;
 
 use super::tail::Tail;
 use super::user::{self, User};
-use super::{Command, CommandError, End, LINGER, RUN_VARIABLE, Ran, TERM_GRACE, TICK, marked};
+use super::{Command, CommandError, End, LINGER, RUN_VARIABLE, Ran, TICK, marked};
 
 pub(super) async fn run(
     command: &Command,
@@ -29,7 +30,10 @@ pub(super) async fn run(
         None => None,
     };
     let started = spawn(command, user.as_ref()).map_err(|source| not_run(command, source))?;
-    started.follow(cancel, say).await.map_err(|source| CommandError::NotRun { program, source })
+    started
+        .follow(cancel, command.grace, say)
+        .await
+        .map_err(|source| CommandError::NotRun { program, source })
 }
 
 /// The system says of a missing folder what it says of a missing program.
@@ -125,6 +129,7 @@ impl Started {
     async fn follow(
         mut self,
         cancel: &CancellationToken,
+        grace: Duration,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> io::Result<Ran> {
         let (mut tail, mut open, mut status) = (Tail::default(), true, None::<ExitStatus>);
@@ -144,7 +149,7 @@ impl Started {
                 () = cancel.cancelled(), if !told => {
                     told = true;
                     self.group.signal(Signal::TERM);
-                    until = Some(Instant::now() + TERM_GRACE);
+                    until = Some(Instant::now() + grace);
                 }
                 () = reached(until), if told => {
                     self.group.signal(Signal::KILL);
@@ -179,8 +184,7 @@ async fn reached(until: Option<Instant>) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
+    use super::super::TERM_GRACE;
     use super::*;
 
     fn shell(text: &str) -> Command {
@@ -190,6 +194,7 @@ mod tests {
             env: [("A".to_owned(), "b c".to_owned())].into(),
             directory: Some("/usr".into()),
             user: None,
+            grace: TERM_GRACE,
         }
     }
 

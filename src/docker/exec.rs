@@ -66,6 +66,25 @@ impl Docker {
             StartExecResults::Detached => Err(DockerError::Broken { action }),
         }
     }
+
+    /// Whether something that was started so with these arguments still runs in a container.
+    pub async fn runs_in(&self, name: &str, argv: &[String]) -> Result<bool, DockerError> {
+        let action = format!("look what runs in container {name:?}");
+        let found = self.request(&action, self.client.inspect_container(name, None)).await;
+        let found = found.map_err(|error| name_missing(name, error))?;
+        for id in found.exec_ids.unwrap_or_default() {
+            // It may have ended meanwhile, and be forgotten.
+            let Ok(exec) = self.request(&action, self.client.inspect_exec(&id)).await else { continue };
+            let is_it = exec.process_config.is_some_and(|process| {
+                let arguments = process.arguments.unwrap_or_default();
+                process.entrypoint.into_iter().chain(arguments).eq(argv.iter().cloned())
+            });
+            if is_it && exec.running == Some(true) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 impl Exec {

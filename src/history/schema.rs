@@ -161,6 +161,8 @@ CREATE TABLE chore (
 ) STRICT, WITHOUT ROWID;
 ALTER TABLE missed ADD COLUMN at_least INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX run_by_end ON run (job, finished) WHERE finished IS NOT NULL;
+", "
+ALTER TABLE waiting ADD COLUMN is_tidy INTEGER NOT NULL DEFAULT 0;
 "];
 
 /// The version this program writes.

@@ -18,11 +18,14 @@ pub struct WaitingRun {
     pub report: RunReport,
     /// When its next attempt is due.
     pub due: Timestamp,
+    /// The hook `finally` has run since its last attempt: its process was stopped in order, and not killed.
+    pub is_tidy: bool,
 }
 
 impl History {
     /// Notes that a run waits for its next attempt, with all that it has told so far.
-    pub fn wait(&self, report: &RunReport, due: Timestamp) -> Result<(), HistoryError> {
+    pub fn wait(&self, waiting: &WaitingRun) -> Result<(), HistoryError> {
+        let WaitingRun { report, due, is_tidy } = waiting;
         // Its beginning may not have been written.
         if !self.knows(report.run)? {
             self.start(&report.new_run())?;
@@ -32,8 +35,8 @@ impl History {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             rows::update(&transaction, report)?;
             transaction.execute(
-                "INSERT INTO waiting VALUES (?1, ?2)",
-                params![report.run.to_string(), due.as_millisecond()],
+                "INSERT INTO waiting (run, due, is_tidy) VALUES (?1, ?2, ?3)",
+                params![report.run.to_string(), due.as_millisecond(), is_tidy],
             )?;
             transaction.commit()
         };
@@ -67,14 +70,14 @@ impl History {
         for mut report in self.select(&sql, [])? {
             let connection = self.lock();
             rows::details(&connection, &mut report).map_err(|e| self.failed("read", e))?;
-            let due = connection.query_row(
-                "SELECT due FROM waiting WHERE run = ?1",
+            let wait = connection.query_row(
+                "SELECT due, is_tidy FROM waiting WHERE run = ?1",
                 [report.run.to_string()],
-                |row| row.get(0),
+                |row| Ok((time(row.get(0)?), row.get(1)?)),
             );
             // It may have gone on meanwhile.
-            if let Some(due) = due.optional().map_err(|e| self.failed("read", e))? {
-                waiting.push(WaitingRun { report, due: time(due) });
+            if let Some((due, is_tidy)) = wait.optional().map_err(|e| self.failed("read", e))? {
+                waiting.push(WaitingRun { report, due, is_tidy });
             }
         }
         Ok(waiting)

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::guard::Held;
 use super::{Failure, Runner, Task, whole_millis};
 use crate::blocking::blocking;
-use crate::history::{Cause, RunReport};
+use crate::history::{Cause, RunReport, WaitingRun};
 use crate::progress::Progress;
 use crate::words;
 
@@ -21,7 +22,9 @@ pub enum Origin {
     /// It is a new one.
     New(Cause),
     /// It was begun by an earlier process, and waited for its next attempt when that was ended.
-    GoesOn(Box<RunReport>),
+    GoesOn(Box<WaitingRun>),
+    /// As that, but its next attempt is not made, and why: what belongs to its end is still to be done.
+    GivenUp(Box<WaitingRun>, String),
 }
 
 impl From<Cause> for Origin {
@@ -38,6 +41,58 @@ pub(super) enum Waited {
     Suspended,
     /// The run was told to stop.
     Stopped,
+    /// What it needs was not free for too long, in words.
+    InVain(String),
+}
+
+/// What a run stands on between two attempts.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) task: &'a Task,
+    pub(super) held: &'a Held,
+    pub(super) progress: &'a Progress,
+}
+
+/// The attempt that is waited for.
+pub(super) struct Wanted<'a> {
+    pub(super) ground: Ground<'a>,
+    /// Why the one before it failed.
+    failure: &'a Failure,
+    due: Timestamp,
+    /// The history knows that the run waits.
+    is_noted: bool,
+}
+
+impl Wanted<'_> {
+    /// Notes in the history how the run stands, where it could go on after a restart.
+    pub(super) async fn tell(&mut self, runner: &Runner, report: &mut RunReport, stands: &str) {
+        let Ground { task, progress, .. } = self.ground;
+        if task.patience.is_none() {
+            return;
+        }
+        let (next, all) = (report.attempts.len().saturating_add(1), task.retries.max.saturating_add(1));
+        report.reason = Some(format!("{}; attempt {next} of {all} {stands}", self.failure.reason));
+        report.hint.clone_from(&self.failure.hint);
+        self.is_noted = runner.note_wait(report, progress, (self.due, false)).await;
+    }
+
+    /// Lets some time pass.
+    pub(super) async fn pass(&self, runner: &Runner, time: Duration) -> Waited {
+        let ends = async {
+            match &self.ground.task.patience {
+                // The attempt would have to be over within the time that is left for ending; the next start has all
+                // the time.
+                Some(patience) if self.is_noted => patience.entry.stopped().await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = ends => Waited::Suspended,
+            () = runner.stop.cancelled() => Waited::Stopped,
+            () = tokio::time::sleep(time) => Waited::Over,
+        }
+    }
 }
 
 /// The wait before the attempt that follows this many.
@@ -46,64 +101,57 @@ pub fn backoff(first: Duration, failed: u32) -> Duration {
 }
 
 impl Runner {
-    /// Waits for the next attempt. `report`: the run so far, but for what `progress` has.
+    /// Waits for the next attempt. `report`: the run so far, but for what the progress has.
     pub(super) async fn between(
         &self,
-        task: &Task,
-        progress: &Progress,
+        ground: Ground<'_>,
         report: &mut RunReport,
         failure: &Failure,
     ) -> Waited {
         let failed = u32::try_from(report.attempts.len()).unwrap_or(u32::MAX);
-        let wait = backoff(task.retries.backoff, failed);
+        let wait = backoff(ground.task.retries.backoff, failed);
         let again = words::duration(wait);
         tracing::warn!(attempt = failed, ?wait, "{}; it is tried again", failure.reason);
-        progress.wait(&format!("{}; trying again in {again}", failure.reason));
-        let Some(patience) = &task.patience else {
-            tokio::select! {
-                () = tokio::time::sleep(wait) => return Waited::Over,
-                () = self.stop.cancelled() => return Waited::Stopped,
-            }
-        };
+        ground.progress.wait(&format!("{}; trying again in {again}", failure.reason));
         let due = (self.clock)().saturating_add(SignedDuration::try_from(wait).unwrap_or_default());
         let due = whole_millis(due.unwrap_or(Timestamp::MAX));
-        let (next, all) = (failed.saturating_add(1), task.retries.max.saturating_add(1));
-        let at = words::time(due, &self.zone);
-        report.reason = Some(format!("{}; attempt {next} of {all} is due at {at}", failure.reason));
-        report.hint.clone_from(&failure.hint);
-        let is_noted = self.note_wait(report, progress, due).await;
-        let waited = tokio::select! {
-            biased;
-            // The attempt would have to be over within the time that is left for ending; the next start has all the time.
-            () = patience.entry.stopped(), if is_noted => Waited::Suspended,
-            () = self.stop.cancelled() => Waited::Stopped,
-            () = tokio::time::sleep(wait) => Waited::Over,
+        let mut ahead = Wanted { ground, failure, due, is_noted: false };
+        ahead.tell(self, report, &format!("is due at {}", words::time(due, &self.zone))).await;
+        let lent = ground.held.lend();
+        let waited = match ahead.pass(self, wait).await {
+            Waited::Over => self.take_back(&lent, report, ahead).await,
+            ended => ended,
         };
-        if matches!(waited, Waited::Suspended) {
-            return waited;
-        }
-        (report.reason, report.hint) = (None, None);
-        if is_noted {
+        if !matches!(waited, Waited::Suspended) && ground.task.patience.is_some() {
+            (report.reason, report.hint) = (None, None);
             self.begin_again(report).await;
         }
         waited
     }
 
-    /// Notes that the run waits, and whether that could be written.
-    pub(super) async fn note_wait(&self, report: &RunReport, progress: &Progress, due: Timestamp) -> bool {
+    /// Notes that the run waits, until when, and whether `finally` has run since; says whether that could be written.
+    pub(super) async fn note_wait(
+        &self,
+        report: &RunReport,
+        progress: &Progress,
+        (due, is_tidy): (Timestamp, bool),
+    ) -> bool {
         let mut so_far = report.clone();
         let record = progress.record();
         so_far.steps.extend(record.steps);
         so_far.warnings.extend(record.warnings);
         so_far.log = self.log.lines(report.run);
         let history = Arc::clone(&self.history);
-        let noted = blocking(move || history.wait(&so_far, due)).await;
+        let waiting = WaitingRun { report: so_far, due, is_tidy };
+        self.live.waits(waiting.clone());
+        let noted = blocking(move || history.wait(&waiting)).await;
         let told = |error| tracing::warn!("it would not go on after a restart of the daemon: {error}");
         noted.inspect_err(|error| told(words::chain(error))).is_ok()
     }
 
     /// Notes that the next attempt begins. False where the run does not wait any more.
     pub(super) async fn begin_again(&self, report: &RunReport) -> bool {
+        self.live.begins(report.new_run());
         let (history, run) = (Arc::clone(&self.history), report.run);
         let noted = blocking(move || history.go_on(run)).await;
         noted.unwrap_or_else(|error| {

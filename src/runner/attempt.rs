@@ -83,8 +83,8 @@ where
     match (by_itself(result), told) {
         (Ended::Failed(failure), None) => Ended::Stopped(failure),
         (Ended::Failed(failure), Some(limit)) => {
-            let Failure { data_not_back, output, .. } = failure;
-            Ended::Failed(Failure { data_not_back, output, ..at_limit(limit) })
+            let Failure { is_lost, data_not_back, output, .. } = failure;
+            Ended::Failed(Failure { is_lost, transient: !is_lost, data_not_back, output, ..at_limit(limit) })
         }
         (ended, _) => ended,
     }
@@ -100,9 +100,7 @@ fn by_itself(result: Result<Result<JobOutput, Failure>, JoinError>) -> Ended {
                 Err(error) => format!("Its task ended: {error}"),
             },
             hint: Some("this is a bug of watchkeeper; please report it with the log of this run".into()),
-            transient: false,
-            data_not_back: false,
-            output: None,
+            ..Failure::new(String::new())
         }),
     }
 }

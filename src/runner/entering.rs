@@ -15,10 +15,10 @@ use crate::jobs::Outcome;
 use crate::words;
 
 /// How often a run that waits for its locks looks whether they are free.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a run waits for its locks at most.
-const LONGEST_WAIT: Duration = Duration::from_hours(24);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// What became of the beginning of a run.
 pub(super) enum Entered {
@@ -60,9 +60,9 @@ impl Runner {
             let Some(patience) = task.patience.as_ref().filter(waits) else {
                 return Err(LockError::Busy(busy));
             };
-            patience.entry.wait_for(|| busy.reason(&self.zone));
+            patience.entry.wait_for(|| busy.awaited(&self.zone));
             if !std::mem::replace(&mut told, true) {
-                tracing::info!("{}; it waits", busy.reason(&self.zone));
+                tracing::info!("it waits for {}", busy.awaited(&self.zone));
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
@@ -110,6 +110,7 @@ impl Runner {
                     (report.reason, report.hint) = (None, None);
                     return Entered::Begun { held: Arc::new(held), _place: place };
                 }
+                self.live.begins(report.new_run());
                 match self.note(report).await {
                     Ok(()) => {}
                     Err(error @ HistoryError::SlotTaken { .. }) => {

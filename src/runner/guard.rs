@@ -80,10 +80,19 @@ pub struct Busy {
 impl Busy {
     /// `job a is still running since 2026-11-24 02:00:00 +01:00 (run 01J…, pid 77)`
     pub fn reason(&self, zone: &TimeZone) -> String {
+        self.words(" ", zone)
+    }
+
+    /// What is waited for: `job a, which is still running since 2026-11-24 02:00:00 +01:00 (run 01J…, pid 77)`
+    pub fn awaited(&self, zone: &TimeZone) -> String {
+        self.words(", which ", zone)
+    }
+
+    fn words(&self, link: &str, zone: &TimeZone) -> String {
         let what = match &self.lock {
-            Lock::Daemon => "a daemon is running".into(),
-            Lock::Job(_) => format!("{} is still running", self.lock),
-            Lock::Target { .. } => format!("{} is in use", self.lock),
+            Lock::Daemon => format!("a daemon{link}is running"),
+            Lock::Job(_) => format!("{}{link}is still running", self.lock),
+            Lock::Target { .. } => format!("{}{link}is in use", self.lock),
         };
         let Some(holder) = &self.holder else { return format!("{what} in another process") };
         let mut by = Vec::new();
@@ -283,6 +292,10 @@ mod tests {
         assert_eq!(
             Busy { lock: job(), holder: None }.reason(&berlin),
             "job a is still running in another process"
+        );
+        assert_eq!(
+            Busy { lock: target(), holder: None }.awaited(&berlin),
+            "prometheus main, which is in use in another process"
         );
     }
 }

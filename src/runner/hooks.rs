@@ -18,8 +18,11 @@ use crate::jobs::Outcome;
 use crate::progress::Progress;
 use crate::words;
 
-/// How long `on_failure` and `finally` may take each once the run was told to stop.
-const AFTER_STOP: Duration = Duration::from_secs(20);
+/// How long `on_failure` and `finally` may take each once the run was told to stop. With [`GRACE`] and some time to be
+/// killed in, no more than the 20 seconds that are promised.
+const AFTER_STOP: Duration = Duration::from_secs(16);
+/// How long a hook may take to end by itself after SIGTERM.
+const GRACE: Duration = Duration::from_secs(3);
 /// How long a hook that was told to stop may take to end. It is killed long before.
 const STUCK: Duration = Duration::from_secs(30);
 /// Characters of an error that a hook is told.
@@ -37,21 +40,31 @@ impl Around<'_> {
     pub(super) async fn before(&self, report: &mut RunReport) -> bool {
         let Err(why) = self.run(Moment::Before, report).await else { return true };
         let outcome = if self.runner.stop.is_cancelled() { Outcome::Interrupted } else { Outcome::Failed };
-        let hint = format!("`watchkeeper show {}` shows what the hook said", report.run);
+        // What it said is in the report, and where to look for more is said of each run that failed.
         let reason = format!("The hook before failed, so nothing of the job was done: {why}");
-        fill(report, outcome, Failure { hint: Some(hint), ..Failure::new(reason) });
+        fill(report, outcome, Failure::new(reason));
         false
     }
 
     /// Runs what belongs to the end of the run. A hook that fails is a warning of it.
     pub(super) async fn at_end(&self, report: &mut RunReport) {
+        self.end(report, true).await;
+    }
+
+    /// Runs what belongs to the end of a run that was left between two attempts and does not go on. What it had prepared
+    /// was put away when it was left in order, and not where its process was killed.
+    pub(super) async fn when_given_up(&self, report: &mut RunReport, is_tidy: bool) {
+        self.end(report, !is_tidy).await;
+    }
+
+    async fn end(&self, report: &mut RunReport, is_finally_owed: bool) {
         let moment = match report.outcome {
             Some(Outcome::Done | Outcome::Warned) => Some(Moment::After),
             Some(_) => Some(Moment::OnFailure),
             // It goes on later.
             None => None,
         };
-        for moment in moment.into_iter().chain([Moment::Finally]) {
+        for moment in moment.into_iter().chain(is_finally_owed.then_some(Moment::Finally)) {
             if let Err(why) = self.run(moment, report).await {
                 self.progress.warn(format!("the hook {moment} failed: {why}"));
             }
@@ -85,7 +98,8 @@ impl Around<'_> {
         moment: Moment,
         env: BTreeMap<String, String>,
     ) -> (Result<String, String>, Vec<String>) {
-        let command = Command { argv: hook.program.argv(), env, directory: None, user: None };
+        let argv = hook.program.argv();
+        let command = Command { argv, env, directory: None, user: None, grace: GRACE };
         let cancel = CancellationToken::new();
         let mut say = |line: &str| tracing::info!("{}", self.task.veil.over(line));
         let running = command::run(&command, &Place::Host, &cancel, &mut say);

@@ -14,6 +14,12 @@ impl Runner {
         let _ = self.end_left_of(None, None).await;
     }
 
+    /// The runs of the job that were cut off since it was last done, but for this one.
+    pub(super) async fn cut_off(&self, report: &RunReport) -> Vec<ulid::Ulid> {
+        let (history, job, run) = (Arc::clone(&self.history), report.job.clone(), report.run);
+        blocking(move || history.cut_off_since_done(&job, run)).await.unwrap_or_default()
+    }
+
     /// Ends what earlier runs of the job have left, whose lock the caller has. An error is why the run must not begin.
     pub(super) async fn end_left(&self, report: &mut RunReport) -> Result<(), String> {
         let told = self.end_left_of(Some(report.job.clone()), Some(report.run)).await?;

@@ -110,6 +110,8 @@ fn work_is_not_begun_where_the_hook_before_fails() {
     );
     assert_eq!(report["hooks"][0]["printed"][0], "no disk");
     assert!(fixture.noted()[1].contains("error=The hook before failed"), "{:?}", fixture.noted());
+    let text = fixture.watchkeeper.run(&["run-now", "j"]).expect(1).stdout;
+    assert_eq!(text.matches("watchkeeper show").count(), 1, "{text}");
 }
 
 #[test]
@@ -135,7 +137,7 @@ fn a_hook_that_fails_later_makes_a_run_warned_and_never_a_failed_one_better() {
 
 #[test]
 fn at_its_timeout_a_hook_is_ended_with_all_it_has_started_and_its_output_is_bounded() {
-    let hang = "{ shell = true, timeout = \"1s\", command = \"seq 1000; sleep 600 & echo $!; wait\" }";
+    let hang = "{ shell = true, timeout = \"1s\", command = \"trap '' TERM; seq 1000; sleep 600 & echo $!; wait; sleep 600\" }";
     let fixture = Fixture::new(&format!(
         "[[job]]\nname = \"j\"\nkind = \"command\"\ncommand = [\"true\"]\nhooks = {{ after = {hang} }}\n"
     ));
@@ -143,6 +145,7 @@ fn at_its_timeout_a_hook_is_ended_with_all_it_has_started_and_its_output_is_boun
     let report = fixture.run(3);
     assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
     assert!(report["warnings"][0].as_str().unwrap().contains("it timed out after 1.0 s"), "{report}");
+    assert!(report["hooks"][0]["millis"].as_u64().unwrap() < 9_000, "killed three seconds later: {report}");
     let printed = report["hooks"][0]["printed"].as_array().unwrap();
     assert_eq!(printed.len(), 201);
     assert!(!is_alive(printed[200].as_str().unwrap()));
@@ -150,7 +153,11 @@ fn at_its_timeout_a_hook_is_ended_with_all_it_has_started_and_its_output_is_boun
 
 #[test]
 fn what_belongs_to_the_end_is_run_where_the_run_is_cut_off_and_keeps_nobody() {
-    let fixture = Fixture::with_hooks("sleep 600", "", ("finally", "sleep 2; echo late >> NOTES; sleep 600"));
+    let fixture = Fixture::with_hooks(
+        "sleep 600",
+        "",
+        ("finally", "trap \"\" TERM; sleep 2; echo late >> NOTES; sleep 600"),
+    );
     let started = fixture.watchkeeper.spawn(&["run-now", "j"]);
     let begun = || {
         fixture.watchkeeper.state().join("history.db").exists()
@@ -163,6 +170,10 @@ fn what_belongs_to_the_end_is_run_where_the_run_is_cut_off_and_keeps_nobody() {
     fixture.watchkeeper.wait(started, &["run-now"]).expect(130);
     assert!(since.elapsed() < Duration::from_secs(40), "{:?}", since.elapsed());
     assert_eq!(fixture.moments(), "before on_failure finally late");
+    let id = fixture.watchkeeper.run_json(&["history"]).expect(0).json()["runs"][0]["run"].clone();
+    let shown = fixture.watchkeeper.run_json(&["show", id.as_str().unwrap()]).expect(0).json();
+    // 20 seconds in all, also where it ignores SIGTERM.
+    assert!(shown["hooks"][2]["millis"].as_u64().unwrap() < 24_000, "{shown}");
     assert!(fixture.noted()[1].contains("outcome=interrupted"), "{:?}", fixture.noted());
     let runs = fixture.watchkeeper.run_json(&["history"]).expect(0).json();
     assert_eq!(runs["runs"][0]["outcome"], "interrupted");

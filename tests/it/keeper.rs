@@ -1,6 +1,7 @@
 //! Every kind of job, and the restore of each, as the user that the service runs as: one who is not root, owns `state_dir`
 //! and `backup_dir`, and may do nothing else. It works, or says what it lacks and what gives it.
 
+mod commands;
 mod containers;
 mod credentials;
 mod folders;

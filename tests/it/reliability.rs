@@ -24,7 +24,8 @@ fn in_full() -> bool {
 
 /// A figure, as scripts/reliability.sh finds it.
 pub(crate) fn figure(what: &str, value: &str) {
-    eprintln!("figure | {what} | {value} |");
+    // On a line of its own: the name of the test stands there already.
+    eprintln!("\nfigure | {what} | {value} |");
 }
 
 fn signal(name: &str, child: &Child) {

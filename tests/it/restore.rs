@@ -106,6 +106,7 @@ fn context() -> RunContext {
         progress: Progress::silent(),
         state_dir: PathBuf::new(),
         backup_dir: PathBuf::new(),
+        cut_off: Vec::new(),
     }
 }
 

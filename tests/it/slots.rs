@@ -3,6 +3,7 @@
 mod accounts;
 mod kept;
 mod retries;
+mod targets;
 mod told;
 mod trouble;
 

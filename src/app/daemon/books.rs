@@ -16,7 +16,7 @@ use crate::history::{
     History, HistoryError, MissedSlots, Renewed, RunReport, SlotFate, Wait, WaitingRun, Watched,
 };
 use crate::jobs::Outcome;
-use crate::runner::Unwritten;
+use crate::runner::{Live, Unwritten};
 use crate::schedule::Stretch;
 use crate::schedule::driver::Leap;
 use crate::words;
@@ -239,6 +239,12 @@ impl Books {
         report.finished = Some(now.max(report.started));
         tracing::warn!(job = %report.job, run = %report.run, reason = report.reason, "a run does not go on");
         self.with_history(move |history| history.finish(&report)).await.is_some()
+    }
+
+    /// Tells a history that is new of what is under way.
+    pub(super) async fn write_live(&self, live: &Live) {
+        let (history, live) = (Arc::clone(&self.history), live.clone());
+        blocking(move || live.write(&history)).await;
     }
 
     /// Writes the runs that could not be written.

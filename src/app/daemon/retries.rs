@@ -25,13 +25,15 @@ impl Daemon {
                 continue;
             }
             let name = waiting.report.job.clone();
-            let is_taken = match (self.refusal(&waiting.report, now), self.job(&name)) {
+            let job = self.app.config().job(name.as_str()).cloned();
+            let job = job.filter(|job| job.kind.kind_name() == waiting.report.kind);
+            let is_taken = match (self.refusal(&waiting.report, now), &job) {
                 _ if self.queues.get(&name).is_some_and(|queue| queue.running.is_some()) => false,
                 (None, Some(job)) => {
-                    self.go_on(&job, waiting, now);
+                    self.go_on(job, waiting, now);
                     true
                 }
-                (why, _) => self.books.cut(waiting.report, &why.unwrap_or_default(), now).await,
+                (why, job) => self.give_up(waiting, job.as_ref(), &why.unwrap_or_default()).await,
             };
             if is_taken {
                 self.taken_up.insert(run);
@@ -57,8 +59,28 @@ impl Daemon {
             .then(|| format!("its slot is older than max_age, {}", words::duration(max_age)))
     }
 
+    /// Ends a run whose next attempt is not made, with the hooks that belong to its end, as far as they are known. Says
+    /// whether it is ended, or about to be.
+    pub(super) async fn give_up(&mut self, waiting: WaitingRun, job: Option<&JobConfig>, why: &str) -> bool {
+        let Some(job) = job else {
+            tracing::warn!(
+                job = %waiting.report.job,
+                run = %waiting.report.run,
+                "the job is not in the configuration any more, and its hooks are not known: none is run for the end of this run"
+            );
+            return self.books.cut(waiting.report, why, (self.app.runner().clock)()).await;
+        };
+        let (cause, resumed) = (waiting.report.cause, Some(Arc::new(waiting.clone())));
+        let origin = Origin::GivenUp(Box::new(waiting), why.to_owned());
+        self.start_run(
+            job,
+            Run { origin, cause, delay: Duration::ZERO, waits_for: "its end".to_owned(), resumed },
+        );
+        true
+    }
+
     fn go_on(&mut self, job: &JobConfig, waiting: WaitingRun, now: Timestamp) {
-        let WaitingRun { report, due } = waiting;
+        let (report, due) = (&waiting.report, waiting.due);
         let failed = u32::try_from(report.attempts.len()).unwrap_or(u32::MAX);
         let owed = Duration::try_from(due.duration_since(now)).unwrap_or_default();
         // The clock may have been set back meanwhile.
@@ -66,8 +88,9 @@ impl Daemon {
         let at = words::time(due, &self.app.config().timezone);
         let waits_for = format!("its attempt {}, which is due at {at}", failed.saturating_add(1));
         tracing::info!(job = %job.name, run = %report.run, "a run that an earlier daemon began waits for {waits_for}");
-        let (cause, resumed) = (report.cause, Some(Arc::new(report.clone())));
-        let origin = Origin::GoesOn(Box::new(report));
+        let (cause, resumed) = (report.cause, Some(Arc::new(waiting.clone())));
+        self.app.runner().live.waits(waiting.clone());
+        let origin = Origin::GoesOn(Box::new(waiting));
         self.start_run(job, Run { origin, cause, delay, waits_for, resumed });
     }
 }

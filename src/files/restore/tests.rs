@@ -89,6 +89,7 @@ fn context() -> RunContext {
         progress: Progress::silent(),
         state_dir: std::env::temp_dir(),
         backup_dir: PathBuf::new(),
+        cut_off: Vec::new(),
     }
 }
 

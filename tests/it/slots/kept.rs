@@ -231,7 +231,7 @@ fn a_run_that_waits_for_a_lock_keeps_no_other_from_running() {
         watchkeeper.state().join("history.db").exists() && runs(&watchkeeper, "held").contains(&manual)
     });
     let daemon = watchkeeper.spawn(&["run"]);
-    let waits = "SELECT count(*) FROM run WHERE reason LIKE '%has not begun: it waits for job held is still running%'";
+    let waits = "SELECT count(*) FROM run WHERE reason LIKE '%has not begun: it waits for job held, which is still running%'";
     wait_until("one waits for it", SOON, || count(&watchkeeper, waits) > 0);
     let done = || count(&watchkeeper, "SELECT count(*) FROM run WHERE job = 'free' AND outcome = 'done'");
     let before = done();

@@ -131,37 +131,69 @@ fn no_more_attempts_are_made_than_without_a_restart() {
 
 #[test]
 fn a_run_whose_slot_is_too_old_or_whose_job_is_no_more_does_not_go_on_and_says_why() {
-    let cut = |keys: &str, change: &dyn Fn(&Watchkeeper), why: &str| {
-        let watchkeeper = failing(&format!("retries = {{ max = 3, backoff = \"10m\" }}\n{keys}"));
+    let edit = |watchkeeper: &Watchkeeper, from: &str, to: &str| {
+        let text = fs::read_to_string(watchkeeper.config()).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(watchkeeper.config(), text.replace(from, to)).unwrap();
+    };
+    // What belongs to its end is run, once.
+    let cut = |(keys, is_killed): (&str, bool), change: &dyn Fn(&Watchkeeper), why: &str| {
+        let hooks = "[job.hooks]\nbefore = HOOK\non_failure = HOOK\nfinally = HOOK\n";
+        let watchkeeper = failing(&format!("retries = {{ max = 3, backoff = \"10m\" }}\n{keys}\n{hooks}"));
+        let note = "echo $WATCHKEEPER_HOOK $WATCHKEEPER_OUTCOME $WATCHKEEPER_RUN $WATCHKEEPER_ERROR";
+        let hook =
+            format!("{{ shell = true, command = '{note} >> {}/hooks' }}", watchkeeper.folder().display());
+        edit(&watchkeeper, "HOOK", &hook);
         let (daemon, run) = until_it_waits(&watchkeeper);
-        kill(daemon);
+        if is_killed {
+            kill(daemon);
+        } else {
+            stop(&watchkeeper, daemon);
+        }
         due_in(&watchkeeper, 0);
         change(&watchkeeper);
         let daemon = watchkeeper.spawn(&["run"]);
         wait_until("it is given up", SOON, || outcome(&watchkeeper, &run) == "interrupted");
-        stop(&watchkeeper, daemon);
+        signal("-TERM", &daemon);
+        let said = watchkeeper.wait(daemon, &["run"]).expect(0).stderr;
         let reason = show(&watchkeeper, &run)["reason"].as_str().unwrap().to_owned();
         assert!(
             reason.contains("it ended with 1; it is not tried again: ") && reason.contains(why),
             "{reason}"
         );
         assert_eq!(ran(&watchkeeper).iter().filter(|ran| **ran == run).count(), 1);
-    };
-    let edit = |watchkeeper: &Watchkeeper, from: &str, to: &str| {
-        let text = fs::read_to_string(watchkeeper.config()).unwrap();
-        assert!(text.contains(from), "{text}");
-        fs::write(watchkeeper.config(), text.replace(from, to)).unwrap();
+        let noted = fs::read_to_string(watchkeeper.folder().join("hooks")).unwrap();
+        let of_run = noted.lines().filter(|line| line.contains(&run));
+        let moments: Vec<&str> = of_run.map(|line| line.split(' ').next().unwrap()).collect();
+        let is_known = fs::read_to_string(watchkeeper.config()).unwrap().contains("name = \"j\"");
+        let wanted: &[&str] = match (is_known, is_killed) {
+            (false, _) => &["before"],
+            (true, true) => &["before", "on_failure", "finally"],
+            (true, false) => &["before", "finally", "on_failure"],
+        };
+        assert_eq!(moments, wanted, "{noted}");
+        assert_eq!(said.contains("its hooks are not known"), !is_known, "{said}");
+        if is_known {
+            assert!(
+                noted.contains(&format!("on_failure interrupted {run} ")) && noted.contains(why),
+                "{noted}"
+            );
+            assert_eq!(show(&watchkeeper, &run)["hooks"].as_array().unwrap().len(), 3);
+        }
     };
     let older = |watchkeeper: &Watchkeeper| {
         history(watchkeeper).execute("UPDATE run SET slot = slot - ?1", [6 * HOUR]).unwrap();
     };
-    cut("max_age = \"5h\"", &older, "its slot is older than max_age, 5 h");
+    cut(("max_age = \"5h\"", true), &older, "its slot is older than max_age, 5 h");
     let disable =
         |watchkeeper: &Watchkeeper| edit(watchkeeper, "name = \"j\"", "name = \"j\"\nenabled = false");
-    cut("", &disable, "the job was taken out of the configuration, or disabled");
-    cut("", &|watchkeeper| edit(watchkeeper, "max = 3", "max = 0"), "\"retries\" of the job allows no more");
+    cut(("", false), &disable, "the job was taken out of the configuration, or disabled");
+    let fewer = |watchkeeper: &Watchkeeper| edit(watchkeeper, "max = 3", "max = 0");
+    cut(("", true), &fewer, "\"retries\" of the job allows no more");
+    let rename = |watchkeeper: &Watchkeeper| edit(watchkeeper, "name = \"j\"", "name = \"other\"");
+    cut(("", true), &rename, "the job was taken out of the configuration, or disabled");
     let pause = |watchkeeper: &Watchkeeper| drop(watchkeeper.run(&["pause", "j"]).expect(0));
-    cut("", &pause, "paused since 2");
+    cut(("", false), &pause, "paused since 2");
 }
 
 #[test]
@@ -246,4 +278,40 @@ fn what_was_prepared_is_put_away_when_the_daemon_stops_and_prepared_again_when_i
     assert_eq!(noted(), "before\nfinally interrupted\nbefore\nafter done\nfinally done\n");
     assert_eq!(show(&watchkeeper, &run)["hooks"].as_array().unwrap().len(), 5);
     assert!(runs(&watchkeeper, "j").iter().any(|run| run.1 == "done"));
+}
+
+#[test]
+fn with_skip_a_slot_that_comes_behind_one_that_runs_and_one_that_waits_is_skipped_at_once() {
+    let watchkeeper = failing("retries = { max = 3, backoff = \"10m\" }");
+    let daemon = watchkeeper.spawn(&["run"]);
+    let waits = || watchkeeper.state().join("history.db").exists() && waiting(&watchkeeper) == Some(1);
+    wait_until("a run waits", SOON, waits);
+    kill(daemon);
+    let since = jiff::Timestamp::now();
+    wait_until("slots go by", SOON, || jiff::Timestamp::now().duration_since(since).as_secs() >= 3);
+    let daemon = watchkeeper.spawn(&["run"]);
+    let skipped = "SELECT count(*) FROM run WHERE outcome = 'skipped' AND reason LIKE '%, and another waits'";
+    wait_until("slots come behind it", SOON, || count(&watchkeeper, skipped) >= 2);
+    wait_until("what waits is told", SOON, || count(&watchkeeper, "SELECT count(*) FROM wait") > 0);
+    stop(&watchkeeper, daemon);
+    assert_eq!(count(&watchkeeper, "SELECT count(*) FROM wait"), 1, "{:?}", fates(&watchkeeper, "j"));
+}
+
+#[test]
+fn a_run_that_waits_where_no_daemon_runs_is_said_to_wait_and_is_overdue_when_its_attempt_is() {
+    let watchkeeper = failing("retries = { max = 3, backoff = \"10m\" }");
+    let (daemon, _) = until_it_waits(&watchkeeper);
+    assert!(watchkeeper.run(&["history", "j"]).expect(0).stdout.contains("running"));
+    kill(daemon);
+    for command in [["history", "j"].as_slice(), &["status"]] {
+        let text = watchkeeper.run(command).expect(0).stdout;
+        assert!(
+            text.contains("it waits for its next attempt, and no daemon runs") && !text.contains("running"),
+            "{text}"
+        );
+    }
+    let status = watchkeeper.run_json(&["status"]).expect(0).json();
+    assert_eq!(status["jobs"][0]["last"]["outcome"], "waiting");
+    due_in(&watchkeeper, -6 * 60_000);
+    assert!(watchkeeper.run(&["status"]).expect(1).stdout.contains("overdue"));
 }

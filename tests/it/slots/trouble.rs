@@ -248,3 +248,26 @@ fn what_could_not_be_written_by_the_end_of_the_daemon_is_written_by_the_next_one
         assert_eq!(known, Ok(1), "{run}");
     }
 }
+
+#[test]
+fn a_history_that_is_new_knows_at_once_what_runs() {
+    let watchkeeper = endless("* * * * * *");
+    let daemon = watchkeeper.spawn(&["run"]);
+    wait_until("the job runs", SOON, || !pids(&watchkeeper).is_empty());
+    let runs_now = || {
+        let path = watchkeeper.state().join("history.db");
+        let found = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let sql = "SELECT id FROM run WHERE outcome = 'running'";
+        found.and_then(|db| db.query_row(sql, [], |row| row.get::<_, String>(0))).ok()
+    };
+    wait_until("that is known", SOON, || runs_now().is_some());
+    let run = runs_now();
+    for beside in ["", "-wal", "-shm"] {
+        fs::remove_file(watchkeeper.state().join(format!("history.db{beside}"))).unwrap();
+    }
+    wait_until("the new one knows it", SOON, || runs_now() == run);
+    kill(daemon);
+    let text = fs::read_to_string(watchkeeper.config()).unwrap();
+    fs::write(watchkeeper.config(), text.replace("* * * * * *", "@yearly")).unwrap();
+    stop(&watchkeeper, ready(&watchkeeper));
+}
