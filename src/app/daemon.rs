@@ -7,16 +7,16 @@
 
 mod account;
 mod books;
+mod queue;
 mod retries;
 mod settle;
 mod waits;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -34,6 +34,7 @@ use crate::schedule::{self, Schedule};
 use crate::words;
 use account::Unwatched;
 use books::{Books, Entry, Whose};
+use queue::{Queue, Running, refused};
 use waits::Told;
 
 /// How often it is looked whether what a job runs after has ended elsewhere, and whether what could not be written can be
@@ -82,25 +83,6 @@ pub struct Daemon {
     told: Told,
 }
 
-/// What runs and waits of a job.
-#[derive(Debug, Default)]
-struct Queue {
-    running: Option<Running>,
-    waiting: VecDeque<Cause>,
-    /// How far its slots came.
-    reached: Option<Timestamp>,
-}
-
-/// A run that has begun, or is about to.
-#[derive(Debug)]
-struct Running {
-    task: Id,
-    cause: Cause,
-    beginning: Arc<Beginning>,
-    /// The run as an earlier daemon left it, where it goes on.
-    resumed: Option<Arc<WaitingRun>>,
-}
-
 /// What is to be run.
 struct Run {
     origin: Origin,
@@ -109,25 +91,6 @@ struct Run {
     delay: Duration,
     waits_for: String,
     resumed: Option<Arc<WaitingRun>>,
-}
-
-impl Queue {
-    /// The slots that wait, or run.
-    fn slots(&self) -> BTreeSet<Timestamp> {
-        let running = self.running.iter().map(|running| running.cause);
-        running.chain(self.waiting.iter().copied()).filter_map(Cause::clocked_slot).collect()
-    }
-
-    /// Takes all back that has not begun: the slots, and the run that would have gone on.
-    fn withdraw(&mut self) -> (BTreeSet<Timestamp>, Option<Arc<WaitingRun>>) {
-        // Its task ends by itself, and is nobody's run any more.
-        let withdrawn = self.running.take_if(|running| running.beginning.withdraw());
-        let resumed = withdrawn.as_ref().and_then(|running| running.resumed.clone());
-        // The slot of a run that would have gone on has that run.
-        let begins = withdrawn.filter(|running| running.resumed.is_none()).map(|running| running.cause);
-        let causes = begins.into_iter().chain(self.waiting.drain(..));
-        (causes.filter_map(Cause::clocked_slot).collect(), resumed)
-    }
 }
 
 impl Daemon {
@@ -537,23 +500,5 @@ impl Daemon {
         {
             self.write(&name, Entry::Known(reached)).await;
         }
-    }
-}
-
-/// Why a slot that comes while the job runs is skipped; nothing where it waits.
-fn refused(running: &Running, queue: &Queue, (on_overlap, zone): (OnOverlap, &TimeZone)) -> Option<String> {
-    let cause = running.cause;
-    let slot = cause.slot().map(|slot| format!(" for the slot {}", words::time(slot, zone)));
-    let slot = slot.unwrap_or_default();
-    let still = match running.beginning.waits_for() {
-        Some(what) => format!("the run{slot} has not begun: it waits for {what}"),
-        None => format!("the run{slot} has not ended"),
-    };
-    let catches_up = |cause: &Cause| matches!(cause, Cause::CatchUp(_));
-    match on_overlap {
-        // What is made up for must not cost the slot that comes meanwhile.
-        OnOverlap::Skip if queue.waiting.is_empty() => (!catches_up(&cause)).then_some(still),
-        OnOverlap::Queue if queue.waiting.iter().all(catches_up) => None,
-        OnOverlap::Skip | OnOverlap::Queue => Some(format!("{still}, and another waits")),
     }
 }
