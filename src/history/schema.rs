@@ -221,7 +221,11 @@ mod tests {
                 connection.execute_batch(&format!("INSERT INTO watched VALUES ({columns})")).unwrap();
             }
             if version >= 3 {
-                connection.execute_batch("INSERT INTO missed VALUES ('j', 1, 5, 3, 'off')").unwrap();
+                connection
+                    .execute_batch(
+                        "INSERT INTO missed (job, first, last, count, reason) VALUES ('j', 1, 5, 3, 'off')",
+                    )
+                    .unwrap();
             }
             migrate(&mut connection).unwrap();
             connection.pragma_update(None, "foreign_keys", true).unwrap();
