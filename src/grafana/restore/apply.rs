@@ -178,11 +178,16 @@ pub(super) async fn carry_out(
     let ended = run.carry_out(&mut outcome).await;
     let mut left = Left { untouched: run.untouched(&outcome), ..Left::default() };
     found.note(safe.id(), &left);
-    ended?;
     let is_known =
         |id: &&ObjectId| id.kind == ObjectType::Users && (plan.entered.contains_key(id) || plan.removes(id));
     let known = outcome.written.iter().filter(is_known).map(|id| id.key.as_str());
-    Ledger::at(site, context).remove(known)?;
+    let is_user = |id: &&ObjectId| id.kind == ObjectType::Users;
+    let of_others = left.untouched.iter().filter(is_user).map(|id| id.key.as_str());
+    let ledger = Ledger::at(site, context);
+    let noted = ledger.remove(known.chain(of_others));
+    let learned = ledger.learn(site).await;
+    ended?;
+    noted.and(learned)?;
     let after = match site.look(&Extent::of(source).and(live), context).await {
         Ok(after) => after,
         Err(RestoreError::Grafana(error)) => {
