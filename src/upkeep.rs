@@ -68,7 +68,7 @@ pub fn hold(listing: &Listing) -> Option<Hold> {
     doubts(listing).remove(listing.newest_good()?.id())
 }
 
-/// The backups that are far smaller than those before them, and that nobody has accepted, with why they are in doubt.
+/// The backups that are far smaller than those before them, or cannot have what those have, and that nobody has accepted, with why they are in doubt.
 pub fn doubts(listing: &Listing) -> BTreeMap<BackupId, Hold> {
     let all = &listing.backups;
     let accepted = all.iter().rposition(|backup| backup.state.accepted).unwrap_or(0);
@@ -81,11 +81,14 @@ pub fn doubts(listing: &Listing) -> BTreeMap<BackupId, Hold> {
     let counts: Vec<&BTreeMap<String, u64>> =
         all[accepted..].iter().map(|backup| &backup.manifest.counts).collect();
     let judged = retention::holds(&bytes).into_iter().zip(retention::fewer(&counts));
-    let doubt = judged.zip(&bytes).map(|((hold, fewer), bytes)| match hold {
-        Some(hold) => Some(Hold { fewer, ..hold }),
-        None if fewer.is_empty() => None,
-        // Nothing is wrong with the bytes.
-        None => Some(Hold { newest: *bytes, median: *bytes, fewer }),
+    let doubt = judged.zip(&bytes).zip(&all[accepted..]).map(|(((hold, fewer), bytes), backup)| {
+        let missing = if backup.state.accepted { Vec::new() } else { backup.manifest.missing.clone() };
+        match hold {
+            Some(hold) => Some(Hold { fewer, missing, ..hold }),
+            None if fewer.is_empty() && missing.is_empty() => None,
+            // Nothing is wrong with the bytes.
+            None => Some(Hold { newest: *bytes, median: *bytes, fewer, missing }),
+        }
     });
     let doubtful = all[accepted..].iter().zip(doubt);
     doubtful.filter_map(|(backup, doubt)| Some((backup.id().clone(), doubt?))).collect()

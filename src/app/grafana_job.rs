@@ -7,17 +7,15 @@ use jiff::tz::TimeZone;
 use super::Shared;
 use super::targets::credentials;
 use super::upkept::with_upkeep;
-use crate::blocking::blocking;
 use crate::config::secret::SecretError;
 use crate::config::{GrafanaConfig, GrafanaTarget, JobConfig};
 use crate::grafana::GrafanaError;
 use crate::grafana::client::GrafanaClient;
 use crate::grafana::contents::{GrafanaContents, Organisation, Secret, Skipped, Why};
-use crate::grafana::export::{ExportOptions, Origin, Reach, back_up, reach};
+use crate::grafana::export::{Earlier, ExportOptions, Origin, Reach, back_up, reach};
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::preflight::Finding;
 use crate::runner::Failure;
-use crate::store::{Backup, JobStore};
 use crate::upkeep::Policy;
 use crate::words;
 
@@ -42,9 +40,9 @@ pub(super) async fn run(
         let made = back_up(&client, &origin, &options, &store, config.compression, None, &context).await;
         made.map_err(|error| of(&error))
     };
-    let before = newest_of(&store, target).await;
+    let before = Earlier::of(&store, target.name.as_str()).await;
     let ((backup, contents), upkept) = with_upkeep(&store, policy, &context, made).await?;
-    if let Some(less) = before.and_then(|before| contents.reached_less(&before)) {
+    if let Some(less) = before.and_then(|before| contents.reached_less(&before.contents)) {
         context.progress.warn(less);
     }
     let mut verified = vec![
@@ -60,17 +58,6 @@ pub(super) async fn run(
         verified,
         ..JobOutput::default()
     })
-}
-
-/// What the newest good backup of this Grafana says of itself.
-async fn newest_of(store: &JobStore, target: &GrafanaTarget) -> Option<GrafanaContents> {
-    let (store, target) = (store.clone(), target.name.clone());
-    let find = move || {
-        let listing = store.list().ok()?;
-        let is_its = |backup: &&Backup| backup.is_good() && backup.manifest.source.target == target.as_str();
-        listing.backups.iter().rev().find(is_its)?.contents().ok()
-    };
-    blocking(find).await
 }
 
 fn options(config: &GrafanaConfig) -> ExportOptions {

@@ -320,7 +320,10 @@ pub(super) fn pin(session: &Session, which: &Which, pinned: bool) -> Result<Exit
 }
 
 pub(super) fn accept(session: &Session, which: &Which) -> Result<ExitCode, CliError> {
-    let found = session.backup(&which.backup)?;
+    // Of a job that is named alone it can only be the newest one.
+    let is_job = session.job_names(None, &session.store()?)?.iter().any(|job| job.as_str() == which.backup);
+    let spec = if is_job { format!("{}/latest", which.backup) } else { which.backup.clone() };
+    let found = session.backup(&spec)?;
     found.job.accept(found.backup.id())?;
     let name = format!("{}/{}", found.job.job(), found.backup.id());
     session.out.result(&json!({ "backup": name, "accepted": true }), || {

@@ -7,6 +7,7 @@
 mod again;
 mod alerting;
 mod boards;
+mod earlier;
 mod people;
 mod reach;
 mod rest;
@@ -32,6 +33,7 @@ use super::{GrafanaError, KIND};
 use survey::Survey;
 
 pub(super) use again::Again;
+pub use earlier::Earlier;
 pub use reach::{Reach, reach};
 
 /// What to export beside what is always exported, and what not.
@@ -93,7 +95,13 @@ pub async fn back_up(
         let pending = store.begin(context.run, context.now)?;
         let (contents, bytes) = write::write(survey, &pending, compression, context).await?;
         let contents = GrafanaContents { before_restore: before, ..contents };
-        publish(pending, contents, bytes, origin, context).await
+        let earlier = match contents.before_restore {
+            // What was there before a restore is compared with nothing.
+            Some(_) => None,
+            None => Earlier::of(store, &origin.target).await,
+        };
+        let missing = earlier.map(|earlier| earlier.missing_in(&contents)).unwrap_or_default();
+        publish(pending, Export { contents, bytes, missing }, origin, context).await
     };
     tokio::select! {
         done = work => done,
@@ -114,20 +122,29 @@ async fn survey(
     Ok(survey)
 }
 
+/// An export that was written.
+struct Export {
+    contents: GrafanaContents,
+    /// Before compression.
+    bytes: u64,
+    /// What earlier ones had.
+    missing: Vec<String>,
+}
+
 async fn publish(
     pending: Pending,
-    contents: GrafanaContents,
-    content_bytes: u64,
+    export: Export,
     origin: &Origin,
     context: &RunContext,
 ) -> Result<(Backup, GrafanaContents), GrafanaError> {
+    let Export { contents, bytes: content_bytes, missing } = export;
     let product_version = contents.version.clone();
     let (target, url) = (origin.target.clone(), origin.url.clone());
     let source = Source { target, url, product_version, ..Source::default() };
     let described =
         serde_json::value::to_raw_value(&contents).map_err(|source| GrafanaError::Describe { source })?;
     let counts = contents.counts_to_compare();
-    let draft = Draft { content_bytes, counts, ..Draft::new(KIND, context.now, source, described) };
+    let draft = Draft { content_bytes, counts, missing, ..Draft::new(KIND, context.now, source, described) };
     Ok((context.publish(pending, draft).await?, contents))
 }
 

@@ -14,6 +14,9 @@ const COMPARED_WITH: usize = 7;
 /// So many of a sort there have to be for it to be missed where it is gone.
 const SEVERAL: u64 = 2;
 
+/// So many sorts, or names, are told.
+const SHOWN: usize = 5;
+
 /// Why retention is held.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Hold {
@@ -24,6 +27,9 @@ pub struct Hold {
     /// Of which sorts of what is counted there are far fewer. Where there are some, the bytes need not be.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fewer: Vec<Fewer>,
+    /// What those before it have and it cannot have, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 /// Far fewer of a sort than there usually are.
@@ -37,13 +43,23 @@ pub struct Fewer {
     pub median: u64,
 }
 
+impl Hold {
+    fn told_fewer(&self) -> String {
+        let told = |one: &Fewer| format!("{} {} ({})", one.newest, one.sort, one.median);
+        let all: Vec<String> = self.fewer.iter().map(told).collect();
+        format!("has far fewer than those before it usually do: {}", crate::words::some(&all, SHOWN))
+    }
+}
+
 impl std::fmt::Display for Hold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.missing.is_empty() {
+            let all = crate::words::some(&self.missing, SHOWN);
+            write!(f, "has nothing any more of what those before it have: {all}")?;
+            return if self.fewer.is_empty() { Ok(()) } else { write!(f, "; it {}", self.told_fewer()) };
+        }
         if !self.fewer.is_empty() {
-            let told = |one: &Fewer| format!("{} {} ({})", one.newest, one.sort, one.median);
-            let all: Vec<String> = self.fewer.iter().map(told).collect();
-            let all = crate::words::some(&all, 5);
-            return write!(f, "has far fewer than those before it usually do: {all}");
+            return f.write_str(&self.told_fewer());
         }
         #[expect(clippy::cast_precision_loss, reason = "a percentage is shown")]
         let share = self.newest as f64 / self.median as f64 * 100.0;
@@ -65,6 +81,7 @@ pub fn holds(bytes: &[u64]) -> Vec<Option<Hold>> {
             newest: bytes,
             median,
             fewer: Vec::new(),
+            missing: Vec::new(),
         });
         if hold.is_none() {
             usual.push(bytes);
@@ -112,7 +129,10 @@ mod tests {
 
     #[test]
     fn a_backup_of_less_than_half_the_median_holds() {
-        assert_eq!(hold(&[100, 110, 120, 54]), Some(Hold { newest: 54, median: 110, fewer: Vec::new() }));
+        assert_eq!(
+            hold(&[100, 110, 120, 54]),
+            Some(Hold { newest: 54, median: 110, fewer: Vec::new(), missing: Vec::new() })
+        );
         assert_eq!(hold(&[100, 110, 120, 55]), None);
     }
 
@@ -129,7 +149,7 @@ mod tests {
                 [1_000_000; 2].into_iter().chain(std::iter::repeat_n(10, emptied)).collect();
             assert_eq!(
                 hold(&sizes),
-                Some(Hold { newest: 10, median: 1_000_000, fewer: Vec::new() }),
+                Some(Hold { newest: 10, median: 1_000_000, fewer: Vec::new(), missing: Vec::new() }),
                 "{emptied}"
             );
         }

@@ -55,6 +55,10 @@ pub struct Manifest {
     /// are suspicious, however many bytes there are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counts: BTreeMap<String, u64>,
+    /// What the source had when earlier backups were made and does not show any more, by name, where the kind tells it:
+    /// `organisation "Second"`. The older ones are not deleted until somebody has accepted that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 /// What is inside a backup, as its kind describes it: the last field of a manifest before its seal. It can be long, so

@@ -49,6 +49,8 @@ pub struct Draft {
     pub lacks: Vec<String>,
     /// How many there are of each sort of what is inside, where that is counted.
     pub counts: BTreeMap<String, u64>,
+    /// What earlier backups have and the source does not show any more, by name.
+    pub missing: Vec<String>,
     /// What is inside.
     pub contents: Contents,
     /// How it is laid out.
@@ -69,6 +71,7 @@ impl Draft {
             damaged: false,
             lacks: Vec::new(),
             counts: BTreeMap::new(),
+            missing: Vec::new(),
             contents,
             layout: Layout::Archive,
             shared: Vec::new(),
@@ -143,6 +146,7 @@ impl Pending {
             damaged: draft.damaged,
             lacks: draft.lacks,
             counts: draft.counts,
+            missing: draft.missing,
         };
         Ok(Publication { manifest, contents: draft.contents })
     }

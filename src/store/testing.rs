@@ -40,6 +40,7 @@ pub(super) fn draft(seconds: i64) -> Draft {
         damaged: false,
         lacks: Vec::new(),
         counts: BTreeMap::new(),
+        missing: Vec::new(),
         contents: contents(),
         layout: Layout::Archive,
         shared: Vec::new(),
@@ -97,5 +98,6 @@ pub(super) fn manifest(id: &str) -> Manifest {
         damaged: false,
         lacks: Vec::new(),
         counts: BTreeMap::new(),
+        missing: Vec::new(),
     }
 }

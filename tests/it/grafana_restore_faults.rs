@@ -80,6 +80,9 @@ fn folders_that_a_server_puts_side_by_side_are_told_as_not_restored() {
     );
     let dashboards = &there.contents()["orgs"]["Main Org."]["dashboards"];
     assert_eq!(dashboards["postgres"]["folder"], "databases", "the others are restored");
+    let again = restore(&keeper, &["--grafana", "other"]).expect(1);
+    let told = again.stdout.lines().find(|line| line.contains("folders/databases in Main Org.: Cannot move"));
+    assert!(told.is_some_and(|line| line.contains("the feature toggle nestedFolders")), "{again:?}");
 }
 
 #[test]

@@ -323,3 +323,31 @@ fn whom_a_restore_has_made_gets_the_password_of_a_file_that_comes_later() {
     assert!(!said(&kept).contains("password of users/ann"), "{kept:?}");
     assert_eq!(log_in("ann", "long enough"), 200);
 }
+
+#[test]
+fn who_was_made_anew_with_the_login_of_one_that_a_restore_had_made_keeps_his_own_password() {
+    let grafana = sample(Version::V11_2);
+    let keeper = keeper(&grafana);
+    export(&keeper);
+    grafana.wipe();
+    restore(&keeper, &[]).expect(3);
+    let path = "/api/users/lookup?loginOrEmail=ann";
+    let id = || grafana.seed().ask("GET", path, &Value::Null).1["id"].clone();
+    let first = id();
+    grafana.seed().ask("DELETE", &format!("/api/admin/users/{first}"), &Value::Null);
+    let own = json!({ "login": "ann", "email": "ann@example.org", "name": "Ann", "password": "her own one" });
+    grafana.seed().make("/api/admin/users", &own);
+    assert_ne!(id(), first);
+    // Of somebody else who was made by the restore it is set.
+    let text = "[users.ann]\npassword = \"long enough\"\n[users.bob]\npassword = \"long enough\"\n";
+    let file = secrets(&keeper, text);
+    let kept = restore(&keeper, &["--only", "users", "--secrets", &file]);
+    assert!(said(&kept).contains("keep theirs: ann"), "{kept:?}");
+    assert!(said(&kept).contains("users/bob (bob): enters password"), "{kept:?}");
+    let log_in = |login: &str, password: &str| {
+        grafana.forgive_logins();
+        let who = crate::support::grafana::basic(login, password);
+        grafana.seed().ask_with("GET", "/api/user", &[("Authorization", &who)], &Value::Null).0
+    };
+    assert_eq!((log_in("ann", "her own one"), log_in("bob", "long enough")), (200, 200));
+}

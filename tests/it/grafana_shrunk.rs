@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::grafana::{Builder, Fault, Role, Version, What};
 use crate::support::grafana_keeper::{ADMIN, JOB, export, keeper, keeper_of, sample, target};
+use crate::support::watchkeeper::Watchkeeper;
 
 const NOT_FOUND: &str = "{\"message\":\"Not found\"}";
 
@@ -64,7 +65,8 @@ fn dashboards_that_are_gone_hold_the_older_backups_until_somebody_accepts_that()
     assert!(warned.stdout.contains("0 dashboards (4)"), "{warned:?}");
     assert!(warned.stdout.contains("`watchkeeper accept grafana/latest`"), "{warned:?}");
     assert!(keeper.run(&["prune", "--dry-run"]).stdout.contains("far fewer"), "held");
-    keeper.run(&["accept", "grafana/latest"]).expect(0);
+    let accepted = keeper.run(&["accept", JOB]).expect(0);
+    assert!(accepted.stdout.starts_with("grafana/2"), "{accepted:?}");
     let after = keeper.run(&["run-now", JOB]);
     assert!(!after.stdout.contains("far fewer"), "{after:?}");
 }
@@ -93,4 +95,73 @@ fn secrets_that_grafana_itself_shows_are_announced() {
     let manifest: Value = serde_json::from_str(&manifest).unwrap();
     assert_eq!(manifest["contents"]["holds_secrets"], true);
     assert_eq!(manifest["contents"]["clear"].as_array().unwrap().len(), 2);
+}
+
+/// The job keeps two of its backups.
+fn keeps_two(targets: &str, keys: &str) -> String {
+    format!(
+        "{targets}[[job]]\nname = \"{JOB}\"\nkind = \"grafana-export\"\ngrafana = \"main\"\nkeep = {{ last = 2 }}\n{keys}\n"
+    )
+}
+
+/// The second and the third run say what is missing, and the first backup, which has it, goes only after `accept`.
+fn assert_held_until_accepted(keeper: &Watchkeeper, says: &str, why: &str) {
+    for _ in 0..2 {
+        let warned = keeper.run(&["run-now", JOB]).expect(3);
+        assert!(warned.stdout.contains(says), "{why}: {says}\n{warned:?}");
+        assert!(warned.stdout.contains("`watchkeeper accept grafana/latest`"), "{why}: {warned:?}");
+    }
+    let listed = keeper.run_json(&["backups", JOB]).expect(0).json().to_string();
+    assert_eq!(listed.matches("\"missing\"").count(), 2, "{why}: {listed}");
+    keeper.run(&["accept", "grafana/latest"]).expect(0);
+    let after = keeper.run(&["run-now", JOB]);
+    assert!(!after.stdout.contains("has nothing any more"), "{why}: {after:?}");
+    assert_eq!(archives(keeper), 2, "{why}");
+}
+
+fn archives(keeper: &Watchkeeper) -> usize {
+    let is_archive = |path: &std::path::PathBuf| path.to_string_lossy().ends_with(".tar.gz");
+    let all = std::fs::read_dir(keeper.store_of(JOB)).unwrap();
+    all.map(|entry| entry.unwrap().path()).filter(is_archive).count()
+}
+
+#[test]
+fn a_list_that_vanishes_from_the_same_version_holds_the_older_backups_until_somebody_accepts_that() {
+    for (version, path, says) in [
+        (Version::V11_2, "/api/playlists", "playlists of \"Main Org.\""),
+        (Version::V11_2, "/api/library-elements", "library-panels of \"Main Org.\""),
+        (Version::V9, "/api/serviceaccounts", "service-accounts of \"Main Org.\""),
+        (Version::V11_2, "/api/v1/provisioning/", "policies of \"Main Org.\""),
+    ] {
+        let grafana = sample(version);
+        let keeper = Watchkeeper::with_config(&keeps_two(&target("main", &grafana.url(), ADMIN), ""));
+        export(&keeper);
+        grafana.inject(Fault::new(What::answers(404, NOT_FOUND)).on("GET", path));
+        assert_held_until_accepted(&keeper, says, path);
+    }
+}
+
+#[test]
+fn credentials_that_lose_an_organisation_hold_the_older_backups_until_somebody_accepts_that() {
+    let grafana = sample(Version::V11_2);
+    let without_users = "exclude = [\"users\"]";
+    let of = |credentials: &str| keeps_two(&target("main", &grafana.url(), credentials), without_users);
+    let keeper = Watchkeeper::with_config(&of(ADMIN));
+    export(&keeper);
+    keeper.configure(&of(&format!("token = {{ plain = \"{}\" }}", grafana.token(1, Role::Admin))));
+    assert_held_until_accepted(&keeper, "organisation \"Second\"", "a token");
+}
+
+#[test]
+fn what_is_left_out_by_configuration_is_not_missed() {
+    let grafana = sample(Version::V11_2);
+    let of = |keys: &str| keeps_two(&target("main", &grafana.url(), ADMIN), keys);
+    let keeper = Watchkeeper::with_config(&of(""));
+    export(&keeper);
+    keeper.configure(&of("exclude = [\"playlists\"]"));
+    for _ in 0..3 {
+        let quiet = keeper.run(&["run-now", JOB]);
+        assert!(!quiet.stdout.contains("has nothing any more"), "{quiet:?}");
+    }
+    assert_eq!(archives(&keeper), 2);
 }

@@ -264,3 +264,56 @@ fn what_a_restore_was_cut_in_is_no_edit_of_people() {
         assert_eq!(dashboards_of(&there), Vec::<String>::new(), "{method} {path}");
     }
 }
+
+#[test]
+fn what_the_restore_has_refused_to_write_over_its_undo_leaves_and_names() {
+    let grafana = sample(Version::V11_2);
+    let keeper = keeper(&grafana);
+    export(&keeper);
+    let set = |uid: &str, title: &str| {
+        let body = json!({ "dashboard": { "uid": uid, "title": title }, "overwrite": true });
+        grafana.seed().make("/api/dashboards/db", &body);
+    };
+    lose_hosts(&grafana);
+    set("overview", "Damaged");
+    set("postgres", "Damaged, too");
+    grafana.seed().ask("DELETE", "/api/folders/empty", &Value::Null);
+    // When all was kept, and before their turn: one makes what is to be created, and edits what is to be changed.
+    grafana.seed().ask("DELETE", "/api/datasources/uid/loki", &Value::Null);
+    for (path, uid, title) in [
+        ("/api/datasources", "hosts", "Hosts of a person"),
+        ("/api/folders", "overview", "Overview of a person"),
+    ] {
+        let body = json!({ "dashboard": { "uid": uid, "title": title }, "overwrite": true });
+        let what = What::Meanwhile { method: "POST", target: "/api/dashboards/db".to_owned(), body };
+        grafana.inject(Fault::new(what).on("POST", path).times(1));
+    }
+    // Grafana itself turns one away, and a person edits it later.
+    let prom = "/api/datasources/uid/prom";
+    let mut source = grafana.seed().ask("GET", prom, &Value::Null).1;
+    let mut set_url = |url: &str| {
+        source["url"] = json!(url);
+        source["version"] = Value::Null;
+        assert_eq!(grafana.seed().ask("PUT", prom, &source).0, 200);
+    };
+    set_url("http://damaged");
+    let conflict = What::answers(412, "{\"message\":\"it is another one now\"}");
+    grafana.inject(Fault::new(conflict).on("PUT", prom));
+    let failed = restore(&keeper, &[]).expect(4);
+    for uid in ["hosts", "overview"] {
+        let told = format!("dashboards/{uid} in Main Org.: somebody has changed it meanwhile");
+        assert!(failed.stdout.contains(&told), "{failed:?}");
+    }
+    assert_eq!(title(&grafana, "postgres"), "Postgres");
+    grafana.heal();
+    set_url("http://of-a-person");
+    let undone = keeper.run(&["restore", JOB, "--undo", "--yes"]).expect(3);
+    let of_people = json!(["Hosts of a person", "Overview of a person"]);
+    assert_eq!(json!([title(&grafana, "hosts"), title(&grafana, "overview")]), of_people, "{undone:?}");
+    assert_eq!(grafana.seed().ask("GET", prom, &Value::Null).1["url"], "http://of-a-person", "{undone:?}");
+    let says = "the restore had not written data-sources/prom in Main Org., dashboards/hosts in Main Org., dashboards/overview in Main Org.: what is there now stays";
+    assert!(undone.stdout.contains(says), "{undone:?}");
+    // What was written is as it was before.
+    assert_eq!(title(&grafana, "postgres"), "Damaged, too");
+    assert!(!is_there(&grafana, "/api/folders/empty") && !is_there(&grafana, "/api/datasources/uid/loki"));
+}

@@ -196,6 +196,7 @@ fn backup(root: &Path) -> Backup {
         damaged: false,
         lacks: Vec::new(),
         counts: std::collections::BTreeMap::new(),
+        missing: Vec::new(),
         contents: serde_json::value::to_raw_value(&contents).unwrap(),
         layout: Layout::Archive,
         shared: Vec::new(),

@@ -1,10 +1,9 @@
 //! Carries a plan out: keeps what is there, writes what differs, and proves it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
 
-use super::found::Found;
+use super::found::{Found, Left};
 use super::ledger::Ledger;
 use super::live::Extent;
 use super::meanwhile::Meanwhile;
@@ -173,28 +172,38 @@ pub(super) async fn carry_out(
     safe: &Backup,
     context: &RunContext,
 ) -> Result<Applied, RestoreError> {
-    let wrote = Arc::new(AtomicBool::new(false));
     let meanwhile = Meanwhile::new(source, live, &plan);
-    let run = Run { site, source, live, plan: &plan, context, meanwhile, wrote: Arc::clone(&wrote) };
-    let mut outcome = run.carry_out().await?;
+    let run = Run { site, source, live, plan: &plan, context, meanwhile, sent: Mutex::default() };
+    let (found, mut outcome) = (Found::at(site, context), Outcome::default());
+    let ended = run.carry_out(&mut outcome).await;
+    let mut left = Left { untouched: run.untouched(&outcome), ..Left::default() };
+    found.note(safe.id(), &left);
     let is_known =
         |id: &&ObjectId| id.kind == ObjectType::Users && (plan.entered.contains_key(id) || plan.removes(id));
     let known = outcome.written.iter().filter(is_known).map(|id| id.key.as_str());
-    Ledger::at(site, context).remove(known)?;
+    let is_user = |id: &&ObjectId| id.kind == ObjectType::Users;
+    let of_others = left.untouched.iter().filter(is_user).map(|id| id.key.as_str());
+    let ledger = Ledger::at(site, context);
+    let noted = ledger.remove(known.chain(of_others));
+    let learned = ledger.learn(site).await;
+    ended?;
+    noted.and(learned)?;
     let after = match site.look(&Extent::of(source).and(live), context).await {
         Ok(after) => after,
         Err(RestoreError::Grafana(error)) => {
-            return Err(stopped(error, outcome.written.len(), wrote.load(Ordering::Relaxed)));
+            return Err(stopped(error, outcome.written.len(), run.has_sent()));
         }
         Err(error) => return Err(error),
     };
     let step = context.progress.step("compare what is there now with the backup", None);
     let proven = run.prove(&after, &mut outcome)?;
     let me = site.facts().login;
-    Found::at(site, context).note(safe.id(), left(&plan, (source, &after), me.as_deref())?);
+    left.written = self::left(&plan, (source, &after), me.as_deref())?;
+    left.written.retain(|written| !left.untouched.contains(&written.id));
+    found.note(safe.id(), &left);
     step.finish(format!("{} as they were written", words::count(proven, "object")));
     let (written, warnings) = (outcome.written.len(), std::mem::take(&mut outcome.warnings));
-    not_all(&plan, outcome, wrote.load(Ordering::Relaxed))?;
+    not_all(&plan, outcome, run.has_sent())?;
     let before = Some(safe.id().clone());
     Ok(Applied { plan, before, cut_before: Vec::new(), written, proven, warnings })
 }

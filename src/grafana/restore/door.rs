@@ -41,7 +41,8 @@ pub(super) struct Door {
     pub(super) client: GrafanaClient,
     /// Major and minor; what is unknown is taken for new.
     pub(super) version: (u32, u32),
-    /// A write was sent that the server has not turned away: whatever it says, something may be another one there.
+    /// A write was sent that the server has not turned away: whatever it says, something may be another one there. Each
+    /// object has its own.
     pub(super) wrote: Arc<AtomicBool>,
 }
 
@@ -93,13 +94,15 @@ impl Door {
     }
 
     async fn write(&self, call: &Call) -> Result<Answer, GrafanaError> {
+        // Said before: whoever is not waited for any longer may have been heard all the same.
+        let wrote = self.wrote.swap(true, Ordering::Relaxed);
         let answer = self.client.exchange(call).await;
         let turned_away = match &answer {
             Ok(answer) => (400..500).contains(&answer.status),
             Err(error) => !error.is_undecided(),
         };
-        if !turned_away {
-            self.wrote.store(true, Ordering::Relaxed);
+        if turned_away {
+            self.wrote.store(wrote, Ordering::Relaxed);
         }
         answer
     }

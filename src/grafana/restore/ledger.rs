@@ -1,5 +1,5 @@
 //! Users whom a restore has made with a password that nobody knows. Where the file of secrets comes later, also after a
-//! restore that was cut, it is theirs: of anybody else the password stays.
+//! restore that was cut, it is theirs: of anybody else the password stays, also of who was made anew with the same login.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,6 +14,7 @@ use crate::grafana::GrafanaError;
 use crate::grafana::client::List;
 use crate::jobs::RunContext;
 use crate::store::atomic;
+use crate::words;
 
 /// A file on this host, of one Grafana.
 pub(super) struct Ledger {
@@ -25,8 +26,25 @@ pub(super) struct Ledger {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Made {
     url: String,
-    /// By login, when.
-    users: BTreeMap<String, Timestamp>,
+    /// By login.
+    users: BTreeMap<String, User>,
+}
+
+/// A user who was made.
+#[derive(Debug, Serialize, Deserialize)]
+struct User {
+    /// When the restore began.
+    since: Timestamp,
+    /// The number that Grafana has given; `None` until it is known. Whoever has the login and another number is somebody
+    /// else.
+    id: Option<i64>,
+}
+
+/// Everybody on a server.
+struct Row {
+    login: String,
+    id: Option<i64>,
+    seen: Option<Timestamp>,
 }
 
 impl Ledger {
@@ -42,11 +60,12 @@ impl Ledger {
             return Ok(());
         }
         let mut made = self.read();
-        made.users.extend(logins.iter().map(|login| ((*login).to_owned(), self.now)));
+        made.users
+            .extend(logins.iter().map(|login| ((*login).to_owned(), User { since: self.now, id: None })));
         self.replace(&made)
     }
 
-    /// They have one that somebody knows, or are gone.
+    /// They have one that somebody knows, are gone, or are of somebody else.
     pub(super) fn remove<'a>(&self, logins: impl Iterator<Item = &'a str>) -> Result<(), RestoreError> {
         let mut made = self.read();
         let known = made.users.len();
@@ -56,25 +75,58 @@ impl Ledger {
         if made.users.len() == known { Ok(()) } else { self.replace(&made) }
     }
 
+    /// Keeps the numbers of those who were made. What cannot be asked now is asked by the next restore.
+    pub(super) async fn learn(&self, site: &Site) -> Result<(), RestoreError> {
+        let is_known = self.read().users.values().all(|user| user.id.is_some());
+        if is_known || site.client.has_token() {
+            return Ok(());
+        }
+        match self.everybody(site).await {
+            Ok(rows) => self.pin(&rows),
+            Err(error) => {
+                tracing::info!(error = words::chain(&error), "the numbers of new users could not be asked");
+                Ok(())
+            }
+        }
+    }
+
     /// Those of them who are there and have not been seen since: who logs in has a password, from whomever.
     pub(super) async fn unset(&self, site: &Site) -> Result<BTreeSet<String>, RestoreError> {
         let made = self.read();
         if made.users.is_empty() || site.client.has_token() {
             return Ok(BTreeSet::new());
         }
-        let list = List::whole("list the users", "/api/users").in_pages("perpage", 1000).by(&["login"]);
-        let rows = match site.client.list(&list).await {
+        let rows = match self.everybody(site).await {
             // Who does not administer the server sets no passwords either.
             Err(GrafanaError::Refused { status: 403, .. }) => return Ok(BTreeSet::new()),
-            listed => listed?.rows,
+            listed => listed?,
         };
-        let unseen = rows.iter().filter_map(|row| {
-            let login = row.get("login").and_then(Value::as_str)?;
-            let since = made.users.get(login)?;
-            let seen = row.get("lastSeenAt").and_then(Value::as_str)?.parse::<Timestamp>().ok();
-            seen.is_none_or(|seen| seen < *since).then(|| login.to_owned())
+        let unseen = rows.into_iter().filter(|row| {
+            made.users.get(&row.login).is_some_and(|user| {
+                let is_same = user.id.is_none() || user.id == row.id;
+                is_same && row.seen.is_none_or(|seen| seen < user.since)
+            })
         });
-        Ok(unseen.collect())
+        Ok(unseen.map(|row| row.login).collect())
+    }
+
+    async fn everybody(&self, site: &Site) -> Result<Vec<Row>, GrafanaError> {
+        let list = List::whole("list the users", "/api/users").in_pages("perpage", 1000).by(&["login"]);
+        let rows = site.client.list(&list).await?.rows;
+        let row = |row: &Value| {
+            let login = row.get("login").and_then(Value::as_str)?.to_owned();
+            let seen = row.get("lastSeenAt").and_then(Value::as_str).and_then(|seen| seen.parse().ok());
+            Some(Row { login, id: row.get("id").and_then(Value::as_i64), seen })
+        };
+        Ok(rows.iter().filter_map(row).collect())
+    }
+
+    fn pin(&self, rows: &[Row]) -> Result<(), RestoreError> {
+        let mut made = self.read();
+        for (login, user) in made.users.iter_mut().filter(|(_, user)| user.id.is_none()) {
+            user.id = rows.iter().find(|row| row.login == *login).and_then(|row| row.id);
+        }
+        self.replace(&made)
     }
 
     fn read(&self) -> Made {

@@ -61,7 +61,7 @@ impl<'a> Meanwhile<'a> {
     }
 
     /// Whether a difference could be somebody's, and not come of what was written before.
-    fn can_tell(&self, item: &Item) -> bool {
+    pub(super) fn can_tell(&self, item: &Item) -> bool {
         let id = &item.id;
         let is_written = |other: &ObjectId, action: Action| {
             self.plan.writes().any(|item| item.id == *other && item.action == action)

@@ -174,4 +174,6 @@ pub(super) struct Made {
     pub(super) written: Traces,
     /// Secrets that they entered over others.
     pub(super) secrets: Vec<(ObjectId, Secret)>,
+    /// What they had planned and not written. What is in [`Self::ids`] as well, a later one has written.
+    pub(super) untouched: BTreeSet<ObjectId>,
 }

@@ -3,8 +3,8 @@
 //! Every organisation is entered, and has said that it is the one that is meant, before the first object is written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -52,8 +52,8 @@ pub(super) struct Run<'a> {
     pub(super) context: &'a RunContext,
     /// What somebody changes while it is restored.
     pub(super) meanwhile: Meanwhile<'a>,
-    /// Something was sent that the server has not turned away.
-    pub(super) wrote: Arc<AtomicBool>,
+    /// Of each object whose turn came: something was sent that the server has not turned away.
+    pub(super) sent: Mutex<Vec<(ObjectId, Arc<AtomicBool>)>>,
 }
 
 /// The organisations that were entered.
@@ -66,9 +66,8 @@ struct Doors {
 }
 
 impl Run<'_> {
-    /// Writes what is planned. An object that is refused does not stop the others.
-    pub(super) async fn carry_out(&self) -> Result<Outcome, RestoreError> {
-        let mut outcome = Outcome::default();
+    /// Writes what is planned. An object that is refused does not stop the others. `outcome` is told as far as it got.
+    pub(super) async fn carry_out(&self, outcome: &mut Outcome) -> Result<(), RestoreError> {
         let mut doors = self.enter_all().await?;
         let writes: Vec<&Item> = self.plan.writes().collect();
         let alike = |a: &&Item, b: &&Item| {
@@ -76,16 +75,38 @@ impl Run<'_> {
                 == (&b.id.organisation, b.id.kind, b.action == Action::Remove)
         };
         for group in writes.chunk_by(|a, b| alike(a, b)) {
-            let written = self.write_group(group, &mut doors, &mut outcome).await;
+            let written = self.write_group(group, &mut doors, outcome).await;
             let entered = match written {
                 // Before anything else is written: a proxy may take away the header that chooses the organisation.
                 Ok(()) if group[0].id.kind == ObjectType::Organisations => self.enter_there(&mut doors).await,
                 written => written,
             };
-            let (so_far, touched) = (outcome.written.len(), self.wrote.load(Ordering::Relaxed));
-            entered.map_err(|error| stopped(error, so_far, touched))?;
+            entered.map_err(|error| stopped(error, outcome.written.len(), self.has_sent()))?;
         }
-        Ok(outcome)
+        Ok(())
+    }
+
+    /// Something may be another one on the server.
+    pub(super) fn has_sent(&self) -> bool {
+        !self.touched().is_empty()
+    }
+
+    fn touched(&self) -> BTreeSet<ObjectId> {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let touched = sent.iter().filter(|(_, wrote)| wrote.load(Ordering::Relaxed));
+        touched.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// What was planned, and is as it was or as somebody else has made it: no undo has anything to do with it.
+    pub(super) fn untouched(&self, outcome: &Outcome) -> Vec<ObjectId> {
+        let touched = self.touched();
+        let is_left = |item: &&Item| {
+            // What comes with something that was written is of this restore.
+            !touched.contains(&item.id)
+                && !outcome.written.contains(&item.id)
+                && self.meanwhile.can_tell(item)
+        };
+        self.plan.writes().filter(is_left).map(|item| item.id.clone()).collect()
     }
 
     /// One that is there has to say itself that it is the one that is meant, before anything is written.
@@ -174,7 +195,7 @@ impl Run<'_> {
             None => self.site.client.clone(),
             Some(name) => doors.enter(self.site, name).await?,
         };
-        let door = Door { client, version: self.site.version, wrote: Arc::clone(&self.wrote) };
+        let door = Door { client, version: self.site.version, wrote: Arc::default() };
         let numbers = match organisation {
             None => Numbers::default(),
             Some(_) => Numbers::read(&door).await?,
@@ -209,7 +230,13 @@ impl Run<'_> {
             return (&item.id, Err(GrafanaError::Cancelled.into()));
         }
         match self.meanwhile.check(item, again).await {
-            Ok(()) => (&item.id, self.write_one(item, scene).await),
+            Ok(()) => {
+                let mut scene = scene.clone();
+                scene.door.wrote = Arc::default();
+                let sent = (item.id.clone(), Arc::clone(&scene.door.wrote));
+                self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(sent);
+                (&item.id, self.write_one(item, &scene).await)
+            }
             Err(error) => (&item.id, Err(error)),
         }
     }

@@ -3,15 +3,15 @@
 //! What people have changed since, and the restore had not touched, stays. What is replaced now is kept, too.
 
 use super::apply::{Applied, carry_out, forget_old, open, plan};
-use super::found::Found;
+use super::found::{Found, Left};
 use super::live::Extent;
 use super::note::Note;
 use super::plan::{Choice, Made, RestorePlan};
 use super::shelf::{Kept, Shelf};
 use super::source::GrafanaBackup;
-use super::{BeforeRestore, RestoreError, Site, Written};
+use super::{BeforeRestore, RestoreError, Site};
 use crate::grafana::bundle::Bundle;
-use crate::grafana::object::Object;
+use crate::grafana::object::{Object, ObjectId};
 use crate::jobs::RunContext;
 use crate::store::{Backup, BackupId};
 
@@ -112,24 +112,30 @@ impl Past {
     }
 
     /// One more, which was before those that it has.
-    fn add(&mut self, kept: &Kept, found: Vec<Written>) {
+    fn add(&mut self, kept: &Kept, found: Left) {
         let before = &kept.before;
         self.base = kept.backup.clone();
         self.all.push(kept.backup.id().clone());
         if !self.of.contains(&before.of) {
             self.of.push(before.of.clone());
         }
-        self.made.ids.extend(before.created.iter().chain(&before.changed).cloned());
+        // What a later one has found changed by somebody is his, also where this one had written it.
+        self.made.untouched.extend(found.untouched);
+        let untouched = self.made.untouched.clone();
+        let wrote = |id: &ObjectId| !untouched.contains(id);
+        self.made.ids.extend(before.created.iter().chain(&before.changed).filter(|id| wrote(id)).cloned());
         // What the later one wrote is what there was.
         let known = |object: &&Object| self.made.alone.iter().any(|other| other.id() == object.id());
-        let earlier: Vec<Object> = before.alone.iter().filter(|object| !known(object)).cloned().collect();
+        let earlier = before.alone.iter().filter(|object| wrote(&object.id()) && !known(object));
+        let earlier: Vec<Object> = earlier.cloned().collect();
         self.made.alone.extend(earlier);
-        for written in found.into_iter().chain(before.written.iter().cloned()) {
+        let written = found.written.into_iter().chain(before.written.iter().cloned());
+        for written in written.filter(|written| wrote(&written.id)) {
             self.made.written.entry(written.id).or_insert(written.hash);
         }
         for secret in &before.secrets {
             let id = secret.id();
-            if self.made.secrets.iter().all(|(known, _)| *known != id) {
+            if wrote(&id) && self.made.secrets.iter().all(|(known, _)| *known != id) {
                 self.made.secrets.push((id, secret.clone()));
             }
         }

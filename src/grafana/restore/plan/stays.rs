@@ -54,7 +54,8 @@ impl Planner<'_> {
     /// content tells.
     fn is_strange(&self, entry: &Entry, made: &Made) -> Result<bool, BundleError> {
         if !made.ids.contains(&entry.id) {
-            return Ok(true);
+            // What was so before the restore did without what it has made.
+            return Ok(!(made.untouched.contains(&entry.id) && self.is_as_before(&entry.id)?));
         }
         if is_born(&self.live.load(entry)?, None) {
             return Ok(false);

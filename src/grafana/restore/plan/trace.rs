@@ -16,9 +16,13 @@ use crate::grafana::restore::door::{number, text};
 use crate::grafana::restore::portable::{Target, hidden, hide, portable, present, without_strangers};
 use crate::grafana::restore::said::{find, said};
 use crate::store::digest::sha256;
+use crate::words;
 
 /// As many digits of a hash as nobody meets by chance.
 const DIGITS: usize = 24;
+
+/// So many of those that were not written are named.
+const NAMED: usize = 10;
 
 /// What is about to be written, as `me` would find it again.
 pub(in crate::grafana::restore) fn traces(
@@ -120,6 +124,7 @@ impl Planner<'_> {
             }
         }
         self.plan.items = items;
+        self.tell_untouched(made)?;
         for (id, secret) in &made.secrets {
             if self.there.contains_key(id) {
                 let fields = secret.fields.join(", ");
@@ -130,6 +135,35 @@ impl Planner<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Names what the restore has not written, and is not as it was before.
+    fn tell_untouched(&mut self, made: &Made) -> Result<(), BundleError> {
+        let mut names = Vec::new();
+        for id in made.untouched.difference(&made.ids) {
+            if find(self.live, id).is_some() && !self.is_as_before(id)? {
+                let place = id.organisation.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
+                names.push(format!("{id}{place}"));
+            }
+        }
+        if !names.is_empty() {
+            let names = words::some(&names, NAMED);
+            self.plan.warnings.push(format!("the restore had not written {names}: what is there now stays"));
+        }
+        Ok(())
+    }
+
+    /// It is what it was before the restore.
+    pub(super) fn is_as_before(&self, id: &ObjectId) -> Result<bool, BundleError> {
+        let of = |bundle| said(bundle, id, &self.target);
+        Ok(match (of(self.source)?, of(self.live)?) {
+            (Some(was), Some(is)) => {
+                let me = self.facts.login.as_deref();
+                hash(&was, &self.target, me) == hash(&is, &self.target, me)
+            }
+            (None, None) => true,
+            _ => false,
+        })
     }
 }
 

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use crate::grafana::client::segment;
 use crate::grafana::restore::door::{Door, WriteError, number, text};
 
+/// What to do where a server keeps all folders side by side.
+const SWITCH_ON: &str = "switch the feature toggle nestedFolders on, and restore again";
+
 fn path(uid: &str) -> String {
     format!("/api/folders/{}", segment(uid))
 }
@@ -35,7 +38,16 @@ pub(super) async fn write(door: &Door, uid: &str, wanted: &Value) -> Result<(), 
         door.put("rename the folder", &path(uid), body).await?;
     }
     if text(&there, "parentUid") != parent {
-        door.post("move the folder", &format!("{}/move", path(uid)), json!({ "parentUid": parent })).await?;
+        let to = json!({ "parentUid": parent });
+        match door.post("move the folder", &format!("{}/move", path(uid)), to).await {
+            // What put it at the top before turns it away now.
+            Err(WriteError::Refused(why)) if !parent.is_empty() => {
+                return Err(WriteError::Refused(format!(
+                    "{why}; where folders in folders are off there, {SWITCH_ON}"
+                )));
+            }
+            moved => moved.map(drop)?,
+        }
     }
     check(door, uid, parent).await
 }
@@ -50,7 +62,7 @@ async fn check(door: &Door, uid: &str, parent: &str) -> Result<(), WriteError> {
         there if there == parent => Ok(()),
         "" => Err(WriteError::Refused(format!(
             "Grafana says 200, and has put it at the top and not into the folder {parent}: folders in folders are off \
-             there; switch the feature toggle nestedFolders on, and restore again"
+             there; {SWITCH_ON}"
         ))),
         there => Err(WriteError::Refused(format!(
             "Grafana says 200, and has put it into {there} and not into {parent:?}"
