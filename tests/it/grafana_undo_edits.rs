@@ -66,15 +66,18 @@ fn title(grafana: &Grafana, uid: &str) -> Value {
         .clone()
 }
 
+/// A dashboard with this title, whatever was there.
+fn overwrite(grafana: &Grafana, uid: &str, title: &str) {
+    let body = json!({ "dashboard": { "uid": uid, "title": title }, "overwrite": true });
+    grafana.seed().make("/api/dashboards/db", &body);
+}
+
 #[test]
 fn what_people_have_edited_since_stays_where_the_restore_made_it_and_is_kept_where_it_was_there_before() {
     let grafana = sample(Version::V11_2);
     let keeper = keeper(&grafana);
     export(&keeper);
-    let set = |uid: &str, title: &str| {
-        let body = json!({ "dashboard": { "uid": uid, "title": title }, "overwrite": true });
-        grafana.seed().make("/api/dashboards/db", &body);
-    };
+    let set = |uid: &str, title: &str| overwrite(&grafana, uid, title);
     lose_hosts(&grafana);
     set("overview", "Of old");
     set("postgres", "Of old, too");
@@ -270,10 +273,7 @@ fn what_the_restore_has_refused_to_write_over_its_undo_leaves_and_names() {
     let grafana = sample(Version::V11_2);
     let keeper = keeper(&grafana);
     export(&keeper);
-    let set = |uid: &str, title: &str| {
-        let body = json!({ "dashboard": { "uid": uid, "title": title }, "overwrite": true });
-        grafana.seed().make("/api/dashboards/db", &body);
-    };
+    let set = |uid: &str, title: &str| overwrite(&grafana, uid, title);
     lose_hosts(&grafana);
     set("overview", "Damaged");
     set("postgres", "Damaged, too");
