@@ -20,7 +20,6 @@ mod restore;
 mod run;
 mod run_now;
 mod session;
-mod standing;
 mod status;
 mod store;
 mod systemd_timers;

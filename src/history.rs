@@ -184,6 +184,22 @@ impl History {
         self.newest("kind NOT LIKE '%-restore'")
     }
 
+    /// When a job last ended well, and how many of its runs have failed or were interrupted since; restores left out.
+    pub fn last_success(&self, job: &JobName) -> Result<(Option<Timestamp>, usize), HistoryError> {
+        let sql = "WITH success AS (SELECT started, finished FROM run WHERE job = ?1 AND outcome IN ('done', 'warned') \
+                   AND kind NOT LIKE '%-restore' ORDER BY started DESC LIMIT 1) \
+                   SELECT (SELECT finished FROM success), (SELECT count(*) FROM run WHERE job = ?1 \
+                   AND outcome IN ('failed', 'interrupted') AND kind NOT LIKE '%-restore' \
+                   AND started > coalesce((SELECT started FROM success), 0))";
+        let connection = self.lock();
+        let read = || -> rusqlite::Result<(Option<i64>, i64)> {
+            connection.prepare_cached(sql)?.query_row([job.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        };
+        let (finished, failures) = read().map_err(|e| self.failed("read", e))?;
+        let finished = finished.and_then(|at| Timestamp::from_millisecond(at).ok());
+        Ok((finished, usize::try_from(failures).unwrap_or(0)))
+    }
+
     /// The newest restore of each job's backups that was not skipped, or what was done with one after it.
     pub fn last_restore_per_job(&self) -> Result<BTreeMap<JobName, RunReport>, HistoryError> {
         // Word for word the condition of an index: most jobs have many runs, and never a restore.

@@ -21,6 +21,7 @@
 //! | [`service`] | stopping and starting what a target runs as |
 //! | [`runner`] | one run from what triggered it to its record: locks, attempts, limits |
 //! | [`history`] | what ran, in SQLite |
+//! | [`standing`] | how every job stands, for all who tell it |
 //! | [`state_dir`] | the program's own folder |
 //! | [`report`] | how an outcome is worded |
 //! | [`rights`] | what this process may do, and what gives it what it lacks |
@@ -49,6 +50,7 @@ pub mod runner;
 pub mod schedule;
 pub mod service;
 pub mod sqlite;
+pub mod standing;
 pub mod state_dir;
 pub mod store;
 pub mod telemetry;

@@ -293,13 +293,15 @@ impl Runner {
         (report.outcome, report.reason, report.finished) =
             (Some(Outcome::Skipped), Some(reason), Some(started));
         tracing::info_span!("run", job = %job, run = %run).in_scope(|| tell(&report));
-        match self.note(&report).await {
+        let report = match self.note(&report).await {
             Err(error @ HistoryError::SlotTaken { .. }) => {
                 report.warnings.push(words::chain(&error));
                 report
             }
             Ok(()) | Err(_) => self.close(report).await,
-        }
+        };
+        self.live.ends(run);
+        report
     }
 
     async fn attempts<F, Fut>(

@@ -136,6 +136,11 @@ impl JobStore {
         &self.folder
     }
 
+    /// The folder of the files that its backups share; it need not be there.
+    pub fn shared_folder(&self) -> PathBuf {
+        self.folder.join(shared::FOLDER)
+    }
+
     fn create_folder(&self) -> Result<(), StoreError> {
         owner::create_folder(&self.folder, owner::FOLDER_MODE).at("create the folder", &self.folder)
     }

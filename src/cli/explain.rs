@@ -15,7 +15,6 @@ use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::prune::unclaimed;
 use super::session::{GRACE, Session, block_on};
-use super::standing::Standing;
 use crate::app::Preview;
 use crate::config::values::JobName;
 use crate::config::{JobConfig, JobKind};
@@ -23,6 +22,7 @@ use crate::history::History;
 use crate::history::{Pause, RunReport};
 use crate::jobs::Outcome;
 use crate::prometheus::preflight::Severity;
+use crate::standing::DaemonStanding;
 use crate::store::{BackupId, Listing, StoredName};
 use crate::upkeep::Plan;
 use crate::{app, words};
@@ -51,7 +51,7 @@ struct Explained {
     /// What became of its last slots, the newest first.
     slots: Vec<SlotFate>,
     /// Whether somebody watches them.
-    daemon: Standing,
+    daemon: DaemonStanding,
     /// Nothing where the job makes no backups.
     retention: Option<Plan>,
     backups: Vec<Cost>,
@@ -93,7 +93,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         Some(history) => history.last_per_job()?.remove(&job.name),
         None => None,
     };
-    let standing = Standing::of(session, history.as_ref(), [job])?;
+    let standing = DaemonStanding::of(session.view(history.as_ref()), [job])?;
     let mut explained = explain(session, job, &listing, last.as_ref(), standing);
     if let Some(history) = &history {
         let is_daemon_running = explained.daemon.is_running();
@@ -115,7 +115,7 @@ fn gone(session: &Session, args: &Args, history: Option<&History>) -> Option<Res
     let (history, name) = (history?, args.job.parse::<JobName>().ok()?);
     let explain = || -> Result<Option<Explained>, CliError> {
         let last = history.last_per_job()?.remove(&name);
-        let standing = Standing::of(session, Some(history), [])?;
+        let standing = DaemonStanding::of(session.view(Some(history)), [])?;
         let source = Source { session, history, job: None, is_daemon_running: standing.is_running() };
         let slots = slots::of(&source, &name, args.n)?;
         if last.is_none() && slots.is_empty() {
@@ -128,7 +128,7 @@ fn gone(session: &Session, args: &Args, history: Option<&History>) -> Option<Res
             next: None,
             last: last.as_ref().map(|last| ended(session, last)),
             slots,
-            daemon_text: standing.words(session),
+            daemon_text: standing.words(session.zone()),
             daemon: standing,
             retention: None,
             backups: Vec::new(),
@@ -181,7 +181,7 @@ fn explain(
     job: &JobConfig,
     listing: &Listing,
     last: Option<&RunReport>,
-    daemon: Standing,
+    daemon: DaemonStanding,
 ) -> Explained {
     let schedule = job.schedule.as_ref().filter(|_| job.enabled);
     let when = match (&job.schedule, job.enabled) {
@@ -208,7 +208,7 @@ fn explain(
         next: schedule.and_then(|schedule| schedule.next_after(session.now)),
         last: last.map(|last| ended(session, last)),
         slots: Vec::new(),
-        daemon_text: daemon.words(session),
+        daemon_text: daemon.words(session.zone()),
         daemon,
         retention: app::policy(job, session.zone()).map(|policy| Plan::of(listing, &policy)),
         stored_bytes: listing.stored_bytes(),

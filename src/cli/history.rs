@@ -7,10 +7,10 @@ use serde_json::json;
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
-use super::standing::{LeftWaiting, NO_DAEMON, Standing, WAITING};
 use crate::config::values::JobName;
 use crate::history::{Filter, MissedSlots, RunReport};
 use crate::jobs::Outcome;
+use crate::standing::{DaemonStanding, LeftWaiting, NO_DAEMON, WAITING};
 use crate::{report, words};
 
 #[derive(clap::Args)]
@@ -44,7 +44,7 @@ pub(super) fn list(session: &Session, args: &HistoryArgs) -> Result<ExitCode, Cl
         session.job(name)?;
     }
     let told: Vec<Told<'_>> = missed.iter().map(|(job, slots)| Told { job, slots }).collect();
-    let daemon = Standing::of(session, history.as_ref(), [])?;
+    let daemon = DaemonStanding::of(session.view(history.as_ref()), [])?;
     let left = LeftWaiting::of(history.as_ref(), &daemon)?;
     session.out.result(&json!({ "runs": runs, "missed": told }), || {
         if runs.is_empty() && missed.is_empty() {

@@ -15,11 +15,11 @@ use serde_json::json;
 use super::exit_code::ExitCode;
 use super::output::CliError;
 use super::session::Session;
-use super::standing::Standing;
 use crate::config::JobConfig;
 use crate::config::values::JobName;
 use crate::history::{History, Pause};
 use crate::schedule::Schedule;
+use crate::standing::DaemonStanding;
 use crate::words;
 
 /// How many slots of a job are shown unless told.
@@ -42,7 +42,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     let named = args.job.as_deref().map(|name| session.job(name)).transpose()?;
     let watched: Vec<&JobConfig> =
         named.map_or_else(|| session.config.jobs.iter().collect(), |job| vec![job]);
-    let standing = Standing::of(session, history.as_ref(), watched)?;
+    let standing = DaemonStanding::of(session.view(history.as_ref()), watched)?;
     let n = args.n.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
     match (&args.job, n) {
         (Some(name), n) => of_jobs(session, (&pauses, &standing), &[session.job(name)?], n.unwrap_or(SHOWN)),
@@ -89,11 +89,11 @@ struct Upcoming {
 }
 
 /// What is to be said where no daemon runs.
-fn warning(session: &Session, standing: &Standing) -> String {
-    standing.words(session).map(|words| format!("\nCAUTION: {words}.\n")).unwrap_or_default()
+fn warning(session: &Session, standing: &DaemonStanding) -> String {
+    standing.words(session.zone()).map(|words| format!("\nCAUTION: {words}.\n")).unwrap_or_default()
 }
 
-fn of_jobs(session: &Session, (pauses, standing): (&Pauses, &Standing), jobs: &[&JobConfig], n: usize) {
+fn of_jobs(session: &Session, (pauses, standing): (&Pauses, &DaemonStanding), jobs: &[&JobConfig], n: usize) {
     let upcoming: Vec<Upcoming> = jobs.iter().map(|job| upcoming(session, pauses, job, n)).collect();
     session.out.result(&json!({ "jobs": upcoming, "daemon": standing }), || {
         let jobs = upcoming.iter().map(|job| text(session, job)).collect::<Vec<_>>().join("\n");

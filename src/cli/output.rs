@@ -61,6 +61,15 @@ impl From<crate::store::StoreError> for CliError {
     }
 }
 
+impl From<crate::standing::StandingError> for CliError {
+    fn from(error: crate::standing::StandingError) -> Self {
+        match error {
+            crate::standing::StandingError::History(error) => error.into(),
+            crate::standing::StandingError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<crate::history::HistoryError> for CliError {
     fn from(error: crate::history::HistoryError) -> Self {
         use crate::history::HistoryError;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::exit_code::ExitCode;
 use super::output::CliError;
 use super::session::{self, Session, block_on};
 use crate::app::daemon::{self, Daemon, Reload};
-use crate::app::{App, lacks};
+use crate::app::{App, lacks, observe};
 use crate::config::Config;
 use crate::runner::{Holder, Lock, LockError, Shutdown};
 use crate::schedule::driver::{self, Beat, Plan, Wires};
@@ -78,12 +79,19 @@ async fn serve(app: &Arc<App>, shutdown: &Shutdown, hangups: Signal) -> Result<E
     let (ticks, ticks_end) = mpsc::channel(WAITING);
     let (beats, beats_end) = watch::channel(Beat::default());
     let (apps, apps_end) = mpsc::channel(1);
+    let (current, current_end) = watch::channel(Arc::clone(app));
+    let (sights, _) = watch::channel(None);
     let wires = Wires { plans: plans_end, ticks, beats, stop: shutdown.stop.clone() };
     let driver = tokio::spawn(driver::drive(clock, since, wires));
     let told = tokio::spawn(systemd::tell(beats_end, app.config().timezone.clone()));
-    let reloads = tokio::spawn(reload(Arc::clone(app), hangups, plans, apps));
+    let reloads = tokio::spawn(reload(current, hangups, plans, apps));
+    let enough = CancellationToken::new();
+    let observer = tokio::spawn(observe(current_end, sights, enough.clone()));
     drain::watch(daemon.serve(ticks_end, apps_end), [reloads, told], &shutdown.stop, &app.runner().locks)
         .await;
+    // After the last run has ended: of that is told too.
+    enough.cancel();
+    drop(observer.await);
     match driver.await {
         Ok(Ok(())) => Ok(ExitCode::Ok),
         Ok(Err(error)) => Err(CliError::of(ExitCode::Failed, &error, None)),
@@ -93,7 +101,7 @@ async fn serve(app: &Arc<App>, shutdown: &Shutdown, hangups: Signal) -> Result<E
 
 /// At each SIGHUP hands on what the file says then. A file that is wrong changes nothing.
 async fn reload(
-    mut app: Arc<App>,
+    current: watch::Sender<Arc<App>>,
     mut hangups: Signal,
     plans: watch::Sender<Plan>,
     apps: mpsc::Sender<Reload>,
@@ -101,9 +109,11 @@ async fn reload(
     let mut number = 0;
     while hangups.recv().await.is_some() {
         notify("RELOADING=1");
+        let app = Arc::clone(&current.borrow());
         match reread(app.config()) {
             Ok(config) => {
-                app = Arc::new(app.with_config(config));
+                let app = Arc::new(app.with_config(config));
+                current.send_replace(Arc::clone(&app));
                 let jobs = daemon::scheduled(&app);
                 tracing::info!(scheduled = jobs.len(), "the configuration was read anew");
                 tell_lacks(app.config());

@@ -17,6 +17,7 @@ use crate::config::{Config, ConfigErrors, JobConfig};
 use crate::history::{History, RunReport};
 use crate::report;
 use crate::runner::LogBook;
+use crate::standing::View;
 use crate::store::{Found, Store, StoreError, resolve};
 use crate::telemetry::{self, Log};
 
@@ -89,6 +90,11 @@ impl Session {
             };
             CliError::usage(format!("There is no job {name:?} in {}", self.config.path.display()), Some(hint))
         })
+    }
+
+    /// What is looked at to say how things stand, without the backups.
+    pub(super) fn view<'a>(&'a self, history: Option<&'a History>) -> View<'a> {
+        View { config: &self.config, history, store: None, now: self.now }
     }
 
     /// The store, to look at.

@@ -91,6 +91,17 @@ impl JobKind {
         }
     }
 
+    /// The name of the target that it is about, where it is about one.
+    pub fn target(&self) -> Option<&TargetName> {
+        match self {
+            Self::PrometheusSnapshot(_) | Self::BlockCleanup(_) => self.prometheus(),
+            Self::GrafanaExport(config) => Some(&config.grafana),
+            Self::SqliteBackup(config) => config.database.application(),
+            Self::CloseStaleSessions(config) => config.backup.database.application(),
+            Self::FilesBackup(_) | Self::VerifyDeployment(_) | Self::Command(_) => None,
+        }
+    }
+
     /// What is said of a `prometheus-snapshot`, where it is one.
     pub fn snapshot(&self) -> Option<&SnapshotConfig> {
         match self {

@@ -189,6 +189,11 @@ impl RunReport {
         }
     }
 
+    /// Whether it restored backups of the job, and did not do its work.
+    pub fn is_restore(&self) -> bool {
+        self.kind.ends_with("-restore")
+    }
+
     /// As it was when it began.
     pub fn new_run(&self) -> NewRun {
         let Self { run, job, kind, cause, started, .. } = self;

@@ -216,6 +216,13 @@ impl History {
         self.stretches(sql, params![job.as_str(), limit])
     }
 
+    /// How many slots of a job are noted as missed.
+    pub fn count_missed(&self, job: &JobName) -> Result<usize, HistoryError> {
+        let sql = "SELECT coalesce(sum(count), 0) FROM missed WHERE job = ?1";
+        let count = self.lock().query_row(sql, [job.as_str()], |row| row.get::<_, i64>(0));
+        count.map(|count| usize::try_from(count).unwrap_or(0)).map_err(|e| self.failed("read", e))
+    }
+
     /// The stretches of missed slots of a job that reach beyond `since`.
     pub fn missed_after(&self, job: &JobName, since: Timestamp) -> Result<Vec<MissedSlots>, HistoryError> {
         let sql = "SELECT first, last, count, reason, at_least FROM missed WHERE job = ?1 AND last > ?2 ORDER BY first";

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
 use ulid::Ulid;
 
 use crate::history::{History, HistoryError, NewRun, WaitingRun};
@@ -12,6 +13,7 @@ use crate::words;
 #[derive(Debug, Clone, Default)]
 pub struct Live {
     runs: Arc<Mutex<BTreeMap<Ulid, Way>>>,
+    changes: watch::Sender<()>,
 }
 
 /// How a run is under way.
@@ -23,19 +25,27 @@ enum Way {
 }
 
 impl Live {
+    /// Says each time when a run begins, waits, ends or is skipped.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
     /// A run waits for its next attempt.
     pub fn waits(&self, waiting: WaitingRun) {
         self.runs().insert(waiting.report.run, Way::Waits(Box::new(waiting)));
+        self.changes.send_replace(());
     }
 
     /// A run begins, or an attempt of it.
     pub(super) fn begins(&self, new: NewRun) {
         self.runs().insert(new.run, Way::Runs(new));
+        self.changes.send_replace(());
     }
 
-    /// A run has ended, or is left to the next process.
+    /// A run has ended, was skipped, or is left to the next process.
     pub(super) fn ends(&self, run: Ulid) {
         self.runs().remove(&run);
+        self.changes.send_replace(());
     }
 
     /// Writes them into a history that is new. What cannot be written now is written when the run has ended.

@@ -128,6 +128,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("telemetry", &["history", "runner", "words"]),
     (
+        "standing",
+        &["config::values", "config", "words", "upkeep", "jobs", "schedule", "store", "history", "runner"],
+    ),
+    (
         "app",
         &[
             "rights",
@@ -143,6 +147,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "progress",
             "words",
             "report",
+            "standing",
             "schedule",
             "state_dir",
             "store",
@@ -173,6 +178,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "words",
             "report",
             "telemetry",
+            "standing",
             "schedule",
             "state_dir",
             "store",

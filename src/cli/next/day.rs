@@ -10,9 +10,9 @@ use serde_json::json;
 use super::{Pauses, after_words, local, scheduled, slots, warning};
 use crate::cli::output::table;
 use crate::cli::session::Session;
-use crate::cli::standing::Standing;
 use crate::config::values::JobName;
 use crate::config::{Config, JobConfig};
+use crate::standing::DaemonStanding;
 
 /// How far the plan looks.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -49,7 +49,7 @@ struct Later {
     why: String,
 }
 
-pub(super) fn show(session: &Session, pauses: &Pauses, standing: &Standing) {
+pub(super) fn show(session: &Session, pauses: &Pauses, standing: &DaemonStanding) {
     let from = session.now;
     let until = from.saturating_add(DAY).unwrap_or(Timestamp::MAX);
     let mut day =

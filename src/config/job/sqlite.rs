@@ -19,6 +19,16 @@ pub enum DatabaseRef {
     Host(PathBuf),
 }
 
+impl DatabaseRef {
+    /// The application that it is one of, where it is.
+    pub fn application(&self) -> Option<&TargetName> {
+        match self {
+            Self::Application(name) => Some(name),
+            Self::Host(_) => None,
+        }
+    }
+}
+
 /// The options of a `sqlite-backup`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqliteConfig {

@@ -1,13 +1,13 @@
 //! Whether a daemon runs, and which slots no daemon has accounted for yet: without one, a plan is only a plan.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::output::CliError;
-use super::session::Session;
+use super::View;
 use crate::config::JobConfig;
 use crate::config::values::JobName;
-use crate::history::{History, RunReport, WaitingRun, Watched};
+use crate::history::{History, HistoryError, RunReport, WaitingRun, Watched};
 use crate::runner::{Heartbeat, Lock, Locks};
 use crate::schedule::{Known, Schedule};
 use crate::words;
@@ -15,23 +15,18 @@ use crate::words;
 /// So many slots of a job are counted.
 const COUNTED: usize = 1_000;
 
-/// How a run stands that waits for its next attempt where no daemon runs.
-pub(super) const WAITING: &str = "waiting";
-/// The same in words.
-pub(super) const NO_DAEMON: &str = "it waits for its next attempt, and no daemon runs";
-
 /// The runs that wait for their next attempt and for a daemon to make it. None while one runs.
-pub(super) struct LeftWaiting(Vec<WaitingRun>);
+pub struct LeftWaiting(Vec<WaitingRun>);
 
 impl LeftWaiting {
     /// Of a history.
-    pub(super) fn of(history: Option<&History>, daemon: &Standing) -> Result<Self, CliError> {
+    pub fn of(history: Option<&History>, daemon: &DaemonStanding) -> Result<Self, HistoryError> {
         let history = history.filter(|_| !daemon.is_running());
         Ok(Self(history.map(History::waiting).transpose()?.unwrap_or_default()))
     }
 
     /// The run, where it is one of them.
-    pub(super) fn of_run(&self, run: Option<&RunReport>) -> Option<&WaitingRun> {
+    pub fn of_run(&self, run: Option<&RunReport>) -> Option<&WaitingRun> {
         let run = run.filter(|run| run.outcome.is_none())?.run;
         self.0.iter().find(|waiting| waiting.report.run == run)
     }
@@ -39,7 +34,7 @@ impl LeftWaiting {
 
 /// How it stands with the daemon.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Standing {
+pub struct DaemonStanding {
     running: bool,
     /// When one last lived, to a minute; nothing where none ever did.
     last_alive: Option<Timestamp>,
@@ -49,21 +44,20 @@ pub(super) struct Standing {
     at_least: bool,
 }
 
-impl Standing {
+impl DaemonStanding {
     /// With what is open of these jobs.
-    pub(super) fn of<'a>(
-        session: &Session,
-        history: Option<&History>,
+    pub fn of<'a>(
+        view: View<'_>,
         jobs: impl IntoIterator<Item = &'a JobConfig>,
-    ) -> Result<Self, CliError> {
-        let state_dir = &session.config.state_dir;
+    ) -> Result<Self, HistoryError> {
+        let state_dir = &view.config.state_dir;
         let running = Locks::new(state_dir).is_held(&Lock::Daemon);
         let last_alive = Heartbeat::new(state_dir).last();
         let mut standing = Self { running, last_alive, unaccounted: 0, at_least: false };
-        let Some(history) = history.filter(|_| !running) else { return Ok(standing) };
+        let Some(history) = view.history.filter(|_| !running) else { return Ok(standing) };
         for job in jobs {
             for note in history.watched(&job.name)? {
-                let count = open(session, history, job, &note)?;
+                let count = open(view, history, job, &note)?;
                 standing.unaccounted += count;
                 standing.at_least |= count >= COUNTED;
             }
@@ -72,13 +66,13 @@ impl Standing {
     }
 
     /// Whether a daemon runs.
-    pub(super) fn is_running(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         self.running
     }
 
     /// What is to be said where no daemon runs any more. One that never ran is not missed: systemd may keep the time.
-    pub(super) fn words(&self, session: &Session) -> Option<String> {
-        let since = session.time(self.last_alive.filter(|_| !self.running)?);
+    pub fn words(&self, zone: &TimeZone) -> Option<String> {
+        let since = words::time(self.last_alive.filter(|_| !self.running)?, zone);
         let at_least = if self.at_least { "at least " } else { "" };
         let open = match self.unaccounted {
             0 => "no slot came since then".to_owned(),
@@ -92,11 +86,11 @@ impl Standing {
 }
 
 /// The slots of a job under one of its schedules that have no fate yet, as many as are counted.
-fn open(session: &Session, history: &History, job: &JobConfig, note: &Watched) -> Result<usize, CliError> {
+fn open(view: View<'_>, history: &History, job: &JobConfig, note: &Watched) -> Result<usize, HistoryError> {
     let own = job.schedule.as_ref().filter(|_| job.enabled && note.ended.is_none()).cloned();
-    let Some(schedule) = own.or_else(|| of_note(session, note, &job.name)) else { return Ok(0) };
+    let Some(schedule) = own.or_else(|| of_note(view, note, &job.name)) else { return Ok(0) };
     let since = note.until.max(note.born);
-    let end = note.ended.map_or(session.now, |end| end.min(session.now));
+    let end = note.ended.map_or(view.now, |end| end.min(view.now));
     let missed = history.missed_after(&job.name, since)?;
     let known = Known {
         slots: history.slots_after(&job.name, since)?,
@@ -105,10 +99,10 @@ fn open(session: &Session, history: &History, job: &JobConfig, note: &Watched) -
     Ok(schedule.unknown(since, end, &known, COUNTED).len())
 }
 
-fn of_note(session: &Session, note: &Watched, job: &JobName) -> Option<Schedule> {
+fn of_note(view: View<'_>, note: &Watched, job: &JobName) -> Option<Schedule> {
     let zone = match note.zone.as_str() {
-        "" => session.zone().clone(),
-        name => jiff::tz::TimeZone::get(name).ok()?,
+        "" => view.config.timezone.clone(),
+        name => TimeZone::get(name).ok()?,
     };
     Schedule::parse(&note.schedule, &zone, job.as_str()).ok()
 }

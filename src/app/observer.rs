@@ -1,0 +1,86 @@
+//! Looks while a daemon runs how everything stands, for those who tell it: when a run begins or ends, and each half of a
+//! minute.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::App;
+use crate::blocking::blocking;
+use crate::standing::{Listings, Standing, StandingError, View};
+use crate::words;
+
+/// How long nothing may change until it is looked again: slots become overdue by themselves.
+const LOOK_AFTER: Duration = Duration::from_secs(30);
+
+/// Between two looks: of many runs that end at once, one look is enough.
+const LEAST: Duration = Duration::from_millis(500);
+
+/// And so many times as long as a look took: those who run jobs use the same history.
+const SHARE: u32 = 20;
+
+/// What was seen in one look.
+#[derive(Clone)]
+pub struct Sight {
+    /// The program with the configuration of that time.
+    pub app: Arc<App>,
+    /// When.
+    pub at: Timestamp,
+    /// How everything stands, or why that cannot be said.
+    pub standing: Result<Arc<Standing>, String>,
+}
+
+impl Sight {
+    /// Looks once.
+    pub async fn look(app: &Arc<App>, listings: Listings) -> (Self, Listings) {
+        let (seen, at) = (Arc::clone(app), (app.runner.clock)());
+        let (standing, listings) = blocking(move || {
+            let mut listings = listings;
+            (look(&seen, at, &mut listings), listings)
+        })
+        .await;
+        let standing = standing.map(Arc::new).map_err(|error| words::chain(&error));
+        (Self { app: Arc::clone(app), at, standing }, listings)
+    }
+}
+
+fn look(app: &App, now: Timestamp, listings: &mut Listings) -> Result<Standing, StandingError> {
+    let (config, history, store) = (app.config(), &*app.runner.history, app.store());
+    Standing::of(View { config, history: Some(history), store: Some(store), now }, listings)
+}
+
+/// Looks while somebody wants to know, and shows what was seen; for the last time at `stop`. `apps`: the program as it is
+/// configured now.
+pub async fn observe(
+    mut apps: watch::Receiver<Arc<App>>,
+    sights: watch::Sender<Option<Sight>>,
+    stop: CancellationToken,
+) {
+    let mut changes = apps.borrow().runner.live.changes();
+    let mut listings = Listings::default();
+    while !sights.is_closed() {
+        let is_last = stop.is_cancelled();
+        let since = Instant::now();
+        let app = Arc::clone(&apps.borrow_and_update());
+        changes.mark_unchanged();
+        let (sight, kept) = Sight::look(&app, listings).await;
+        listings = kept;
+        sights.send_replace(Some(sight));
+        if is_last {
+            return;
+        }
+        let least = LEAST.max(since.elapsed() * SHARE);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(least) => tokio::select! {
+                () = stop.cancelled() => {}
+                _ = changes.changed() => {}
+                _ = apps.changed() => {}
+                () = tokio::time::sleep(LOOK_AFTER) => {}
+            },
+        }
+    }
+}

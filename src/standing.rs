@@ -1,0 +1,65 @@
+//! How everything stands: every job by what history, store and locks say of it, and whether a daemon runs.
+//!
+//! One look for all who tell it: `status`, the metrics and the notifications. No target is asked, and nothing is written.
+
+mod daemon;
+mod job;
+mod store;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+pub use daemon::{DaemonStanding, LeftWaiting};
+pub use job::{JobStanding, LastRun, Overdue, PastRun};
+pub use store::{Listings, NewestBackup, StoreStanding};
+
+use crate::config::Config;
+use crate::history::{History, HistoryError};
+use crate::store::{Store, StoreError};
+
+/// How a run stands that waits for its next attempt where no daemon runs.
+pub const WAITING: &str = "waiting";
+/// The same in words.
+pub const NO_DAEMON: &str = "it waits for its next attempt, and no daemon runs";
+
+/// What is looked at, and when.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The jobs and folders.
+    pub config: &'a Config,
+    /// Nothing where nothing ran yet.
+    pub history: Option<&'a History>,
+    /// Nothing where nothing was backed up yet.
+    pub store: Option<&'a Store>,
+    /// The time by which slots are late.
+    pub now: Timestamp,
+}
+
+/// It cannot be said how something stands.
+#[derive(Debug, thiserror::Error)]
+pub enum StandingError {
+    /// The history cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The backups cannot be looked at.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How everything stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct Standing {
+    /// The jobs, in the order of the configuration.
+    pub jobs: Vec<JobStanding>,
+    /// Whether a daemon runs.
+    pub daemon: DaemonStanding,
+}
+
+impl Standing {
+    /// Looks at all of it. Who looks often keeps `listings`.
+    pub fn of(view: View<'_>, listings: &mut Listings) -> Result<Self, StandingError> {
+        let daemon = DaemonStanding::of(view, &view.config.jobs)?;
+        let jobs = job::all(view, &daemon, listings)?;
+        Ok(Self { jobs, daemon })
+    }
+}

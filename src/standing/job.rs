@@ -1,0 +1,228 @@
+//! How a job stands.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::{DaemonStanding, LeftWaiting, Listings, StandingError, StoreStanding, View, WAITING};
+use crate::config::JobConfig;
+use crate::config::values::JobName;
+use crate::history::{Filter, History, MissedSlots, Pause, RunReport, Watched};
+use crate::jobs::Outcome;
+use crate::runner::{Lock, Locks};
+use crate::schedule;
+
+/// A job may be so much later than its slot before it is overdue.
+const GRACE: Duration = Duration::from_mins(5);
+
+/// So many of the newest runs are looked at for how long they took.
+const PAST: u32 = 24;
+
+/// How a job stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobStanding {
+    /// Its name.
+    pub job: JobName,
+    /// What it does: `prometheus-snapshot`.
+    pub kind: &'static str,
+    /// The name of the target that it is about, where it is about one.
+    pub target: Option<String>,
+    /// Whether it runs on its schedule.
+    pub enabled: bool,
+    /// The newest run that was not skipped; a restore is none.
+    pub last: Option<LastRun>,
+    /// When it last ended well, with warnings or without.
+    pub last_success: Option<Timestamp>,
+    /// So many runs have failed or were interrupted since then.
+    pub failures: usize,
+    /// The newest restore of its backups, or what was done with one after it.
+    pub restore: Option<LastRun>,
+    /// The next slot.
+    pub next: Option<Timestamp>,
+    /// It does not run on its schedule for a while.
+    pub pause: Option<Pause>,
+    /// What its slots wait for that are due and have not begun, the oldest first.
+    pub waits_for: Vec<String>,
+    /// A slot, or a run that waits for its next attempt, is later than it may be.
+    pub overdue: Option<Overdue>,
+    /// All slots that are noted as missed, as far as the history reaches.
+    pub missed: usize,
+    /// The newest of them.
+    pub last_missed: Option<MissedSlots>,
+    /// The newest runs that were not skipped, oldest first.
+    pub past: Vec<PastRun>,
+    /// Its backups.
+    #[serde(flatten)]
+    pub store: StoreStanding,
+}
+
+/// A run, in short.
+#[derive(Debug, Clone, Serialize)]
+pub struct LastRun {
+    /// Which, for `show`.
+    pub run: String,
+    /// `running` while it does; `waiting` where it is under way, but nobody makes its next attempt: no daemon runs.
+    pub outcome: &'static str,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub finished: Option<Timestamp>,
+    /// Why it was not done.
+    pub reason: Option<String>,
+    /// A restore failed, and the data that were there before are not back.
+    pub data_not_back: bool,
+}
+
+/// Something did not begin when it was due.
+#[derive(Debug, Clone, Serialize)]
+pub struct Overdue {
+    /// When it was due.
+    pub since: Timestamp,
+}
+
+/// What of a run is compared with others.
+#[derive(Debug, Clone, Serialize)]
+pub struct PastRun {
+    /// When it began.
+    pub started: Timestamp,
+    /// How it ended, or `running`.
+    pub outcome: &'static str,
+    /// How long it took, in milliseconds.
+    pub millis: Option<u64>,
+    /// The stored size of its backup in bytes, where it made one.
+    pub bytes: Option<u64>,
+}
+
+impl LastRun {
+    fn of(report: &RunReport) -> Self {
+        Self {
+            run: report.run.to_string(),
+            outcome: report.outcome.map_or("running", Outcome::word),
+            started: report.started,
+            finished: report.finished,
+            reason: report.reason.clone(),
+            data_not_back: report.data_not_back,
+        }
+    }
+
+    /// Whether it failed or was interrupted.
+    pub fn failed(&self) -> bool {
+        matches!(self.outcome, "failed" | "interrupted")
+    }
+}
+
+impl JobStanding {
+    /// The newest restore, where it failed: whatever was backed up since, what was to come back did not.
+    pub fn failed_restore(&self) -> Option<&LastRun> {
+        self.restore.as_ref().filter(|restore| restore.failed())
+    }
+
+    /// Whether somebody has to look at it.
+    pub fn is_bad(&self) -> bool {
+        let failed = self.last.as_ref().is_some_and(LastRun::failed) || self.failed_restore().is_some();
+        failed || self.overdue.is_some() || self.store.broken > 0 || self.store.bad > 0
+    }
+}
+
+/// How the jobs of the configuration stand.
+pub(super) fn all(
+    view: View<'_>,
+    daemon: &DaemonStanding,
+    listings: &mut Listings,
+) -> Result<Vec<JobStanding>, StandingError> {
+    let newest = |read: fn(&History) -> _| view.history.map(read).transpose().map(Option::unwrap_or_default);
+    let (last, restores): (BTreeMap<_, RunReport>, BTreeMap<_, RunReport>) =
+        (newest(History::last_per_job)?, newest(History::last_restore_per_job)?);
+    let left = LeftWaiting::of(view.history, daemon)?;
+    let mut of = |job: &JobConfig| {
+        let stands = of_history(view, job, (last.get(&job.name), restores.get(&job.name)))?;
+        let waits_for = match view.history.filter(|_| daemon.is_running()) {
+            Some(history) => history.waits(&job.name)?.into_iter().map(|wait| wait.what).collect(),
+            None => Vec::new(),
+        };
+        let mut stands = JobStanding { waits_for, store: listings.of(view.store, &job.name)?, ..stands };
+        let left = left.of_run(last.get(&job.name));
+        if let (Some(_), Some(last)) = (left, &mut stands.last) {
+            last.outcome = WAITING;
+        }
+        let is_late = |due: &Timestamp| is_late(*due, GRACE, view.now);
+        let left = left.map(|waiting| waiting.due).filter(is_late).map(|since| Overdue { since });
+        stands.overdue = left.or(stands.overdue);
+        Ok(stands)
+    };
+    view.config.jobs.iter().map(&mut of).collect()
+}
+
+fn of_history(
+    view: View<'_>,
+    job: &JobConfig,
+    (last, restore): (Option<&RunReport>, Option<&RunReport>),
+) -> Result<JobStanding, StandingError> {
+    let schedule = job.schedule.as_ref().filter(|_| job.enabled);
+    let mut stands = JobStanding {
+        job: job.name.clone(),
+        kind: job.kind.kind_name(),
+        target: job.kind.target().map(ToString::to_string),
+        enabled: job.enabled,
+        last: last.map(LastRun::of),
+        last_success: None,
+        failures: 0,
+        restore: restore.map(LastRun::of),
+        next: schedule.and_then(|schedule| schedule.next_after(view.now)),
+        pause: None,
+        waits_for: Vec::new(),
+        overdue: None,
+        missed: 0,
+        last_missed: None,
+        past: Vec::new(),
+        store: StoreStanding::default(),
+    };
+    let Some(history) = view.history else { return Ok(stands) };
+    stands.pause = history.pause_of(&job.name)?;
+    (stands.last_success, stands.failures) = history.last_success(&job.name)?;
+    stands.missed = history.count_missed(&job.name)?;
+    stands.last_missed = history.missed(&job.name, 1)?.pop();
+    stands.past = past(history, &job.name)?;
+    // One that waits for its next attempt, and for a daemon to make it, is not running.
+    let is_held = || Locks::new(&view.config.state_dir).is_held(&Lock::Job(job.name.clone()));
+    let is_running = last.is_some_and(|last| last.outcome.is_none()) && is_held();
+    if stands.pause.is_none() && !is_running {
+        let since = last.map(|last| last.started).max(born(job, &history.watched(&job.name)?));
+        stands.overdue = overdue(job, since, view.now);
+    }
+    Ok(stands)
+}
+
+fn past(history: &History, job: &JobName) -> Result<Vec<PastRun>, StandingError> {
+    let runs = history.recent(&Filter { job: Some(job.clone()), limit: Some(PAST), ..Filter::default() })?;
+    let of = |run: &RunReport| PastRun {
+        started: run.started,
+        outcome: run.outcome.map_or("running", Outcome::word),
+        millis: run.millis(),
+        bytes: run.output.as_ref().and_then(|output| output.bytes),
+    };
+    let ran = runs.iter().rev().filter(|run| run.outcome != Some(Outcome::Skipped) && !run.is_restore());
+    Ok(ran.map(of).collect())
+}
+
+/// Since when the daemon watches the schedule that the job has now.
+fn born(job: &JobConfig, watched: &[Watched]) -> Option<Timestamp> {
+    let schedule = job.schedule.as_ref()?.to_string();
+    let current = watched.iter().find(|watched| watched.ended.is_none() && watched.schedule == schedule);
+    current.map(|watched| watched.born)
+}
+
+/// The first slot after `since` where it is past, with its jitter and some minutes. A job that no daemon ever saw may have
+/// been configured a minute ago: there is no slot that it is known to have missed.
+fn overdue(job: &JobConfig, since: Option<Timestamp>, now: Timestamp) -> Option<Overdue> {
+    let slot = job.schedule.as_ref().filter(|_| job.enabled)?.next_after(since?)?;
+    let may = GRACE + schedule::jitter(&job.name, slot, job.slots.jitter);
+    is_late(slot, may, now).then_some(Overdue { since: slot })
+}
+
+/// Whether what was due is later than it may be.
+fn is_late(due: Timestamp, may: Duration, now: Timestamp) -> bool {
+    now.duration_since(due) > SignedDuration::try_from(may).unwrap_or(SignedDuration::MAX)
+}

@@ -1,0 +1,89 @@
+//! How the backups of a job stand.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::config::values::JobName;
+use crate::store::{Backup, BackupId, JobStore, Listing, Store, StoreError};
+use crate::upkeep;
+
+/// How the backups of a job stand.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct StoreStanding {
+    /// How many can be used.
+    pub backups: usize,
+    /// How many cannot.
+    pub broken: usize,
+    /// Backups with a stored file that was found bad.
+    pub bad: usize,
+    /// The newest one that is good.
+    pub newest_good: Option<BackupId>,
+    /// The same one, with its size.
+    pub newest: Option<NewestBackup>,
+    /// Bytes of all their files, each counted once.
+    pub stored_bytes: u64,
+    /// When the backup that was read back longest ago was; nothing where one never was, or there is none.
+    pub verified: Option<Timestamp>,
+    /// Why retention is held.
+    pub held: Option<String>,
+}
+
+/// The newest good backup.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewestBackup {
+    /// When it was made.
+    pub created: Timestamp,
+    /// Its stored size in bytes, with what it shares with others.
+    pub bytes: u64,
+}
+
+/// What was found when the backups were last looked at. Many manifests take long to read, and few change.
+#[derive(Debug, Default)]
+pub struct Listings(BTreeMap<JobName, (Stamps, StoreStanding)>);
+
+/// When the folders of a job changed: each backup, and each note of one, is put there by a rename.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamps([Option<SystemTime>; 2]);
+
+impl Stamps {
+    fn of(store: &JobStore) -> Self {
+        let changed = |folder: PathBuf| folder.metadata().and_then(|folder| folder.modified()).ok();
+        Self([changed(store.folder().to_owned()), changed(store.shared_folder())])
+    }
+}
+
+impl Listings {
+    /// How the backups of a job stand; none where there is no store.
+    pub(super) fn of(&mut self, store: Option<&Store>, job: &JobName) -> Result<StoreStanding, StoreError> {
+        let Some(store) = store.map(|store| store.job(job)) else { return Ok(StoreStanding::default()) };
+        // Before the look: what changes meanwhile is looked at again.
+        let stamps = Stamps::of(&store);
+        if let Some((_, standing)) = self.0.get(job).filter(|(seen, _)| *seen == stamps) {
+            return Ok(standing.clone());
+        }
+        let standing = StoreStanding::of(&store.list()?);
+        self.0.insert(job.clone(), (stamps, standing.clone()));
+        Ok(standing)
+    }
+}
+
+impl StoreStanding {
+    fn of(listing: &Listing) -> Self {
+        let newest = listing.newest_good();
+        Self {
+            backups: listing.backups.len(),
+            broken: listing.broken.len(),
+            bad: listing.backups.iter().filter(|backup| backup.problems().next().is_some()).count(),
+            newest_good: newest.map(|backup| backup.id().clone()),
+            newest: newest
+                .map(|backup| NewestBackup { created: backup.manifest.created, bytes: backup.size() }),
+            stored_bytes: listing.stored_bytes(),
+            verified: listing.backups.iter().map(Backup::verified).min().flatten(),
+            held: upkeep::hold(listing).map(|hold| format!("the newest backup {hold}")),
+        }
+    }
+}
