@@ -339,6 +339,7 @@ fn task(job: &JobConfig, targets: Vec<Lock>) -> Task {
         limit: Some(limit),
         retries: job.retries,
         hooks: job.hooks.clone(),
+        anomalies: job.anomalies,
         veil: Veil::default(),
         patience: None,
     }
@@ -346,14 +347,9 @@ fn task(job: &JobConfig, targets: Vec<Lock>) -> Task {
 
 /// What a job's backups are kept by; nothing where it makes none.
 pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
-    match &job.kind {
-        JobKind::PrometheusSnapshot(config) => Some(snapshot_job::policy(config, zone)),
-        JobKind::GrafanaExport(config) => Some(grafana_job::policy(config, zone)),
-        JobKind::FilesBackup(config) => Some(files_job::policy(config, zone)),
-        JobKind::SqliteBackup(config) => Some(sqlite_job::policy(config, zone)),
-        JobKind::CloseStaleSessions(config) => Some(sqlite_job::policy(&config.backup, zone)),
-        JobKind::VerifyDeployment(_) | JobKind::Command(_) | JobKind::BlockCleanup(_) => None,
-    }
+    let (keep, verify_within) = job.kind.keeping()?;
+    let smaller = job.anomalies.smaller;
+    Some(Policy { keep: keep.clone(), zone: zone.clone(), verify_within, smaller })
 }
 
 /// What is to be said of a history that is a file without content. It is opened like a new one, and then nobody can tell

@@ -20,6 +20,7 @@ mod restore;
 mod run;
 mod run_now;
 mod session;
+mod sparkline;
 mod status;
 mod store;
 mod systemd_timers;
@@ -89,10 +90,7 @@ enum Command {
     /// List what ran
     History(history::HistoryArgs),
     /// Show one run with its steps, attempts and log lines
-    Show {
-        /// The run, or how it begins
-        run: String,
-    },
+    Show(history::ShowArgs),
     /// Tell when jobs are due
     Next(next::Args),
     /// Keep a job from running on its schedule, until `resume`; the daemon need not be told
@@ -170,7 +168,7 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::Accept(which) => store::accept(&Session::open(&global, out)?, &which),
         Command::Export(args) => export::run(&Session::open(&global, out)?, &args),
         Command::History(args) => history::list(&Session::open(&global, out)?, &args),
-        Command::Show { run } => history::show(&Session::open(&global, out)?, &run),
+        Command::Show(args) => history::show(&Session::open(&global, out)?, &args),
         Command::Pause(args) => pause::pause(&Session::open(&global, out)?, &args),
         Command::Resume { job } => pause::resume(&Session::open(&global, out)?, &job),
         Command::Next(args) => next::run(&Session::open(&global, out)?, &args),

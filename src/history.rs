@@ -61,15 +61,45 @@ pub struct History {
     is_damaged: AtomicBool,
 }
 
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunState {
+    /// It is under way.
+    Running,
+    /// It ended so.
+    Ended(Outcome),
+}
+
+impl RunState {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Running => rows::word(None),
+            Self::Ended(outcome) => outcome.word(),
+        }
+    }
+}
+
 /// Which runs to list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Only this job's.
     pub job: Option<JobName>,
-    /// Only those that failed or were interrupted.
-    pub failed: bool,
+    /// Only those that are so. All, where it is empty.
+    pub states: Vec<RunState>,
+    /// Only those that began then or later.
+    pub since: Option<Timestamp>,
+    /// Only those that began before.
+    pub until: Option<Timestamp>,
     /// At most so many, the newest first.
     pub limit: Option<u32>,
+}
+
+impl Filter {
+    /// From (with) and until (without), in milliseconds.
+    fn times(&self) -> (i64, i64) {
+        let millis = |at: Option<Timestamp>, otherwise| at.map_or(otherwise, Timestamp::as_millisecond);
+        (millis(self.since, i64::MIN), millis(self.until, i64::MAX))
+    }
 }
 
 impl History {
@@ -147,13 +177,17 @@ impl History {
     pub fn recent(&self, filter: &Filter) -> Result<Vec<RunReport>, HistoryError> {
         // `?1 IS NULL OR job = ?1` would hide the job from the index, and read all runs for one that ran rarely.
         let of_job = if filter.job.is_some() { "job = ?1" } else { "?1 IS NULL" };
+        let words = filter.states.iter().map(|state| format!("'{}'", state.word()));
+        let words = words.collect::<Vec<_>>().join(", ");
+        let ended = if words.is_empty() { String::new() } else { format!("AND outcome IN ({words})") };
         let sql = format!(
-            "SELECT {} FROM run WHERE {of_job} AND (NOT ?2 OR outcome IN ('failed', 'interrupted')) \
-             ORDER BY started DESC, id DESC LIMIT ?3",
+            "SELECT {} FROM run WHERE {of_job} {ended} AND started >= ?2 AND started < ?3 \
+             ORDER BY started DESC, id DESC LIMIT ?4",
             rows::COLUMNS
         );
-        let limit = filter.limit.map_or(-1, i64::from);
-        self.select(&sql, params![filter.job.as_ref().map(JobName::as_str), filter.failed, limit])
+        let job = filter.job.as_ref().map(JobName::as_str);
+        let (since, until) = filter.times();
+        self.select(&sql, params![job, since, until, filter.limit.map_or(-1, i64::from)])
     }
 
     /// One run with all its details, by its ID or the beginning of it.
@@ -198,6 +232,27 @@ impl History {
         let (finished, failures) = read().map_err(|e| self.failed("read", e))?;
         let finished = finished.and_then(|at| Timestamp::from_millisecond(at).ok());
         Ok((finished, usize::try_from(failures).unwrap_or(0)))
+    }
+
+    /// What a run has warned of.
+    pub fn warnings(&self, run: ulid::Ulid) -> Result<Vec<String>, HistoryError> {
+        rows::warnings(&self.lock(), &run.to_string()).map_err(|e| self.failed("read", e))
+    }
+
+    /// How long the newest runs of a job took that were done at the first attempt, in milliseconds, but for this one;
+    /// restores left out.
+    pub fn usual(&self, job: &JobName, but: Option<ulid::Ulid>) -> Result<Vec<u64>, HistoryError> {
+        let sql = "SELECT max(finished - started, 0) FROM run WHERE job = ?1 AND id IS NOT ?2 \
+                   AND outcome IN ('done', 'warned') AND attempts <= 1 AND kind NOT LIKE '%-restore' \
+                   ORDER BY started DESC LIMIT 20";
+        let connection = self.lock();
+        let read = || -> rusqlite::Result<Vec<i64>> {
+            let mut statement = connection.prepare_cached(sql)?;
+            let but = but.map(|run| run.to_string());
+            statement.query_map(params![job.as_str(), but], |row| row.get(0))?.collect()
+        };
+        let millis = read().map_err(|e| self.failed("read", e))?;
+        Ok(millis.into_iter().map(|millis| u64::try_from(millis).unwrap_or(0)).collect())
     }
 
     /// The newest restore of each job's backups that was not skipped, or what was done with one after it.

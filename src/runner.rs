@@ -21,6 +21,7 @@ mod live;
 mod logbook;
 mod patience;
 mod shutdown;
+mod unusual;
 mod unwritten;
 mod watch;
 
@@ -45,11 +46,12 @@ pub use live::Live;
 pub use logbook::LogBook;
 pub use patience::{Entry, Patience, Place, Places};
 pub use shutdown::Shutdown;
+pub use unusual::too_long;
 pub use unwritten::Unwritten;
 pub use watch::TARGET as STEP_LOG_TARGET;
 
 use crate::blocking::blocking;
-use crate::config::values::{Hooks, JobName, Retries, Veil};
+use crate::config::values::{Anomalies, Hooks, JobName, Retries, Veil};
 use crate::history::{Attempt, Cause, History, HistoryError, NewRun, RunReport};
 use crate::jobs::{JobOutput, Outcome, RunContext};
 use crate::progress::{Progress, Silent, Sink};
@@ -74,6 +76,8 @@ pub struct Task {
     pub retries: Retries,
     /// What is run around the work.
     pub hooks: Hooks,
+    /// What of a run is unusual.
+    pub anomalies: Anomalies,
     /// What is not to be seen in what is told of the run, nor in what hooks say.
     pub veil: Veil,
     /// Whether it waits for its locks; else a run whose locks are held is skipped.
@@ -87,7 +91,8 @@ impl Task {
         let retries = Retries { max: 0, backoff: Duration::ZERO };
         let (job, kind) = (job.clone(), kind.to_owned());
         let (hooks, veil) = (Hooks::default(), Veil::default());
-        Self { job, kind, locks, limit: None, retries, hooks, veil, patience: None }
+        let anomalies = Anomalies::NONE;
+        Self { job, kind, locks, limit: None, retries, hooks, anomalies, veil, patience: None }
     }
 }
 
@@ -200,7 +205,9 @@ impl Runner {
                 let around = Around { runner: self, task, progress: &progress };
                 if around.before(&mut report).await {
                     let ground = Ground { task, held, progress: &progress };
+                    let since = Instant::now();
                     self.attempts(ground, &context, &activity, &mut report, work).await;
+                    self.warn_if_unusual(task, &report, (since.elapsed(), &progress)).await;
                 }
                 warned(&mut report, &progress);
                 around.at_end(&mut report).await;

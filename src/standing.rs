@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use daemon::{DaemonStanding, LeftWaiting};
-pub use job::{JobStanding, LastRun, Overdue, PastRun};
+pub use job::{JobStanding, LastRun, Overdue, PastRun, TooLong};
 pub use store::{Listings, NewestBackup, StoreStanding};
 
 use crate::config::Config;

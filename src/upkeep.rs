@@ -35,6 +35,8 @@ pub struct Policy {
     pub zone: TimeZone,
     /// Within which time every stored file is read again.
     pub verify_within: Duration,
+    /// A backup with less in it than so many per cent of what those before it have is in doubt.
+    pub smaller: u32,
 }
 
 /// The retention plan of a job: what `prune --dry-run` shows and `prune` applies.
@@ -50,7 +52,10 @@ impl Plan {
     /// What retention decides about these backups.
     pub fn of(listing: &Listing, policy: &Policy) -> Self {
         let items: Vec<Item> = listing.backups.iter().map(item).collect();
-        Self { decisions: retention::plan(&items, &policy.keep, &policy.zone), hold: hold(listing) }
+        Self {
+            decisions: retention::plan(&items, &policy.keep, &policy.zone),
+            hold: hold(listing, policy.smaller),
+        }
     }
 
     /// The backups that go, oldest first; none while retention is held.
@@ -64,12 +69,13 @@ impl Plan {
 
 /// Why retention of a job is held, if it is: its newest good backup is far smaller than those before it, good or not,
 /// and nobody has accepted that. (One bad file can make all of those bad, and they hold the rest nevertheless.)
-pub fn hold(listing: &Listing) -> Option<Hold> {
-    doubts(listing).remove(listing.newest_good()?.id())
+pub fn hold(listing: &Listing, smaller: u32) -> Option<Hold> {
+    doubts(listing, smaller).remove(listing.newest_good()?.id())
 }
 
-/// The backups that are far smaller than those before them, or cannot have what those have, and that nobody has accepted, with why they are in doubt.
-pub fn doubts(listing: &Listing) -> BTreeMap<BackupId, Hold> {
+/// The backups that are far smaller than those before them, or cannot have what those have, and that nobody has accepted,
+/// with why they are in doubt. `smaller`: as in [`Policy`].
+pub fn doubts(listing: &Listing, smaller: u32) -> BTreeMap<BackupId, Hold> {
     let all = &listing.backups;
     let accepted = all.iter().rposition(|backup| backup.state.accepted).unwrap_or(0);
     // What was deleted from the source on purpose is missed by nobody.
@@ -80,7 +86,7 @@ pub fn doubts(listing: &Listing) -> BTreeMap<BackupId, Hold> {
     let bytes: Vec<u64> = all[accepted..].iter().map(still_there).collect();
     let counts: Vec<&BTreeMap<String, u64>> =
         all[accepted..].iter().map(|backup| &backup.manifest.counts).collect();
-    let judged = retention::holds(&bytes).into_iter().zip(retention::fewer(&counts));
+    let judged = retention::holds(&bytes, smaller).into_iter().zip(retention::fewer(&counts, smaller));
     let doubt = judged.zip(&bytes).zip(&all[accepted..]).map(|(((hold, fewer), bytes), backup)| {
         let missing = if backup.state.accepted { Vec::new() } else { backup.manifest.missing.clone() };
         match hold {

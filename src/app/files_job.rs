@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use jiff::tz::TimeZone;
 
 use super::upkept::with_upkeep;
 use super::{App, Shared};
@@ -18,7 +17,6 @@ use crate::jobs::{JobOutput, RunContext};
 use crate::progress::Sink;
 use crate::runner::{Failure, Lock, Task};
 use crate::store::Store;
-use crate::upkeep::Policy;
 use crate::words;
 
 /// The kind of a restore's run.
@@ -28,11 +26,6 @@ pub(super) const BEFORE_RESTORE: &str = "-before-restore";
 /// Of a restore that fails in the middle so many of the files that it has written are named.
 const MOST_TOLD: usize = 100;
 
-/// What its backups are kept by.
-pub(super) fn policy(config: &FilesConfig, zone: &TimeZone) -> Policy {
-    Policy { keep: config.keep.clone(), zone: zone.clone(), verify_within: config.verify_within }
-}
-
 pub(super) async fn run(
     shared: &Shared,
     job: &JobConfig,
@@ -40,7 +33,6 @@ pub(super) async fn run(
     context: RunContext,
 ) -> Result<JobOutput, Failure> {
     let store = shared.store.job(&job.name);
-    let policy = policy(config, &shared.config.timezone);
     let docker = match &config.container {
         Some(_) => Some(
             shared.docker().await.map_err(|error| Failure::of(&error, error.hint(), error.is_transient()))?,
@@ -56,7 +48,7 @@ pub(super) async fn run(
         let made = back_up(&source, docker, &store, config.compression, None, &context).await;
         made.map_err(|error| of(&error))
     };
-    let ((backup, contents), upkept) = with_upkeep(&store, policy, &context, made).await?;
+    let ((backup, contents), upkept) = with_upkeep((shared, job), &context, made).await?;
     let (files, bytes) = contents.files();
     let others = contents.entries.len() - files;
     let mut verified = vec!["every byte that was stored was read back and matches its SHA-256".to_owned()];

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::tz::TimeZone;
-
 use super::Shared;
 use super::targets::credentials;
 use super::upkept::with_upkeep;
@@ -16,13 +14,7 @@ use crate::grafana::export::{Earlier, ExportOptions, Origin, Reach, back_up, rea
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::preflight::Finding;
 use crate::runner::Failure;
-use crate::upkeep::Policy;
 use crate::words;
-
-/// What its backups are kept by.
-pub(super) fn policy(config: &GrafanaConfig, zone: &TimeZone) -> Policy {
-    Policy { keep: config.keep.clone(), zone: zone.clone(), verify_within: config.verify_within }
-}
 
 pub(super) async fn run(
     shared: &Shared,
@@ -35,13 +27,12 @@ pub(super) async fn run(
     let store = shared.store.job(&job.name);
     let origin = Origin { target: target.name.to_string(), url: target.endpoint.url.to_string() };
     let options = options(config);
-    let policy = policy(config, &shared.config.timezone);
     let made = async {
         let made = back_up(&client, &origin, &options, &store, config.compression, None, &context).await;
         made.map_err(|error| of(&error))
     };
     let before = Earlier::of(&store, target.name.as_str()).await;
-    let ((backup, contents), upkept) = with_upkeep(&store, policy, &context, made).await?;
+    let ((backup, contents), upkept) = with_upkeep((shared, job), &context, made).await?;
     if let Some(less) = before.and_then(|before| contents.reached_less(&before.contents)) {
         context.progress.warn(less);
     }

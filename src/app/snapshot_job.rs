@@ -2,8 +2,6 @@
 
 mod share;
 
-use jiff::tz::TimeZone;
-
 use super::upkept::{Upkept, with_upkeep};
 use super::{Hints, Shared, TargetError};
 use crate::config::{JobConfig, SnapshotConfig};
@@ -11,7 +9,6 @@ use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::folder::DataFolder;
 use crate::prometheus::snapshot::{Options, SnapshotError, Snapshotter, Taken};
 use crate::runner::Failure;
-use crate::upkeep::Policy;
 use crate::words;
 use share::Share;
 
@@ -42,9 +39,8 @@ pub(super) async fn run(
     };
     let image = image(shared, &folder).await;
     let snapshotter = Snapshotter { target, client: &client, folder: &folder, store: &store, image, options };
-    let policy = policy(config, &shared.config.timezone);
     let made = async { snapshotter.take(&context).await.map_err(|error| of_snapshot(&error)) };
-    let made = Box::pin(with_upkeep(&store, policy, &context, made)).await;
+    let made = Box::pin(with_upkeep((shared, job), &context, made)).await;
     if let Err(error) = folder.close().await {
         context.progress.warn(format!(
             "a helper container was left for the next run to remove: {}",
@@ -53,11 +49,6 @@ pub(super) async fn run(
     }
     let (taken, upkept) = made?;
     Ok(output(shared, &taken, upkept))
-}
-
-/// What its backups are kept by.
-pub(super) fn policy(config: &SnapshotConfig, zone: &TimeZone) -> Policy {
-    Policy { keep: config.keep.clone(), zone: zone.clone(), verify_within: config.verify_within }
 }
 
 /// The image that the server's container was made from, as the container names it.

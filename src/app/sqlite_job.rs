@@ -1,7 +1,5 @@
 //! The job `sqlite-backup`, and what the jobs on databases share.
 
-use jiff::tz::TimeZone;
-
 use super::Shared;
 use super::upkept::{Upkept, with_upkeep};
 use crate::config::values::{JobName, Name};
@@ -15,13 +13,7 @@ use crate::sqlite::restore::Notes;
 use crate::sqlite::{SqliteContents, SqliteError};
 use crate::store::Backup;
 use crate::store::digest::sha256;
-use crate::upkeep::Policy;
 use crate::words;
-
-/// What its backups are kept by.
-pub(super) fn policy(config: &SqliteConfig, zone: &TimeZone) -> Policy {
-    Policy { keep: config.keep.clone(), zone: zone.clone(), verify_within: config.verify_within }
-}
 
 /// Nobody else changes the database meanwhile, by whichever name it is called: its application, and where it was found
 /// its file.
@@ -95,13 +87,12 @@ pub(super) async fn keep(
     context: &RunContext,
 ) -> Result<Kept, Failure> {
     let store = shared.store.job(&job.name);
-    let policy = policy(config, &shared.config.timezone);
     let origin = shared.origin(&config.database);
     let made = async {
         let made = back_up(database, &origin, &store, config.compression, context).await;
         made.map_err(|error| of(&error))
     };
-    let ((backup, contents), upkept) = with_upkeep(&store, policy, context, made).await?;
+    let ((backup, contents), upkept) = with_upkeep((shared, job), context, made).await?;
     Ok(Kept { backup, contents, upkept })
 }
 

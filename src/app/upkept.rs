@@ -1,10 +1,11 @@
 //! Every backup is made between what is done before and what is done after one.
 
+use super::Shared;
 use crate::blocking::blocking;
+use crate::config::JobConfig;
 use crate::jobs::RunContext;
 use crate::runner::Failure;
-use crate::store::JobStore;
-use crate::upkeep::{self, Policy};
+use crate::upkeep;
 
 /// What was seen to in a store around a new backup.
 #[derive(Debug, Default)]
@@ -17,11 +18,14 @@ pub(super) struct Upkept {
 
 /// Makes a backup, and does what is done before and after one.
 pub(super) async fn with_upkeep<T>(
-    store: &JobStore,
-    policy: Policy,
+    (shared, job): (&Shared, &JobConfig),
     context: &RunContext,
     make: impl Future<Output = Result<T, Failure>>,
 ) -> Result<(T, Upkept), Failure> {
+    let store = shared.store.job(&job.name);
+    let Some(policy) = super::policy(job, &shared.config.timezone) else {
+        return Err(Failure::new(format!("{} makes no backups", job.kind.kind_name())));
+    };
     let before = {
         let (store, policy, context) = (store.clone(), policy.clone(), context.clone());
         let work =
@@ -29,7 +33,7 @@ pub(super) async fn with_upkeep<T>(
         blocking(work).await
     };
     let backup = make.await?;
-    let (store, context) = (store.clone(), context.clone());
+    let context = context.clone();
     let work = move || {
         let facts = upkeep::after_backup(&store, &policy, context.now, &context.progress, &before);
         Upkept { verified: before.verified, facts }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +13,7 @@ use super::Global;
 use super::exit_code::ExitCode;
 use super::output::{CliError, Output};
 use crate::app::{App, Surroundings};
-use crate::config::values::JobName;
+use crate::config::values::{Anomalies, JobName};
 use crate::config::{Config, ConfigErrors, JobConfig};
 use crate::history::{History, RunReport};
 use crate::report;
@@ -75,6 +76,11 @@ impl Session {
         } else {
             report::text(report, self.zone())
         }
+    }
+
+    /// Under how many per cent of those before it a backup of a job is in doubt, configured or not.
+    pub(super) fn smaller(&self, job: &JobName) -> u32 {
+        self.config.job(job.as_str()).map_or(Anomalies::STANDARD, |job| job.anomalies).smaller
     }
 
     /// The job that is called so.
@@ -252,4 +258,14 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Re
     // A thread that is stuck in the system must not keep the program.
     runtime.shutdown_timeout(Duration::from_secs(2));
     result
+}
+
+/// A time with an offset, or in the configured zone; a date is its midnight.
+pub(super) fn time(session: &Session, text: &str) -> Result<Timestamp, CliError> {
+    let zoned = |civil: DateTime| session.zone().to_timestamp(civil).ok();
+    let parsed = text.parse::<Timestamp>().ok().or_else(|| text.parse::<DateTime>().ok().and_then(zoned));
+    parsed.ok_or_else(|| {
+        let hint = "write 2026-11-23T02:00:00Z, or 2026-11-23T02:00:00 in the configured time zone";
+        CliError::usage(format!("{text:?} is not a time"), Some(hint.to_owned()))
+    })
 }

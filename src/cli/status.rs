@@ -1,42 +1,87 @@
-//! `status`: how every job stands.
+//! `status`: how every job stands, a line each, and below that what somebody has to look at.
 
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
+use super::sparkline::sparkline;
 use crate::standing::{JobStanding, LastRun, Listings, NO_DAEMON, Standing, View, WAITING};
 use crate::words;
+
+/// So many of the newest runs are drawn.
+const DRAWN: usize = 12;
 
 pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
     let history = session.history()?;
     let store = if session.config.backup_dir.exists() { Some(session.store()?) } else { None };
     let view = View { store: store.as_ref(), ..session.view(history.as_ref()) };
     let standing = Standing::of(view, &mut Listings::default())?;
-    session.out.result(&standing, || {
-        let header = ["job", "last", "began", "next", "backups", "newest good", ""];
-        let words = standing.daemon.words(session.zone());
-        let words = words.map(|words| format!("\nCAUTION: {words}.\n")).unwrap_or_default();
-        table(&header, standing.jobs.iter().map(|job| row(session, job))) + &words
-    });
+    session.out.result(&standing, || text(session, &standing));
     Ok(if standing.jobs.iter().any(JobStanding::is_bad) { ExitCode::Failed } else { ExitCode::Ok })
 }
 
+fn text(session: &Session, standing: &Standing) -> String {
+    let header = ["job", "last", "age", "next", "took", "backups", "newest"];
+    let mut text = table(&header, standing.jobs.iter().map(|job| row(session, job)));
+    let told = standing
+        .jobs
+        .iter()
+        .flat_map(|job| notes(session, job).into_iter().map(move |note| format!("{}: {note}\n", job.job)));
+    let told: String = told.collect();
+    if !told.is_empty() {
+        text = text + "\n" + &told;
+    }
+    let caution = standing.daemon.words(session.zone());
+    text + &caution.map(|words| format!("\nCAUTION: {words}.\n")).unwrap_or_default()
+}
+
 fn row(session: &Session, job: &JobStanding) -> Vec<String> {
+    let between = |from, to: jiff::Timestamp| words::duration(to.duration_since(from).unsigned_abs());
     let last = job.last.as_ref();
-    let ago = |last: &LastRun| words::duration(session.now.duration_since(last.started).unsigned_abs());
+    let restore = if job.failed_restore().is_some() { ", restore failed" } else { "" };
+    let next = match job.next {
+        _ if job.pause.is_some() => "paused".to_owned(),
+        _ if !job.enabled => "disabled".to_owned(),
+        Some(next) => format!("in {}", between(session.now, next)),
+        None => String::new(),
+    };
+    let newest = job.store.newest.as_ref();
+    vec![
+        job.job.to_string(),
+        format!("{}{restore}", last.map_or("never ran", |last| last.outcome)),
+        last.map(|last| between(last.started, session.now)).unwrap_or_default(),
+        next,
+        took(job),
+        if job.store.backups > 0 { job.store.backups.to_string() } else { String::new() },
+        newest.map(|newest| words::size(newest.bytes)).unwrap_or_default(),
+    ]
+}
+
+/// How long the newest run took that has ended, after a picture of those before it.
+fn took(job: &JobStanding) -> String {
+    let millis: Vec<u64> = job.past.iter().filter_map(|run| run.millis).collect();
+    let Some(last) = millis.last() else { return String::new() };
+    let drawn = sparkline(&millis[millis.len().saturating_sub(DRAWN)..]);
+    format!("{drawn:>DRAWN$} {}", words::duration(std::time::Duration::from_millis(*last)))
+}
+
+/// What is to be said of a job beside its line.
+fn notes(session: &Session, job: &JobStanding) -> Vec<String> {
+    let ago = |at| format!("{} ago", words::duration(session.now.duration_since(at).unsigned_abs()));
     let mut notes = Vec::new();
-    notes.extend(last.and_then(|last| last.reason.clone()));
-    if last.is_some_and(|last| last.outcome == WAITING) {
+    notes.extend(job.last.as_ref().and_then(|last| of_last(job, last)));
+    if job.last.as_ref().is_some_and(|last| last.outcome == WAITING) {
         notes.push(NO_DAEMON.to_owned());
     }
+    if let Some(long) = &job.too_long {
+        let usual = words::duration(std::time::Duration::from_millis(long.usual_millis));
+        notes.push(format!("runs too long: since {}, where {usual} is usual", session.time(long.since)));
+    }
     if let Some(restore) = job.failed_restore() {
-        let (outcome, ago) = (restore.outcome, ago(restore));
+        let (outcome, ago) = (restore.outcome, ago(restore.started));
         let back = if restore.data_not_back { "; the old data are NOT back" } else { "" };
         let why = restore.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         let was = if outcome == "interrupted" { "was interrupted" } else { outcome };
-        notes.push(format!("the last restore {was} {ago} ago{why}{back}"));
-    }
-    if !job.enabled {
-        notes.push("disabled".to_owned());
+        notes.push(format!("the last restore {was} {ago}{why}{back}"));
     }
     if let Some(pause) = &job.pause {
         let why = pause.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -45,27 +90,29 @@ fn row(session: &Session, job: &JobStanding) -> Vec<String> {
     if let Some(what) = job.waits_for.first() {
         notes.push(format!("a slot waits for {what}"));
     }
-    if job.overdue.is_some() {
-        notes.push("overdue".to_owned());
+    if let Some(overdue) = &job.overdue {
+        let (due, name) = (session.time(overdue.since), &job.job);
+        notes.push(format!("overdue: did not start at {due}, see `watchkeeper explain {name}`"));
     }
     if job.store.broken > 0 {
-        notes.push(format!("{} broken, see `backups`", job.store.broken));
+        notes.push(format!("{} broken, see `watchkeeper backups {}`", job.store.broken, job.job));
     }
     if job.store.bad > 0 {
-        notes.push(format!("{} BAD, see `verify {}`", job.store.bad, job.job));
+        notes.push(format!("{} BAD, see `watchkeeper verify {}`", job.store.bad, job.job));
     }
     if let Some(held) = &job.store.held {
-        notes.push(format!("retention is held: {held}"));
+        notes.push(format!("retention is held: {held}; `watchkeeper accept {}/latest` ends that", job.job));
     }
-    let outcome = last.map_or("never ran", |last| last.outcome);
-    let restore = if job.failed_restore().is_some() { ", restore failed" } else { "" };
-    vec![
-        job.job.to_string(),
-        format!("{outcome}{restore}"),
-        last.map(|last| format!("{} ago", ago(last))).unwrap_or_default(),
-        job.next.map(|next| session.time(next)).unwrap_or_default(),
-        job.store.backups.to_string(),
-        job.store.newest_good.as_ref().map(ToString::to_string).unwrap_or_default(),
-        notes.join("; "),
-    ]
+    notes
+}
+
+/// What came of the last run, where it was not simply done.
+fn of_last(job: &JobStanding, last: &LastRun) -> Option<String> {
+    let (first, more) = (last.warnings.first(), last.warnings.len().saturating_sub(1));
+    let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+    let why = last.reason.as_ref().or(first).map(|why| format!(": {why}{more}"));
+    let times = if job.failures > 1 { format!(", {} times in a row", job.failures) } else { String::new() };
+    let is_worth_it = last.failed() || last.outcome == "warned" || why.is_some();
+    let see = format!("; see `watchkeeper show {}`", last.run);
+    is_worth_it.then(|| format!("{}{times}{}{see}", last.outcome, why.unwrap_or_default()))
 }

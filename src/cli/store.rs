@@ -70,8 +70,8 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
         listings.push((job, listing));
     }
     let mut shown: Vec<Shown<'_>> = Vec::new();
-    for (_, listing) in &listings {
-        let (alone, doubts) = (listing.alone(), upkeep::doubts(listing));
+    for (job, listing) in &listings {
+        let (alone, doubts) = (listing.alone(), upkeep::doubts(listing, session.smaller(job)));
         let doubt = |backup: &Backup| doubts.get(backup.id()).cloned();
         let backups = listing.backups.iter();
         shown.extend(backups.map(|backup| self::shown(backup, alone[backup.id()], doubt(backup))));

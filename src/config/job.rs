@@ -20,8 +20,8 @@ use super::read::{Item, Section, nearest};
 use super::secret::Env;
 use super::target::ApplicationTarget;
 use super::values::{
-    Access, Codec, Compression, DEFAULT_LAYOUT, Hooks, JobName, Keep, KeepRules, Name, OnMissed, OnOverlap,
-    PrometheusTarget, Retries, SlotRules, SnapshotLayout, TargetName,
+    Access, Anomalies, Codec, Compression, DEFAULT_LAYOUT, Hooks, JobName, Keep, KeepRules, Name, OnMissed,
+    OnOverlap, PrometheusTarget, Retries, SlotRules, SnapshotLayout, TargetName,
 };
 use crate::schedule::{Schedule, ScheduleError};
 
@@ -58,6 +58,8 @@ pub struct JobConfig {
     pub slots: SlotRules,
     /// What is run around each of its runs.
     pub hooks: Hooks,
+    /// What of a run is unusual.
+    pub anomalies: Anomalies,
 }
 
 /// What a job does.
@@ -88,6 +90,18 @@ impl JobKind {
             Self::PrometheusSnapshot(config) => Some(&config.prometheus),
             Self::BlockCleanup(config) => Some(&config.prometheus),
             _ => None,
+        }
+    }
+
+    /// Which backups it keeps, and within which time it reads their files again; nothing where it makes none.
+    pub fn keeping(&self) -> Option<(&Keep, Duration)> {
+        match self {
+            Self::PrometheusSnapshot(config) => Some((&config.keep, config.verify_within)),
+            Self::GrafanaExport(config) => Some((&config.keep, config.verify_within)),
+            Self::FilesBackup(config) => Some((&config.keep, config.verify_within)),
+            Self::SqliteBackup(config) => Some((&config.keep, config.verify_within)),
+            Self::CloseStaleSessions(config) => Some((&config.backup.keep, config.backup.verify_within)),
+            Self::VerifyDeployment(_) | Self::Command(_) | Self::BlockCleanup(_) => None,
         }
     }
 
@@ -152,6 +166,7 @@ pub(super) struct Defaults {
     retries: Retries,
     slots: SlotRules,
     hooks: Hooks,
+    anomalies: Anomalies,
 }
 
 /// What a job is read against.
@@ -187,6 +202,7 @@ pub(super) fn defaults(root: &mut Section<'_, '_>, env: Env<'_>) -> Defaults {
             jitter: Duration::ZERO,
         },
         hooks: Hooks::default(),
+        anomalies: Anomalies::STANDARD,
     };
     let Some(mut section) = root.get("defaults").and_then(|item| item.section("[defaults]".to_owned()))
     else {
@@ -206,7 +222,31 @@ fn common(section: &mut Section<'_, '_>, otherwise: &Defaults, env: Env<'_>) -> 
         retries: retries.unwrap_or(otherwise.retries),
         slots: slot_rules(section, otherwise.slots),
         hooks: hooks::hooks(section, &otherwise.hooks, env),
+        anomalies: anomalies(section, otherwise.anomalies),
     }
+}
+
+fn anomalies(section: &mut Section<'_, '_>, otherwise: Anomalies) -> Anomalies {
+    let read = |item: Item<'_, '_>| {
+        let mut section = item.section("\"anomalies\"".to_owned())?;
+        let longer = section.get("longer").and_then(|item| {
+            let longer = item.number(0..1_000_001)?;
+            let hint = "it is per cent of how long runs usually take, such as 400; 0 means however long";
+            if (1..=100).contains(&longer) {
+                item.error("longer must be more than 100".to_owned(), Some(hint.to_owned()));
+            }
+            Some(longer)
+        });
+        let shorter = section.get("shorter").and_then(|item| item.number(0..100));
+        let smaller = section.get("smaller").and_then(|item| item.number(1..100));
+        section.finish(&[]);
+        Some(Anomalies {
+            longer: longer.unwrap_or(otherwise.longer),
+            shorter: shorter.unwrap_or(otherwise.shorter),
+            smaller: smaller.unwrap_or(otherwise.smaller),
+        })
+    };
+    section.get("anomalies").and_then(read).unwrap_or(otherwise)
 }
 
 fn slot_rules(section: &mut Section<'_, '_>, otherwise: SlotRules) -> SlotRules {
@@ -285,12 +325,13 @@ fn read(
     let says_retries = section.has("retries");
     idle_rules(&mut section, common.slots);
     let kind = kind(section, context)?;
-    let Defaults { timeout, mut retries, slots, hooks } = common;
+    let Defaults { timeout, mut retries, slots, hooks, anomalies } = common;
     // What a program did before it failed nobody knows here: it is run again only where that was asked for.
     if matches!(kind, JobKind::Command(_)) && !says_retries {
         retries.max = 0;
     }
-    let job = JobConfig { name: name?, kind, schedule, after, enabled, timeout, retries, slots, hooks };
+    let name = name?;
+    let job = JobConfig { name, kind, schedule, after, enabled, timeout, retries, slots, hooks, anomalies };
     Some(Placed { job, span })
 }
 

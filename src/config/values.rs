@@ -1,6 +1,7 @@
 //! The values a configuration is made of. Each type can only hold what is right: whoever has one need not
 //! check it again. This is the lowest room; everything may use it, and it uses nothing of the crate.
 
+mod anomalies;
 mod hooks;
 mod veil;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use anomalies::Anomalies;
 pub use hooks::{Hook, Hooks, Moment, Program};
 pub use veil::Veil;
 

@@ -174,8 +174,7 @@ pub(super) fn details(connection: &Connection, report: &mut RunReport) -> rusqli
             })
         },
     )?;
-    report.warnings =
-        all(connection, "SELECT text FROM warning WHERE run = ?1 ORDER BY position", &id, |row| row.get(0))?;
+    report.warnings = warnings(connection, &id)?;
     report.attempts = all(
         connection,
         "SELECT number, millis, error, resumed FROM attempt WHERE run = ?1 ORDER BY number",
@@ -211,6 +210,11 @@ pub(super) fn details(connection: &Connection, report: &mut RunReport) -> rusqli
     Ok(())
 }
 
+/// The warnings of a run.
+pub(super) fn warnings(connection: &Connection, id: &str) -> rusqlite::Result<Vec<String>> {
+    all(connection, "SELECT text FROM warning WHERE run = ?1 ORDER BY position", id, |row| row.get(0))
+}
+
 fn all<T>(
     connection: &Connection,
     sql: &str,
@@ -220,7 +224,7 @@ fn all<T>(
     connection.prepare_cached(sql)?.query_map([id], read)?.collect()
 }
 
-fn word(outcome: Option<Outcome>) -> &'static str {
+pub(super) fn word(outcome: Option<Outcome>) -> &'static str {
     outcome.map_or("running", Outcome::word)
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{History, HistoryError, RunReport, rows};
+use super::{Filter, History, HistoryError, RunReport, rows};
 use crate::config::values::JobName;
 use crate::jobs::Outcome;
 
@@ -167,22 +167,24 @@ impl History {
         read().map_err(|e| self.failed("read", e))
     }
 
-    /// The newest stretches of missed slots with their jobs, of one job or of all, the newest first.
-    pub fn recent_missed(
-        &self,
-        job: Option<&JobName>,
-        limit: u32,
-    ) -> Result<Vec<(JobName, MissedSlots)>, HistoryError> {
-        let names = match job {
+    /// The newest stretches of missed slots with their jobs, the newest first, that reach into the time of the filter;
+    /// outcomes are those of runs.
+    pub fn recent_missed(&self, filter: &Filter) -> Result<Vec<(JobName, MissedSlots)>, HistoryError> {
+        let names = match &filter.job {
             Some(job) => vec![job.clone()],
             None => self.jobs_with_missed()?,
         };
+        let (since, until) = filter.times();
+        let limit = filter.limit.map_or(-1, i64::from);
+        let sql = "SELECT first, last, count, reason, at_least FROM missed WHERE job = ?1 AND last >= ?2 AND first < ?3 \
+                   ORDER BY last DESC LIMIT ?4";
         let mut all = Vec::new();
         for name in names {
-            all.extend(self.missed(&name, limit)?.into_iter().map(|missed| (name.clone(), missed)));
+            let missed = self.stretches(sql, params![name.as_str(), since, until, limit])?;
+            all.extend(missed.into_iter().map(|missed| (name.clone(), missed)));
         }
         all.sort_by_key(|(_, missed)| std::cmp::Reverse(missed.last));
-        all.truncate(limit as usize);
+        all.truncate(filter.limit.map_or(usize::MAX, |limit| limit as usize));
         Ok(all)
     }
 

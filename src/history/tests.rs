@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use ulid::Ulid;
 
-use super::{Cause, Filter, History, HistoryError, NewRun, RunReport, use_wal};
+use super::{Cause, Filter, History, HistoryError, NewRun, RunReport, RunState, use_wal};
 use crate::jobs::Outcome;
 
 struct Fixture {
@@ -47,7 +47,12 @@ impl Fixture {
 
     fn listed(&self, job: Option<&str>, failed: bool) -> Vec<Ulid> {
         let job = job.map(|job| job.parse().unwrap());
-        let runs = self.history.recent(&Filter { job, failed, limit: None }).unwrap();
+        let states = if failed {
+            vec![RunState::Ended(Outcome::Failed), RunState::Ended(Outcome::Interrupted)]
+        } else {
+            Vec::new()
+        };
+        let runs = self.history.recent(&Filter { job, states, ..Filter::default() }).unwrap();
         runs.into_iter().map(|report| report.run).collect()
     }
 }

@@ -5,9 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-/// A backup is suspicious when it has less than this part of the median of those before it.
-const SUSPICIOUS_BELOW: f64 = 0.5;
-
 /// How many backups before it the newest one is compared with.
 const COMPARED_WITH: usize = 7;
 
@@ -73,32 +70,31 @@ impl std::fmt::Display for Hold {
 
 /// Judges each of the backups, given the content bytes of each since the last accepted one, oldest first, that one
 /// included. It is compared with the median of the up to seven before it that were not suspicious themselves: however
-/// often an emptied source is backed up, that does not become usual until somebody accepts it.
-pub fn holds(bytes: &[u64]) -> Vec<Option<Hold>> {
+/// often an emptied source is backed up, that does not become usual until somebody accepts it. Suspicious is what has less
+/// than `below` per cent of that median.
+pub fn holds(bytes: &[u64], below: u32) -> Vec<Option<Hold>> {
     let mut usual = Vec::new();
-    let judge = |&bytes: &u64| {
-        let hold = median(&usual).filter(|median| is_suspicious(bytes, *median)).map(|median| Hold {
-            newest: bytes,
-            median,
-            fewer: Vec::new(),
-            missing: Vec::new(),
-        });
-        if hold.is_none() {
-            usual.push(bytes);
-        }
-        hold
-    };
+    let judge =
+        |&bytes: &u64| {
+            let hold = median(&usual)
+                .filter(|median| is_suspicious(bytes, *median, below))
+                .map(|median| Hold { newest: bytes, median, fewer: Vec::new(), missing: Vec::new() });
+            if hold.is_none() {
+                usual.push(bytes);
+            }
+            hold
+        };
     bytes.iter().map(judge).collect()
 }
 
 /// Judges what is counted in each of the backups, in the same way. Of what one has not counted nothing is said.
-pub fn fewer(counts: &[&BTreeMap<String, u64>]) -> Vec<Vec<Fewer>> {
+pub fn fewer(counts: &[&BTreeMap<String, u64>], below: u32) -> Vec<Vec<Fewer>> {
     let mut judged = vec![Vec::new(); counts.len()];
     let sorts: BTreeSet<&String> = counts.iter().flat_map(|counts| counts.keys()).collect();
     for sort in sorts {
         let counted = counts.iter().enumerate().filter_map(|(at, counts)| Some((at, *counts.get(sort)?)));
         let (places, series): (Vec<usize>, Vec<u64>) = counted.unzip();
-        for (at, hold) in places.into_iter().zip(holds(&series)) {
+        for (at, hold) in places.into_iter().zip(holds(&series, below)) {
             if let Some(Hold { newest, median, .. }) = hold.filter(|hold| hold.median >= SEVERAL) {
                 judged[at].push(Fewer { sort: sort.clone(), newest, median });
             }
@@ -113,9 +109,8 @@ fn median(usual: &[u64]) -> Option<u64> {
     last.get(last.len() / 2).copied()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a share is compared")]
-fn is_suspicious(bytes: u64, median: u64) -> bool {
-    (bytes as f64) < median as f64 * SUSPICIOUS_BELOW
+fn is_suspicious(bytes: u64, median: u64, below: u32) -> bool {
+    u128::from(bytes) * 100 < u128::from(median) * u128::from(below)
 }
 
 #[cfg(test)]
@@ -124,7 +119,7 @@ mod tests {
 
     /// The judgement of the newest.
     fn hold(bytes: &[u64]) -> Option<Hold> {
-        holds(bytes).pop().flatten()
+        holds(bytes, 50).pop().flatten()
     }
 
     #[test]
@@ -134,6 +129,12 @@ mod tests {
             Some(Hold { newest: 54, median: 110, fewer: Vec::new(), missing: Vec::new() })
         );
         assert_eq!(hold(&[100, 110, 120, 55]), None);
+    }
+
+    #[test]
+    fn how_much_less_is_suspicious_can_be_said() {
+        let judge = |newest, below| holds(&[100, 100, newest], below).pop().flatten().is_some();
+        assert_eq!([judge(79, 80), judge(80, 80), judge(9, 10), judge(10, 10)], [true, false, true, false]);
     }
 
     #[test]
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn each_is_judged_by_those_before_it() {
-        let suspicious = |bytes: &[u64]| holds(bytes).iter().map(Option::is_some).collect::<Vec<_>>();
+        let suspicious = |bytes: &[u64]| holds(bytes, 50).iter().map(Option::is_some).collect::<Vec<_>>();
         assert_eq!(suspicious(&[100, 110, 5, 100, 4, 3]), [false, false, true, false, true, true]);
     }
 
@@ -174,7 +175,7 @@ mod tests {
         let counts = |dashboards: u64, users: u64| -> BTreeMap<String, u64> {
             [("dashboards".to_owned(), dashboards), ("users".to_owned(), users)].into()
         };
-        let judged = |all: &[BTreeMap<String, u64>]| fewer(&all.iter().collect::<Vec<_>>());
+        let judged = |all: &[BTreeMap<String, u64>]| fewer(&all.iter().collect::<Vec<_>>(), 50);
         let lost = vec![Fewer { sort: "dashboards".to_owned(), newest: 0, median: 4 }];
         let none: Vec<Fewer> = Vec::new();
         let emptied = [counts(4, 1), counts(4, 1), counts(0, 0), counts(0, 0)];

@@ -11,7 +11,7 @@ use crate::config::JobConfig;
 use crate::config::values::JobName;
 use crate::history::{Filter, History, MissedSlots, Pause, RunReport, Watched};
 use crate::jobs::Outcome;
-use crate::runner::{Lock, Locks};
+use crate::runner::{self, Lock, Locks};
 use crate::schedule;
 
 /// A job may be so much later than its slot before it is overdue.
@@ -47,6 +47,8 @@ pub struct JobStanding {
     pub waits_for: Vec<String>,
     /// A slot, or a run that waits for its next attempt, is later than it may be.
     pub overdue: Option<Overdue>,
+    /// It runs far longer than it usually does.
+    pub too_long: Option<TooLong>,
     /// All slots that are noted as missed, as far as the history reaches.
     pub missed: usize,
     /// The newest of them.
@@ -71,6 +73,9 @@ pub struct LastRun {
     pub finished: Option<Timestamp>,
     /// Why it was not done.
     pub reason: Option<String>,
+    /// What it warned of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// A restore failed, and the data that were there before are not back.
     pub data_not_back: bool,
 }
@@ -80,6 +85,15 @@ pub struct LastRun {
 pub struct Overdue {
     /// When it was due.
     pub since: Timestamp,
+}
+
+/// A run goes on far longer than those before it took.
+#[derive(Debug, Clone, Serialize)]
+pub struct TooLong {
+    /// When it began.
+    pub since: Timestamp,
+    /// How long its runs usually take, in milliseconds.
+    pub usual_millis: u64,
 }
 
 /// What of a run is compared with others.
@@ -103,6 +117,7 @@ impl LastRun {
             started: report.started,
             finished: report.finished,
             reason: report.reason.clone(),
+            warnings: Vec::new(),
             data_not_back: report.data_not_back,
         }
     }
@@ -142,7 +157,7 @@ pub(super) fn all(
             Some(history) => history.waits(&job.name)?.into_iter().map(|wait| wait.what).collect(),
             None => Vec::new(),
         };
-        let mut stands = JobStanding { waits_for, store: listings.of(view.store, &job.name)?, ..stands };
+        let mut stands = JobStanding { waits_for, store: listings.of(view.store, job)?, ..stands };
         let left = left.of_run(last.get(&job.name));
         if let (Some(_), Some(last)) = (left, &mut stands.last) {
             last.outcome = WAITING;
@@ -174,12 +189,16 @@ fn of_history(
         pause: None,
         waits_for: Vec::new(),
         overdue: None,
+        too_long: None,
         missed: 0,
         last_missed: None,
         past: Vec::new(),
         store: StoreStanding::default(),
     };
     let Some(history) = view.history else { return Ok(stands) };
+    if let (Some(last), Some(run)) = (&mut stands.last, last) {
+        last.warnings = history.warnings(run.run)?;
+    }
     stands.pause = history.pause_of(&job.name)?;
     (stands.last_success, stands.failures) = history.last_success(&job.name)?;
     stands.missed = history.count_missed(&job.name)?;
@@ -188,6 +207,12 @@ fn of_history(
     // One that waits for its next attempt, and for a daemon to make it, is not running.
     let is_held = || Locks::new(&view.config.state_dir).is_held(&Lock::Job(job.name.clone()));
     let is_running = last.is_some_and(|last| last.outcome.is_none()) && is_held();
+    if let Some(last) = last.filter(|_| is_running) {
+        let taken = view.now.duration_since(last.started).unsigned_abs();
+        let usual = history.usual(&job.name, None)?;
+        stands.too_long = runner::too_long(job.anomalies, taken, &usual)
+            .map(|usual| TooLong { since: last.started, usual_millis: whole_millis(usual) });
+    }
     if stands.pause.is_none() && !is_running {
         let since = last.map(|last| last.started).max(born(job, &history.watched(&job.name)?));
         stands.overdue = overdue(job, since, view.now);
@@ -205,6 +230,10 @@ fn past(history: &History, job: &JobName) -> Result<Vec<PastRun>, StandingError>
     };
     let ran = runs.iter().rev().filter(|run| run.outcome != Some(Outcome::Skipped) && !run.is_restore());
     Ok(ran.map(of).collect())
+}
+
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Since when the daemon watches the schedule that the job has now.

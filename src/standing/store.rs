@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::config::JobConfig;
 use crate::config::values::JobName;
 use crate::store::{Backup, BackupId, JobStore, Listing, Store, StoreError};
 use crate::upkeep;
@@ -45,34 +46,36 @@ pub struct NewestBackup {
 #[derive(Debug, Default)]
 pub struct Listings(BTreeMap<JobName, (Stamps, StoreStanding)>);
 
-/// When the folders of a job changed: each backup, and each note of one, is put there by a rename.
+/// When the folders of a job changed: each backup, and each note of one, is put there by a rename. And what makes a backup
+/// doubtful.
 #[derive(Debug, PartialEq, Eq)]
-struct Stamps([Option<SystemTime>; 2]);
+struct Stamps([Option<SystemTime>; 2], u32);
 
 impl Stamps {
-    fn of(store: &JobStore) -> Self {
+    fn of(store: &JobStore, smaller: u32) -> Self {
         let changed = |folder: PathBuf| folder.metadata().and_then(|folder| folder.modified()).ok();
-        Self([changed(store.folder().to_owned()), changed(store.shared_folder())])
+        Self([changed(store.folder().to_owned()), changed(store.shared_folder())], smaller)
     }
 }
 
 impl Listings {
     /// How the backups of a job stand; none where there is no store.
-    pub(super) fn of(&mut self, store: Option<&Store>, job: &JobName) -> Result<StoreStanding, StoreError> {
-        let Some(store) = store.map(|store| store.job(job)) else { return Ok(StoreStanding::default()) };
+    pub(super) fn of(&mut self, store: Option<&Store>, job: &JobConfig) -> Result<StoreStanding, StoreError> {
+        let (name, smaller) = (&job.name, job.anomalies.smaller);
+        let Some(store) = store.map(|store| store.job(name)) else { return Ok(StoreStanding::default()) };
         // Before the look: what changes meanwhile is looked at again.
-        let stamps = Stamps::of(&store);
-        if let Some((_, standing)) = self.0.get(job).filter(|(seen, _)| *seen == stamps) {
+        let stamps = Stamps::of(&store, smaller);
+        if let Some((_, standing)) = self.0.get(name).filter(|(seen, _)| *seen == stamps) {
             return Ok(standing.clone());
         }
-        let standing = StoreStanding::of(&store.list()?);
-        self.0.insert(job.clone(), (stamps, standing.clone()));
+        let standing = StoreStanding::of(&store.list()?, smaller);
+        self.0.insert(name.clone(), (stamps, standing.clone()));
         Ok(standing)
     }
 }
 
 impl StoreStanding {
-    fn of(listing: &Listing) -> Self {
+    fn of(listing: &Listing, smaller: u32) -> Self {
         let newest = listing.newest_good();
         Self {
             backups: listing.backups.len(),
@@ -83,7 +86,7 @@ impl StoreStanding {
                 .map(|backup| NewestBackup { created: backup.manifest.created, bytes: backup.size() }),
             stored_bytes: listing.stored_bytes(),
             verified: listing.backups.iter().map(Backup::verified).min().flatten(),
-            held: upkeep::hold(listing).map(|hold| format!("the newest backup {hold}")),
+            held: upkeep::hold(listing, smaller).map(|hold| format!("the newest backup {hold}")),
         }
     }
 }

@@ -68,6 +68,7 @@ mod retention;
 mod slots;
 mod sqlite;
 mod stale_sessions;
+mod standing;
 mod support;
 mod systemd;
 mod ways;

@@ -3,12 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::CliError;
-use crate::cli::session::Session;
+use crate::cli::session::{Session, time};
 use crate::config::JobKind;
 use crate::config::values::{JobName, Name, PrometheusTarget};
 use crate::prometheus::restore::{Reading, RestoreError, RestoreSource};
@@ -178,7 +175,7 @@ fn newest(session: &Session, job: &JobStore, at: Option<&str>) -> Result<Backup,
         None => listing.newest_good(),
     };
     if let Some(backup) = found {
-        not_in_doubt(&listing, job, backup)?;
+        not_in_doubt(session, &listing, job, backup)?;
     }
     found.cloned().ok_or_else(|| {
         let named = |backup: &Backup| {
@@ -211,8 +208,13 @@ fn newest(session: &Session, job: &JobStore, at: Option<&str>) -> Result<Backup,
 }
 
 /// A backup that retention itself distrusts is none to restore before somebody has said so.
-fn not_in_doubt(listing: &Listing, job: &JobStore, backup: &Backup) -> Result<(), CliError> {
-    let doubts = upkeep::doubts(listing);
+fn not_in_doubt(
+    session: &Session,
+    listing: &Listing,
+    job: &JobStore,
+    backup: &Backup,
+) -> Result<(), CliError> {
+    let doubts = upkeep::doubts(listing, session.smaller(job.job()));
     let Some(doubt) = doubts.get(backup.id()) else { return Ok(()) };
     let (job, id) = (job.job(), backup.id());
     let before = listing.backups.iter().rev().find(|other| {
@@ -239,16 +241,6 @@ fn after_damage(job: &JobStore, shared: bool) -> String {
 
 fn no_backup(message: &str, hint: Option<String>) -> CliError {
     CliError { code: ExitCode::Failed, message: message.to_owned(), hint }
-}
-
-/// A time with an offset, or in the configured zone.
-fn time(session: &Session, text: &str) -> Result<Timestamp, CliError> {
-    let zoned = |civil: DateTime| session.zone().to_timestamp(civil).ok();
-    let parsed = text.parse::<Timestamp>().ok().or_else(|| text.parse::<DateTime>().ok().and_then(zoned));
-    parsed.ok_or_else(|| {
-        let hint = "write 2026-11-23T02:00:00Z, or 2026-11-23T02:00:00 in the configured time zone";
-        CliError::usage(format!("{text:?} is not a time"), Some(hint.to_owned()))
-    })
 }
 
 /// The job that is called so, configured or not; nothing where nobody named one.

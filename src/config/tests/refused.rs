@@ -98,7 +98,7 @@ kind = "block-cleanup"
 prometheus = "mian"
 older_than = "0s"
 max_share = 1.5
-keep = { last = 1 }"#, &[r#"6:14: there is no [prometheus.mian] -> did you mean "main"?"#, r#"7:14: "older_than" must be more than 0"#, r#"8:13: "max_share" must be a number above 0 and up to 1 -> 0.5 is a half"#, r#"9:1: unknown key "keep" -> known here: name, timezone, schedule, after_outcome, after, enabled, timeout, retries, on_missed, max_age, on_overlap, jitter, hooks, kind, prometheus, older_than, require_backup, max_share, restart"#]),
+keep = { last = 1 }"#, &[r#"6:14: there is no [prometheus.mian] -> did you mean "main"?"#, r#"7:14: "older_than" must be more than 0"#, r#"8:13: "max_share" must be a number above 0 and up to 1 -> 0.5 is a half"#, r#"9:1: unknown key "keep" -> known here: name, timezone, schedule, after_outcome, after, enabled, timeout, retries, on_missed, max_age, on_overlap, jitter, hooks, anomalies, kind, prometheus, older_than, require_backup, max_share, restart"#]),
     (JOB, r#"[[job]]
 name = "b"
 kind = "block-cleanup"
@@ -182,7 +182,7 @@ env = { "A=B" = "x", C = 1 }
 directory = "tmp"
 user = "a b"
 warning_codes = [0]
-keep = { last = 1 }"#, &[r#"5:9: "A=B" is not a name of a variable"#, r#"5:26: "C" must be a string, not an integer"#, r#"6:13: "directory" must be an absolute path -> start it with /"#, r#"7:8: "a b" is no user -> write a name such as "nobody", or numbers as "1000" or "1000:1000""#, r#"8:18: each of "warning_codes" must be a whole number from 1 to 255"#, r#"9:1: unknown key "keep" -> known here: name, timezone, schedule, after_outcome, after, enabled, timeout, retries, on_missed, max_age, on_overlap, jitter, hooks, kind, shell, command, env, directory, user, container, warning_codes"#]),
+keep = { last = 1 }"#, &[r#"5:9: "A=B" is not a name of a variable"#, r#"5:26: "C" must be a string, not an integer"#, r#"6:13: "directory" must be an absolute path -> start it with /"#, r#"7:8: "a b" is no user -> write a name such as "nobody", or numbers as "1000" or "1000:1000""#, r#"8:18: each of "warning_codes" must be a whole number from 1 to 255"#, r#"9:1: unknown key "keep" -> known here: name, timezone, schedule, after_outcome, after, enabled, timeout, retries, on_missed, max_age, on_overlap, jitter, hooks, anomalies, kind, shell, command, env, directory, user, container, warning_codes"#]),
     (JOB_WITHOUT_KEEP, "", &[r#"3:1: job "a" has no "keep" -> add keep = { last = 7 }"#]),
     (JOB_WITHOUT_KEEP, "keep = {}", &[r#"7:8: "keep" is empty: it would keep nothing -> write for instance { last = 7 }"#]),
     (JOB_WITHOUT_KEEP, "keep = { last = 0 }", &[r#"7:17: "last" must be a whole number from 1 to 1000000"#]),
@@ -210,6 +210,9 @@ keep = { last = 7 }"#, &[r#"9:8: there is another job "a" -> each needs its own 
     (JOB, r#"timeout = "0s""#, &[r#"8:11: "timeout" must be more than 0"#]),
     (JOB, r#"timeout = "1 hour""#, &[r#"8:11: "timeout" is not a length of time: "1 hour" -> write whole numbers with a unit, such as "90s", "1h30m" or "14d" (s, m, h, d, w)"#]),
     (JOB, "timeout = 3600", &[r#"8:11: "timeout" must be a length of time such as "90s", "1h" or "14d", not an integer"#]),
+    (JOB, "anomalies = { longer = 100 }", &["8:24: longer must be more than 100 -> it is per cent of how long runs usually take, such as 400; 0 means however long"]),
+    (JOB, "anomalies = { smaller = 0 }", &["8:25: \"smaller\" must be a whole number from 1 to 99"]),
+    (JOB, "anomalies = { shortest = 5 }", &["8:15: unknown key \"shortest\" -> did you mean \"shorter\"?"]),
     (JOB, r#"verify_within = "1000y""#, &[r#"8:17: "verify_within" is not a length of time: "1000y" -> write whole numbers with a unit, such as "90s", "1h30m" or "14d" (s, m, h, d, w)"#]),
     (JOB, r#"layout = "zip""#, &[r#"8:10: "layout" cannot be "zip" -> write "blocks" or "archive""#]),
     (JOB, r#"compression = "bzip2""#, &[r#"8:15: "compression" cannot be "bzip2" -> write "gzip" or "zstd" or "none""#]),

@@ -275,9 +275,9 @@ fn a_job_that_never_ran_is_overdue_when_its_slots_went_by_and_its_jitter_is_over
     set_back(&watchkeeper, 10);
     let status = watchkeeper.run_json(&["status"]).expect(1).json();
     let overdue =
-        |index: usize| (status["jobs"][index]["job"].clone(), status["jobs"][index]["overdue"].clone());
-    assert_eq!(overdue(0), ("never".into(), true.into()));
-    assert_eq!(overdue(1), ("later".into(), false.into()));
+        |index: usize| (status["jobs"][index]["job"].clone(), status["jobs"][index]["overdue"].is_object());
+    assert_eq!(overdue(0), ("never".into(), true));
+    assert_eq!(overdue(1), ("later".into(), false));
     watchkeeper.run(&["pause", "later", "--reason", "the disk is full"]).expect(0);
     let text = watchkeeper.run(&["next", "later"]).expect(0).stdout;
     assert!(text.contains("PAUSED    paused since ") && text.contains("the disk is full"), "{text}");
