@@ -10,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use jiff::Timestamp;
 use tempfile::TempDir;
 use ulid::Ulid;
-use watchkeeper::history::{Cause, FILE, Filter, History, NewRun, RunReport};
+use watchkeeper::history::{Cause, FILE, Filter, History, NewRun, RunReport, RunState};
 use watchkeeper::jobs::Outcome;
 
 /// A million runs of ten jobs, one a minute, two steps each; every fiftieth failed. Among them, three of a job that
@@ -58,11 +58,16 @@ fn history(criterion: &mut Criterion) {
     group.bench_function("start and finish a run", |bencher| bencher.iter(|| one_run(&history)));
     let job = Some("job-3".parse().unwrap());
     let rare = Some("rare".parse().unwrap());
+    let failures = [Outcome::Failed, Outcome::Interrupted].map(RunState::Ended).to_vec();
     let lists = [
         ("list the last 20", 20, Filter { limit: Some(20), ..Filter::default() }),
         ("list the last 20 of a job", 20, Filter { job, limit: Some(20), ..Filter::default() }),
         ("list the last 20 of a rare job", 3, Filter { job: rare, limit: Some(20), ..Filter::default() }),
-        ("list the last 20 that failed", 20, Filter { failed: true, limit: Some(20), ..Filter::default() }),
+        (
+            "list the last 20 that failed",
+            20,
+            Filter { states: failures, limit: Some(20), ..Filter::default() },
+        ),
     ];
     for (what, count, filter) in lists {
         group.bench_function(what, |bencher| {

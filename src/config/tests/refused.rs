@@ -231,7 +231,7 @@ compression = "none""#, &[r#"8:9: "level" means nothing with compression = "none
     (JOB, r#"retries = { max = -1, backof = "1s" }"#, &[r#"8:19: "max" must be a whole number from 0 to 100"#, r#"8:23: unknown key "backof" -> did you mean "backoff"?"#]),
     (JOB, "enabled = 1", &[r#"8:11: "enabled" must be true or false, not an integer"#]),
     (NOTHING, r#"[defaults]
-after = ["a"]"#, &[r#"2:1: unknown key "after" -> known here: timeout, retries, on_missed, max_age, on_overlap, jitter, hooks"#]),
+after = ["a"]"#, &[r#"2:1: unknown key "after" -> known here: timeout, retries, on_missed, max_age, on_overlap, jitter, hooks, anomalies"#]),
     (JOB, r#"after = ["a"]"#, &[r#"8:1: job "a" would run after itself -> break the circle of "after""#]),
     (JOB, r#"after = ["aa"]"#, &[r#"8:1: there is no job "aa" to run after -> did you mean "a"?"#]),
     (JOB, "after = []", &[r#"8:9: "after" names no job -> such as after = ["prometheus-snapshot"]"#]),
