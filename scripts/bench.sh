@@ -32,26 +32,15 @@ data=
 . scripts/bench/server.sh
 . scripts/bench/report.sh
 finish() {
-  local code=$?
-  trap - EXIT INT TERM
   umount "$folder/stable" 2>/dev/null || true
   remove_server
   [ -z "$data" ] || rm -rf "$data"
   stop_engine "$folder"
   if cp "$log" "$target/bench.log" 2>/dev/null; then say "What they printed is in $target/bench.log"; fi
   rm -rf "$folder"
-  exit "$code"
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+at_end finish
 
-free_port() {
-  local port
-  for port in $(seq "$1" 32000); do
-    (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port" && return; }
-  done
-}
 wanted() { [[ " $parts " == *" $1 "* ]]; }
 
 BENCH=yes CI='' scripts/setup.sh "$folder"

@@ -12,7 +12,7 @@ name=watchkeeper-demo-$$
 . scripts/scene.sh
 . scripts/application.sh
 . scripts/grafana.sh
-end_with_tidying
+at_end tidy
 
 title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 # What the server answers for the two-hour windows of the past, one line each: time, samples, temperature.

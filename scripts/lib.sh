@@ -24,6 +24,30 @@ wait_for() {
   done
 }
 
+# at_end COMMAND: runs it on every way out, after a signal too; the script then ends with $code, as it would have.
+at_end() {
+  ending=$1
+  trap 'code=$?; trap - EXIT INT TERM; "$ending"; exit "$code"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+}
+
+# What a machine is, for whoever judges figures.
+hardware() {
+  local cpu memory
+  cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+  memory=$(awk '/^MemTotal/ { printf "%.1f GiB", $2 / 1048576 }' /proc/meminfo)
+  printf '%s, %s cores, %s of memory, Linux %s' "${cpu:-unknown processor}" "$(nproc)" "$memory" "$(uname -r)"
+}
+
+# free_port [FROM]
+free_port() {
+  local port
+  for port in $(seq "${1:-$((20000 + $$ % 10000))}" 32000); do
+    (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port" && return; }
+  done
+}
+
 # stop_engine FOLDER: stops the dockerd that setup.sh has started with this folder, and no other.
 stop_engine() {
   local file=$1/dockerd.pid pid

@@ -21,9 +21,7 @@ outside() {
   have cargo || die "No cargo: install Rust from your distribution or https://rustup.rs"
   cargo build --release --locked --bin watchkeeper --example grafana-stand-in
   engine=$(mktemp -d "${TMPDIR:-/tmp}/watchkeeper-readme.XXXXXX") made=()
-  trap leave EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
+  at_end leave
   CI=true scripts/setup.sh "$engine"
   local folder
   for folder in "${folders[@]}"; do
@@ -34,12 +32,9 @@ outside() {
   cat "$engine/README.md" >README.md
 }
 leave() {
-  local code=$?
-  trap - EXIT INT TERM
   [ "${#made[@]}" = 0 ] || $SUDO rmdir "${made[@]}"
   stop_engine "$engine"
   rm -rf "$engine"
-  exit "$code"
 }
 
 inside() {
@@ -56,7 +51,7 @@ inside() {
   . scripts/scene.sh
   . scripts/application.sh
   . scripts/grafana.sh
-  end_with_tidying
+  at_end tidy
   for place in "${folders[@]}"; do mount -t tmpfs -o mode=755 watchkeeper "$place"; done
   sed -n '/^```toml$/,/^```$/{/^```/!p}' README.md >/etc/watchkeeper/jobs.toml
   make_blocks

@@ -13,30 +13,17 @@ if [ "${1:-}" = --print ]; then to_file=; fi
 load=$(cut -d' ' -f1-3 /proc/loadavg)
 folder=$(mktemp -d "${TMPDIR:-/tmp}/watchkeeper-figures.XXXXXX")
 finish() {
-  local code=$?
-  trap - EXIT INT TERM
   scripts/sweep.sh || true
   stop_engine "$folder"
   rm -rf "$folder"
-  exit "$code"
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+at_end finish
 
 # One after another: they measure time.
 take() { cargo test --release --locked --test it "$1" -- --nocapture --test-threads 1 2>&1 | tee -a "$folder/log" >&2; }
 
-machine() {
-  local cpu memory
-  cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
-  memory=$(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)
-  printf 'Taken on %s: %s cores (%s), %s, Linux %s, load before: %s.\n' "$(date -u +%F)" "$(nproc)" \
-    "${cpu:-unknown processor}" "$memory" "$(uname -r)" "$load"
-}
-
 figures() {
-  machine
+  printf 'Taken on %s: %s, load before: %s.\n' "$(date -u +%F)" "$(hardware)" "$load"
   printf '\n| figure | measured |\n|---|---|\n'
   sed -n 's/^figure | /| /p' "$folder/log"
 }

@@ -27,23 +27,12 @@ stop_server() {
   server=
 }
 finish() {
-  local code=$?
-  trap - EXIT INT TERM
   stop_server
   if cp "$log" "$target/scale.log" 2>/dev/null; then say "What they printed is in $target/scale.log"; fi
   rm -rf "$folder"
-  exit "$code"
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+at_end finish
 
-free_port() {
-  local port
-  for port in $(seq $((20000 + $$ % 10000)) 32000); do
-    (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port" && return; }
-  done
-}
 
 # How many files a process may open here.
 open_files() {

@@ -2,7 +2,7 @@
 # after lib.sh, by a script that has set $name: that of the container, its volume and its image. An application beside
 # it is in application.sh, a Grafana in grafana.sh.
 #
-# Everything else is in $folder. tidy removes all of it; end_with_tidying sees to that on every way out.
+# Everything else is in $folder. tidy removes all of it: `at_end tidy`.
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/$name.XXXXXX")
 where=
@@ -20,18 +20,6 @@ tidy() {
   stop_engine "$folder"
   rm -rf "$folder" || $SUDO rm -rf "$folder"
 }
-finish() {
-  local code=$?
-  trap - EXIT INT TERM
-  tidy
-  exit "$code"
-}
-end_with_tidying() {
-  trap finish EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
-}
-
 # The commands that a story shows, as a person would type them.
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'; else bold= dim= plain=; fi
 typed() { printf '%s$ %s%s\n' "$dim" "$*" "$plain"; }
@@ -42,14 +30,6 @@ show() {
 }
 # The same, where a warning (exit code 3) is no end.
 show_warning() { show "$@" || [ $? = 3 ]; }
-
-# free_port [FROM]
-free_port() {
-  local port
-  for port in $(seq "${1:-$((20000 + $$ % 10000))}" 32000); do
-    (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port" && return; }
-  done
-}
 
 window=7200
 windows=9

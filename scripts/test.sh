@@ -11,19 +11,14 @@ have cargo || die "No cargo: install Rust from your distribution or https://rust
 folder=$(mktemp -d "${TMPDIR:-/tmp}/watchkeeper-test.XXXXXX")
 summary=()
 finish() {
-  local code=$?
-  trap - EXIT INT TERM
   scripts/sweep.sh || true
   stop_engine "$folder"
   rm -rf "$folder"
   printf '\n' >&2
   printf '%s\n' "${summary[@]}" >&2
   if [ "$code" = 0 ]; then say "All passed."; else say "FAILED (exit code $code)"; fi
-  exit "$code"
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+at_end finish
 
 # step NAME COMMAND…
 step() {

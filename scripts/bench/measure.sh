@@ -85,9 +85,7 @@ medians() {
 # What a person needs to know to judge the figures.
 machine() {
   local version
-  printf '* %s, %s cores, %s of memory, Linux %s, %s on %s\n' \
-    "$(lscpu | sed -n 's/^Model name: *//p')" "$(nproc)" \
-    "$(awk '$1 == "MemTotal:" { printf "%.1f GiB", $2 / 1048576 }' /proc/meminfo)" "$(uname -r)" \
+  printf '* %s, %s on %s\n' "$(hardware)" \
     "$(. /etc/os-release && echo "$PRETTY_NAME")" "$(df --output=fstype "$folder" | tail -n 1)"
   printf '* watchkeeper %s, commit %s%s, %s\n' "$("$watchkeeper" --version | cut -d' ' -f2)" \
     "$(git rev-parse --short HEAD)" "$([ -z "$(git status --porcelain -- src Cargo.lock)" ] || echo ' with changes')" \
