@@ -90,12 +90,12 @@ retell() {
   [ -z "$old" ] || die "README.md: an output has no end"
 }
 
-# As a terminal would show it; a warning (exit code 3) is no end, nor is a check that fails as README says.
+# As a terminal would show it; a warning (exit code 3) is no end, nor is a check that fails as README says, and status with it.
 show_output() {
   local code=0 said
   said=$(bash -c "$1" 2>&1 </dev/null) || code=$?
   say "\$ $1: exit code $code"
-  case $code:$1 in 0:* | 3:* | 1:*" release") ;; *) die "$said" ;; esac
+  case $code:$1 in 0:* | 3:* | 1:*" release" | 1:*" status") ;; *) die "$said" ;; esac
   printf '```console\n$ %s\n%s\n```\n' "$1" "$said"
 }
 
