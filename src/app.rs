@@ -47,7 +47,7 @@ use crate::config::{self, Config, JobConfig, JobKind};
 use crate::docker::{Docker, DockerError};
 use crate::history::{self, Cause, History, HistoryError, RunReport};
 use crate::progress::Sink;
-use crate::runner::{Limit, Live, Lock, Locks, LogBook, Origin, Patience, Runner, Task, Unwritten};
+use crate::runner::{Cleared, Limit, Live, Lock, Locks, LogBook, Origin, Patience, Runner, Task, Unwritten};
 use crate::store::{Store, StoreError};
 use crate::upkeep::Policy;
 
@@ -136,6 +136,7 @@ impl App {
         let runner = Runner {
             history: Arc::new(history),
             unwritten: Unwritten::default(),
+            cleared: Cleared::default(),
             live: Live::default(),
             forgetful,
             locks: Locks::new(&config.state_dir),

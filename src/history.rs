@@ -8,6 +8,8 @@
 //!
 //! The calls block. Async callers use `spawn_blocking`.
 
+mod begin;
+mod cut;
 mod error;
 mod patience;
 mod pauses;
@@ -17,6 +19,7 @@ mod renew;
 mod rows;
 mod schema;
 mod slots;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -29,15 +32,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
+pub use begin::{Begins, Terms};
+pub use cut::CutRun;
 pub use error::HistoryError;
 use patience::{BUSY, Patience};
 pub use pauses::{EndedPause, Pause};
 pub use prune::Pruned;
 pub use record::{Attempt, Cause, HookRun, LogLine, NewRun, RunReport};
 pub use renew::Renewed;
-pub use slots::{End, MissedSlots, SlotFate, Watched};
+pub use slots::{End, MissedSlots, Watched};
+pub use standing::{SlotFate, Standing};
 pub use waiting::WaitingRun;
 pub use waits::Wait;
 
@@ -47,6 +54,9 @@ use crate::state_dir::{self, StateDirError};
 
 /// The file's name in the `state_dir`.
 pub const FILE: &str = "history.db";
+
+/// So many statements are kept prepared: more than there are, for to prepare one takes longer than to execute it.
+const STATEMENTS: usize = 128;
 
 /// The condition of a run that does not wait for its next attempt.
 const NOT_WAITING: &str = "id NOT IN (SELECT run FROM waiting)";
@@ -146,12 +156,17 @@ impl History {
 
     /// Notes that a run begins.
     pub fn start(&self, new: &NewRun) -> Result<(), HistoryError> {
-        match (rows::insert(&self.lock(), new), new.cause.slot()) {
-            (Ok(_), _) => Ok(()),
-            (Err(e), Some(slot)) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                Err(HistoryError::SlotTaken { job: new.job.to_string(), slot })
+        let inserted = rows::insert(&self.lock(), new);
+        inserted.map(drop).map_err(|e| self.not_begun(new, e))
+    }
+
+    /// Why the beginning of a run could not be noted.
+    fn not_begun(&self, new: &NewRun, error: rusqlite::Error) -> HistoryError {
+        match new.cause.slot() {
+            Some(slot) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                HistoryError::SlotTaken { job: new.job.to_string(), slot }
             }
-            (Err(e), _) => Err(self.failed("write", e)),
+            _ => self.failed("write", error),
         }
     }
 
@@ -312,49 +327,6 @@ impl History {
         Ok(turned)
     }
 
-    /// The newest runs that were cut off, of a job or of all, but for this one; and, where the caller has the job's lock,
-    /// those that are still noted as running.
-    pub fn cut_off(
-        &self,
-        job: Option<&JobName>,
-        but: Option<ulid::Ulid>,
-    ) -> Result<Vec<ulid::Ulid>, HistoryError> {
-        let which = match job {
-            Some(_) => "job = ?1 AND outcome IN ('interrupted', 'running')",
-            None => "?1 IS NULL AND outcome = 'interrupted'",
-        };
-        let sql = format!("SELECT id FROM run WHERE {which} AND id IS NOT ?2 ORDER BY started DESC LIMIT 50");
-        let connection = self.lock();
-        let read = || -> rusqlite::Result<Vec<String>> {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let but = but.map(|run| run.to_string());
-            statement.query_map(params![job.map(JobName::as_str), but], |row| row.get(0))?.collect()
-        };
-        let ids = read().map_err(|e| self.failed("read", e))?;
-        Ok(ids.iter().filter_map(|id| ulid::Ulid::from_string(id).ok()).collect())
-    }
-
-    /// The newest runs of a job that were cut off, or are noted as running, since it was last done, but for this one; with
-    /// those that could not be ended at their timeout. For who has the job's lock.
-    pub fn cut_off_since_done(
-        &self,
-        job: &JobName,
-        but: ulid::Ulid,
-    ) -> Result<Vec<ulid::Ulid>, HistoryError> {
-        // As `command::End::Lost` says it.
-        let sql = "SELECT id FROM run WHERE job = ?1 AND id <> ?2 AND (outcome IN ('interrupted', 'running') \
-                   OR outcome = 'failed' AND output LIKE '%but may still run%') \
-                   AND started > coalesce((SELECT max(started) FROM run WHERE job = ?1 \
-                   AND outcome IN ('done', 'warned') AND kind NOT LIKE '%-restore'), 0) ORDER BY started DESC LIMIT 50";
-        let connection = self.lock();
-        let read = || -> rusqlite::Result<Vec<String>> {
-            let mut statement = connection.prepare_cached(sql)?;
-            statement.query_map(params![job.as_str(), but.to_string()], |row| row.get(0))?.collect()
-        };
-        let ids = read().map_err(|e| self.failed("read", e))?;
-        Ok(ids.iter().filter_map(|id| ulid::Ulid::from_string(id).ok()).collect())
-    }
-
     /// Whether a run is noted as running: a partial folder of one that is not was left behind.
     pub fn is_running(&self, run: ulid::Ulid) -> Result<bool, HistoryError> {
         self.lock()
@@ -425,6 +397,9 @@ fn ready(path: &Path, connection: &mut Connection) -> Result<(), HistoryError> {
 
 fn prepare(connection: &mut Connection) -> rusqlite::Result<u32> {
     connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Else each value that is bound may change the plan, and the statement is prepared anew for it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version > schema::current() {
         return Ok(version);

@@ -42,6 +42,7 @@ pub use again::{Origin, backoff};
 pub use attempt::Limit;
 pub use guard::{Busy, Held, Holder, Lock, LockError, Locks};
 pub use heartbeat::Heartbeat;
+pub use left::Cleared;
 pub use live::Live;
 pub use logbook::LogBook;
 pub use patience::{Entry, Patience, Place, Places};
@@ -140,6 +141,8 @@ pub struct Runner {
     pub unwritten: Unwritten,
     /// What is under way.
     pub live: Live,
+    /// Of which cut runs it is known that they have left nothing running.
+    pub cleared: Cleared,
     /// Why the history is not the real one: a warning of every run.
     pub forgetful: Option<String>,
     /// The locks of the `state_dir`.
@@ -195,12 +198,12 @@ impl Runner {
             since = Instant::now();
         }
         let began = if is_new { report.started } else { whole_millis((self.clock)()) };
-        if let Entered::Begun { held, .. } = &entered {
+        if let Entered::Begun { held, cut_off, .. } = &entered {
             let activity = Arc::new(Notify::new());
             let watch = watch::Watch::new(sink, Arc::clone(&activity), span.clone(), Arc::clone(held));
             let progress = Progress::veiled(Arc::new(watch), task.veil.clone());
-            let cut_off = self.cut_off(&report).await;
-            let context = RunContext { cut_off, ..self.context(&report, began, progress.clone()) };
+            let context =
+                RunContext { cut_off: cut_off.clone(), ..self.context(&report, began, progress.clone()) };
             let whole = async {
                 let around = Around { runner: self, task, progress: &progress };
                 if around.before(&mut report).await {

@@ -74,11 +74,17 @@ pub fn file(path: &Path) -> Result<File, StateDirError> {
     let wrap = |source| StateDirError::File { path: path.to_owned(), source };
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o640);
+    // Mostly it is there.
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened.map_err(wrap),
+    }
     match options.clone().create_new(true).open(path) {
         Ok(file) => {
             give_to_folders_owner(path).map_err(wrap)?;
             Ok(file)
         }
+        // Another process has made it meanwhile.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path).map_err(wrap),
         Err(error) => Err(wrap(error)),
     }

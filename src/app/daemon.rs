@@ -26,14 +26,14 @@ use ulid::Ulid;
 use super::App;
 use crate::config::JobConfig;
 use crate::config::values::{JobName, OnOverlap};
-use crate::history::{Cause, MissedSlots, SlotFate, WaitingRun};
+use crate::history::{Cause, MissedSlots, SlotFate, Standing, WaitingRun};
 use crate::progress::Silent;
 use crate::runner::{Entry as Beginning, Heartbeat, Origin, Patience, Places};
 use crate::schedule::driver::{Due, Jobs, Leap, Tick};
 use crate::schedule::{self, Schedule};
 use crate::words;
 use account::Unwatched;
-use books::{Books, Entry, Whose};
+use books::{Books, Entry, Waiting, Whose};
 use queue::{Queue, Running, refused};
 use waits::Told;
 
@@ -46,6 +46,9 @@ const LOOKS_PER_BEAT: u32 = 4;
 
 /// How many of them there are until it is looked whether the history is to be tidied: an hour.
 const LOOKS_PER_TIDYING: u32 = 240;
+
+/// So many ticks are taken at once at most.
+const AT_ONCE: usize = 64;
 
 /// The program with another configuration, for the plan with this number.
 pub type Reload = (u64, Arc<App>);
@@ -129,13 +132,12 @@ impl Daemon {
         daemon.is_tidy = daemon.settle_others().await;
         // Before what was missed: that waits for it.
         daemon.take_up(now).await;
-        for job in jobs {
+        let time = daemon.downtime();
+        for jobs in jobs.chunks(AT_ONCE) {
             if daemon.stop.is_cancelled() {
                 break;
             }
-            daemon.queues.entry(job.name.clone()).or_default().reached = Some(now);
-            let time = daemon.downtime();
-            daemon.write(&job.name.clone(), Entry::Settle(Whose::Job(Box::new(job)), time)).await;
+            daemon.settle(jobs, &time).await;
         }
         daemon
     }
@@ -144,7 +146,7 @@ impl Daemon {
     /// another configuration, before a tick says from when on it holds.
     pub async fn serve(mut self, mut ticks: mpsc::Receiver<Tick>, mut reloads: mpsc::Receiver<Reload>) {
         let mut looks = tokio::time::interval_at(Instant::now() + LOOK_AFTER, LOOK_AFTER);
-        let mut looked = 0_u32;
+        let (mut looked, mut came) = (0_u32, Vec::new());
         self.beat();
         self.successors().await;
         self.look_soon();
@@ -154,7 +156,10 @@ impl Daemon {
                 // The first of all: what waits now ends by itself.
                 biased;
                 () = stop.cancelled(), if !self.has_told_last() => self.tell_last_waits().await,
-                () = self.is_to_look() => self.tell_waits().await,
+                () = self.is_to_look() => {
+                    self.write_ended().await;
+                    self.tell_waits().await;
+                }
                 // What a person ran, or another daemon before this one, may have been what a job waits for.
                 _ = looks.tick() => {
                     self.write_open().await;
@@ -175,12 +180,9 @@ impl Daemon {
                     self.ended(ended).await;
                     self.successors().await;
                 }
-                tick = ticks.recv() => match tick {
-                    Some(Tick::Due(due)) => self.due(due).await,
-                    Some(Tick::Leap(leaps)) => self.leap(leaps).await,
-                    Some(Tick::Back(back)) => self.back(back.to).await,
-                    Some(Tick::Replaced { at, number }) => self.replaced(at, number, &mut reloads).await,
-                    None => break,
+                count = ticks.recv_many(&mut came, AT_ONCE) => match count {
+                    0 => break,
+                    _ => self.come(std::mem::take(&mut came), &mut reloads).await,
                 },
             }
         }
@@ -191,10 +193,21 @@ impl Daemon {
         while let Some(ended) = self.runs.join_next_with_id().await {
             self.ended(ended).await;
         }
+        self.write_ended().await;
         let unwritten = &self.app.runner().unwritten;
         self.books.write_runs(unwritten).await;
         unwritten.save(&self.app.config().state_dir);
         self.beat();
+    }
+
+    /// Settles what was missed of these jobs in a time that nobody watched, and makes up for it.
+    async fn settle(&mut self, jobs: &[JobConfig], time: &Unwatched) {
+        let mut entries = Vec::new();
+        for job in jobs {
+            self.queues.entry(job.name.clone()).or_default().reached = Some(time.to);
+            entries.push((job.name.clone(), Entry::Settle(Whose::Job(Box::new(job.clone())), time.clone())));
+        }
+        self.write_each(entries).await;
     }
 
     /// The time before this daemon.
@@ -215,8 +228,13 @@ impl Daemon {
 
     /// The jobs that run by themselves.
     fn jobs(&self) -> Vec<JobConfig> {
-        let by_themselves = |job: &&JobConfig| job.enabled && (job.schedule.is_some() || job.after.is_some());
-        self.app.config().jobs.iter().filter(by_themselves).cloned().collect()
+        self.jobs_that(|job| job.schedule.is_some() || job.after.is_some())
+    }
+
+    /// The jobs that are enabled and like this.
+    fn jobs_that(&self, are_so: impl Fn(&JobConfig) -> bool) -> Vec<JobConfig> {
+        let all = self.app.config().jobs.iter();
+        all.filter(|job| job.enabled && are_so(job)).cloned().collect()
     }
 
     fn job(&self, name: &JobName) -> Option<JobConfig> {
@@ -224,17 +242,23 @@ impl Daemon {
     }
 
     /// The slots of a job that have no record yet, or one that is open.
-    fn waiting(&self, job: &JobName) -> BTreeSet<Timestamp> {
+    fn waiting(&self, job: &JobName) -> Waiting {
         let mut slots = self.app.runner().unwritten.slots(job);
         slots.extend(self.queues.get(job).map(Queue::slots).unwrap_or_default());
-        slots
+        Waiting { job: job.clone(), slots }
     }
 
     /// Writes an entry in the books, and makes up for what it brings.
     async fn write(&mut self, job: &JobName, entry: Entry) {
-        let waiting = self.waiting(job);
-        let slots = self.books.write(job, entry, waiting).await;
-        self.catch_up(job, slots).await;
+        self.write_each(vec![(job.clone(), entry)]).await;
+    }
+
+    /// Writes entries in the books, each of another job, and makes up for what they bring.
+    async fn write_each(&mut self, entries: Vec<(JobName, Entry)>) {
+        let entries = entries.into_iter().map(|(job, entry)| (self.waiting(&job), entry)).collect();
+        for (job, slots) in self.books.write(entries).await {
+            self.catch_up(&job, slots).await;
+        }
     }
 
     /// Tries again to write what could not be written.
@@ -248,9 +272,8 @@ impl Daemon {
         }
         self.take_up(now).await;
         self.books.write_runs(&self.app.runner().unwritten).await;
-        for job in self.books.open() {
-            let waiting = self.waiting(&job);
-            let slots = self.books.again(&job, waiting).await;
+        let open = self.books.open().iter().map(|job| self.waiting(job)).collect();
+        for (job, slots) in self.books.again(open).await {
             self.catch_up(&job, slots).await;
         }
     }
@@ -265,15 +288,51 @@ impl Daemon {
         }
     }
 
-    async fn due(&mut self, due: Due) {
+    /// Takes what came, in its order; slots that follow each other are looked up at once.
+    async fn come(&mut self, ticks: Vec<Tick>, reloads: &mut mpsc::Receiver<Reload>) {
+        let mut slots = Vec::new();
+        for tick in ticks {
+            if !matches!(tick, Tick::Due(_)) {
+                self.all_due(std::mem::take(&mut slots)).await;
+            }
+            match tick {
+                Tick::Due(due) => slots.push(due),
+                Tick::Leap(leaps) => self.leap(leaps).await,
+                Tick::Back(back) => self.back(back.to).await,
+                Tick::Replaced { at, number } => self.replaced(at, number, reloads).await,
+            }
+        }
+        self.all_due(slots).await;
+    }
+
+    /// Takes slots that have come, after what is known before them was written.
+    async fn all_due(&mut self, slots: Vec<Due>) {
+        let ended = self.books.take_ended();
+        if slots.is_empty() && ended.is_empty() {
+            return;
+        }
+        let ends = ended.into_iter().map(|(job, reached)| (self.waiting(&job), reached)).collect();
+        let asked = slots.iter().map(|due| (due.job.clone(), due.slot)).collect();
+        let standings = self.books.look(ends, asked).await;
+        for (due, standing) in slots.into_iter().zip(standings) {
+            self.due(due, standing).await;
+        }
+    }
+
+    /// Writes what has ended.
+    async fn write_ended(&mut self) {
+        self.all_due(Vec::new()).await;
+    }
+
+    async fn due(&mut self, due: Due, standing: Standing) {
         let Some(job) = self.job(&due.job) else { return };
         self.look_soon();
-        let paused = self.books.pause(&job.name).await;
+        let paused = standing.pause.map(|pause| pause.words(&self.app.config().timezone));
         let queue = self.queues.entry(due.job).or_default();
         queue.reached = Some(due.slot);
         let is_running = queue.running.is_some();
         // A clock that was put back shows times again whose slots are known.
-        match self.books.fate(&job.name, due.slot).await {
+        match standing.fate {
             SlotFate::Unknown => {}
             SlotFate::Ran => return,
             SlotFate::Missed if paused.is_some() && !is_running => return,
@@ -323,21 +382,20 @@ impl Daemon {
         for leap in &leaps {
             self.books.leapt(*leap);
         }
-        for job in self.jobs().into_iter().filter(|job| job.schedule.is_some()) {
-            self.queues.entry(job.name.clone()).or_default().reached = Some(to);
-            let time = Unwatched { to, leaps: leaps.clone(), alive: None };
-            self.write(&job.name.clone(), Entry::Settle(Whose::Job(Box::new(job)), time)).await;
-        }
+        let jobs = self.jobs_that(|job| job.schedule.is_some());
+        self.settle(&jobs, &Unwatched { to, leaps, alive: None }).await;
     }
 
     /// The clock went back: what was said of the time after `to` does not hold.
     async fn back(&mut self, to: Timestamp) {
         let leaps = self.books.taken_back(to);
-        for job in self.jobs().into_iter().filter(|job| job.schedule.is_some()) {
+        let mut entries = Vec::new();
+        for job in self.jobs_that(|job| job.schedule.is_some()) {
             let queue = self.queues.entry(job.name.clone()).or_default();
             queue.reached = queue.reached.map(|reached| reached.min(to));
-            self.write(&job.name, Entry::Back(to, leaps.clone())).await;
+            entries.push((job.name, Entry::Back(to, leaps.clone())));
         }
+        self.write_each(entries).await;
     }
 
     /// Makes up for slots; those of a job that is paused now when its pause ends.
@@ -422,7 +480,7 @@ impl Daemon {
 
     /// Starts the jobs whose predecessors have all ended.
     async fn successors(&mut self) {
-        for job in self.jobs().into_iter().filter(|job| job.after.is_some()) {
+        for job in self.jobs_that(|job| job.after.is_some()) {
             let is_idle = self.queues.get(&job.name).is_none_or(|queue| queue.running.is_none());
             if !is_idle || self.stop.is_cancelled() {
                 continue;
@@ -474,6 +532,8 @@ impl Daemon {
         self.running.insert(run.id(), name);
     }
 
+    /// Takes note of a run that has ended, and begins what waits for that; where nothing does, all slots of the job are
+    /// known.
     async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = match &ended {
             Ok((id, ())) => *id,
@@ -498,7 +558,7 @@ impl Daemon {
             && !self.begin_next(&name).await
             && let Some(reached) = reached
         {
-            self.write(&name, Entry::Known(reached)).await;
+            self.books.ended(name, reached);
         }
     }
 }

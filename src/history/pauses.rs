@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rusqlite::{OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::slots::time;
 use super::{History, HistoryError};
@@ -50,11 +50,7 @@ impl EndedPause {
 impl History {
     /// Since when a job is paused, where it is.
     pub fn pause_of(&self, job: &JobName) -> Result<Option<Pause>, HistoryError> {
-        let row =
-            self.lock().query_row("SELECT since, reason FROM paused WHERE job = ?1", [job.as_str()], |row| {
-                Ok(Pause { since: time(row.get(0)?), reason: row.get(1)? })
-            });
-        row.optional().map_err(|e| self.failed("read", e))
+        of(&self.lock(), job).map_err(|e| self.failed("read", e))
     }
 
     /// Pauses a job; one that is paused stays as it is. Says whether it was not.
@@ -103,4 +99,11 @@ impl History {
         let done = self.lock().execute(sql, params![job.as_str(), by.as_millisecond()]);
         done.map(drop).map_err(|e| self.failed("write", e))
     }
+}
+
+pub(super) fn of(connection: &Connection, job: &JobName) -> rusqlite::Result<Option<Pause>> {
+    let mut statement = connection.prepare_cached("SELECT since, reason FROM paused WHERE job = ?1")?;
+    let pause = statement
+        .query_row([job.as_str()], |row| Ok(Pause { since: time(row.get(0)?), reason: row.get(1)? }));
+    pause.optional()
 }

@@ -13,6 +13,9 @@ use crate::progress::Step;
 pub(super) const COLUMNS: &str = "id, job, kind, cause, slot, started, finished, outcome, reason, hint, data_not_back, \
                                   output";
 
+/// Where what belongs to a run lies.
+const DETAILS: [&str; 6] = ["waiting", "step", "warning", "attempt", "hook", "log_line"];
+
 /// A row as it lies there, not yet understood.
 pub(super) struct Raw {
     pub(super) id: String,
@@ -73,27 +76,30 @@ impl Raw {
 
 /// Writes the row of a run that begins.
 pub(super) fn insert(connection: &Connection, new: &NewRun) -> rusqlite::Result<usize> {
-    connection.execute(
-        "INSERT INTO run (id, job, kind, cause, slot, started, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running')",
-        params![
+    connection
+        .prepare_cached(
+            "INSERT INTO run (id, job, kind, cause, slot, started, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running')",
+        )?
+        .execute(params![
             new.run.to_string(),
             new.job.as_str(),
             new.kind,
             new.cause.word(),
             new.cause.slot().map(Timestamp::as_millisecond),
             new.started.as_millisecond(),
-        ],
-    )
+        ])
 }
 
 /// Writes all that is known of a run, in place of what was written of it before. It does not wait then.
 pub(super) fn update(transaction: &Transaction<'_>, report: &RunReport) -> rusqlite::Result<usize> {
     let id = report.run.to_string();
     let output = report.output.as_ref();
-    let changed = transaction.execute(
-        "UPDATE run SET finished = ?2, outcome = ?3, reason = ?4, hint = ?5, data_not_back = ?6, output = ?7, \
-         backup = ?8, bytes = ?9, attempts = ?10 WHERE id = ?1",
-        params![
+    let changed = transaction
+        .prepare_cached(
+            "UPDATE run SET finished = ?2, outcome = ?3, reason = ?4, hint = ?5, data_not_back = ?6, output = ?7, \
+             backup = ?8, bytes = ?9, attempts = ?10 WHERE id = ?1",
+        )?
+        .execute(params![
             id,
             report.finished.map(Timestamp::as_millisecond),
             word(report.outcome),
@@ -104,10 +110,11 @@ pub(super) fn update(transaction: &Transaction<'_>, report: &RunReport) -> rusql
             output.and_then(|output| output.backup.as_ref()).map(ToString::to_string),
             output.and_then(|output| output.bytes).map(signed),
             signed(report.attempts.len() as u64),
-        ],
-    )?;
-    for table in ["waiting", "step", "warning", "attempt", "hook", "log_line"] {
-        transaction.prepare_cached(&format!("DELETE FROM {table} WHERE run = ?1"))?.execute([&id])?;
+        ])?;
+    if has_details(transaction, &id)? {
+        for table in DETAILS {
+            transaction.prepare_cached(&format!("DELETE FROM {table} WHERE run = ?1"))?.execute([&id])?;
+        }
     }
     for (position, step) in (0_i64..).zip(&report.steps) {
         transaction.prepare_cached("INSERT INTO step VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
@@ -156,6 +163,13 @@ pub(super) fn update(transaction: &Transaction<'_>, report: &RunReport) -> rusql
         ])?;
     }
     Ok(changed)
+}
+
+/// Whether there is anything that belongs to a run. Mostly it is written once, when the run has ended.
+fn has_details(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<bool> {
+    let has = DETAILS.map(|table| format!("EXISTS (SELECT 1 FROM {table} WHERE run = ?1)"));
+    let sql = format!("SELECT {}", has.join(" OR "));
+    transaction.prepare_cached(&sql)?.query_row([id], |row| row.get(0))
 }
 
 /// Fills in the steps, warnings, attempts and log lines of a run.

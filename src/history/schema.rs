@@ -163,6 +163,8 @@ ALTER TABLE missed ADD COLUMN at_least INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX run_by_end ON run (job, finished) WHERE finished IS NOT NULL;
 ", "
 ALTER TABLE waiting ADD COLUMN is_tidy INTEGER NOT NULL DEFAULT 0;
+", "
+CREATE INDEX run_cut ON run (job, started) WHERE outcome = 'interrupted';
 "];
 
 /// The version this program writes.

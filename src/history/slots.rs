@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{Filter, History, HistoryError, RunReport, rows};
 use crate::config::values::JobName;
@@ -53,37 +53,10 @@ pub struct End {
     pub reason: Option<String>,
 }
 
-/// What is known of a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SlotFate {
-    /// Nothing.
-    Unknown,
-    /// It has a run: it ran, runs, or was skipped.
-    Ran,
-    /// It is noted as missed.
-    Missed,
-}
-
 impl History {
     /// How far the slots of each schedule of a job were watched, the oldest first; none where they never were.
     pub fn watched(&self, job: &JobName) -> Result<Vec<Watched>, HistoryError> {
-        let connection = self.lock();
-        let read = || -> rusqlite::Result<_> {
-            let mut statement = connection.prepare_cached(
-                "SELECT schedule, zone, born, until, ended FROM watched WHERE job = ?1 ORDER BY born, ended IS NULL",
-            )?;
-            let rows = statement.query_map([job.as_str()], |row| {
-                Ok(Watched {
-                    schedule: row.get(0)?,
-                    zone: row.get(1)?,
-                    born: time(row.get(2)?),
-                    until: time(row.get(3)?),
-                    ended: row.get::<_, Option<i64>>(4)?.map(time),
-                })
-            })?;
-            rows.collect()
-        };
-        read().map_err(|e| self.failed("read", e))
+        notes(&self.lock(), job).map_err(|e| self.failed("read", e))
     }
 
     /// Up to when every slot of every job is known; nothing where none was ever watched.
@@ -102,23 +75,27 @@ impl History {
         missed: &[MissedSlots],
     ) -> Result<(), HistoryError> {
         let mut connection = self.lock();
-        let write = |connection: &mut rusqlite::Connection| {
+        let write = |connection: &mut Connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             for missed in missed {
                 note_missed(&transaction, job, missed)?;
             }
-            transaction.prepare_cached("DELETE FROM watched WHERE job = ?1")?.execute([job.as_str()])?;
-            for watched in watched {
-                transaction
-                    .prepare_cached("INSERT OR REPLACE INTO watched VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-                    .execute(params![
-                        job.as_str(),
-                        watched.schedule,
-                        watched.zone,
-                        watched.born.as_millisecond(),
-                        watched.until.as_millisecond(),
-                        watched.ended.map(Timestamp::as_millisecond),
-                    ])?;
+            note(&transaction, job, watched)?;
+            transaction.commit()
+        };
+        write(&mut connection).map_err(|e| self.failed("write", e))
+    }
+
+    /// Notes how far the slots of these jobs are known now, each from what was noted before: all of them at once, or none.
+    pub fn watch_on<'a, F: FnOnce(Vec<Watched>) -> Vec<Watched>>(
+        &self,
+        jobs: impl Iterator<Item = (&'a JobName, F)>,
+    ) -> Result<(), HistoryError> {
+        let mut connection = self.lock();
+        let write = |connection: &mut Connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for (job, further) in jobs {
+                note(&transaction, job, &further(notes(&transaction, job)?))?;
             }
             transaction.commit()
         };
@@ -133,7 +110,7 @@ impl History {
         right: &[MissedSlots],
     ) -> Result<(), HistoryError> {
         let mut connection = self.lock();
-        let write = |connection: &mut rusqlite::Connection| {
+        let write = |connection: &mut Connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             for wrong in wrong {
                 transaction.execute(
@@ -237,19 +214,6 @@ impl History {
         Ok(self.stretches(sql, params![job.as_str(), slot.as_millisecond()])?.pop())
     }
 
-    /// What is known of a slot of a job.
-    pub fn fate(&self, job: &JobName, slot: Timestamp) -> Result<SlotFate, HistoryError> {
-        let sql = "SELECT 1 FROM run WHERE job = ?1 AND slot = ?2";
-        let run = self.lock().query_row(sql, params![job.as_str(), slot.as_millisecond()], |_| Ok(()));
-        match run.optional().map_err(|e| self.failed("read", e))? {
-            Some(()) => Ok(SlotFate::Ran),
-            None if self.missed_at(job, slot)?.is_some() => Ok(SlotFate::Missed),
-            // It had a run, or was missed, so long ago that this is forgotten.
-            None if self.forgotten(job)?.is_some_and(|known| slot <= known) => Ok(SlotFate::Ran),
-            None => Ok(SlotFate::Unknown),
-        }
-    }
-
     fn stretches(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<MissedSlots>, HistoryError> {
         let connection = self.lock();
         let read = || -> rusqlite::Result<_> {
@@ -313,6 +277,40 @@ impl History {
         let slot = self.lock().query_row(sql, [job.as_str()], |row| row.get::<_, Option<i64>>(0));
         slot.map(|slot| slot.map(time)).map_err(|e| self.failed("read", e))
     }
+}
+
+fn notes(connection: &Connection, job: &JobName) -> rusqlite::Result<Vec<Watched>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT schedule, zone, born, until, ended FROM watched WHERE job = ?1 ORDER BY born, ended IS NULL",
+    )?;
+    let rows = statement.query_map([job.as_str()], |row| {
+        Ok(Watched {
+            schedule: row.get(0)?,
+            zone: row.get(1)?,
+            born: time(row.get(2)?),
+            until: time(row.get(3)?),
+            ended: row.get::<_, Option<i64>>(4)?.map(time),
+        })
+    })?;
+    rows.collect()
+}
+
+/// Notes how far the slots of each schedule of a job are known, in place of what was noted before.
+fn note(transaction: &Transaction<'_>, job: &JobName, watched: &[Watched]) -> rusqlite::Result<()> {
+    transaction.prepare_cached("DELETE FROM watched WHERE job = ?1")?.execute([job.as_str()])?;
+    for watched in watched {
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO watched VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![
+                job.as_str(),
+                watched.schedule,
+                watched.zone,
+                watched.born.as_millisecond(),
+                watched.until.as_millisecond(),
+                watched.ended.map(Timestamp::as_millisecond),
+            ])?;
+    }
+    Ok(())
 }
 
 fn note_missed(transaction: &Transaction<'_>, job: &JobName, missed: &MissedSlots) -> rusqlite::Result<()> {

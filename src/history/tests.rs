@@ -3,22 +3,26 @@
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 use tempfile::TempDir;
 use ulid::Ulid;
 
-use super::{Cause, Filter, History, HistoryError, NewRun, RunReport, RunState, use_wal};
+use super::{
+    Begins, Cause, CutRun, Filter, History, HistoryError, NewRun, Pause, RunReport, RunState, Terms, Watched,
+    cut, standing, use_wal,
+};
+use crate::config::values::JobName;
 use crate::jobs::Outcome;
 
 struct Fixture {
     history: History,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { history: History::open(folder.path()).unwrap(), _folder: folder }
+        Self { history: History::open(folder.path()).unwrap(), folder }
     }
 
     /// A run at this minute, with an ID of our choice.
@@ -222,7 +226,7 @@ fn a_slot_that_is_forgotten_is_not_run_again_and_one_whose_account_is_open_is_no
         report.log.push(line);
         fixture.history.finish(&report).unwrap();
     }
-    let note = super::Watched {
+    let note = Watched {
         schedule: "0 * * * *".into(),
         zone: "UTC".into(),
         born: at(-1),
@@ -233,7 +237,130 @@ fn a_slot_that_is_forgotten_is_not_run_again_and_one_whose_account_is_open_is_no
     let pruned = fixture.history.prune(Duration::from_hours(1), at(10_000)).unwrap().unwrap();
     assert_eq!((pruned.runs, pruned.log_lines), (51, 300));
     assert_eq!(fixture.history.forgotten(&job).unwrap(), Some(at(50)));
-    assert_eq!(fixture.history.fate(&job, at(7)).unwrap(), super::SlotFate::Ran);
-    assert_eq!(fixture.history.fate(&job, at(500)).unwrap(), super::SlotFate::Unknown);
+    let slots = [at(7), at(500)].map(|slot| (job.clone(), slot));
+    let fates: Vec<_> = fixture.history.standing(&slots).unwrap().iter().map(|slot| slot.fate).collect();
+    assert_eq!(fates, [super::SlotFate::Ran, super::SlotFate::Unknown]);
     assert_eq!(fixture.listed(None, false).len(), 249);
+}
+
+/// A run of a job that begins at this minute for its own slot.
+fn new_run(id: u128, job: &str, minute: i64) -> NewRun {
+    let started = Timestamp::from_second(1_800_000_000 + minute * 60).unwrap();
+    let cause = Cause::Scheduled(started);
+    NewRun { run: Ulid(id), job: job.parse().unwrap(), kind: "files".into(), cause, started }
+}
+
+#[test]
+fn a_run_begins_once_nothing_stands_against_it_and_then_it_is_noted() {
+    let fixture = Fixture::new();
+    let history = &fixture.history;
+    let (new, mut terms) = (new_run(9, "j", 9), Terms { heeds_pause: true, ..Terms::default() });
+    let cut = fixture.run(1, "j", "files", 0, Some(Outcome::Interrupted));
+    fixture.run(2, "other", "files", 0, Some(Outcome::Interrupted));
+    history.pause(&new.job, &Pause { since: new.started, reason: None }).unwrap();
+    assert!(matches!(history.begin(&new, &terms), Begins::Paused(_)));
+    history.resume(&new.job, new.started).unwrap();
+    let behind = vec![CutRun { run: cut, is_over: true }];
+    assert!(matches!(history.begin(&new, &terms), Begins::Behind(found) if found == behind));
+    assert!(!history.is_running(new.run).unwrap(), "nothing is noted of what does not begin");
+    terms.cleared.insert(cut);
+    let begins = history.begin(&new, &terms);
+    assert!(matches!(&begins, Begins::Now { noted: Ok(()), cut_off } if *cut_off == [cut]), "{begins:?}");
+    assert!(history.is_running(new.run).unwrap());
+    // What is noted as running still, with its lock free, may have left something, too.
+    let next = new_run(10, "j", 10);
+    let behind = vec![CutRun { run: new.run, is_over: false }, behind[0]];
+    assert!(matches!(history.begin(&next, &terms), Begins::Behind(found) if found == behind));
+    terms.cleared.insert(new.run);
+    let twice = history.begin(&NewRun { cause: new.cause, ..next }, &terms);
+    assert!(
+        matches!(twice, Begins::Now { noted: Err(HistoryError::SlotTaken { .. }), .. }),
+        "a slot is run once: {twice:?}"
+    );
+}
+
+#[test]
+fn a_history_that_cannot_be_written_still_says_what_stands_against_a_run() {
+    let fixture = Fixture::new();
+    let history = &fixture.history;
+    history.be_brief();
+    let (new, terms) = (new_run(9, "j", 9), Terms { heeds_pause: true, ..Terms::default() });
+    history.pause(&new.job, &Pause { since: new.started, reason: None }).unwrap();
+    let other = Connection::open(fixture.folder.path().join(super::FILE)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(matches!(history.begin(&new, &terms), Begins::Paused(_)));
+    let begins = history.begin(&NewRun { job: "k".parse().unwrap(), ..new }, &terms);
+    assert!(matches!(&begins, Begins::Now { noted: Err(error), .. } if error.is_transient()), "{begins:?}");
+}
+
+#[test]
+fn what_is_asked_for_each_run_is_prepared_once_and_reads_no_other_runs() {
+    let fixture = Fixture::new();
+    let terms = Terms { heeds_pause: true, ..Terms::default() };
+    for minute in 0..20_u16 {
+        let new = new_run(minute.into(), if minute % 2 == 0 { "j" } else { "k" }, minute.into());
+        fixture.history.standing(&[(new.job.clone(), new.started)]).unwrap();
+        assert!(matches!(fixture.history.begin(&new, &terms), Begins::Now { noted: Ok(()), .. }));
+        let mut report = RunReport::begun(&new);
+        (report.finished, report.outcome) = (Some(new.started), Some(Outcome::Done));
+        fixture.history.finish(&report).unwrap();
+    }
+    let connection = fixture.history.lock();
+    for sql in [cut::OF_JOB, cut::SINCE_DONE, standing::FATE] {
+        let statement = connection.prepare_cached(sql).unwrap();
+        let [run, prepared] =
+            [StatementStatus::Run, StatementStatus::RePrepare].map(|status| statement.get_status(status));
+        assert!(run >= 20 && prepared == 0, "{run} times run, {prepared} times prepared anew: {sql}");
+    }
+    for sql in [cut::OF_JOB, standing::FATE] {
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let plan: Vec<String> =
+            plan.query_map(["j", "1"], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+        let of_run: Vec<&String> = plan.iter().filter(|line| line.contains(" run ")).collect();
+        assert!(
+            !of_run.is_empty() && of_run.iter().all(|line| !line.contains("run_by_job")),
+            "all runs of the job are read: {plan:?}"
+        );
+    }
+}
+
+#[test]
+fn what_belongs_to_a_run_is_replaced_whenever_it_is_written_again() {
+    let fixture = Fixture::new();
+    let new = new_run(1, "j", 0);
+    fixture.history.start(&new).unwrap();
+    let mut report = RunReport::begun(&new);
+    report.finished = Some(new.started);
+    report.outcome = Some(Outcome::Warned);
+    for warnings in [vec!["first".to_owned(), "second".to_owned()], vec!["third".to_owned()], Vec::new()] {
+        report.warnings = warnings;
+        fixture.history.finish(&report).unwrap();
+        assert_eq!(fixture.history.show(&new.run.to_string()).unwrap().warnings, report.warnings);
+    }
+}
+
+#[test]
+fn how_far_slots_of_several_jobs_are_known_is_noted_of_all_or_of_none() {
+    let fixture = Fixture::new();
+    let (history, at) = (&fixture.history, |minute| new_run(1, "j", minute).started);
+    let jobs: [JobName; 2] = ["j".parse().unwrap(), "k".parse().unwrap()];
+    let note =
+        |until| Watched { schedule: "@daily".into(), zone: "UTC".into(), born: at(0), until, ended: None };
+    for job in &jobs {
+        history.watch(job, &[note(at(0))], &[]).unwrap();
+    }
+    let further = |minute| {
+        move |mut notes: Vec<Watched>| {
+            notes[0].until = at(minute);
+            notes
+        }
+    };
+    history.watch_on(jobs.iter().map(|job| (job, further(5)))).unwrap();
+    let until = || jobs.each_ref().map(|job| history.watched(job).unwrap()[0].until);
+    assert_eq!(until(), [at(5), at(5)]);
+    let second =
+        "CREATE TRIGGER t BEFORE INSERT ON watched WHEN new.job = 'k' BEGIN SELECT RAISE(ABORT, 'no'); END";
+    history.lock().execute_batch(second).unwrap();
+    history.watch_on(jobs.iter().map(|job| (job, further(9)))).unwrap_err();
+    assert_eq!(until(), [at(5), at(5)]);
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use ulid::Ulid;
 
 use super::guard::{Held, Holder, Lock, LockError};
 use super::patience::{Patience, Place};
 use super::{Runner, Task, whole_millis};
 use crate::blocking::blocking;
 use crate::config::values::JobName;
-use crate::history::{HistoryError, Pause, RunReport};
+use crate::history::{Begins, HistoryError, Pause, RunReport, Terms};
 use crate::jobs::Outcome;
 use crate::words;
 
@@ -24,6 +25,8 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_hours(24);
 pub(super) enum Entered {
     Begun {
         held: Arc<Held>,
+        /// The runs of its job that were cut off since it was last done.
+        cut_off: Vec<Ulid>,
         /// Given back when the record is closed.
         _place: Option<Place>,
     },
@@ -83,48 +86,23 @@ impl Runner {
         let entry = task.patience.as_ref().map(|patience| &patience.entry);
         match self.locks(task, &mut holder).await {
             Ok((held, place)) => {
-                // It may have waited long: what was decided meanwhile holds for it too.
                 if let Some(entry) = entry {
                     if !goes_on {
                         report.started = holder.since;
                     }
-                    let pause = self.pause(&task.job).await;
                     if !entry.begin() {
                         (report.outcome, report.reason) =
                             (Some(Outcome::Skipped), Some("it was told not to begin".to_owned()));
                         return Entered::Withdrawn;
                     }
-                    if let Some(pause) = pause {
-                        return self.refuse(report, pause.words(&self.zone)).await;
-                    }
                 }
-                if let Err(why) = self.end_left(report).await {
-                    return self.refuse(report, why).await;
+                // It may have waited long: what was decided meanwhile holds for it too.
+                let begun =
+                    if goes_on { self.goes_on(task, report).await } else { self.begins(task, report).await };
+                match begun {
+                    Ok(cut_off) => Entered::Begun { held: Arc::new(held), cut_off, _place: place },
+                    Err(entered) => entered,
                 }
-                if goes_on {
-                    if !self.begin_again(report).await {
-                        let ended = "it does not wait for its next attempt any more".to_owned();
-                        (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(ended));
-                        return Entered::Taken;
-                    }
-                    (report.reason, report.hint) = (None, None);
-                    return Entered::Begun { held: Arc::new(held), _place: place };
-                }
-                self.live.begins(report.new_run());
-                match self.note(report).await {
-                    Ok(()) => {}
-                    Err(error @ HistoryError::SlotTaken { .. }) => {
-                        (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(error.to_string()));
-                        return Entered::Taken;
-                    }
-                    // It is written when it has ended, or later.
-                    Err(error) if error.is_transient() => {
-                        tracing::warn!(error = words::chain(&error), "the run begins all the same");
-                    }
-                    // A backup that is not in the history is worth more than none.
-                    Err(error) => report.warnings.push(words::chain(&error)),
-                }
-                Entered::Begun { held: Arc::new(held), _place: place }
             }
             Err(LockError::Busy(busy)) => {
                 if entry.is_some_and(|entry| !entry.begin()) {
@@ -144,6 +122,50 @@ impl Runner {
                 entered
             }
         }
+    }
+
+    /// Looks whether anything stands against a run whose locks are held, and notes that it begins. Returns the runs of its
+    /// job that were cut off since it was last done.
+    async fn begins(&self, task: &Task, report: &mut RunReport) -> Result<Vec<Ulid>, Entered> {
+        let mut terms = Terms { heeds_pause: task.patience.is_some(), cleared: self.cleared.of(&report.job) };
+        loop {
+            self.live.begins(report.new_run());
+            let (history, new, asked) = (Arc::clone(&self.history), report.new_run(), terms.clone());
+            let begins = blocking(move || history.begin(&new, &asked)).await;
+            if !matches!(begins, Begins::Now { .. }) {
+                self.live.ends(report.run);
+            }
+            match begins {
+                Begins::Paused(pause) => return Err(self.refuse(report, pause.words(&self.zone)).await),
+                Begins::Behind(behind) => {
+                    if let Err(why) = self.end_left(report, &behind).await {
+                        return Err(self.refuse(report, why).await);
+                    }
+                    terms.cleared.extend(behind.iter().map(|cut| cut.run));
+                }
+                Begins::Now { noted, cut_off } => return may_begin(report, noted).map(|()| cut_off),
+            }
+        }
+    }
+
+    /// The same for a run that waited for its next attempt when its process was ended.
+    async fn goes_on(&self, task: &Task, report: &mut RunReport) -> Result<Vec<Ulid>, Entered> {
+        if task.patience.is_some()
+            && let Some(pause) = self.pause(&task.job).await
+        {
+            return Err(self.refuse(report, pause.words(&self.zone)).await);
+        }
+        let behind = self.behind(report).await;
+        if let Err(why) = self.end_left(report, &behind).await {
+            return Err(self.refuse(report, why).await);
+        }
+        if !self.begin_again(report).await {
+            let ended = "it does not wait for its next attempt any more".to_owned();
+            (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(ended));
+            return Err(Entered::Taken);
+        }
+        (report.reason, report.hint) = (None, None);
+        Ok(self.cut_off(report).await)
     }
 
     /// A run that cannot begin: it is in the history as skipped. One that cannot go on was interrupted.
@@ -171,6 +193,24 @@ impl Runner {
         let (history, job) = (Arc::clone(&self.history), job.clone());
         blocking(move || history.pause_of(&job)).await.ok().flatten()
     }
+}
+
+/// A run begins whose note was written, or can be written later.
+fn may_begin(report: &mut RunReport, noted: Result<(), HistoryError>) -> Result<(), Entered> {
+    match noted {
+        Ok(()) => {}
+        Err(error @ HistoryError::SlotTaken { .. }) => {
+            (report.outcome, report.reason) = (Some(Outcome::Skipped), Some(error.to_string()));
+            return Err(Entered::Taken);
+        }
+        // It is written when it has ended, or later.
+        Err(error) if error.is_transient() => {
+            tracing::warn!(error = words::chain(&error), "the run begins all the same");
+        }
+        // A backup that is not in the history is worth more than none.
+        Err(error) => report.warnings.push(words::chain(&error)),
+    }
+    Ok(())
 }
 
 /// A place, or none where it is to wait no longer.

@@ -5,7 +5,8 @@
 
 use std::fmt;
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -164,9 +165,6 @@ impl Locks {
 
     /// Takes all of `locks`, or none and says which one is held. Never waits.
     pub fn take(&self, locks: &[Lock], holder: &Holder) -> Result<Held, LockError> {
-        if let Some(state_dir) = self.folder.parent() {
-            state_dir::folder(state_dir, false)?;
-        }
         let mut held = Held { locks: self.clone(), holder: holder.clone(), all: Mutex::default() };
         for lock in locks {
             let taken = self.take_one(lock, holder)?;
@@ -176,9 +174,8 @@ impl Locks {
     }
 
     pub(super) fn take_one(&self, lock: &Lock, holder: &Holder) -> Result<HeldLock, LockError> {
-        state_dir::folder(&self.folder, true)?;
         let path = self.folder.join(lock.file_name());
-        let mut file = state_dir::file(&path)?;
+        let mut file = self.open(&path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -192,8 +189,20 @@ impl Locks {
             return self.take_one(lock, holder);
         }
         // For messages only: a disk that is full must not keep a run from its lock.
-        drop(write_holder(&mut file, holder));
+        drop(write_holder(&file, holder));
         Ok(HeldLock { lock: lock.clone(), path, file })
+    }
+
+    fn open(&self, path: &Path) -> Result<File, StateDirError> {
+        // Mostly the folders are there.
+        if let Ok(file) = state_dir::file(path) {
+            return Ok(file);
+        }
+        if let Some(state_dir) = self.folder.parent() {
+            state_dir::folder(state_dir, false)?;
+        }
+        state_dir::folder(&self.folder, true)?;
+        state_dir::file(path)
     }
 
     /// The jobs whose runs this process holds a lock for, in order.
@@ -220,10 +229,12 @@ impl Locks {
     }
 }
 
-fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(&serde_json::to_vec(holder)?)
+fn write_holder(file: &File, holder: &Holder) -> std::io::Result<()> {
+    let text = serde_json::to_vec(holder)?;
+    file.write_all_at(&text, 0)?;
+    let length = text.len() as u64;
+    // Mostly it is as long as the one before.
+    if file.metadata()?.len() == length { Ok(()) } else { file.set_len(length) }
 }
 
 fn read_holder(file: &mut File) -> Option<Holder> {

@@ -13,7 +13,7 @@ use crate::blocking::blocking;
 use crate::config::values::JobName;
 use crate::config::{After, AfterOutcome, JobConfig};
 use crate::history::{
-    History, HistoryError, MissedSlots, Renewed, RunReport, SlotFate, Wait, WaitingRun, Watched,
+    History, HistoryError, MissedSlots, Renewed, RunReport, Standing, Wait, WaitingRun, Watched,
 };
 use crate::jobs::Outcome;
 use crate::runner::{Live, Unwritten};
@@ -28,6 +28,8 @@ pub(super) struct Books {
     zone: TimeZone,
     /// What is still to be written, of each job in its order.
     open: BTreeMap<JobName, VecDeque<Entry>>,
+    /// Jobs of which nothing is under way, and how far their slots came: to be written with the next look.
+    ended: BTreeMap<JobName, Timestamp>,
     /// The history could not be written last: it is tried again at the next look only, for each try may take long.
     is_failing: bool,
     /// Times that the clock leapt over. It may come back.
@@ -45,6 +47,36 @@ pub(super) struct Leapt {
 fn false_births(to: Timestamp, undone: &[Leapt]) -> BTreeSet<Timestamp> {
     let undone = undone.iter().filter(|leapt| leapt.leap.from <= to);
     undone.flat_map(|leapt| leapt.births.iter().copied()).collect()
+}
+
+/// A job with its slots that have no record yet, or one that is open.
+#[derive(Debug, Clone)]
+pub(super) struct Waiting {
+    pub(super) job: JobName,
+    pub(super) slots: BTreeSet<Timestamp>,
+}
+
+/// What is to be written of a job.
+struct Page {
+    job: JobName,
+    waiting: BTreeSet<Timestamp>,
+    entries: VecDeque<Entry>,
+    /// Slots that are to be run now.
+    to_run: Vec<Timestamp>,
+}
+
+impl Page {
+    /// Writes the entries in their order, as far as that works.
+    fn write(&mut self, history: &History, zone: &TimeZone) -> Result<(), HistoryError> {
+        while let Some(entry) = self.entries.front().cloned() {
+            let account = Account { history, name: &self.job, waiting: &self.waiting, zone };
+            let slots = account.write(entry)?;
+            self.waiting.extend(&slots);
+            self.to_run.extend(slots);
+            self.entries.pop_front();
+        }
+        Ok(())
+    }
 }
 
 /// Whose slots are settled.
@@ -77,24 +109,22 @@ pub(super) enum Entry {
 
 impl Books {
     pub(super) fn new(history: Arc<History>, zone: TimeZone) -> Self {
-        Self { history, zone, open: BTreeMap::new(), is_failing: false, leaps: Vec::new() }
+        let (open, ended) = (BTreeMap::new(), BTreeMap::new());
+        Self { history, zone, open, ended, is_failing: false, leaps: Vec::new() }
     }
 
-    /// Writes an entry of a job, of which these slots wait, and returns the slots that are to be run now. Where it cannot
-    /// be written, [`Books::again`] does it later.
-    pub(super) async fn write(
-        &mut self,
-        job: &JobName,
-        entry: Entry,
-        waiting: BTreeSet<Timestamp>,
-    ) -> Vec<Timestamp> {
-        let entries = self.open.entry(job.clone()).or_default();
-        // The later of two says all.
-        if matches!((entries.back(), &entry), (Some(Entry::Known(_)), Entry::Known(_))) {
-            entries.pop_back();
+    /// Writes an entry of each of these jobs, and returns the slots that are to be run now. Where it cannot be written,
+    /// [`Books::again`] does it later.
+    pub(super) async fn write(&mut self, entries: Vec<(Waiting, Entry)>) -> Vec<(JobName, Vec<Timestamp>)> {
+        let mut jobs = Vec::new();
+        for (waiting, entry) in entries {
+            if let Some(reached) = self.ended.remove(&waiting.job) {
+                self.push(&waiting.job, Entry::Known(reached));
+            }
+            self.push(&waiting.job, entry);
+            jobs.push(waiting);
         }
-        entries.push_back(entry);
-        if self.is_failing { Vec::new() } else { self.again(job, waiting).await }
+        if self.is_failing { Vec::new() } else { self.again(jobs).await }
     }
 
     /// The jobs of which something is still to be written. The next try is a real one.
@@ -103,28 +133,87 @@ impl Books {
         self.open.keys().cloned().collect()
     }
 
-    /// Tries once more to write what is open of a job.
-    pub(super) async fn again(&mut self, job: &JobName, waiting: BTreeSet<Timestamp>) -> Vec<Timestamp> {
-        let mut to_run = Vec::new();
-        while let Some(entry) = self.open.get(job).and_then(VecDeque::front).cloned() {
-            if self.is_failing {
-                return to_run;
-            }
-            let mut waiting = waiting.clone();
-            waiting.extend(&to_run);
-            let (name, zone) = (job.clone(), self.zone.clone());
-            let written = self.with_history(move |history| {
-                Account { history, name: &name, waiting: &waiting, zone: &zone }.write(entry)
-            });
-            let Some(slots) = written.await else {
-                self.is_failing = true;
-                return to_run;
-            };
-            to_run.extend(slots);
-            self.open.get_mut(job).and_then(VecDeque::pop_front);
+    /// Nothing of a job is under way, and its slots came so far. That is written with the next look: a daemon that is killed
+    /// before leaves no more than what the next one finds by itself.
+    pub(super) fn ended(&mut self, job: JobName, reached: Timestamp) {
+        self.ended.insert(job, reached);
+    }
+
+    /// What is to be written with the next look.
+    pub(super) fn take_ended(&mut self) -> Vec<(JobName, Timestamp)> {
+        std::mem::take(&mut self.ended).into_iter().collect()
+    }
+
+    /// Writes which slots of jobs are known, and says what is known of slots that come; nothing where that cannot be read.
+    pub(super) async fn look(
+        &mut self,
+        ends: Vec<(Waiting, Timestamp)>,
+        slots: Vec<(JobName, Timestamp)>,
+    ) -> Vec<Standing> {
+        let is_behind = |end: &(Waiting, Timestamp)| self.is_failing || self.open.contains_key(&end.0.job);
+        let (later, now): (Vec<_>, Vec<_>) = ends.into_iter().partition(is_behind);
+        self.keep(later);
+        let (history, nothing) = (Arc::clone(&self.history), vec![Standing::default(); slots.len()]);
+        let looked = blocking(move || {
+            let known = if now.is_empty() { Ok(()) } else { know(&history, &now) };
+            let standing = if slots.is_empty() { Ok(Vec::new()) } else { history.standing(&slots) };
+            (known.map_err(|error| (error, now)), standing)
+        });
+        let (known, standing) = looked.await;
+        if let Err((error, now)) = known {
+            tell(&error);
+            self.is_failing = true;
+            self.keep(now);
         }
-        self.open.remove(job);
-        to_run
+        standing.inspect_err(tell).unwrap_or(nothing)
+    }
+
+    /// To be written when that works again.
+    fn keep(&mut self, ends: Vec<(Waiting, Timestamp)>) {
+        for (waiting, reached) in ends {
+            self.push(&waiting.job, Entry::Known(reached));
+        }
+    }
+
+    fn push(&mut self, job: &JobName, entry: Entry) {
+        let entries = self.open.entry(job.clone()).or_default();
+        // The later of two says all.
+        if matches!((entries.back(), &entry), (Some(Entry::Known(_)), Entry::Known(_))) {
+            entries.pop_back();
+        }
+        entries.push_back(entry);
+    }
+
+    /// Tries once more to write what is open of these jobs, and returns the slots that are to be run now.
+    pub(super) async fn again(&mut self, jobs: Vec<Waiting>) -> Vec<(JobName, Vec<Timestamp>)> {
+        if jobs.is_empty() {
+            return Vec::new();
+        }
+        let with_entries = |waiting: Waiting| {
+            let entries = self.open.get(&waiting.job).cloned().unwrap_or_default();
+            Page { job: waiting.job, waiting: waiting.slots, entries, to_run: Vec::new() }
+        };
+        let mut pages: Vec<Page> = jobs.into_iter().map(with_entries).collect();
+        let (history, zone) = (Arc::clone(&self.history), self.zone.clone());
+        let (pages, written) = blocking(move || {
+            let written = pages.iter_mut().try_for_each(|page| page.write(&history, &zone));
+            (pages, written)
+        })
+        .await;
+        if let Err(error) = written {
+            tell(&error);
+            self.is_failing = true;
+        }
+        let slots = |page: Page| {
+            // What is left of them.
+            if page.entries.is_empty() {
+                self.open.remove(&page.job);
+            } else {
+                self.open.insert(page.job.clone(), page.entries);
+            }
+            (page.job, page.to_run)
+        };
+        pages.into_iter().map(slots).collect()
     }
 
     /// The job is no more: what is still to be settled of it is not made up for.
@@ -200,12 +289,6 @@ impl Books {
         Some(pause.words(&self.zone))
     }
 
-    /// What is known of a slot of a job.
-    pub(super) async fn fate(&self, job: &JobName, slot: Timestamp) -> SlotFate {
-        let name = job.clone();
-        self.with_history(move |history| history.fate(&name, slot)).await.unwrap_or(SlotFate::Unknown)
-    }
-
     /// Makes the history anew where its file is gone or damaged; says whether it did. What was in it is lost: how far
     /// slots were known, pauses, and runs that wait.
     pub(super) async fn renew(&self, now: Timestamp) -> bool {
@@ -259,15 +342,20 @@ impl Books {
     ) -> Option<T> {
         let history = Arc::clone(&self.history);
         let result = blocking(move || work(&history)).await;
-        result
-            .inspect_err(|error| {
-                tracing::error!(
-                    error = words::chain(error),
-                    "what became of slots cannot be written; it is tried again"
-                );
-            })
-            .ok()
+        result.inspect_err(tell).ok()
     }
+}
+
+fn tell(error: &HistoryError) {
+    tracing::error!(error = words::chain(error), "what became of slots cannot be written; it is tried again");
+}
+
+/// Of each of these jobs every slot is known as far as they came, but for those that wait.
+fn know(history: &History, ends: &[(Waiting, Timestamp)]) -> Result<(), HistoryError> {
+    let each = ends
+        .iter()
+        .map(|(waiting, reached)| (&waiting.job, |notes| account::known(notes, *reached, &waiting.slots)));
+    history.watch_on(each)
 }
 
 /// The note that a job is watched from `at` on.

@@ -223,3 +223,18 @@ fn reasons_name_slots_in_the_zone_of_the_table() {
     wait_until("a slot is skipped", SOON, || watched(&watchkeeper) > 0 && count(&watchkeeper, skipped) > 0);
     stop(&watchkeeper, daemon);
 }
+
+#[test]
+fn that_a_slot_is_known_is_written_soon_after_its_run_though_none_comes_after_it() {
+    let slot = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(4);
+    let time = jiff::tz::TimeZone::UTC.to_datetime(slot);
+    let schedule = format!("{} {} {} * * *", time.second(), time.minute(), time.hour());
+    let watchkeeper =
+        Watchkeeper::with_config(&format!("timezone = \"UTC\"\n{}", job("once", &schedule, "")));
+    let daemon = ready(&watchkeeper);
+    // The moment before it may be known since the start, the slot itself only when it has run.
+    let known = format!("SELECT count(*) FROM watched WHERE until / 1000 >= {}", slot.as_second());
+    wait_until("the slot is known", SOON, || count(&watchkeeper, &known) == 1);
+    assert_eq!(count(&watchkeeper, "SELECT count(*) FROM run WHERE outcome = 'done'"), 1);
+    stop(&watchkeeper, daemon);
+}

@@ -102,7 +102,8 @@ fn a_run_goes_on_with_the_attempts_that_are_left_whether_the_daemon_was_stopped_
         stop(&watchkeeper, daemon);
         let report = show(&watchkeeper, &run);
         assert_eq!((&report["slot"], &report["reason"], attempts()), (&slot, &Value::Null, 3));
-        assert!(report["finished"].as_str() > report["attempts"][2]["resumed"].as_str(), "{report}");
+        let time = |text: &Value| text.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        assert!(time(&report["finished"]) > time(&report["attempts"][2]["resumed"]), "{report}");
         assert_eq!(report["steps"].as_array().unwrap().len(), 3, "{report}");
         assert_eq!(ran(&watchkeeper), [run.as_str(); 3]);
         let text = watchkeeper.run(&["show", &run]).expect(0).stdout;
