@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// The `job_name` by which Prometheus scrapes the daemon
     #[arg(long, value_name = "NAME", default_value = "watchkeeper")]
     scrape_job: String,
-    /// The metrics come by the textfile collector of `node_exporter`, and nobody scrapes the daemon [default where only
+    /// The metrics come by the textfile collector of node_exporter, and nobody scrapes the daemon [default where only
     /// "textfile" is configured]
     #[arg(long, conflicts_with = "scrape_job")]
     textfile: bool,

@@ -25,9 +25,9 @@ fn listening(port: u16) -> String {
 
 /// A job that backs up its own jobs.toml.
 fn backup(watchkeeper: &Watchkeeper, name: &str, keys: &str) -> String {
-    let path = watchkeeper.config();
+    let path = watchkeeper.config().display().to_string();
     format!(
-        "[[job]]\nname = \"{name}\"\nkind = \"files-backup\"\nkeep = {{ last = 5 }}\npaths = [{path:?}]\n{keys}\n"
+        "[[job]]\nname = \"{name}\"\nkind = \"files-backup\"\nkeep = {{ last = 5 }}\npaths = [\"{path}\"]\n{keys}\n"
     )
 }
 

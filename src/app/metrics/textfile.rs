@@ -133,8 +133,9 @@ impl Textfile {
         let shown = path.display().to_string();
         match blocking(move || write(&path, &families)).await {
             Ok(()) if self.told.take().is_some() => {
-                tracing::info!("the metrics are written to {shown} again")
+                tracing::info!("the metrics are written to {shown} again");
             }
+
             Ok(()) => {}
             Err(error) => {
                 let text = words::chain(&error);

@@ -17,28 +17,28 @@ pub fn dashboard() -> Value {
             "Daemon",
             "max(watchkeeper_daemon_running)",
             "none",
-            json!([{ "value": null, "color": "red" }, { "value": 1, "color": "green" }]),
+            &json!([{ "value": null, "color": "red" }, { "value": 1, "color": "green" }]),
         ),
-        stat("Jobs overdue", "sum(watchkeeper_job_overdue{job_name=~\"$job\"})", "none", bad_from(1)),
+        stat("Jobs overdue", "sum(watchkeeper_job_overdue{job_name=~\"$job\"})", "none", &bad_from(1)),
         stat(
             "Jobs failed last",
             "count(watchkeeper_job_consecutive_failures{job_name=~\"$job\"} > 0) or vector(0)",
             "none",
-            bad_from(1),
+            &bad_from(1),
         ),
         stat(
             "Damaged backups",
             "sum(watchkeeper_job_bad_backups{job_name=~\"$job\"} + watchkeeper_job_broken_backups{job_name=~\"$job\"})",
             "none",
-            bad_from(1),
+            &bad_from(1),
         ),
         stat(
             "Stored",
             "sum(watchkeeper_job_stored_bytes{job_name=~\"$job\"})",
             "bytes",
-            bad_from(None::<u32>),
+            &bad_from(None::<u32>),
         ),
-        stat("Clock jumps", "sum(watchkeeper_clock_jumps_total)", "none", bad_from(None::<u32>)),
+        stat("Clock jumps", "sum(watchkeeper_clock_jumps_total)", "none", &bad_from(None::<u32>)),
     ];
     grid.row(4, stats);
     grid.row(10, [status()]);
@@ -129,7 +129,7 @@ fn panel(kind: &str, title: &str, targets: &Value, defaults: &Value) -> Value {
     })
 }
 
-fn stat(title: &str, expr: &str, unit: &str, steps: Value) -> Value {
+fn stat(title: &str, expr: &str, unit: &str, steps: &Value) -> Value {
     let targets = json!([{ "refId": "A", "expr": expr, "instant": true }]);
     let defaults = json!({ "unit": unit, "thresholds": { "mode": "absolute", "steps": steps } });
     let mut panel = panel("stat", title, &targets, &defaults);

@@ -86,10 +86,9 @@ fn what_the_document_says_is_exposed_and_nothing_else() {
     assert_eq!(told, documented);
     let text = metrics(port);
     let of = |name: &str, job: &str| value(&text, &format!("watchkeeper_job_{name}{{job_name=\"{job}\""));
-    assert_eq!(
-        of("missed_slots_total", "conf").unwrap() as u64,
-        3 + u64::from(of("missed_slots_total", "conf") > Some(3.0))
-    );
+    // Of the nine hours four or five slots, the newest of which was made up for.
+    let missed = of("missed_slots_total", "conf").unwrap();
+    assert!((3.0..=4.0).contains(&missed), "{missed}");
     assert_eq!(
         (of("period_seconds", "conf"), of("period_seconds", "follows")),
         (Some(7200.0), Some(259_200.0))

@@ -46,7 +46,7 @@ fn with_textfile() -> (Watchkeeper, PathBuf) {
     fs::create_dir(&folder).unwrap();
     let file = folder.join("watchkeeper.prom");
     let job = backup(&watchkeeper, "conf", "schedule = \"@daily\"");
-    watchkeeper.configure(&format!("[metrics]\ntextfile = {file:?}\n{job}"));
+    watchkeeper.configure(&format!("[metrics]\ntextfile = \"{}\"\n{job}", file.display()));
     (watchkeeper, file)
 }
 
