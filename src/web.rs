@@ -1,7 +1,7 @@
 //! What the daemon serves over HTTP: `/metrics` and `/healthz`.
 //!
 //! It is handed what there is to serve, and knows no jobs. Nobody holds it up: a request that does not come, an answer that
-//! nobody takes and too many connections have limits ([`limits`]), and a body is never read.
+//! nobody takes and too many connections have limits ([`Limited`]), and a body is never read.
 
 mod accept;
 mod limits;

@@ -1,4 +1,4 @@
-//! Shows the metrics while a daemon runs: over HTTP ([`listener`]) and in a file ([`textfile`]), whichever is configured at the
+//! Shows the metrics while a daemon runs: over HTTP (`listener`) and in a file (`textfile`), whichever is configured at the
 //! time. Without a daemon [`write_textfile`] leaves them in the file.
 
 mod health;
