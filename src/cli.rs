@@ -3,6 +3,7 @@
 //! Data go to stdout, talk goes to stderr; `--json` gives one document on stdout for every command. This is the only
 //! room, with `main`, that prints, reads the environment and the clock, and ends the program.
 
+mod alert_rules;
 mod bar;
 mod check;
 pub mod exit_code;
@@ -112,6 +113,10 @@ enum Command {
     },
     /// Print or write a systemd timer for each job, to be used in place of the daemon
     SystemdTimers(systemd_timers::Args),
+    /// Print rules for Prometheus that alert when a job fails, is late, or is not heard of
+    AlertRules(alert_rules::Args),
+    /// Print a dashboard for Grafana that shows how the jobs stand
+    Dashboard(alert_rules::DashboardArgs),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -158,24 +163,38 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::FolderOp(args) => Ok(folder_op::run(&args)),
         Command::Check { online } => check::run(&global, out, online),
         Command::Run => run::run(&Session::open(&global, out)?),
-        Command::RunNow(args) => run_now::run(&Session::open(&global, out)?, &args),
-        Command::Restore(args) => restore::run(&Session::open(&global, out)?, &args),
+        Command::RunNow(args) => changing(&global, out, |session| run_now::run(session, &args)),
+        Command::Restore(args) => changing(&global, out, |session| restore::run(session, &args)),
         Command::Backups { job } => store::backups(&Session::open(&global, out)?, job.as_deref()),
-        Command::Verify(args) => store::verify(&Session::open(&global, out)?, &args),
-        Command::Prune(args) => prune::run(&Session::open(&global, out)?, &args),
+        Command::Verify(args) => changing(&global, out, |session| store::verify(session, &args)),
+        Command::Prune(args) => changing(&global, out, |session| prune::run(session, &args)),
         Command::Pin(which) => store::pin(&Session::open(&global, out)?, &which, true),
         Command::Unpin(which) => store::pin(&Session::open(&global, out)?, &which, false),
-        Command::Accept(which) => store::accept(&Session::open(&global, out)?, &which),
+        Command::Accept(which) => changing(&global, out, |session| store::accept(session, &which)),
         Command::Export(args) => export::run(&Session::open(&global, out)?, &args),
         Command::History(args) => history::list(&Session::open(&global, out)?, &args),
         Command::Show(args) => history::show(&Session::open(&global, out)?, &args),
-        Command::Pause(args) => pause::pause(&Session::open(&global, out)?, &args),
-        Command::Resume { job } => pause::resume(&Session::open(&global, out)?, &job),
+        Command::Pause(args) => changing(&global, out, |session| pause::pause(session, &args)),
+        Command::Resume { job } => changing(&global, out, |session| pause::resume(session, &job)),
         Command::Next(args) => next::run(&Session::open(&global, out)?, &args),
         Command::Explain(args) => explain::run(&Session::open(&global, out)?, &args),
         Command::Status => status::run(&Session::open(&global, out)?),
+        Command::AlertRules(args) => alert_rules::rules(&Session::open(&global, out)?, args),
+        Command::Dashboard(args) => alert_rules::dashboard(out, &args),
         Command::SystemdTimers(args) => systemd_timers::run(&Session::open(&global, out)?, &args),
     }
+}
+
+/// A command that may change how a job stands, which the metrics are to say.
+fn changing(
+    global: &Global,
+    out: Output,
+    command: impl FnOnce(&Session) -> Result<ExitCode, CliError>,
+) -> Result<ExitCode, CliError> {
+    let session = Session::open(global, out)?;
+    let ended = command(&session);
+    session.write_metrics();
+    ended
 }
 
 /// The command line as clap knows it.

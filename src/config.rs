@@ -9,6 +9,7 @@
 pub mod checks;
 pub mod duration;
 mod job;
+mod metrics;
 mod problem;
 mod read;
 pub mod secret;
@@ -32,6 +33,7 @@ pub use job::{
     After, AfterOutcome, CleanupConfig, CommandConfig, DatabaseRef, DeploymentConfig, FilesConfig,
     GrafanaConfig, JobConfig, JobKind, RequireBackup, SnapshotConfig, SqliteConfig, StaleConfig,
 };
+pub use metrics::{Listen, MetricsConfig};
 pub use problem::{ConfigErrors, Problem};
 pub use target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};
 
@@ -69,6 +71,8 @@ pub struct Config {
     pub alertmanager: BTreeMap<Name, AlertmanagerTarget>,
     /// The watched applications.
     pub application: BTreeMap<Name, ApplicationTarget>,
+    /// Where the metrics are shown.
+    pub metrics: MetricsConfig,
     /// The jobs, in the order of the file.
     pub jobs: Vec<JobConfig>,
     /// What is doubtful but not wrong, in the order of the file. What the schedules come to is in it only after
@@ -128,7 +132,8 @@ impl Config {
         let alertmanager = self.alertmanager.values().map(|target| &target.endpoint);
         let application = self.application.values().map(|target| &target.endpoint);
         let all = prometheus.chain(grafana).chain(alertmanager).chain(application);
-        all.filter_map(|endpoint| endpoint.auth.secret())
+        let token = self.metrics.listen.iter().filter_map(|listen| listen.token.as_ref());
+        all.filter_map(|endpoint| endpoint.auth.secret()).chain(token)
     }
 
     /// The job of that name.
@@ -162,6 +167,7 @@ fn read_root(
     let application = target::read_all(&mut root, "application", |name, section| {
         target::application(name, section, secrets)
     });
+    let metrics = metrics::read(&mut root, secrets);
     let mut names = |kind| root.get(kind).and_then(|item| item.keys()).unwrap_or_default();
     let prometheus_names = names("prometheus");
     let (grafana_names, alertmanager_names) = (names("grafana"), names("alertmanager"));
@@ -205,6 +211,7 @@ fn read_root(
         grafana,
         alertmanager,
         application,
+        metrics,
     };
     check_folders(&root, &config);
     root.finish(&["notify", "web", "retention"]);

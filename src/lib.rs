@@ -25,6 +25,7 @@
 //! | [`state_dir`] | the program's own folder |
 //! | [`report`] | how an outcome is worded |
 //! | [`rights`] | what this process may do, and what gives it what it lacks |
+//! | [`web`] | what the daemon serves over HTTP |
 //! | [`words`] | sizes, times and errors as a person reads them |
 //! | [`schedule`] | when a job is due |
 //! | [`store`] | backups on disk: manifests, archives, locks |
@@ -55,4 +56,5 @@ pub mod state_dir;
 pub mod store;
 pub mod telemetry;
 pub mod upkeep;
+pub mod web;
 pub mod words;

@@ -2,6 +2,8 @@
 //!
 //! What was not verified is said as plainly as what was: silence must not be read as proof.
 
+pub mod metrics;
+
 use std::fmt::Write;
 use std::time::Duration;
 

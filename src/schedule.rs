@@ -19,6 +19,7 @@ mod clock_change;
 mod day_times;
 mod described;
 pub mod driver;
+mod gap;
 mod hashed;
 mod missed;
 mod on_calendar;

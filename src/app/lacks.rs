@@ -4,6 +4,7 @@
 use std::io;
 use std::path::Path;
 
+use super::metrics::lacks_of_textfile;
 use crate::command;
 use crate::config::checks::CheckKind;
 use crate::config::values::{Place, TargetName};
@@ -13,11 +14,13 @@ use crate::prometheus::preflight::Finding;
 use crate::rights;
 use crate::words;
 
-/// By `job NAME`: what it lacks. Jobs that lack nothing are not in it. `docker_host` is what `DOCKER_HOST` says.
+/// By `job NAME`, or `[metrics] textfile`: what it lacks. Jobs that lack nothing are not in it. `docker_host` is what `DOCKER_HOST` says.
 pub fn lacks(config: &Config, docker_host: Option<&str>) -> Vec<(String, Vec<Finding>)> {
     let eyes = Eyes { config, docker_host };
     let of_job = |job: &JobConfig| (format!("job {}", job.name), eyes.look_at(&job.kind));
-    config.jobs.iter().map(of_job).filter(|(_, findings)| !findings.is_empty()).collect()
+    let textfile = lacks_of_textfile(config).map(|finding| ("[metrics] textfile".to_owned(), vec![finding]));
+    let jobs = config.jobs.iter().map(of_job).filter(|(_, findings)| !findings.is_empty());
+    jobs.chain(textfile).collect()
 }
 
 struct Eyes<'a> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::App;
@@ -21,6 +21,35 @@ const LEAST: Duration = Duration::from_millis(500);
 
 /// And so many times as long as a look took: those who run jobs use the same history.
 const SHARE: u32 = 20;
+
+/// A look is old after so long: it may take a while, and then there is a pause for many times as long.
+pub(super) const FRESH: Duration = Duration::from_mins(5);
+
+/// Where what was seen is shown. It is looked only while somebody has subscribed.
+#[derive(Clone)]
+pub struct Sights {
+    shown: watch::Sender<Option<Sight>>,
+    wanted: Arc<Notify>,
+}
+
+impl Default for Sights {
+    fn default() -> Self {
+        Self { shown: watch::Sender::new(None), wanted: Arc::default() }
+    }
+}
+
+impl Sights {
+    /// What is seen from now on, until the receiver is dropped.
+    pub fn subscribe(&self) -> watch::Receiver<Option<Sight>> {
+        let receiver = self.shown.subscribe();
+        self.wanted.notify_one();
+        receiver
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.shown.receiver_count() > 0
+    }
+}
 
 /// What was seen in one look.
 #[derive(Clone)]
@@ -54,21 +83,23 @@ fn look(app: &App, now: Timestamp, listings: &mut Listings) -> Result<Standing, 
 
 /// Looks while somebody wants to know, and shows what was seen; for the last time at `stop`. `apps`: the program as it is
 /// configured now.
-pub async fn observe(
-    mut apps: watch::Receiver<Arc<App>>,
-    sights: watch::Sender<Option<Sight>>,
-    stop: CancellationToken,
-) {
+pub async fn observe(mut apps: watch::Receiver<Arc<App>>, sights: Sights, stop: CancellationToken) {
     let mut changes = apps.borrow().runner.live.changes();
     let mut listings = Listings::default();
-    while !sights.is_closed() {
+    loop {
+        if !sights.is_wanted() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sights.wanted.notified() => continue,
+            }
+        }
         let is_last = stop.is_cancelled();
         let since = Instant::now();
         let app = Arc::clone(&apps.borrow_and_update());
         changes.mark_unchanged();
         let (sight, kept) = Sight::look(&app, listings).await;
         listings = kept;
-        sights.send_replace(Some(sight));
+        sights.shown.send_replace(Some(sight));
         if is_last {
             return;
         }
@@ -78,7 +109,8 @@ pub async fn observe(
             () = tokio::time::sleep(least) => tokio::select! {
                 () = stop.cancelled() => {}
                 _ = changes.changed() => {}
-                _ = apps.changed() => {}
+                // Nobody reads the configuration anew while the last runs end.
+                Ok(()) = apps.changed() => {}
                 () = tokio::time::sleep(LOOK_AFTER) => {}
             },
         }

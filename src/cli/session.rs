@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Global;
 use super::exit_code::ExitCode;
 use super::output::{CliError, Output};
+use crate::app::metrics::write_textfile;
 use crate::app::{App, Surroundings};
 use crate::config::values::{Anomalies, JobName};
 use crate::config::{Config, ConfigErrors, JobConfig};
@@ -154,6 +155,24 @@ impl Session {
     fn warn_of_emptied_history(&self) {
         if let Some(warning) = crate::app::emptied_history(&self.config) {
             self.out.say(&format!("warning: {warning}"));
+        }
+    }
+
+    /// Writes the metrics where no daemon does it: what a command has changed is to be seen. The command itself succeeds
+    /// without them.
+    pub(super) fn write_metrics(&self) {
+        if self.config.metrics.textfile.is_none() {
+            return;
+        }
+        let write = || -> Result<(), CliError> {
+            let history = History::open_existing(&self.config.state_dir)?;
+            let store = if self.config.backup_dir.exists() { Some(self.store()?) } else { None };
+            write_textfile(&self.config, history.as_ref(), store.as_ref(), Timestamp::now())
+                .map_err(|error| CliError::of(ExitCode::Failed, &error, error.hint()))
+        };
+        if let Err(error) = write() {
+            let hint = error.hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            self.out.say(&format!("warning: {}: what that file says is OLD{hint}", error.message));
         }
     }
 

@@ -124,6 +124,18 @@ impl JobKind {
         }
     }
 
+    /// Within which time every backup is verified again, where it makes backups. Never zero.
+    pub fn verify_within(&self) -> Option<Duration> {
+        match self {
+            Self::PrometheusSnapshot(config) => Some(config.verify_within),
+            Self::GrafanaExport(config) => Some(config.verify_within),
+            Self::FilesBackup(config) => Some(config.verify_within),
+            Self::SqliteBackup(config) => Some(config.verify_within),
+            Self::CloseStaleSessions(config) => Some(config.backup.verify_within),
+            Self::VerifyDeployment(_) | Self::Command(_) | Self::BlockCleanup(_) => None,
+        }
+    }
+
     /// The kind as it is written in the file.
     pub fn kind_name(&self) -> &'static str {
         match self {

@@ -293,7 +293,7 @@ fn auth(section: &mut Section<'_, '_>, places: Places<'_>) -> Auth {
 }
 
 /// Where a secret is. Warns about one in plain sight and about one that is not there.
-fn secret_ref(item: &Item<'_, '_>, places: Places<'_>) -> Option<SecretRef> {
+pub(super) fn secret_ref(item: &Item<'_, '_>, places: Places<'_>) -> Option<SecretRef> {
     let ways = "{ env = \"NAME\" }, { file = \"/path\" } or { credential = \"name\" }";
     if item.is_plain() {
         let hint = format!("better {ways}");

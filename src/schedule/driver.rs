@@ -72,6 +72,10 @@ pub struct Beat {
     pub looks: u64,
     /// What comes next.
     pub next: Option<Due>,
+    /// How often the clock was found to have leapt forward or back, or nobody looked at it for a while.
+    pub jumps: u64,
+    /// When it was looked at last, by a clock that nobody sets.
+    pub at: Option<Instant>,
 }
 
 /// Why jobs are no longer started on schedule.
@@ -145,6 +149,8 @@ struct Watcher {
     waited: Duration,
     /// The most that the looks showed since the alarm was set.
     seen: Seen,
+    /// How often the clock jumped.
+    jumps: u64,
 }
 
 /// What looks at the clock showed, in the order of how well it explains that the alarm falls silent.
@@ -182,7 +188,7 @@ impl Seen {
 
 impl Watcher {
     fn new(planner: Planner, clock: fn() -> Timestamp) -> Self {
-        Self { planner, clock, looked: Instant::now(), waited: Duration::ZERO, seen: Seen::Nothing }
+        Self { planner, clock, looked: Instant::now(), waited: Duration::ZERO, seen: Seen::Nothing, jumps: 0 }
     }
 
     /// Until stopped, or until the alarm falls silent.
@@ -232,6 +238,9 @@ impl Watcher {
         let unwatched = all.saturating_sub(std::mem::take(&mut self.waited));
         let step = self.planner.step((self.clock)(), Passed { all, unwatched });
         self.seen = self.seen.max(Seen::of(&step, unwatched));
+        // A clock that is being kept right is set back by a little.
+        let jumped = step.shift.unsigned_abs() > SHIFT || !step.leaps.is_empty();
+        self.jumps += u64::from(jumped);
         if step.shift.unsigned_abs() > SHIFT {
             let by = words::duration(step.shift.unsigned_abs());
             let way = if step.shift > SignedDuration::ZERO { "forward" } else { "back" };
@@ -247,7 +256,8 @@ impl Watcher {
 
     fn beat(&self, wires: &Wires) {
         let next = self.planner.next();
-        wires.beats.send_modify(|beat| *beat = Beat { looks: beat.looks + 1, next });
+        let (jumps, at) = (self.jumps, Some(self.looked));
+        wires.beats.send_modify(|beat| *beat = Beat { looks: beat.looks + 1, next, jumps, at });
     }
 }
 
@@ -395,11 +405,13 @@ mod tests {
         };
         assert!((7_190..7_260).contains(&leap.to.duration_since(leap.from).as_secs()), "{leap:?}");
         seen.push(ends.slot().await);
+        ends.beats.wait_for(|beat| beat.jumps == 1).await.unwrap();
         assert!(seen[seen.len() - 1] > leap.to);
         LEAP.store(0, Ordering::SeqCst);
         while seen[seen.len() - 1] > leap.from + SignedDuration::from_mins(30) {
             seen.push(ends.slot().await);
         }
+        ends.beats.wait_for(|beat| beat.jumps == 2).await.unwrap();
         ends.stop.cancel();
         driver.await.unwrap().unwrap();
         assert!(seen.iter().enumerate().all(|(at, slot)| !seen[..at].contains(slot)), "{seen:?}");

@@ -70,6 +70,11 @@ impl DaemonStanding {
         self.running
     }
 
+    /// When one last lived, to a minute; nothing where none ever did.
+    pub fn last_alive(&self) -> Option<Timestamp> {
+        self.last_alive
+    }
+
     /// What is to be said where no daemon runs any more. One that never ran is not missed: systemd may keep the time.
     pub fn words(&self, zone: &TimeZone) -> Option<String> {
         let since = words::time(self.last_alive.filter(|_| !self.running)?, zone);

@@ -39,6 +39,8 @@ pub struct JobStanding {
     pub failures: usize,
     /// The newest restore of its backups, or what was done with one after it.
     pub restore: Option<LastRun>,
+    /// Since when a daemon watches the schedule that it has now.
+    pub watched_since: Option<Timestamp>,
     /// The next slot.
     pub next: Option<Timestamp>,
     /// It does not run on its schedule for a while.
@@ -185,6 +187,7 @@ fn of_history(
         last_success: None,
         failures: 0,
         restore: restore.map(LastRun::of),
+        watched_since: None,
         next: schedule.and_then(|schedule| schedule.next_after(view.now)),
         pause: None,
         waits_for: Vec::new(),
@@ -204,6 +207,7 @@ fn of_history(
     stands.missed = history.count_missed(&job.name)?;
     stands.last_missed = history.missed(&job.name, 1)?.pop();
     stands.past = past(history, &job.name)?;
+    stands.watched_since = born(job, &history.watched(&job.name)?);
     // One that waits for its next attempt, and for a daemon to make it, is not running.
     let is_held = || Locks::new(&view.config.state_dir).is_held(&Lock::Job(job.name.clone()));
     let is_running = last.is_some_and(|last| last.outcome.is_none()) && is_held();
@@ -214,7 +218,7 @@ fn of_history(
             .map(|usual| TooLong { since: last.started, usual_millis: whole_millis(usual) });
     }
     if stands.pause.is_none() && !is_running {
-        let since = last.map(|last| last.started).max(born(job, &history.watched(&job.name)?));
+        let since = last.map(|last| last.started).max(stands.watched_since);
         stands.overdue = overdue(job, since, view.now);
     }
     Ok(stands)

@@ -12,8 +12,8 @@ const GRAFANA: &str = "[grafana.main]\nurl = \"http://h:3000\"\n\
 /// What the file starts with, what follows, and all problems of it.
 #[rustfmt::skip]
 const BAD: &[(&str, &str, &[&str])] = &[
-    (NOTHING, "shedule = 1", &[r#"1:1: unknown key "shedule" -> known here: timezone, state_dir, backup_dir, max_concurrent, history_keep, prometheus, grafana, alertmanager, application, defaults, job"#]),
-    (NOTHING, r#"colour = "red""#, &[r#"1:1: unknown key "colour" -> known here: timezone, state_dir, backup_dir, max_concurrent, history_keep, prometheus, grafana, alertmanager, application, defaults, job"#]),
+    (NOTHING, "shedule = 1", &[r#"1:1: unknown key "shedule" -> known here: timezone, state_dir, backup_dir, max_concurrent, history_keep, prometheus, grafana, alertmanager, application, metrics, defaults, job"#]),
+    (NOTHING, r#"colour = "red""#, &[r#"1:1: unknown key "colour" -> known here: timezone, state_dir, backup_dir, max_concurrent, history_keep, prometheus, grafana, alertmanager, application, metrics, defaults, job"#]),
     (NOTHING, r#"timezone = "Europe/Berln""#, &[r#"1:12: unknown time zone "Europe/Berln" -> did you mean "Europe/Berlin"?"#]),
     (NOTHING, r#"timezone = "Middle-earth""#, &[r#"1:12: unknown time zone "Middle-earth" -> such as "Europe/Berlin" or "UTC""#]),
     (NOTHING, "timezone = 3", &[r#"1:12: "timezone" must be a string, not an integer"#]),
@@ -56,6 +56,17 @@ service = { unit = "prometheus.service" }"#, &[r#"4:1: [prometheus.main] has bot
     (TARGET, r#"password = { env = "P" }"#, &[r#"3:1: [prometheus.main] has "password" without "user" -> add user = "…""#]),
     (TARGET, r#"user = "a"
 password = "hunter2""#, &[r#"4:12: "password": a secret as plain text needs { plain = "…" } -> better { env = "NAME" }, { file = "/path" } or { credential = "name" }"#]),
+    (NOTHING, r#"metrics = "127.0.0.1:9469""#, &[r#"1:11: "metrics" must be a table, not a string"#]),
+    (NOTHING, "[metrics]\nlisten = 9469", &[r#"2:10: "listen" must be a string, not an integer"#]),
+    (NOTHING, "[metrics]\nlisten = \"localhost:9469\"", &[r#"2:10: "listen" must be an IP address and a port -> write "127.0.0.1:9469""#]),
+    (NOTHING, "[metrics]\nlisten = \":9469\"", &[r#"2:10: "listen" must be an IP address and a port -> write "0.0.0.0:9469" for all addresses of this host"#]),
+    (NOTHING, "[metrics]\nlisten = \"127.0.0.1:0\"", &[r#"2:10: "listen" must be an IP address and a port -> such as "127.0.0.1:9469" or "[::1]:9469""#]),
+    (NOTHING, "[metrics]\nlisten = \"0.0.0.0:9469\"", &[r#"2:10: others reach 0.0.0.0:9469, and [metrics] has no "token" -> add token = { env = "NAME" }, or listen on this host alone: "127.0.0.1:9469""#]),
+    (NOTHING, "[metrics]\nlisten = \"[2001:db8::1]:9469\"", &[r#"2:10: others reach [2001:db8::1]:9469, and [metrics] has no "token" -> add token = { env = "NAME" }, or listen on this host alone: "127.0.0.1:9469""#]),
+    (NOTHING, "[metrics]\ntoken = { env = \"T\" }", &[r#"2:9: [metrics] has "token" without "listen" -> add listen = "127.0.0.1:9469", or remove it"#]),
+    (NOTHING, "[metrics]\ntextfile = \"/x/watchkeeper.txt\"", &[r#"2:12: node_exporter reads only files whose name ends with .prom -> write "/x/watchkeeper.prom""#]),
+    (NOTHING, "[metrics]\ntextfile = \"watchkeeper.prom\"", &[r#"2:12: "textfile" must be an absolute path -> start it with /"#]),
+    (NOTHING, "[metrics]\nport = 9469", &[r#"2:1: unknown key "port" -> known here: listen, token, textfile"#]),
     (TARGET, r#"user = "a"
 token = { env = "T" }"#, &[r#"4:1: [prometheus.main] has both "token" and "user" -> a request proves itself in one way; remove one of the two"#]),
     (TARGET, r#"token = { value = "hunter2" }"#, &[r#"3:9: "token" does not say where the secret is -> write { env = "NAME" }, { file = "/path" } or { credential = "name" }"#, r#"3:11: unknown key "value" -> known here: env, file, credential, plain"#]),

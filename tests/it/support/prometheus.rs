@@ -331,6 +331,15 @@ impl Prometheus {
         });
     }
 
+    /// Scrapes one more port as this job from the next start on, and evaluates rules as often. Of a host process only.
+    pub(crate) fn scrape_also(&self, job: &str, port: u16) {
+        let text = fs::read_to_string(self.path("prometheus.yml")).unwrap();
+        let text = text.replace("scrape_timeout", "evaluation_interval: 1s, scrape_timeout");
+        let more =
+            format!("- job_name: {job}\n\x20 static_configs: [ {{ targets: ['127.0.0.1:{port}'] }} ]\n");
+        fs::write(self.path("prometheus.yml"), text + &more).unwrap();
+    }
+
     /// Loads rules, by a restart. Of a host process only.
     pub(crate) fn load_rules(&self, rules: &str) {
         fs::write(self.path("rules.yml"), rules).unwrap();
