@@ -13,6 +13,7 @@ mod help;
 mod history;
 mod junit;
 mod next;
+mod notify_test;
 mod output;
 mod pause;
 mod prune;
@@ -112,6 +113,11 @@ enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// Send a message by each notifier, and say what came back
+    NotifyTest {
+        /// Only by this one
+        name: Option<String>,
+    },
     /// Print or write a systemd timer for each job, to be used in place of the daemon
     SystemdTimers(systemd_timers::Args),
     /// Print a completion script for a shell
@@ -176,6 +182,7 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::Next(args) => next::run(&Session::open(&global, out)?, &args),
         Command::Explain(args) => explain::run(&Session::open(&global, out)?, &args),
         Command::Status => status::run(&Session::open(&global, out)?),
+        Command::NotifyTest { name } => notify_test::run(&Session::open(&global, out)?, name.as_deref()),
         Command::SystemdTimers(args) => systemd_timers::run(&Session::open(&global, out)?, &args),
     }
 }

@@ -9,6 +9,8 @@
 pub mod checks;
 pub mod duration;
 mod job;
+mod notifiers;
+pub mod notify;
 mod problem;
 mod read;
 pub mod secret;
@@ -67,6 +69,8 @@ pub struct Config {
     pub grafana: BTreeMap<Name, GrafanaTarget>,
     /// The Alertmanagers.
     pub alertmanager: BTreeMap<Name, AlertmanagerTarget>,
+    /// Who is told of what happens.
+    pub notify: BTreeMap<Name, notify::Notifier>,
     /// The watched applications.
     pub application: BTreeMap<Name, ApplicationTarget>,
     /// The jobs, in the order of the file.
@@ -128,7 +132,8 @@ impl Config {
         let alertmanager = self.alertmanager.values().map(|target| &target.endpoint);
         let application = self.application.values().map(|target| &target.endpoint);
         let all = prometheus.chain(grafana).chain(alertmanager).chain(application);
-        all.filter_map(|endpoint| endpoint.auth.secret())
+        let notifiers = self.notify.values().flat_map(notify::Notifier::secrets);
+        all.filter_map(|endpoint| endpoint.auth.secret()).chain(notifiers)
     }
 
     /// The job of that name.
@@ -169,7 +174,7 @@ fn read_root(
     let defaults = job::defaults(&mut root, env);
     let check_names = job::CheckNames {
         grafana: grafana_names,
-        alertmanager: alertmanager_names,
+        alertmanager: alertmanager_names.clone(),
         application: application_names,
         standard: job::standard_checks(&application, &prometheus, &grafana, &alertmanager),
         jobs: root.get("job").map(|item| item.texts_of_all("name", "keep")).unwrap_or_default(),
@@ -188,6 +193,15 @@ fn read_root(
         applications: &application,
         snapshots: snapshots.collect(),
     };
+    let names = root.get("job").map(|item| item.rows(["name"])).unwrap_or_default();
+    let notifiers = notifiers::Context {
+        places: secrets,
+        jobs: names.into_iter().flat_map(|[name]| name).collect(),
+        alertmanagers: &alertmanager,
+        alertmanager_names,
+    };
+    let notify =
+        target::read_all(&mut root, "notify", |name, section| notifiers::read(name, section, &notifiers));
     let placed = job::read_all(&mut root, &context);
     let max_concurrent = usize::try_from(max_concurrent).unwrap_or(1);
     job::check_after(root.report, &placed);
@@ -204,10 +218,11 @@ fn read_root(
         prometheus,
         grafana,
         alertmanager,
+        notify,
         application,
     };
     check_folders(&root, &config);
-    root.finish(&["notify", "web", "retention"]);
+    root.finish(&["web", "retention"]);
     (config, spans)
 }
 

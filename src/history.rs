@@ -11,6 +11,7 @@
 mod error;
 mod patience;
 mod pauses;
+mod posts;
 mod prune;
 mod record;
 mod renew;
@@ -34,6 +35,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 pub use error::HistoryError;
 use patience::{BUSY, Patience};
 pub use pauses::{EndedPause, Pause};
+pub use posts::{About, Notes, NotesChange, NotifierTrouble, Post};
 pub use prune::Pruned;
 pub use record::{Attempt, Cause, HookRun, LogLine, NewRun, RunReport};
 pub use renew::Renewed;

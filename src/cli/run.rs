@@ -13,7 +13,7 @@ use super::exit_code::ExitCode;
 use super::output::CliError;
 use super::session::{self, Session, block_on};
 use crate::app::daemon::{self, Daemon, Reload};
-use crate::app::{App, lacks, observe};
+use crate::app::{App, Teller, lacks, observe, tell};
 use crate::config::Config;
 use crate::runner::{Holder, Lock, LockError, Shutdown};
 use crate::schedule::driver::{self, Beat, Plan, Wires};
@@ -80,18 +80,21 @@ async fn serve(app: &Arc<App>, shutdown: &Shutdown, hangups: Signal) -> Result<E
     let (beats, beats_end) = watch::channel(Beat::default());
     let (apps, apps_end) = mpsc::channel(1);
     let (current, current_end) = watch::channel(Arc::clone(app));
-    let (sights, _) = watch::channel(None);
+    let (sights, seen) = watch::channel(None);
     let wires = Wires { plans: plans_end, ticks, beats, stop: shutdown.stop.clone() };
     let driver = tokio::spawn(driver::drive(clock, since, wires));
     let told = tokio::spawn(systemd::tell(beats_end, app.config().timezone.clone()));
     let reloads = tokio::spawn(reload(current, hangups, plans, apps));
     let enough = CancellationToken::new();
     let observer = tokio::spawn(observe(current_end, sights, enough.clone()));
+    let teller = Teller { host: session::host().into(), since, holds: false };
+    let telling = tokio::spawn(tell(seen, teller));
     drain::watch(daemon.serve(ticks_end, apps_end), [reloads, told], &shutdown.stop, &app.runner().locks)
         .await;
     // After the last run has ended: of that is told too.
     enough.cancel();
     drop(observer.await);
+    drop(telling.await);
     match driver.await {
         Ok(Ok(())) => Ok(ExitCode::Ok),
         Ok(Err(error)) => Err(CliError::of(ExitCode::Failed, &error, None)),

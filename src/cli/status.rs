@@ -3,6 +3,7 @@
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
+use crate::history::NotifierTrouble;
 use crate::standing::{JobStanding, LastRun, Listings, NO_DAEMON, Standing, View, WAITING};
 use crate::words;
 
@@ -15,9 +16,19 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
         let header = ["job", "last", "began", "next", "backups", "newest good", ""];
         let words = standing.daemon.words(session.zone());
         let words = words.map(|words| format!("\nCAUTION: {words}.\n")).unwrap_or_default();
-        table(&header, standing.jobs.iter().map(|job| row(session, job))) + &words
+        table(&header, standing.jobs.iter().map(|job| row(session, job))) + &words + &troubles(session, &standing)
     });
     Ok(if standing.jobs.iter().any(JobStanding::is_bad) { ExitCode::Failed } else { ExitCode::Ok })
+}
+
+/// Who does not learn what happens, and why.
+fn troubles(session: &Session, standing: &Standing) -> String {
+    let line = |trouble: &NotifierTrouble| {
+        let (name, since) = (&trouble.notifier, session.time(trouble.since));
+        let waiting = words::count(trouble.waiting, "message");
+        format!("\nCAUTION: notifier {name}: not delivered since {since}, {waiting} waiting: {}\n", trouble.reason)
+    };
+    standing.notifiers.iter().map(line).collect()
 }
 
 fn row(session: &Session, job: &JobStanding) -> Vec<String> {
