@@ -196,7 +196,7 @@ fn read_root(
     let names = root.get("job").map(|item| item.rows(["name"])).unwrap_or_default();
     let notifiers = notifiers::Context {
         places: secrets,
-        jobs: names.into_iter().flat_map(|[name]| name).collect(),
+        jobs: names.into_iter().filter_map(|[name]| name).collect(),
         alertmanagers: &alertmanager,
         alertmanager_names,
     };

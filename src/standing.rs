@@ -62,8 +62,7 @@ impl Standing {
     pub fn of(view: View<'_>, listings: &mut Listings) -> Result<Self, StandingError> {
         let daemon = DaemonStanding::of(view, &view.config.jobs)?;
         let jobs = job::all(view, &daemon, listings)?;
-        let mut notifiers =
-            view.history.map(History::notifier_troubles).transpose()?.unwrap_or_default();
+        let mut notifiers = view.history.map(History::notifier_troubles).transpose()?.unwrap_or_default();
         notifiers.retain(|trouble| view.config.notify.contains_key(&trouble.notifier));
         Ok(Self { jobs, daemon, notifiers })
     }

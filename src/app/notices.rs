@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{App, Sight};
 use crate::blocking::blocking;
 use crate::config::notify::Notifier;
-use crate::history::HistoryError;
+use crate::history::{HistoryError, NotifierTrouble};
 use crate::prometheus::preflight::Finding;
 use crate::report::notify::{Draft, Ground, Notice, Say, Sender, notice};
 use crate::runner::{Held, Holder, Lock, LockError};
@@ -28,7 +28,7 @@ use deliver::Deliveries;
 /// What is still to be told at the end may take so long.
 const LAST: Duration = Duration::from_secs(10);
 /// How long who has run a job waits until another who does is through with telling.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How often it is looked whether it is.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -122,20 +122,20 @@ fn lock(app: &App, now: Timestamp) -> Result<Held, LockError> {
 }
 
 impl App {
-    /// Tells what has happened, where no daemon runs to do it, and waits for it.
-    pub async fn tell_once(self: &Arc<Self>, teller: &Teller) {
+    /// Tells what has happened, where no daemon runs to do it, and waits for it. Gives what could not be told.
+    pub async fn tell_once(self: &Arc<Self>, teller: &Teller) -> Vec<NotifierTrouble> {
         let since = Instant::now();
         let held = loop {
             // It sees what other processes ran.
             if self.config().notify.is_empty() || self.runner.locks.is_held(&Lock::Daemon) {
-                return;
+                return Vec::new();
             }
             match lock(self, (self.runner.clock)()) {
                 Ok(held) => break held,
                 Err(LockError::Busy(_)) if since.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
                 Err(error) => {
                     tracing::warn!(error = words::chain(&error), "nobody is told what happened now");
-                    return;
+                    return Vec::new();
                 }
             }
         };
@@ -143,6 +143,8 @@ impl App {
         note(&sight, teller).await;
         last(self, Deliveries::default(), PATIENCE).await;
         drop(held);
+        let history = Arc::clone(&self.runner.history);
+        blocking(move || history.notifier_troubles()).await.unwrap_or_default()
     }
 
     /// Sends a message by each of these notifiers, and says what came back.
@@ -188,7 +190,9 @@ impl App {
                 Ok(Some(said)) => Finding::ok(said),
                 Ok(None) => {
                     let name = &notifier.name;
-                    Finding::ok(format!("its secrets are there; `watchkeeper notify-test {name}` sends a message"))
+                    Finding::ok(format!(
+                        "its secrets are there; `watchkeeper notify-test {name}` sends a message"
+                    ))
                 }
                 Err(error) => {
                     let hint = "nobody is told by it until that is mended".to_owned();

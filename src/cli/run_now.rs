@@ -56,7 +56,11 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         } else {
             let code = run_all(session, &app, &jobs, &shutdown, args).await;
             // After everything else: nobody waits for a notifier.
-            app.tell_once(&Teller { host: host().into(), since: session.now, holds: true }).await;
+            let teller = Teller { host: host().into(), since: session.now, holds: true };
+            for trouble in app.tell_once(&teller).await {
+                let reason = &trouble.reason;
+                session.out.say(&format!("warning: notifier {}: not delivered: {reason}", trouble.notifier));
+            }
             app.tidy_history().await;
             code
         };

@@ -16,7 +16,9 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
         let header = ["job", "last", "began", "next", "backups", "newest good", ""];
         let words = standing.daemon.words(session.zone());
         let words = words.map(|words| format!("\nCAUTION: {words}.\n")).unwrap_or_default();
-        table(&header, standing.jobs.iter().map(|job| row(session, job))) + &words + &troubles(session, &standing)
+        table(&header, standing.jobs.iter().map(|job| row(session, job)))
+            + &words
+            + &troubles(session, &standing)
     });
     Ok(if standing.jobs.iter().any(JobStanding::is_bad) { ExitCode::Failed } else { ExitCode::Ok })
 }
@@ -26,7 +28,10 @@ fn troubles(session: &Session, standing: &Standing) -> String {
     let line = |trouble: &NotifierTrouble| {
         let (name, since) = (&trouble.notifier, session.time(trouble.since));
         let waiting = words::count(trouble.waiting, "message");
-        format!("\nCAUTION: notifier {name}: not delivered since {since}, {waiting} waiting: {}\n", trouble.reason)
+        format!(
+            "\nCAUTION: notifier {name}: not delivered since {since}, {waiting} waiting: {}\n",
+            trouble.reason
+        )
     };
     standing.notifiers.iter().map(line).collect()
 }

@@ -44,7 +44,7 @@ pub(super) fn read(name: Name, mut section: Section<'_, '_>, context: &Context<'
     let channel = channel::read(kind, &mut section, context);
     section.finish(&[]);
     // A list that is wrong is told, and not taken for one that is not there.
-    let on = on.map_or_else(|| Some(Event::ALL.into()), |on| on)?;
+    let on = on.unwrap_or_else(|| Some(Event::ALL.into()))?;
     let jobs = match jobs {
         Some(jobs) => Some(jobs?),
         None => None,
@@ -67,7 +67,10 @@ fn events(item: &Item<'_, '_>) -> Option<BTreeSet<Event>> {
     let known = Event::ALL.map(|event| (event.name(), event));
     let elements = item.elements("a list such as [\"failed\", \"recovered\"]")?;
     if elements.is_empty() {
-        item.error("\"on\" is empty: it would tell nothing", Some("remove it to be told everything".to_owned()));
+        item.error(
+            "\"on\" is empty: it would tell nothing",
+            Some("remove it to be told everything".to_owned()),
+        );
         return None;
     }
     elements.iter().map(|element| super::job::choice(element, &known)).collect()
@@ -76,7 +79,10 @@ fn events(item: &Item<'_, '_>) -> Option<BTreeSet<Event>> {
 fn jobs(item: &Item<'_, '_>, context: &Context<'_>) -> Option<BTreeSet<JobName>> {
     let elements = item.elements("a list of jobs")?;
     if elements.is_empty() {
-        item.error("\"jobs\" is empty: it would tell nothing", Some("remove it to be told of all jobs".to_owned()));
+        item.error(
+            "\"jobs\" is empty: it would tell nothing",
+            Some("remove it to be told of all jobs".to_owned()),
+        );
         return None;
     }
     elements.iter().map(|element| known_job(element, context)).collect()
@@ -85,7 +91,9 @@ fn jobs(item: &Item<'_, '_>, context: &Context<'_>) -> Option<BTreeSet<JobName>>
 /// The name of a job that is in the file.
 fn known_job(item: &Item<'_, '_>, context: &Context<'_>) -> Option<JobName> {
     let name = item.text()?;
-    check_job(name, &context.jobs).map_err(|hint| item.error(format!("there is no job {name:?}"), Some(hint))).ok()
+    check_job(name, &context.jobs)
+        .map_err(|hint| item.error(format!("there is no job {name:?}"), Some(hint)))
+        .ok()
 }
 
 /// The job of that name, or which it may be.

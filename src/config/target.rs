@@ -297,7 +297,10 @@ pub(super) fn secret_ref(item: &Item<'_, '_>, places: Places<'_>) -> Option<Secr
     let ways = "{ env = \"NAME\" }, { file = \"/path\" } or { credential = \"name\" }";
     if item.is_plain() {
         let hint = format!("better {ways}");
-        item.error_hiding(format!("{}: a secret as plain text needs {{ plain = \"…\" }}", item.what), Some(hint));
+        item.error_hiding(
+            format!("{}: a secret as plain text needs {{ plain = \"…\" }}", item.what),
+            Some(hint),
+        );
         return None;
     }
     let mut section = item.section(item.what.clone())?.hide_values();

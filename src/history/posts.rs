@@ -129,13 +129,7 @@ impl History {
     }
 
     /// A message was not delivered; `counts`: it was tried.
-    pub fn post_waits(
-        &self,
-        id: i64,
-        due: Timestamp,
-        error: &str,
-        counts: bool,
-    ) -> Result<(), HistoryError> {
+    pub fn post_waits(&self, id: i64, due: Timestamp, error: &str, counts: bool) -> Result<(), HistoryError> {
         let sql = "UPDATE post SET tries = tries + ?4, due = ?2, error = ?3 WHERE id = ?1";
         let done = self.lock().execute(sql, params![id, due.as_millisecond(), error, u32::from(counts)]);
         done.map(drop).map_err(|e| self.failed("write", e))
@@ -202,9 +196,7 @@ fn write_change(transaction: &Transaction<'_>, change: &NotesChange) -> rusqlite
                    SELECT ?1, ?2, ?3, coalesce(max(since), ?4), coalesce(max(tries), 0), coalesce(max(due), ?4), max(error) \
                    FROM post WHERE notifier = ?1 AND job = ?2";
         let at = change.at.as_millisecond();
-        transaction
-            .prepare_cached(sql)?
-            .execute(params![notifier.as_str(), job.as_str(), message, at])?;
+        transaction.prepare_cached(sql)?.execute(params![notifier.as_str(), job.as_str(), message, at])?;
     }
     Ok(())
 }

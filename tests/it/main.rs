@@ -61,6 +61,7 @@ mod keeper;
 mod killed;
 mod layers;
 mod layouts;
+mod notify;
 mod reliability;
 mod restore;
 mod restore_source;

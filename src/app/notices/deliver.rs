@@ -94,7 +94,12 @@ async fn deliver(app: &Arc<App>, notifier: Notifier, mut posts: Vec<Post>) {
         let now = (app.runner.clock)();
         if let Some(why) = &is_down {
             // It is not asked in vain for each of them.
-            write(app, move |history, why| history.post_waits(post.id, now + wait(post.tries), why, false), why).await;
+            write(
+                app,
+                move |history, why| history.post_waits(post.id, now + wait(post.tries), why, false),
+                why,
+            )
+            .await;
             continue;
         }
         let failed = attempt(&sender, &notifier.name, &post, now).await;
@@ -107,7 +112,8 @@ async fn deliver(app: &Arc<App>, notifier: Notifier, mut posts: Vec<Post>) {
             write(app, move |history, _| history.post_ends(post.id), "").await;
             continue;
         }
-        write(app, move |history, why| history.post_waits(post.id, now + wait(post.tries), why, true), &why).await;
+        write(app, move |history, why| history.post_waits(post.id, now + wait(post.tries), why, true), &why)
+            .await;
         is_down = down.then_some(why);
     }
 }

@@ -8,7 +8,9 @@ use crate::config::JobConfig;
 use crate::config::notify::{Channel, Notifier, parts_of_secret_url};
 use crate::config::values::{JobName, Name, Veil};
 use crate::history::{About, Notes, NotesChange};
-use crate::report::notify::{Draft, Entry, Ground, Limits, Look, Notice, View, notice, plan, plan_removed};
+use crate::report::notify::{
+    Draft, Entry, Ground, Limits, Look, Notice, Say, View, notice, plan, plan_removed,
+};
 use crate::runner::Limit;
 use crate::standing::{JobStanding, Standing};
 
@@ -17,7 +19,8 @@ pub(super) fn note(sight: &Sight, teller: &Teller) -> Result<(), NoteError> {
     let Ok(standing) = &sight.standing else { return Ok(()) };
     let history = &sight.app.runner.history;
     let notes = history.notes()?;
-    let mut desk = Desk { app: &sight.app, sight, teller, notes: &notes, veil: None, change: NotesChange::default() };
+    let mut desk =
+        Desk { app: &sight.app, sight, teller, notes: &notes, veil: None, change: NotesChange::default() };
     desk.change.at = sight.at;
     desk.all(standing);
     let change = desk.change;
@@ -59,13 +62,14 @@ impl Desk<'_> {
         let now = self.sight.at;
         let about = (notifier.name.clone(), job.job.clone());
         // What cannot be read was written by another version: it is begun anew.
-        let entry: Option<Entry> = self.notes.notes.get(&about).and_then(|note| serde_json::from_str(note).ok());
+        let entry: Option<Entry> =
+            self.notes.notes.get(&about).and_then(|note| serde_json::from_str(note).ok());
         let born = self.notes.born.get(&notifier.name).copied().unwrap_or(self.teller.since);
         let view = View::of(job, self.limits(&job.job), &notifier.on, now);
         let look = Look { job, view: &view, others_are_bad, now };
         let (new, draft) = plan(entry.as_ref(), notifier, born, look);
         if let Some(draft) = draft {
-            self.post(notifier, draft);
+            self.post(notifier, self.said_first(&about, &new, draft));
         }
         if entry.as_ref() != Some(&new)
             && let Ok(note) = serde_json::to_string(&new)
@@ -74,13 +78,31 @@ impl Desk<'_> {
         }
     }
 
+    /// Of what is still so, and nobody has heard of yet, it is not said that it is so still.
+    fn said_first(&self, about: &About, entry: &Entry, draft: Draft) -> Draft {
+        let event = entry.told.as_ref().map(|told| told.event);
+        let is_first = |old: &Notice| event.is_some_and(|event| old.say == Say::Bad(event));
+        let is_repeated = matches!(draft.say, Say::Still(_) | Say::Missed);
+        match event.filter(|_| is_repeated && self.waiting(about).is_some_and(|old| is_first(&old))) {
+            Some(event) => Draft { say: Say::Bad(event), ..draft },
+            None => draft,
+        }
+    }
+
+    /// What is still to be told.
+    fn waiting(&self, about: &About) -> Option<Notice> {
+        serde_json::from_str(&self.notes.posts.get(about)?.message).ok()
+    }
+
     /// What was told of and is not there any more.
     fn removed(&mut self, notifier: &Notifier, standing: &Standing) {
-        let is_there = |job: &JobName| notifier.is_for(job) && standing.jobs.iter().any(|known| known.job == *job);
+        let is_there =
+            |job: &JobName| notifier.is_for(job) && standing.jobs.iter().any(|known| known.job == *job);
         let of_it = |about: &&About| about.0 == notifier.name && !is_there(&about.1);
         let gone: Vec<About> = self.notes.notes.keys().filter(of_it).cloned().collect();
         for about in gone {
-            let entry = self.notes.notes.get(&about).and_then(|note| serde_json::from_str::<Entry>(note).ok());
+            let entry =
+                self.notes.notes.get(&about).and_then(|note| serde_json::from_str::<Entry>(note).ok());
             if let Some(draft) = entry.and_then(|entry| plan_removed(&entry, notifier, &about.1)) {
                 self.post(notifier, draft);
             }
@@ -111,8 +133,7 @@ impl Desk<'_> {
 
     /// The first lines of messages in whose place another one is told.
     fn undelivered(&self, about: &About) -> Vec<String> {
-        let old = self.notes.posts.get(about).and_then(|post| serde_json::from_str::<Notice>(&post.message).ok());
-        let Some(old) = old else { return Vec::new() };
+        let Some(old) = self.waiting(about) else { return Vec::new() };
         let mut all = old.undelivered;
         if !is_repeated(old.say) {
             all.push(old.headline);

@@ -30,7 +30,8 @@ pub(super) fn read(kind: &str, section: &mut Section<'_, '_>, context: &Context<
 }
 
 fn webhook(section: &mut Section<'_, '_>, context: &Context<'_>) -> Option<Webhook> {
-    let address = section.require("url", "\"https://example.org/hook\"").and_then(|item| address(&item, context));
+    let address =
+        section.require("url", "\"https://example.org/hook\"").and_then(|item| address(&item, context));
     let auth = auth(section, context.places);
     let headers = section.get("headers").map(|item| headers(&item, context));
     let content_type = section.get("content_type").and_then(|item| item.text()).unwrap_or("application/json");
@@ -65,12 +66,15 @@ fn template(item: &Item<'_, '_>, is_json: bool) -> Option<Template> {
     let hint = |error: &TemplateError| match error {
         TemplateError::Unknown { name } => {
             let names = || Field::ALL.into_iter().map(Field::name);
-            nearest(name, names())
-                .map_or_else(|| format!("known here: {}", names().collect::<Vec<_>>().join(", ")), |near| format!("did you mean {near:?}?"))
+            nearest(name, names()).map_or_else(
+                || format!("known here: {}", names().collect::<Vec<_>>().join(", ")),
+                |near| format!("did you mean {near:?}?"),
+            )
         }
         TemplateError::Open => "write {{headline}}".to_owned(),
         TemplateError::NotJson { .. } => {
-            "a value stands within quotes: { \"text\": \"{{headline}}\" }; or name another content_type".to_owned()
+            "a value stands within quotes: { \"text\": \"{{headline}}\" }; or name another content_type"
+                .to_owned()
         }
     };
     let parsed = Template::parse(text, is_json);
@@ -154,7 +158,8 @@ fn healthchecks(section: &mut Section<'_, '_>, context: &Context<'_>) -> Option<
     let of_job = section.get("urls").map(|item| of_jobs(&item, context));
     let ca_file = section.get("ca_file").and_then(|item| item.path());
     if one.is_none() && of_job.is_none() {
-        let hint = "add url = { env = \"PING_URL\" }, or urls = { JOB = { env = \"PING_URL_OF_JOB\" } }".to_owned();
+        let hint =
+            "add url = { env = \"PING_URL\" }, or urls = { JOB = { env = \"PING_URL_OF_JOB\" } }".to_owned();
         section.error(format!("{} has neither \"url\" nor \"urls\"", section.name), Some(hint));
         return None;
     }
@@ -185,8 +190,12 @@ fn alerts(section: &mut Section<'_, '_>, context: &Context<'_>) -> Option<Alerts
         Some(item) => configured(&item, context),
         None if section.has("url") => endpoint(section, "\"http://localhost:9093\"", context.places),
         None => {
-            let hint = "add alertmanager = \"main\", which is configured as [alertmanager.main], or url = \"…\"";
-            section.error(format!("{} has neither \"alertmanager\" nor \"url\"", section.name), Some(hint.to_owned()));
+            let hint =
+                "add alertmanager = \"main\", which is configured as [alertmanager.main], or url = \"…\"";
+            section.error(
+                format!("{} has neither \"alertmanager\" nor \"url\"", section.name),
+                Some(hint.to_owned()),
+            );
             None
         }
     };
@@ -201,7 +210,8 @@ fn configured(item: &Item<'_, '_>, context: &Context<'_>) -> Option<Endpoint> {
     // One that is there and wrong is told there.
     if !context.alertmanager_names.iter().any(|known| known == name) {
         let near = nearest(name, context.alertmanager_names.iter().map(String::as_str));
-        let hint = near.map_or_else(|| format!("add [alertmanager.{name}]"), |near| format!("did you mean {near:?}?"));
+        let hint = near
+            .map_or_else(|| format!("add [alertmanager.{name}]"), |near| format!("did you mean {near:?}?"));
         item.error(format!("there is no [alertmanager.{name}]"), Some(hint));
     }
     None

@@ -130,7 +130,8 @@ impl Template {
         pieces.push(Piece::Text(rest.to_owned()));
         let template = Self { pieces, is_json };
         if is_json {
-            let sample = |field: Field| if field.is_number() { "1".to_owned() } else { "a \"b\"\n".to_owned() };
+            let sample =
+                |field: Field| if field.is_number() { "1".to_owned() } else { "a \"b\"\n".to_owned() };
             let made = serde_json::from_str::<serde_json::Value>(&template.render(sample));
             made.map_err(|error| TemplateError::NotJson { why: error.to_string() })?;
         }

@@ -94,7 +94,8 @@ fn too_long(job: &JobStanding, limits: Limits, now: Timestamp) -> Option<Conditi
     if runs_for <= SignedDuration::try_from(most).unwrap_or(SignedDuration::MAX) {
         return None;
     }
-    let known = longest.map(|longest| format!("; no run took longer than {} before", words::duration(longest)));
+    let known =
+        longest.map(|longest| format!("; no run took longer than {} before", words::duration(longest)));
     let runs_for = words::duration(runs_for.unsigned_abs());
     let reason = format!("it has run for {runs_for}{}", known.unwrap_or_default());
     let since = last.started;
@@ -114,7 +115,11 @@ fn bad_backups(job: &JobStanding) -> Option<Condition> {
     if bad + broken == 0 {
         return None;
     }
-    let reason = format!("{} cannot be used, see `watchkeeper backups {}`", words::count(bad + broken, "backup"), job.job);
+    let reason = format!(
+        "{} cannot be used, see `watchkeeper backups {}`",
+        words::count(bad + broken, "backup"),
+        job.job
+    );
     // Nobody noted when that was found.
     let since = job.past.last().map(|run| run.started).unwrap_or_default();
     Some(Condition { event: Event::Failed, since, run: None, reason: Some(reason) })

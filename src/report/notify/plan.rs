@@ -58,7 +58,9 @@ impl Say {
             Self::Bad(event) | Self::Still(event) => event,
             Self::Missed => Event::Missed,
             Self::Ping(Ping::Fail) => Event::Failed,
-            Self::Recovered | Self::Closed | Self::Test | Self::Ping(Ping::Start | Ping::Success) => Event::Recovered,
+            Self::Recovered | Self::Closed | Self::Test | Self::Ping(Ping::Start | Ping::Success) => {
+                Event::Recovered
+            }
         }
     }
 
@@ -290,15 +292,20 @@ fn is_over(since: Timestamp, length: Duration, now: Timestamp) -> bool {
 }
 
 /// What a notifier has to say of a job, and what is noted of it then. `born`: since when the notifier is known.
-pub fn plan(entry: Option<&Entry>, notifier: &Notifier, born: Timestamp, look: Look<'_>) -> (Entry, Option<Draft>) {
+pub fn plan(
+    entry: Option<&Entry>,
+    notifier: &Notifier,
+    born: Timestamp,
+    look: Look<'_>,
+) -> (Entry, Option<Draft>) {
     let mut entry = entry.cloned().unwrap_or_else(|| Entry::new(born, look));
-    entry.kind = look.job.kind.to_owned();
+    look.job.kind.clone_into(&mut entry.kind);
     entry.target.clone_from(&look.job.target);
     let draft = match &notifier.channel {
         Channel::Healthchecks(checks) => ping(&mut entry, checks, look),
         Channel::Alertmanager(alerts) => alert(&mut entry, notifier, alerts.resend, look),
         Channel::Webhook(_) | Channel::Slack(_) | Channel::Ntfy(_) | Channel::Email(_) => {
-            message(&mut entry, notifier, look)
+            message(&mut entry, notifier, born, look)
         }
     };
     (entry, draft)
@@ -320,8 +327,12 @@ fn is_quiet(job: &JobStanding) -> bool {
     !job.enabled || job.pause.is_some()
 }
 
-fn message(entry: &mut Entry, notifier: &Notifier, look: Look<'_>) -> Option<Draft> {
+fn message(entry: &mut Entry, notifier: &Notifier, born: Timestamp, look: Look<'_>) -> Option<Draft> {
     let view = entry.account(look, &notifier.on);
+    if let Some(known) = view.bad().filter(|condition| condition.since <= born && entry.last.is_none()) {
+        // It was so before this notifier was there; of that it reminds at most.
+        entry.told.get_or_insert_with(|| told(known, born)).event = known.event;
+    }
     if is_quiet(look.job) {
         (entry.held, entry.untold, entry.missed) = (0, 0, None);
         return None;
@@ -376,7 +387,8 @@ fn tell(entry: &mut Entry, say: Say, current: Option<&Condition>, look: Look<'_>
     let draft = entry.draft(&job.job, say);
     let before = entry.told.clone();
     // The change that is told is not one that was held back.
-    let held = if matches!(say, Say::Bad(_) | Say::Recovered) { draft.held.saturating_sub(1) } else { draft.held };
+    let held =
+        if matches!(say, Say::Bad(_) | Say::Recovered) { draft.held.saturating_sub(1) } else { draft.held };
     let missed = entry.missed.clone();
     entry.sent(current, look.now);
     let since = entry.told.as_ref().map(|told| told.since).or(before.as_ref().map(|told| told.since));
@@ -439,7 +451,8 @@ fn ping(entry: &mut Entry, checks: &Healthchecks, look: Look<'_>) -> Option<Draf
         return Some(Draft { run, reason, since: newest.started, ..entry.draft(&job.job, say) });
     }
     // Runs of several jobs would take each other for their own.
-    let last = job.last.as_ref().filter(|last| last.finished.is_none() && checks.of_job.contains_key(&job.job))?;
+    let last =
+        job.last.as_ref().filter(|last| last.finished.is_none() && checks.of_job.contains_key(&job.job))?;
     if last.started <= entry.seen || entry.started.as_ref() == Some(&last.run) {
         return None;
     }

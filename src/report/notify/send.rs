@@ -89,8 +89,12 @@ impl SendError {
     /// The server is not there: nothing else would be delivered to it now.
     pub fn is_down(&self) -> bool {
         match self {
-            Self::Http(_) | Self::SmtpLate { .. } | Self::Secret(_) | Self::NoUrl | Self::Setup(_) => true,
-            Self::File { .. } => true,
+            Self::Http(_)
+            | Self::SmtpLate { .. }
+            | Self::Secret(_)
+            | Self::NoUrl
+            | Self::Setup(_)
+            | Self::File { .. } => true,
             Self::Smtp { source, .. } => !email::is_answer(source),
             Self::Refused { .. } | Self::Mail { .. } => false,
         }
@@ -107,7 +111,11 @@ pub struct Sender {
 impl Sender {
     /// Reads the secrets, by `resolve`, which may block. One that is not there is an error when it is needed. `veil` hides
     /// all others.
-    pub fn new(notifier: &Notifier, resolve: impl Fn(&SecretRef) -> Result<Secret, SecretError>, veil: &Veil) -> Self {
+    pub fn new(
+        notifier: &Notifier,
+        resolve: impl Fn(&SecretRef) -> Result<Secret, SecretError>,
+        veil: &Veil,
+    ) -> Self {
         let resolved = |secret: &SecretRef| (secret.clone(), resolve(secret).map_err(Arc::new));
         let secrets: Vec<_> = notifier.secrets().into_iter().map(resolved).collect();
         let own = secrets.iter().filter_map(|(_, secret)| secret.as_ref().ok());
@@ -153,7 +161,9 @@ impl Sender {
             Some(Ok(secret)) => Ok(secret),
             Some(Err(error)) => Err(SendError::Secret(Arc::clone(error))),
             // Every secret of a notifier is among them.
-            None => Err(SendError::Secret(Arc::new(SecretError::NotSet { name: self.notifier.name.to_string() }))),
+            None => {
+                Err(SendError::Secret(Arc::new(SecretError::NotSet { name: self.notifier.name.to_string() })))
+            }
         }
     }
 
@@ -177,7 +187,9 @@ impl Sender {
     fn credentials(&self, auth: &Auth) -> Result<Credentials, SendError> {
         Ok(match auth {
             Auth::None => Credentials::None,
-            Auth::Basic { user, password } => Credentials::Basic(user.clone(), self.secret(password)?.clone()),
+            Auth::Basic { user, password } => {
+                Credentials::Basic(user.clone(), self.secret(password)?.clone())
+            }
             Auth::Token(token) => Credentials::Token(self.secret(token)?.clone()),
         })
     }

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::plan::{Draft, Ping, Say};
 use super::Notice;
+use super::plan::{Draft, Ping, Say};
 use crate::config::notify::Event;
 use crate::history::{MissedSlots, RunReport};
 use crate::report;
@@ -29,7 +29,12 @@ pub struct Ground<'a> {
 }
 
 /// Words a draft. `report`: of its run; `undelivered`: the first lines of messages in whose place it is told.
-pub fn notice(draft: Draft, report: Option<&RunReport>, undelivered: &[String], ground: Ground<'_>) -> Notice {
+pub fn notice(
+    draft: Draft,
+    report: Option<&RunReport>,
+    undelivered: &[String],
+    ground: Ground<'_>,
+) -> Notice {
     let reason = draft.reason.clone().or_else(|| report.and_then(reason_of));
     let headline = headline(&draft, reason.as_deref(), ground);
     let body = body(&draft, report, undelivered, ground);
@@ -56,7 +61,8 @@ pub fn notice(draft: Draft, report: Option<&RunReport>, undelivered: &[String], 
 /// Why a run was not done; of one that needs a look, what it warned of.
 fn reason_of(report: &RunReport) -> Option<String> {
     let more = report.warnings.len().saturating_sub(1);
-    let more = if more > 0 { format!(" (and {} more)", words::count(more, "warning")) } else { String::new() };
+    let more =
+        if more > 0 { format!(" (and {} more)", words::count(more, "warning")) } else { String::new() };
     let warning = report.warnings.first().map(|warning| format!("{warning}{more}"));
     report.reason.clone().or(warning)
 }
@@ -69,13 +75,18 @@ fn headline(draft: &Draft, reason: Option<&str>, ground: Ground<'_>) -> String {
         Say::Bad(event) => format!("{} {job} on {host}: {}", event.words(), why()),
         Say::Still(event) => format!("STILL {} {job} on {host} since {since}: {}", event.words(), why()),
         Say::Missed => {
-            let missed = draft.missed.as_ref().map_or_else(String::new, |missed| missed_slots(missed, ground.zone));
+            let missed =
+                draft.missed.as_ref().map_or_else(String::new, |missed| missed_slots(missed, ground.zone));
             format!("{} {job} on {host}: {missed}", Event::Missed.words())
         }
-        Say::Recovered => format!("{} {job} on {host}: {}", Event::Recovered.words(), recovery(draft, ground)),
+        Say::Recovered => {
+            format!("{} {job} on {host}: {}", Event::Recovered.words(), recovery(draft, ground))
+        }
         Say::Closed => {
             let was = draft.ends.as_ref().map_or("not well", |told| told.event.name());
-            format!("CLOSED {job} on {host}: no job of this name is told of any more; it was {was} since {since}")
+            format!(
+                "CLOSED {job} on {host}: no job of this name is told of any more; it was {was} since {since}"
+            )
         }
         Say::Ping(Ping::Start) => format!("started {job} on {host}"),
         Say::Ping(Ping::Success) => format!("done {job} on {host}"),
@@ -133,14 +144,20 @@ fn body(draft: &Draft, report: Option<&RunReport>, undelivered: &[String], groun
         lines.push(format!("  also     {}", missed_slots(missed, ground.zone)));
     }
     if draft.failures > 1 && matches!(draft.say, Say::Bad(_) | Say::Still(_)) {
-        lines.push(format!("  so far   {} have failed since the last good one", words::count(draft.failures, "run")));
+        lines.push(format!(
+            "  so far   {} have failed since the last good one",
+            words::count(draft.failures, "run")
+        ));
     }
     if draft.held > 0 {
         let changes = words::count(draft.held as usize, "change");
         lines.push(format!("  held     {changes} since the last message had none of their own"));
     }
     if !undelivered.is_empty() {
-        lines.push(format!("  before   of this nobody knows that it arrived:\n    {}", undelivered.join("\n    ")));
+        lines.push(format!(
+            "  before   of this nobody knows that it arrived:\n    {}",
+            undelivered.join("\n    ")
+        ));
     }
     lines.retain(|line| !line.is_empty());
     lines.join("\n")

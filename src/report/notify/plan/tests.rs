@@ -26,8 +26,13 @@ fn url() -> url::Url {
 
 fn webhook() -> Notifier {
     let web = Web { address: Address::Plain(url()), ca_file: None };
-    let webhook =
-        Webhook { web, auth: Auth::None, headers: vec![], content_type: "application/json".into(), template: None };
+    let webhook = Webhook {
+        web,
+        auth: Auth::None,
+        headers: vec![],
+        content_type: "application/json".into(),
+        template: None,
+    };
     Notifier {
         name: "ops".parse().unwrap(),
         on: Event::ALL.into(),
@@ -83,7 +88,8 @@ impl World {
     /// A run begins at this minute and does not end.
     fn begins(&mut self, at: i64) {
         let (run, started) = (format!("RUN{at}"), minute(at));
-        let last = LastRun { run, outcome: "running", started, finished: None, reason: None, data_not_back: false };
+        let last =
+            LastRun { run, outcome: "running", started, finished: None, reason: None, data_not_back: false };
         self.job.last = Some(last);
         self.job.past.push(PastRun { started, outcome: "running", millis: None, bytes: None });
     }
@@ -124,7 +130,10 @@ fn one_message_when_it_fails_and_one_line_when_it_is_well_again() {
     assert_eq!(world.says(1), None);
     world.ran(100, "failed");
     let draft = world.look(100).unwrap();
-    assert_eq!((draft.say, draft.run.as_deref(), draft.reason.as_deref()), (Say::Bad(Event::Failed), Some("RUN100"), Some("no space")));
+    assert_eq!(
+        (draft.say, draft.run.as_deref(), draft.reason.as_deref()),
+        (Say::Bad(Event::Failed), Some("RUN100"), Some("no space"))
+    );
     assert_eq!(world.says(101), None);
     world.ran(200, "failed");
     assert_eq!(world.says(200), None, "it is known");
@@ -162,8 +171,8 @@ fn a_job_that_flaps_is_not_louder_than_the_cooldown_and_what_was_held_back_is_co
         told.extend(world.look(at).map(|draft| (at, draft.say, draft.held)));
     }
     let (failed, recovered) = (Say::Bad(Event::Failed), Say::Recovered);
-    // At minute 61 it has failed, as was told before; a minute later it is well.
-    assert_eq!(told, [(1, failed, 0), (62, recovered, 60), (123, failed, 60)]);
+    // At minute 61 it has failed, as was told before; a minute later it is well. What came since then is told when it is over.
+    assert_eq!(told, [(1, failed, 0), (62, recovered, 60), (122, recovered, 59)]);
 }
 
 #[test]
@@ -343,7 +352,8 @@ fn a_job_that_is_no_longer_configured_is_closed_where_it_was_bad() {
 fn an_alert_is_repeated_while_it_lasts_and_ends_when_its_kind_changes() {
     let mut world = World::new(alertmanager());
     world.ran(1, "failed");
-    let at = |world: &mut World, at| world.look(at).map(|draft| (draft.say, draft.ends.map(|ends| ends.event)));
+    let at =
+        |world: &mut World, at| world.look(at).map(|draft| (draft.say, draft.ends.map(|ends| ends.event)));
     let failed = Some((Say::Bad(Event::Failed), None));
     assert_eq!(at(&mut world, 1), failed);
     assert_eq!(at(&mut world, 1), None);

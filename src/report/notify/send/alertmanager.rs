@@ -10,8 +10,10 @@ use crate::config::notify::{Alerts, Event};
 use crate::http::{HttpClient, below};
 use crate::report::notify::{Notice, Say, severity};
 
-/// An alert that is repeated is over when it was not for so many times.
+/// An alert that is repeated is over when it was not for so many times,
 const TIMES: u32 = 4;
+/// but not sooner than this: who repeats it looks each half minute.
+const LEAST: Duration = Duration::from_mins(2);
 /// One that nobody repeats.
 const HOLDS: Duration = Duration::from_hours(24);
 /// Slots that did not run are told for so long: they do not get well.
@@ -49,10 +51,10 @@ fn all(alerts: &Alerts, notice: &Notice, now: Timestamp) -> Vec<Value> {
     }
     let holds = match notice.say {
         Say::Bad(_) | Say::Still(_) if notice.holds => Some(HOLDS),
-        Say::Bad(_) | Say::Still(_) => Some(alerts.resend * TIMES),
+        Say::Bad(_) | Say::Still(_) => Some((alerts.resend * TIMES).max(LEAST)),
         Say::Missed => Some(MISSED),
         // It is over before anybody is told of it.
-        Say::Test => Some(Duration::from_secs(60)),
+        Say::Test => Some(Duration::from_mins(1)),
         Say::Recovered | Say::Closed | Say::Ping(_) => None,
     };
     if let Some(holds) = holds {

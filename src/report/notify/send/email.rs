@@ -45,7 +45,11 @@ pub(super) async fn send(sender: &Sender, email: &Email, notice: &Notice) -> Res
 pub(super) async fn probe(sender: &Sender, email: &Email) -> Result<String, SendError> {
     let transport = transport(sender, email)?;
     in_time(email, transport.test_connection()).await?;
-    Ok(format!("{} answers{}", server(email), if email.login.is_some() { ", and takes the password" } else { "" }))
+    Ok(format!(
+        "{} answers{}",
+        server(email),
+        if email.login.is_some() { ", and takes the password" } else { "" }
+    ))
 }
 
 /// Whether the server answered, and said no.

@@ -9,7 +9,11 @@ use crate::report::notify::{Notice, Ping, Say};
 /// It keeps no more of a log.
 const LONGEST: usize = 90_000;
 
-pub(super) async fn send(sender: &Sender, checks: &Healthchecks, notice: &Notice) -> Result<String, SendError> {
+pub(super) async fn send(
+    sender: &Sender,
+    checks: &Healthchecks,
+    notice: &Notice,
+) -> Result<String, SendError> {
     // A test is for every check, and moves none.
     let addresses: Vec<_> = match notice.say {
         Say::Test => checks.one.iter().chain(checks.of_job.values()).collect(),

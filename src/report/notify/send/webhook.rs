@@ -5,7 +5,8 @@ use crate::config::notify::Webhook;
 use crate::report::notify::Notice;
 
 pub(super) async fn send(sender: &Sender, webhook: &Webhook, notice: &Notice) -> Result<String, SendError> {
-    let endpoint = endpoint(sender.url(&webhook.web.address)?, webhook.auth.clone(), webhook.web.ca_file.as_ref());
+    let endpoint =
+        endpoint(sender.url(&webhook.web.address)?, webhook.auth.clone(), webhook.web.ca_file.as_ref());
     let headers = webhook.headers.iter().map(|(name, value)| Ok((name.clone(), sender.text(value)?)));
     let body = match &webhook.template {
         Some(template) => template.render(|field| notice.field(field)),
