@@ -25,6 +25,8 @@ missing_packages() {
   have strip || echo binutils
   have faketime || echo faketime
   have prometheus-node-exporter || echo prometheus-node-exporter
+  have openssl || echo openssl
+  /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || echo python3-aiosmtpd # a real SMTP server
   if [ -n "${BENCH:-}" ]; then
     have pigz || echo pigz
     have restic || echo restic

@@ -10,6 +10,7 @@ mod grafana_job;
 mod grafana_restore;
 mod lacks;
 pub mod metrics;
+mod notices;
 mod observer;
 mod preview;
 mod restore;
@@ -35,6 +36,7 @@ pub use files_job::FilesAction;
 pub use folders::unusable_folders;
 pub use grafana_restore::{GrafanaAction, GrafanaOpenError, count_text, secret_text};
 pub use lacks::lacks;
+pub use notices::{Teller, Tested, tell};
 pub use observer::{Sight, Sights, observe};
 pub use preview::Preview;
 pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
@@ -43,7 +45,7 @@ pub(crate) use targets::Hints;
 pub use targets::TargetError;
 
 use crate::blocking::blocking;
-use crate::config::values::{TargetName, Veil};
+use crate::config::values::{Secret, SecretRef, TargetName, Veil};
 use crate::config::{self, Config, JobConfig, JobKind};
 use crate::docker::{Docker, DockerError};
 use crate::history::{self, Cause, History, HistoryError, RunReport};
@@ -286,9 +288,13 @@ impl Shared {
 
     /// What is not to be seen in what programs say.
     pub(crate) fn veil(&self) -> Veil {
+        Veil::new(self.config.secrets().filter_map(|secret| self.resolve(secret).ok()))
+    }
+
+    /// A secret, from where it is.
+    fn resolve(&self, secret: &SecretRef) -> Result<Secret, config::secret::SecretError> {
         let places = config::secret::Places { env: &*self.environment, config: &self.config.path };
-        let resolve = |secret| config::secret::resolve(secret, places).ok();
-        Veil::new(self.config.secrets().filter_map(resolve))
+        config::secret::resolve(secret, places)
     }
 
     /// What nobody else may use while a job runs.

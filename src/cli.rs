@@ -14,6 +14,7 @@ mod help;
 mod history;
 mod junit;
 mod next;
+mod notify_test;
 mod output;
 mod pause;
 mod prune;
@@ -111,6 +112,11 @@ enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// Send a message by each notifier, and say what came back
+    NotifyTest {
+        /// Only by this one
+        name: Option<String>,
+    },
     /// Print or write a systemd timer for each job, to be used in place of the daemon
     SystemdTimers(systemd_timers::Args),
     /// Print rules for Prometheus that alert when a job fails, is late, or is not heard of
@@ -181,6 +187,7 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::Status => status::run(&Session::open(&global, out)?),
         Command::AlertRules(args) => alert_rules::rules(&Session::open(&global, out)?, args),
         Command::Dashboard(args) => alert_rules::dashboard(out, &args),
+        Command::NotifyTest { name } => notify_test::run(&Session::open(&global, out)?, name.as_deref()),
         Command::SystemdTimers(args) => systemd_timers::run(&Session::open(&global, out)?, &args),
     }
 }

@@ -10,6 +10,8 @@ pub mod checks;
 pub mod duration;
 mod job;
 mod metrics;
+mod notifiers;
+pub mod notify;
 mod problem;
 mod read;
 pub mod secret;
@@ -69,6 +71,8 @@ pub struct Config {
     pub grafana: BTreeMap<Name, GrafanaTarget>,
     /// The Alertmanagers.
     pub alertmanager: BTreeMap<Name, AlertmanagerTarget>,
+    /// Who is told of what happens.
+    pub notify: BTreeMap<Name, notify::Notifier>,
     /// The watched applications.
     pub application: BTreeMap<Name, ApplicationTarget>,
     /// Where the metrics are shown.
@@ -133,7 +137,8 @@ impl Config {
         let application = self.application.values().map(|target| &target.endpoint);
         let all = prometheus.chain(grafana).chain(alertmanager).chain(application);
         let token = self.metrics.listen.iter().filter_map(|listen| listen.token.as_ref());
-        all.filter_map(|endpoint| endpoint.auth.secret()).chain(token)
+        let notifiers = self.notify.values().flat_map(notify::Notifier::secrets);
+        all.filter_map(|endpoint| endpoint.auth.secret()).chain(token).chain(notifiers)
     }
 
     /// The job of that name.
@@ -175,7 +180,7 @@ fn read_root(
     let defaults = job::defaults(&mut root, env);
     let check_names = job::CheckNames {
         grafana: grafana_names,
-        alertmanager: alertmanager_names,
+        alertmanager: alertmanager_names.clone(),
         application: application_names,
         standard: job::standard_checks(&application, &prometheus, &grafana, &alertmanager),
         jobs: root.get("job").map(|item| item.texts_of_all("name", "keep")).unwrap_or_default(),
@@ -194,6 +199,15 @@ fn read_root(
         applications: &application,
         snapshots: snapshots.collect(),
     };
+    let names = root.get("job").map(|item| item.rows(["name"])).unwrap_or_default();
+    let notifiers = notifiers::Context {
+        places: secrets,
+        jobs: names.into_iter().filter_map(|[name]| name).collect(),
+        alertmanagers: &alertmanager,
+        alertmanager_names,
+    };
+    let notify =
+        target::read_all(&mut root, "notify", |name, section| notifiers::read(name, section, &notifiers));
     let placed = job::read_all(&mut root, &context);
     let max_concurrent = usize::try_from(max_concurrent).unwrap_or(1);
     job::check_after(root.report, &placed);
@@ -210,11 +224,12 @@ fn read_root(
         prometheus,
         grafana,
         alertmanager,
+        notify,
         application,
         metrics,
     };
     check_folders(&root, &config);
-    root.finish(&["notify", "web", "retention"]);
+    root.finish(&["web", "retention"]);
     (config, spans)
 }
 

@@ -128,6 +128,19 @@ impl Reply {
     }
 }
 
+/// What is sent to a URL.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// The URL.
+    pub url: Url,
+    /// The URL as messages show it: it may be a secret.
+    pub shown: String,
+    /// Headers beside those that prove who it is from.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
 /// Any HTTP server below a base URL.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
@@ -206,32 +219,23 @@ impl HttpClient {
     /// Asks for a path below the base URL; any status is a reply.
     pub async fn get(&self, path: &str, limit: Duration) -> Result<Reply, HttpError> {
         let url = below(&self.base, path);
-        let read = async {
-            let mut response = self.prepare(url.clone()).send().await?;
-            let called = response.headers().get(reqwest::header::CONTENT_TYPE);
-            let called =
-                called.and_then(|called| called.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
-            let called_html = called.starts_with("text/html") || called.starts_with("application/xhtml");
-            let mut body = Vec::new();
-            while let Some(chunk) = response.chunk().await? {
-                if body.len() + chunk.len() > LARGEST_REPLY {
-                    return Ok(None);
-                }
-                body.extend_from_slice(&chunk);
-            }
-            if response.status().is_redirection() {
-                let to = response.headers().get(reqwest::header::LOCATION);
-                body = to.map(|value| value.as_bytes().to_vec()).unwrap_or_default();
-            }
-            Ok(Some(Reply { status: response.status().as_u16(), body, called_html }))
-        };
-        within(&url, limit, read).await?.ok_or(HttpError::Endless { url: url.into() })
+        let request = read(self.prepare(url.clone()));
+        within(url.as_str(), limit, request).await?.ok_or(HttpError::Endless { url: url.into() })
+    }
+
+    /// Sends something to a URL; any status is a reply.
+    pub async fn post(&self, outgoing: Outgoing, limit: Duration) -> Result<Reply, HttpError> {
+        let mut request = authorized(self.http.post(outgoing.url), &self.credentials).body(outgoing.body);
+        for (name, value) in &outgoing.headers {
+            request = request.header(name, value);
+        }
+        within(&outgoing.shown, limit, read(request)).await?.ok_or(HttpError::Endless { url: outgoing.shown })
     }
 
     /// The certificate that the server shows, in DER.
     pub async fn certificate(&self, limit: Duration) -> Result<Vec<u8>, HttpError> {
         let url = below(&self.base, "");
-        let response = within(&url, limit, self.http.get(url.clone()).send()).await?;
+        let response = within(url.as_str(), limit, self.http.get(url.clone()).send()).await?;
         let info = response.extensions().get::<reqwest::tls::TlsInfo>();
         let der = info.and_then(|info| info.peer_certificate()).map(<[u8]>::to_vec);
         der.ok_or(HttpError::NoCertificate { url: url.into() })
@@ -240,6 +244,26 @@ impl HttpClient {
     fn prepare(&self, url: Url) -> reqwest::RequestBuilder {
         authorized(self.http.get(url), &self.credentials)
     }
+}
+
+/// Sends a request and reads the reply; nothing where that does not end.
+async fn read(request: reqwest::RequestBuilder) -> Result<Option<Reply>, reqwest::Error> {
+    let mut response = request.send().await?;
+    let called = response.headers().get(reqwest::header::CONTENT_TYPE);
+    let called = called.and_then(|called| called.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
+    let called_html = called.starts_with("text/html") || called.starts_with("application/xhtml");
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > LARGEST_REPLY {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    if response.status().is_redirection() {
+        let to = response.headers().get(reqwest::header::LOCATION);
+        body = to.map(|value| value.as_bytes().to_vec()).unwrap_or_default();
+    }
+    Ok(Some(Reply { status: response.status().as_u16(), body, called_html }))
 }
 
 /// The same request, with who it is from.
@@ -252,14 +276,14 @@ pub fn authorized(builder: reqwest::RequestBuilder, credentials: &Credentials) -
 }
 
 async fn within<T>(
-    url: &Url,
+    url: &str,
     limit: Duration,
     request: impl Future<Output = Result<T, reqwest::Error>>,
 ) -> Result<T, HttpError> {
     match tokio::time::timeout(limit, request).await {
         Ok(Ok(reply)) => Ok(reply),
-        Ok(Err(source)) => Err(HttpError::Unreachable { url: url.to_string(), source: source.without_url() }),
-        Err(_) => Err(HttpError::TimedOut { url: url.to_string(), limit }),
+        Ok(Err(source)) => Err(HttpError::Unreachable { url: url.to_owned(), source: source.without_url() }),
+        Err(_) => Err(HttpError::TimedOut { url: url.to_owned(), limit }),
     }
 }
 

@@ -23,7 +23,7 @@
 //! | [`history`] | what ran, in SQLite |
 //! | [`standing`] | how every job stands, for all who tell it |
 //! | [`state_dir`] | the program's own folder |
-//! | [`report`] | how an outcome is worded |
+//! | [`report`] | how an outcome is worded, and who is told of it |
 //! | [`rights`] | what this process may do, and what gives it what it lacks |
 //! | [`web`] | what the daemon serves over HTTP |
 //! | [`words`] | sizes, times and errors as a person reads them |

@@ -3,6 +3,7 @@
 //! What was not verified is said as plainly as what was: silence must not be read as proof.
 
 pub mod metrics;
+pub mod notify;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -27,6 +28,14 @@ pub fn text(report: &RunReport, zone: &TimeZone) -> String {
 pub fn without_steps(report: &RunReport, zone: &TimeZone) -> String {
     let mut out = String::new();
     head(&mut out, report, zone);
+    out + &result(report, zone)
+}
+
+/// The same without its first line, and with the warnings: for a message that has said the first line in its own words.
+pub fn details(report: &RunReport, zone: &TimeZone) -> String {
+    let mut out = String::new();
+    fields(&mut out, report, zone);
+    list(&mut out, "warnings", &report.warnings);
     out + &result(report, zone)
 }
 
@@ -77,6 +86,12 @@ fn head(out: &mut String, report: &RunReport, zone: &TimeZone) {
     let what =
         report.reason.as_deref().or(output.map(|output| output.summary.as_str())).unwrap_or("under way");
     line(out, &format!("{outcome}: {}: {what}", report.job));
+    fields(out, report, zone);
+}
+
+/// Which run it is, when it was, and what it made.
+fn fields(out: &mut String, report: &RunReport, zone: &TimeZone) {
+    let output = report.output.as_ref();
     let took = report.millis().map_or(String::new(), |millis| format!(", took {}", milliseconds(millis)));
     let slot = report.cause.slot().map_or(String::new(), |slot| format!(" for {}", time(slot, zone)));
     field(out, "run", &format!("{} ({}, {}{slot})", report.run, report.kind, report.cause));

@@ -14,7 +14,7 @@ pub use job::{JobStanding, LastRun, Overdue, PastRun, TooLong};
 pub use store::{Listings, NewestBackup, StoreStanding};
 
 use crate::config::Config;
-use crate::history::{History, HistoryError};
+use crate::history::{History, HistoryError, NotifierTrouble};
 use crate::store::{Store, StoreError};
 
 /// How a run stands that waits for its next attempt where no daemon runs.
@@ -53,6 +53,8 @@ pub struct Standing {
     pub jobs: Vec<JobStanding>,
     /// Whether a daemon runs.
     pub daemon: DaemonStanding,
+    /// The notifiers that did not deliver.
+    pub notifiers: Vec<NotifierTrouble>,
 }
 
 impl Standing {
@@ -60,6 +62,8 @@ impl Standing {
     pub fn of(view: View<'_>, listings: &mut Listings) -> Result<Self, StandingError> {
         let daemon = DaemonStanding::of(view, &view.config.jobs)?;
         let jobs = job::all(view, &daemon, listings)?;
-        Ok(Self { jobs, daemon })
+        let mut notifiers = view.history.map(History::notifier_troubles).transpose()?.unwrap_or_default();
+        notifiers.retain(|trouble| view.config.notify.contains_key(&trouble.notifier));
+        Ok(Self { jobs, daemon, notifiers })
     }
 }

@@ -183,6 +183,7 @@ impl App {
                 checked.push((format!("job {}", job.name), findings));
             }
         }
+        checked.extend(self.check_notifiers().await);
         checked.push((format!("backup_dir {}", self.shared.store.root().display()), self.check_store()));
         checked
     }

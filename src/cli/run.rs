@@ -14,7 +14,7 @@ use super::output::CliError;
 use super::session::{self, Session, block_on};
 use crate::app::daemon::{self, Daemon, Reload};
 use crate::app::metrics::{self, MetricsWires};
-use crate::app::{App, Sights, lacks, observe};
+use crate::app::{App, Sights, Teller, lacks, observe, tell};
 use crate::config::Config;
 use crate::runner::{Holder, Lock, LockError, Shutdown};
 use crate::schedule::driver::{self, Beat, Plan, Wires};
@@ -95,6 +95,9 @@ async fn serve(app: &Arc<App>, shutdown: &Shutdown, hangups: Signal) -> Result<E
     }));
     let told = tokio::spawn(systemd::tell(beats_end, app.config().timezone.clone()));
     let reloads = tokio::spawn(reload(current, hangups, plans, apps));
+    let teller = Teller { host: session::host().into(), since, holds: false };
+    let telling = tell_when_wanted(current_end.clone(), sights.clone(), teller, told_all.clone());
+    let telling = tokio::spawn(telling);
     let observer = tokio::spawn(observe(current_end, sights, enough.clone()));
     drain::watch(daemon.serve(ticks_end, apps_end), [reloads, told], &shutdown.stop, &app.runner().locks)
         .await;
@@ -103,11 +106,30 @@ async fn serve(app: &Arc<App>, shutdown: &Shutdown, hangups: Signal) -> Result<E
     drop(observer.await);
     told_all.cancel();
     drop(shows.await);
+    drop(telling.await);
     match driver.await {
         Ok(Ok(())) => Ok(ExitCode::Ok),
         Ok(Err(error)) => Err(CliError::of(ExitCode::Failed, &error, None)),
         Err(error) => Err(failed("run the scheduler", &error)),
     }
+}
+
+/// Tells from when on there is somebody to be told, and for as long as sights are shown.
+async fn tell_when_wanted(
+    mut apps: watch::Receiver<Arc<App>>,
+    sights: Sights,
+    teller: Teller,
+    stop: CancellationToken,
+) {
+    let has_somebody = |app: &Arc<App>| !app.config().notify.is_empty();
+    tokio::select! {
+        found = apps.wait_for(has_somebody) => if found.is_err() { return },
+        () = stop.cancelled() => return,
+    }
+    let seen = sights.subscribe();
+    // It ends with those who show.
+    drop(sights);
+    tell(seen, teller).await;
 }
 
 /// At each SIGHUP hands on what the file says then. A file that is wrong changes nothing.

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,9 +10,9 @@ use serde_json::json;
 
 use super::exit_code::ExitCode;
 use super::output::CliError;
-use super::session::{GRACE, Session, block_on};
+use super::session::{GRACE, Session, block_on, host};
 use super::{bar, junit};
-use crate::app::App;
+use crate::app::{App, Teller};
 use crate::config::{JobConfig, JobKind, duration};
 use crate::history::RunReport;
 use crate::runner::Shutdown;
@@ -49,11 +50,17 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     session.start_log();
     block_on(async {
         let shutdown = signals()?;
-        let app = session.app_now(shutdown.cancel.clone(), GRACE)?;
+        let app = Arc::new(session.app_now(shutdown.cancel.clone(), GRACE)?);
         let code = if args.dry_run {
             Ok(dry_run(session, &app, &jobs).await)
         } else {
             let code = run_all(session, &app, &jobs, &shutdown, args).await;
+            // After everything else: nobody waits for a notifier.
+            let teller = Teller { host: host().into(), since: session.now, holds: true };
+            for trouble in app.tell_once(&teller).await {
+                let reason = &trouble.reason;
+                session.out.say(&format!("warning: notifier {}: not delivered: {reason}", trouble.notifier));
+            }
             app.tidy_history().await;
             code
         };

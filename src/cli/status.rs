@@ -4,6 +4,7 @@ use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
 use super::sparkline::sparkline;
+use crate::history::NotifierTrouble;
 use crate::standing::{JobStanding, LastRun, Listings, NO_DAEMON, Standing, View, WAITING};
 use crate::words;
 
@@ -32,6 +33,18 @@ fn text(session: &Session, standing: &Standing) -> String {
     }
     let caution = standing.daemon.words(session.zone());
     text + &caution.map(|words| format!("\nCAUTION: {words}.\n")).unwrap_or_default()
+        + &troubles(session, standing)
+}
+
+/// Who does not learn what happens, and why.
+fn troubles(session: &Session, standing: &Standing) -> String {
+    let line = |trouble: &NotifierTrouble| {
+        let (name, since) = (&trouble.notifier, session.time(trouble.since));
+        let waiting = words::count(trouble.waiting, "message");
+        let reason = &trouble.reason;
+        format!("\nCAUTION: notifier {name}: not delivered since {since}, {waiting} waiting: {reason}\n")
+    };
+    standing.notifiers.iter().map(line).collect()
 }
 
 fn row(session: &Session, job: &JobStanding) -> Vec<String> {

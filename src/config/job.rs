@@ -483,7 +483,7 @@ fn target(item: &Item<'_, '_>, context: &Context<'_>) -> Option<TargetName> {
     None
 }
 
-fn choice<T: Copy>(item: &Item<'_, '_>, choices: &[(&str, T)]) -> Option<T> {
+pub(super) fn choice<T: Copy>(item: &Item<'_, '_>, choices: &[(&str, T)]) -> Option<T> {
     let text = item.text()?;
     if let Some((_, chosen)) = choices.iter().find(|(name, _)| *name == text) {
         return Some(*chosen);

@@ -35,6 +35,11 @@ impl<'t> Report<'t> {
         self.problems.borrow_mut().push(Problem::at(self.text, span, message, hint));
     }
 
+    /// As [`Self::error`], but the line is shown only up to the span: what follows may be a secret.
+    pub(super) fn error_hiding(&self, span: &Range<usize>, message: impl Into<String>, hint: Option<String>) {
+        self.problems.borrow_mut().push(Problem::at(self.text, span, message, hint).cut());
+    }
+
     pub(super) fn warn(&self, span: &Range<usize>, message: impl Into<String>, hint: Option<String>) {
         self.warnings.borrow_mut().push(Problem::at(self.text, span, message, hint));
     }
@@ -159,6 +164,12 @@ impl<'a, 't> Item<'a, 't> {
     /// Reports that the value is wrong.
     pub(super) fn error(&self, message: impl Into<String>, hint: Option<String>) {
         self.report.error(&self.span(), message, hint);
+    }
+
+    /// Reports that the value is wrong, and does not show it.
+    pub(super) fn error_hiding(&self, message: impl Into<String>, hint: Option<String>) {
+        let start = self.span().start;
+        self.report.error_hiding(&(start..start), message, hint);
     }
 
     pub(super) fn warn(&self, message: impl Into<String>, hint: Option<String>) {

@@ -205,7 +205,7 @@ fn command(item: &Item<'_, '_>) -> Option<Vec<String>> {
 }
 
 /// The keys of an HTTP server.
-fn endpoint(section: &mut Section<'_, '_>, example: &str, places: Places<'_>) -> Option<Endpoint> {
+pub(super) fn endpoint(section: &mut Section<'_, '_>, example: &str, places: Places<'_>) -> Option<Endpoint> {
     let url = section.require("url", example);
     let url = url.and_then(|item| base_url(&item));
     let auth = auth(section, places);
@@ -223,7 +223,7 @@ fn endpoint(section: &mut Section<'_, '_>, example: &str, places: Places<'_>) ->
     Some(Endpoint { url: url?, auth, ca_file, client_certificate, insecure })
 }
 
-fn base_url(item: &Item<'_, '_>) -> Option<Url> {
+pub(super) fn base_url(item: &Item<'_, '_>) -> Option<Url> {
     let text = item.text()?;
     let is_web = |url: &Url| matches!(url.scheme(), "http" | "https");
     let url = match Url::parse(text) {
@@ -258,7 +258,7 @@ fn why(parsed: Result<Url, url::ParseError>) -> String {
     }
 }
 
-fn auth(section: &mut Section<'_, '_>, places: Places<'_>) -> Auth {
+pub(super) fn auth(section: &mut Section<'_, '_>, places: Places<'_>) -> Auth {
     let user = section.get("user").map(|item| item.text().map(str::to_owned));
     let password = section.get("password").map(|item| secret_ref(&item, places));
     let token = section.get("token").map(|item| secret_ref(&item, places));
@@ -297,7 +297,10 @@ pub(super) fn secret_ref(item: &Item<'_, '_>, places: Places<'_>) -> Option<Secr
     let ways = "{ env = \"NAME\" }, { file = \"/path\" } or { credential = \"name\" }";
     if item.is_plain() {
         let hint = format!("better {ways}");
-        item.error(format!("{}: a secret as plain text needs {{ plain = \"…\" }}", item.what), Some(hint));
+        item.error_hiding(
+            format!("{}: a secret as plain text needs {{ plain = \"…\" }}", item.what),
+            Some(hint),
+        );
         return None;
     }
     let mut section = item.section(item.what.clone())?.hide_values();

@@ -165,6 +165,28 @@ CREATE INDEX run_by_end ON run (job, finished) WHERE finished IS NOT NULL;
 ALTER TABLE waiting ADD COLUMN is_tidy INTEGER NOT NULL DEFAULT 0;
 ", "
 CREATE INDEX run_cut ON run (job, started) WHERE outcome = 'interrupted';
+", "
+CREATE TABLE notifier (
+    name TEXT    NOT NULL PRIMARY KEY,
+    born INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE note (
+    notifier TEXT NOT NULL,
+    job      TEXT NOT NULL,
+    note     TEXT NOT NULL,
+    PRIMARY KEY (notifier, job)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE post (
+    id       INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    notifier TEXT    NOT NULL,
+    job      TEXT    NOT NULL,
+    message  TEXT    NOT NULL,
+    since    INTEGER NOT NULL,
+    tries    INTEGER NOT NULL,
+    due      INTEGER NOT NULL,
+    error    TEXT,
+    UNIQUE (notifier, job)
+) STRICT;
 "];
 
 /// The version this program writes.

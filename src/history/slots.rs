@@ -28,7 +28,7 @@ pub struct Watched {
 }
 
 /// Slots that follow each other and did not run.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MissedSlots {
     /// The first of them.
     pub first: Timestamp,

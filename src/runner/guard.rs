@@ -25,6 +25,8 @@ use crate::words;
 pub enum Lock {
     /// The daemon of this `state_dir`.
     Daemon,
+    /// Telling people what happened.
+    Notify,
     /// A run of this job.
     Job(JobName),
     /// Work that changes, or must not see changed, this target.
@@ -40,6 +42,7 @@ impl Lock {
     fn file_name(&self) -> String {
         match self {
             Self::Daemon => "daemon.lock".into(),
+            Self::Notify => "notify.lock".into(),
             Self::Job(job) => format!("job-{job}.lock"),
             Self::Target { kind, name } => format!("target-{kind}-{name}.lock"),
         }
@@ -50,6 +53,7 @@ impl fmt::Display for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Daemon => f.write_str("the daemon"),
+            Self::Notify => f.write_str("the notifications"),
             Self::Job(job) => write!(f, "job {job}"),
             Self::Target { kind, name } => write!(f, "{kind} {name}"),
         }
@@ -93,7 +97,7 @@ impl Busy {
         let what = match &self.lock {
             Lock::Daemon => format!("a daemon{link}is running"),
             Lock::Job(_) => format!("{}{link}is still running", self.lock),
-            Lock::Target { .. } => format!("{}{link}is in use", self.lock),
+            Lock::Target { .. } | Lock::Notify => format!("{}{link}is in use", self.lock),
         };
         let Some(holder) = &self.holder else { return format!("{what} in another process") };
         let mut by = Vec::new();

@@ -23,6 +23,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config::checks", &["config::values"]),
     // Which sessions are stale, as pure values.
     ("config::sessions", &[]),
+    // Whom to tell, as pure values.
+    ("config::notify", &["config::values"]),
     ("http", &["config::values"]),
     ("progress", &["config::values"]),
     ("config::secret", &["rights", "config::values"]),
@@ -101,6 +103,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config::values",
             "config::checks",
             "config::sessions",
+            "config::notify",
             "config::secret",
             "words",
             "config::duration",
@@ -135,9 +138,27 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("report::metrics", &["config::values", "config", "schedule", "standing"]),
     // Serves what it is handed; knows no jobs.
     ("web", &["config::values", "words"]),
+    // Words and delivers what is to be told, of how every job stands.
+    (
+        "report::notify",
+        &[
+            "config::values",
+            "config::notify",
+            "config::secret",
+            "words",
+            "http",
+            "jobs",
+            "history",
+            "report",
+            "runner",
+            "standing",
+        ],
+    ),
     (
         "app",
         &[
+            "config::notify",
+            "report::notify",
             "rights",
             "blocking",
             "upkeep",
@@ -174,6 +195,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "config::notify",
             "blocking",
             "upkeep",
             "config::values",
@@ -218,6 +240,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("reqwest", &["http", "prometheus/client", "grafana/client"]),
     ("axum", &["web"]),
     ("prometheus_client", &["report/metrics/text.rs"]),
+    ("lettre", &["report/notify"]),
     ("clap", &["cli", "main.rs"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),

@@ -62,6 +62,7 @@ mod killed;
 mod layers;
 mod layouts;
 mod metrics;
+mod notify;
 mod reliability;
 mod restore;
 mod restore_source;

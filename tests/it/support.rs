@@ -17,7 +17,9 @@ pub(crate) mod grafana_export;
 pub(crate) mod grafana_keeper;
 pub(crate) mod http;
 pub(crate) mod prometheus;
+pub(crate) mod receiver;
 pub(crate) mod scratch;
+pub(crate) mod smtp;
 pub(crate) mod watchkeeper;
 
 use std::collections::BTreeSet;

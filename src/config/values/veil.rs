@@ -21,6 +21,12 @@ impl Veil {
         Self { secrets }
     }
 
+    /// Over these too.
+    #[must_use]
+    pub fn and(self, more: impl IntoIterator<Item = Secret>) -> Self {
+        Self::new(self.secrets.into_iter().chain(more))
+    }
+
     /// The text with each secret in it as `[redacted]`.
     pub fn over(&self, text: &str) -> String {
         let hide = |text: String, secret: &Secret| text.replace(secret.expose(), "[redacted]");

@@ -1,0 +1,170 @@
+//! Messages on their way: each notifier by itself, so that one that hangs keeps no other waiting.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinSet;
+
+use crate::app::App;
+use crate::blocking::blocking;
+use crate::config::notify::Notifier;
+use crate::config::values::Name;
+use crate::history::{HistoryError, Post};
+use crate::report::notify::{Notice, Sender};
+use crate::words;
+
+/// The wait after the first try; doubled after each further one.
+const FIRST: Duration = Duration::from_secs(2);
+/// The longest wait.
+const LONGEST: Duration = Duration::from_mins(10);
+/// What could not be told for so long is not tried again.
+const GIVEN_UP: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// What is under way.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    tasks: JoinSet<Name>,
+    busy: BTreeSet<Name>,
+}
+
+impl Deliveries {
+    /// Begins to deliver what is due, and says in how long something will be.
+    pub(super) async fn begin(&mut self, app: &Arc<App>) -> Option<Duration> {
+        let now = (app.runner.clock)();
+        let mut next: Option<Timestamp> = None;
+        let mut due: BTreeMap<Name, Vec<Post>> = BTreeMap::new();
+        for ((notifier, _), post) in posts(app).await {
+            if self.busy.contains(&notifier) {
+                continue;
+            }
+            if post.due <= now {
+                due.entry(notifier).or_default().push(post);
+            } else {
+                next = Some(next.map_or(post.due, |next| next.min(post.due)));
+            }
+        }
+        for (name, posts) in due {
+            // One that is no more is forgotten at the next look.
+            let Some(notifier) = app.config().notify.get(&name).cloned() else { continue };
+            self.busy.insert(name);
+            let app = Arc::clone(app);
+            self.tasks.spawn(async move {
+                let name = notifier.name.clone();
+                deliver(&app, notifier, posts).await;
+                name
+            });
+        }
+        next.map(|next| next.duration_since(now).unsigned_abs())
+    }
+
+    pub(super) fn are_under_way(&self) -> bool {
+        !self.tasks.is_empty()
+    }
+
+    /// One of them is through; never, where none is under way.
+    pub(super) async fn ended(&mut self) {
+        match self.tasks.join_next().await {
+            Some(Ok(name)) => drop(self.busy.remove(&name)),
+            // Which one panicked nobody knows: the others are asked for by their lock on the message.
+            Some(Err(_)) => self.busy.clear(),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+async fn posts(app: &App) -> BTreeMap<crate::history::About, Post> {
+    let history = Arc::clone(&app.runner.history);
+    match blocking(move || history.notes()).await {
+        Ok(notes) => notes.posts,
+        Err(error) => {
+            tracing::warn!(error = words::chain(&error), "what there is to tell cannot be read now");
+            BTreeMap::new()
+        }
+    }
+}
+
+/// Delivers the messages of a notifier, the oldest first.
+async fn deliver(app: &Arc<App>, notifier: Notifier, mut posts: Vec<Post>) {
+    posts.sort_by_key(|post| post.id);
+    let sender = app.sender(&notifier).await;
+    let mut is_down: Option<String> = None;
+    for post in posts {
+        let now = (app.runner.clock)();
+        if let Some(why) = &is_down {
+            // It is not asked in vain for each of them.
+            write(
+                app,
+                move |history, why| history.post_waits(post.id, now + wait(post.tries), why, false),
+                why,
+            )
+            .await;
+            continue;
+        }
+        let failed = attempt(&sender, &notifier.name, &post, now).await;
+        let Err((why, down)) = failed else {
+            write(app, move |history, _| history.post_ends(post.id), "").await;
+            continue;
+        };
+        if now.duration_since(post.since) > GIVEN_UP {
+            tracing::error!(notifier = %notifier.name, message = %headline(&post), "given up: this was never told");
+            write(app, move |history, _| history.post_ends(post.id), "").await;
+            continue;
+        }
+        write(app, move |history, why| history.post_waits(post.id, now + wait(post.tries), why, true), &why)
+            .await;
+        is_down = down.then_some(why);
+    }
+}
+
+/// Why it was not delivered, and whether nothing else would be.
+async fn attempt(sender: &Sender, name: &Name, post: &Post, now: Timestamp) -> Result<(), (String, bool)> {
+    let Ok(notice) = serde_json::from_str::<Notice>(&post.message) else {
+        // Of another version: what it said is told again where it still holds.
+        return Ok(());
+    };
+    match sender.send(&notice, now).await {
+        Ok(said) => {
+            tracing::info!(notifier = %name, message = notice.headline, answer = said, "told");
+            Ok(())
+        }
+        Err(error) => {
+            let why = sender.words(&error);
+            let again = words::duration(wait(post.tries));
+            tracing::warn!(notifier = %name, message = notice.headline, error = why, "not told; it is tried again in {again}");
+            Err((why, error.is_down()))
+        }
+    }
+}
+
+fn headline(post: &Post) -> String {
+    serde_json::from_str::<Notice>(&post.message).map(|notice| notice.headline).unwrap_or_default()
+}
+
+/// A message whose end cannot be written is told again: better twice than never.
+async fn write(
+    app: &App,
+    work: impl FnOnce(&crate::history::History, &str) -> Result<(), HistoryError> + Send + 'static,
+    why: &str,
+) {
+    let (history, why) = (Arc::clone(&app.runner.history), why.to_owned());
+    if let Err(error) = blocking(move || work(&history, &why)).await {
+        tracing::warn!(error = words::chain(&error), "what became of a message cannot be noted now");
+    }
+}
+
+fn wait(tries: u32) -> Duration {
+    FIRST.saturating_mul(2_u32.saturating_pow(tries.min(16))).min(LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_and_has_an_end() {
+        let waits: Vec<u64> = [0, 1, 2, 8, 9, 1_000].map(wait).iter().map(Duration::as_secs).collect();
+        assert_eq!(waits, [2, 4, 8, 512, 600, 600]);
+    }
+}
