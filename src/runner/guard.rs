@@ -165,7 +165,7 @@ impl Locks {
     /// Takes all of `locks`, or none and says which one is held. Never waits.
     pub fn take(&self, locks: &[Lock], holder: &Holder) -> Result<Held, LockError> {
         if let Some(state_dir) = self.folder.parent() {
-            state_dir::folder(state_dir, false)?;
+            state_dir::folder(state_dir)?;
         }
         let mut held = Held { locks: self.clone(), holder: holder.clone(), all: Mutex::default() };
         for lock in locks {
@@ -176,7 +176,7 @@ impl Locks {
     }
 
     pub(super) fn take_one(&self, lock: &Lock, holder: &Holder) -> Result<HeldLock, LockError> {
-        state_dir::folder(&self.folder, true)?;
+        state_dir::folder(&self.folder)?;
         let path = self.folder.join(lock.file_name());
         let mut file = state_dir::file(&path)?;
         match file.try_lock() {
