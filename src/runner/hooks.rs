@@ -57,6 +57,18 @@ impl Around<'_> {
         self.end(report, !is_tidy).await;
     }
 
+    /// Puts away what was prepared for a run that goes on, and whose process was killed before it could do that: `finally`
+    /// is owed, and what the run has left running besides is ended. Whether that could be done; where not, `report` says why
+    /// the run does not go on.
+    pub(super) async fn put_away(&self, report: &mut RunReport) -> bool {
+        if let Err(why) = self.run(Moment::Finally, report).await {
+            self.progress.warn(format!("the hook {} failed: {why}", Moment::Finally));
+        }
+        let Err(why) = self.runner.end_own(report).await else { return true };
+        report.cut_between_attempts(&why);
+        false
+    }
+
     async fn end(&self, report: &mut RunReport, is_finally_owed: bool) {
         let moment = match report.outcome {
             Some(Outcome::Done | Outcome::Warned) => Some(Moment::After),

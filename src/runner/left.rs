@@ -27,6 +27,12 @@ impl Runner {
         Ok(())
     }
 
+    /// Ends what a run has left that was begun by an earlier process. An error is why it must not go on.
+    pub(super) async fn end_own(&self, report: &mut RunReport) -> Result<(), String> {
+        report.warnings.extend(end(&[report.run]).await?);
+        Ok(())
+    }
+
     /// What was ended, in words.
     async fn end_left_of(
         &self,
@@ -36,23 +42,28 @@ impl Runner {
         let history = Arc::clone(&self.history);
         // A history that cannot be read keeps no job from running.
         let runs = blocking(move || history.cut_off(job.as_ref(), but)).await.unwrap_or_default();
-        let left = command::end_left(&runs).await;
-        if !left.alive.is_empty() {
-            let numbers: Vec<String> = left.alive.iter().map(ToString::to_string).collect();
-            let told = format!(
-                "a run that was cut off has left something running that cannot be ended: pid {}",
-                numbers.join(", ")
-            );
-            tracing::error!("{told}");
-            return Err(told);
-        }
-        let told = (left.found > 0).then(|| {
-            let what = if left.found == 1 { "process" } else { "processes" };
-            format!("ended what a run that was cut off had left running: {} {what}", left.found)
-        });
-        if let Some(told) = &told {
-            tracing::warn!("{told}");
-        }
-        Ok(told)
+        end(&runs).await
     }
+}
+
+/// Ends what these runs have left; what that was, in words.
+async fn end(runs: &[ulid::Ulid]) -> Result<Option<String>, String> {
+    let left = command::end_left(runs).await;
+    if !left.alive.is_empty() {
+        let numbers: Vec<String> = left.alive.iter().map(ToString::to_string).collect();
+        let told = format!(
+            "a run that was cut off has left something running that cannot be ended: pid {}",
+            numbers.join(", ")
+        );
+        tracing::error!("{told}");
+        return Err(told);
+    }
+    let told = (left.found > 0).then(|| {
+        let what = if left.found == 1 { "process" } else { "processes" };
+        format!("ended what a run that was cut off had left running: {} {what}", left.found)
+    });
+    if let Some(told) = &told {
+        tracing::warn!("{told}");
+    }
+    Ok(told)
 }
