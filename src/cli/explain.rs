@@ -223,7 +223,7 @@ fn paused(session: &Session, pause: &Pause) -> String {
 }
 
 fn paused_before(session: &Session, paused: &[PausedBefore]) -> String {
-    paused.iter().map(|paused| format!("; {}", paused.words(session.zone()))).collect()
+    paused.iter().fold(String::new(), |text, paused| text + "; " + &paused.words(session.zone()))
 }
 
 fn ended(session: &Session, last: &RunReport, left: &LeftWaiting) -> String {

@@ -302,12 +302,12 @@ mod tests {
         // As `is_held` has it, but for longer.
         let look = File::open(dir.path().join("locks").join(job().file_name())).unwrap();
         look.try_lock_shared().unwrap();
-        let looks = std::thread::spawn(move || {
+        let looker = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(300));
             drop(look);
         });
         let held = locks.take(&[job()], &holder()).unwrap();
-        looks.join().unwrap();
+        looker.join().unwrap();
         let since = Instant::now();
         assert!(locks.take(&[job()], &holder()).is_err() && locks.is_held(&job()));
         assert!(since.elapsed() < LONGEST_LOOK, "who holds it is not waited for");

@@ -75,7 +75,7 @@ impl Notes {
 
     /// Makes the folder.
     pub(in crate::sqlite) fn make(&self) -> Result<(), SqliteError> {
-        let made = self.folder.parent().map_or(Ok(()), |parent| state_dir::folder(parent));
+        let made = self.folder.parent().map_or(Ok(()), state_dir::folder);
         made.and_then(|()| state_dir::folder(&self.folder)).map_err(SqliteError::from)
     }
 
