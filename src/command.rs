@@ -1,11 +1,12 @@
 //! Any program as a job, on this host or in a container.
 //!
 //! What it says is kept, bounded, and told line by line as it comes. A program that is told to stop is asked by
-//! SIGTERM and then killed, with everything it has started: on the host its process group, and everywhere what has a
-//! mark in its environment. In a container the engine could not end it; where it cannot be seen from here either, because the
+//! SIGTERM and then killed, with everything that is found of what it has started: on the host its process group and whoever
+//! comes from that, and everywhere what has a mark in its environment. In a container the engine could not end it; where it cannot be seen from here either, because the
 //! engine or our rights are elsewhere, it is looked for and ended from inside.
 
 mod container;
+mod descent;
 mod error;
 mod host;
 mod inside;
@@ -26,6 +27,7 @@ pub use inside::end_left_in;
 pub use left::{Left, end_left};
 pub use user::may_become;
 
+use crate::config::values::Veil;
 use crate::docker::Docker;
 
 /// How long a program may mostly take to end by itself after SIGTERM.
@@ -51,6 +53,8 @@ pub struct Command {
     pub user: Option<String>,
     /// How long it may take to end by itself after SIGTERM, before it is killed; mostly [`TERM_GRACE`].
     pub grace: Duration,
+    /// What is not to be seen in what it says.
+    pub veil: Veil,
 }
 
 /// Where it runs.
@@ -74,7 +78,7 @@ pub enum End {
     Code(i64),
     /// By this signal.
     Signal(i32),
-    /// It was told to stop, and everything it had started has ended.
+    /// It was told to stop, and everything that could be found of what it had started has ended.
     Stopped,
     /// It was told to stop, but it cannot be seen whether it has.
     Lost,
@@ -85,7 +89,9 @@ impl fmt::Display for End {
         match self {
             Self::Code(code) => write!(f, "it ended with {code}"),
             Self::Signal(signal) => write!(f, "it was ended by signal {signal}"),
-            Self::Stopped => f.write_str("it was stopped, with all it had started"),
+            Self::Stopped => {
+                f.write_str("it was stopped, with all that could be found of what it had started")
+            }
             Self::Lost => f.write_str("it was told to stop, but may still run"),
         }
     }

@@ -117,7 +117,7 @@ impl Filter {
 impl History {
     /// Opens the history, made where it is missing.
     pub fn open(state_dir: &Path) -> Result<Self, HistoryError> {
-        state_dir::folder(state_dir, false)?;
+        state_dir::folder(state_dir)?;
         let path = state_dir.join(FILE);
         // Made here and not by SQLite, so that it has the right owner before SQLite copies that to -wal and -shm.
         drop(state_dir::file(&path)?);

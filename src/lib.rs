@@ -41,6 +41,7 @@ pub mod files;
 pub mod grafana;
 pub mod history;
 pub mod http;
+pub mod inherited;
 pub mod jobs;
 pub mod progress;
 pub mod prometheus;

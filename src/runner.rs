@@ -206,7 +206,8 @@ impl Runner {
                 RunContext { cut_off: cut_off.clone(), ..self.context(&report, began, progress.clone()) };
             let whole = async {
                 let around = Around { runner: self, task, progress: &progress };
-                if around.before(&mut report).await {
+                let is_put_away = is_new || is_tidy || around.put_away(&mut report).await;
+                if is_put_away && around.before(&mut report).await {
                     let ground = Ground { task, held, progress: &progress };
                     let since = Instant::now();
                     self.attempts(ground, &context, &activity, &mut report, work).await;
@@ -274,6 +275,9 @@ impl Runner {
         let progress = Progress::new(Arc::new(Silent));
         let around = Around { runner: self, task, progress: &progress };
         around.when_given_up(report, is_tidy).await;
+        if !is_tidy && let Err(why) = self.end_own(report).await {
+            progress.warn(why);
+        }
         let record = progress.record();
         report.steps.extend(record.steps);
         report.warnings.extend(record.warnings);
@@ -356,6 +360,10 @@ impl Runner {
                         Waited::Over => {}
                         Waited::Suspended => return,
                         Waited::Stopped => return fill(report, Outcome::Interrupted, failure),
+                        Waited::Paused(why) => {
+                            fill(report, Outcome::Interrupted, failure);
+                            return report.cut_between_attempts(&why);
+                        }
                         Waited::InVain(why) => {
                             let reason = format!("{}; {why}", failure.reason);
                             return fill(report, Outcome::Failed, Failure { reason, ..failure });

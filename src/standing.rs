@@ -2,6 +2,7 @@
 //!
 //! One look for all who tell it: `status`, the metrics and the notifications. No target is asked, and nothing is written.
 
+mod before;
 mod daemon;
 mod job;
 mod store;
@@ -9,6 +10,7 @@ mod store;
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub use before::PausedBefore;
 pub use daemon::{DaemonStanding, LeftWaiting};
 pub use job::{JobStanding, LastRun, Overdue, PastRun, TooLong};
 pub use store::{Listings, NewestBackup, StoreStanding};

@@ -55,18 +55,26 @@ impl StateDirError {
     }
 }
 
-/// Makes `path` with its parents where it is missing, readable for its owner's group and nobody else. A new folder
-/// belongs to the owner of the folder it stands in when that is one of ours (see `inherit`).
-pub fn folder(path: &Path, inherit: bool) -> Result<(), StateDirError> {
+/// Makes `path` with its parents where they are missing, readable for their owner's group and nobody else. Each new folder
+/// belongs to the owner of the folder it stands in.
+pub fn folder(path: &Path) -> Result<(), StateDirError> {
+    let made = made(path);
+    made.map_err(|source| StateDirError::Folder { path: path.to_owned(), source })
+}
+
+fn made(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o750)
-        .create(path)
-        .and_then(|()| if inherit { give_to_folders_owner(path) } else { Ok(()) })
-        .map_err(|source| StateDirError::Folder { path: path.to_owned(), source })
+    if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
+        made(above)?;
+    }
+    match DirBuilder::new().mode(0o750).create(path) {
+        Ok(()) => give_to_folders_owner(path),
+        // Another process has made it meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Opens `path` for reading and writing, made where it is missing, owned by its folder's owner.
@@ -98,7 +106,8 @@ fn give_to_folders_owner(path: &Path) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() || (owner.uid(), owner.gid()) == (own.uid(), own.gid()) {
         return Ok(());
     }
-    std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))
+    // Of what the folder's owner may have put in its place meanwhile, a link is not followed.
+    std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid()))
 }
 
 #[cfg(test)]
@@ -113,8 +122,9 @@ mod tests {
         }
         std::os::unix::fs::chown(dir.path(), Some(4321), Some(4322)).unwrap();
         file(&dir.path().join("a")).unwrap();
-        folder(&dir.path().join("locks"), true).unwrap();
-        for name in ["a", "locks"] {
+        folder(&dir.path().join("locks")).unwrap();
+        folder(&dir.path().join("deep/er")).unwrap();
+        for name in ["a", "locks", "deep", "deep/er"] {
             let meta = dir.path().join(name).metadata().unwrap();
             assert_eq!((meta.uid(), meta.gid()), (4321, 4322), "{name}");
         }

@@ -16,6 +16,9 @@ pub(super) async fn run(
     config: &CommandConfig,
     context: RunContext,
 ) -> Result<JobOutput, Failure> {
+    // It inherits the environment, and may have secrets among its arguments.
+    let veil = shared.veil();
+    let program = config.program.shown(&veil);
     let mut env = config.env.clone();
     env.insert(RUN_VARIABLE.to_owned(), context.run.to_string());
     env.insert(JOB_VARIABLE.to_owned(), job.name.to_string());
@@ -25,6 +28,7 @@ pub(super) async fn run(
         directory: config.directory.clone(),
         user: config.user.clone(),
         grace: TERM_GRACE,
+        veil,
     };
     let place = match &config.container {
         None => Place::Host,
@@ -44,10 +48,8 @@ pub(super) async fn run(
             Place::Container { docker, name }
         }
     };
-    let step = context.progress.step(&config.program.to_string(), None);
-    // It has inherited the environment.
-    let veil = shared.veil();
-    let mut say = |line: &str| tracing::info!("{}", veil.over(line));
+    let step = context.progress.step(&program, None);
+    let mut say = |line: &str| tracing::info!("{line}");
     let ran = run_program(&command, &place, &context.cancel, &mut say).await;
     let ran = ran.map_err(|error| Failure::of(&error, error.hint(), error.is_transient()))?;
     let ended = ran.end.to_string();
@@ -61,15 +63,14 @@ pub(super) async fn run(
     }
     // The engine's own words; what a container runs ends with 126 then, too.
     let is_missing = ran.printed.iter().any(|line| line.contains("executable file not found"));
-    let printed = ran.printed.iter().map(|line| veil.over(line)).collect();
-    let output = JobOutput { summary: ended.clone(), printed, ..JobOutput::default() };
+    let output = JobOutput { summary: ended.clone(), printed: ran.printed, ..JobOutput::default() };
     let code = match ran.end {
         End::Code(0) => return Ok(output),
         End::Code(code) => u8::try_from(code).ok(),
         _ => None,
     };
     if code.is_some_and(|code| config.warning_codes.contains(&code)) {
-        context.progress.warn(format!("{}: {ended}", config.program));
+        context.progress.warn(format!("{program}: {ended}"));
         return Ok(output);
     }
     Err(Failure {
@@ -78,7 +79,7 @@ pub(super) async fn run(
         transient: matches!(ran.end, End::Code(_) | End::Signal(_)),
         is_lost: matches!(ran.end, End::Lost),
         output: Some(Box::new(output)),
-        ..Failure::new(format!("{}: {ended}", config.program))
+        ..Failure::new(format!("{program}: {ended}"))
     })
 }
 
@@ -95,8 +96,8 @@ fn hint(end: End, is_missing: bool) -> Option<String> {
 }
 
 /// What a run would do.
-pub(super) fn preview(config: &CommandConfig) -> Vec<Finding> {
+pub(super) fn preview(shared: &Shared, config: &CommandConfig) -> Vec<Finding> {
     let place = config.container.as_ref().map_or_else(String::new, |name| format!(" in container {name}"));
     let user = config.user.as_ref().map_or_else(String::new, |user| format!(" as {user}"));
-    vec![Finding::ok(format!("would run{place}{user}: {}", config.program))]
+    vec![Finding::ok(format!("would run{place}{user}: {}", config.program.shown(&shared.veil())))]
 }

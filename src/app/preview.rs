@@ -29,13 +29,16 @@ impl App {
     /// Looks up what a run of this job would do.
     pub async fn preview(&self, job: &JobConfig) -> Preview {
         let mut preview = self.look_ahead(job).await;
+        let veil = self.shared.veil();
         let hooks = job.hooks.all().map(|(moment, hook)| {
             let timeout = words::duration(hook.timeout);
-            Finding::ok(format!("would run the hook {moment}, {timeout} at the most: {}", hook.program))
+            Finding::ok(format!(
+                "would run the hook {moment}, {timeout} at the most: {}",
+                hook.program.shown(&veil)
+            ))
         });
         preview.findings.extend(hooks);
         // Hooks and programs may have secrets among their arguments.
-        let veil = self.shared.veil();
         for finding in &mut preview.findings {
             finding.text = veil.over(&finding.text);
         }
@@ -57,7 +60,7 @@ impl App {
             JobKind::GrafanaExport(config) => grafana_job::preview(&self.shared, config).await,
             JobKind::FilesBackup(_) => Vec::new(),
             JobKind::VerifyDeployment(config) => deployment_job::preview(config),
-            JobKind::Command(config) => command_job::preview(config),
+            JobKind::Command(config) => command_job::preview(&self.shared, config),
             JobKind::SqliteBackup(config) => sqlite_job::preview(&self.shared, &job.name, config).await,
             JobKind::CloseStaleSessions(config) => {
                 stale_job::preview(&self.shared, &job.name, config, (self.runner.clock)()).await

@@ -22,7 +22,7 @@ use crate::history::History;
 use crate::history::{Pause, RunReport};
 use crate::jobs::Outcome;
 use crate::prometheus::preflight::Severity;
-use crate::standing::DaemonStanding;
+use crate::standing::{DaemonStanding, LeftWaiting, NO_DAEMON, PausedBefore, WAITING};
 use crate::store::{BackupId, Listing, StoredName};
 use crate::upkeep::Plan;
 use crate::{app, words};
@@ -94,10 +94,12 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         None => None,
     };
     let standing = DaemonStanding::of(session.view(history.as_ref()), [job])?;
-    let mut explained = explain(session, job, &listing, last.as_ref(), standing);
+    let mut explained = explain(session, job, &listing, standing);
+    let left = LeftWaiting::of(history.as_ref(), &explained.daemon)?;
+    explained.last = last.as_ref().map(|last| ended(session, last, &left));
     if let Some(history) = &history {
-        let is_daemon_running = explained.daemon.is_running();
-        let source = Source { session, history, job: Some(job), is_daemon_running };
+        explained.when.push_str(&paused_before(session, &PausedBefore::of(&session.config, history, job)?));
+        let source = Source { session, history, job: Some(job), daemon: &explained.daemon };
         explained.slots = slots::of(&source, &job.name, args.n)?;
         if let Some(pause) = history.pause_of(&job.name)? {
             explained.when.push_str(&paused(session, &pause));
@@ -116,8 +118,9 @@ fn gone(session: &Session, args: &Args, history: Option<&History>) -> Option<Res
     let explain = || -> Result<Option<Explained>, CliError> {
         let last = history.last_per_job()?.remove(&name);
         let standing = DaemonStanding::of(session.view(Some(history)), [])?;
-        let source = Source { session, history, job: None, is_daemon_running: standing.is_running() };
+        let source = Source { session, history, job: None, daemon: &standing };
         let slots = slots::of(&source, &name, args.n)?;
+        let left = LeftWaiting::of(Some(history), &standing)?;
         if last.is_none() && slots.is_empty() {
             return Ok(None);
         }
@@ -126,7 +129,7 @@ fn gone(session: &Session, args: &Args, history: Option<&History>) -> Option<Res
             kind: last.as_ref().map_or("no kind any more".to_owned(), |last| last.kind.clone()),
             when: "it is not in the configuration any more".to_owned(),
             next: None,
-            last: last.as_ref().map(|last| ended(session, last)),
+            last: last.as_ref().map(|last| ended(session, last, &left)),
             slots,
             daemon_text: standing.words(session.zone()),
             daemon: standing,
@@ -176,13 +179,7 @@ fn look(session: &Session, job: &JobConfig) -> Result<Preview, CliError> {
     })
 }
 
-fn explain(
-    session: &Session,
-    job: &JobConfig,
-    listing: &Listing,
-    last: Option<&RunReport>,
-    daemon: DaemonStanding,
-) -> Explained {
+fn explain(session: &Session, job: &JobConfig, listing: &Listing, daemon: DaemonStanding) -> Explained {
     let schedule = job.schedule.as_ref().filter(|_| job.enabled);
     let when = match (&job.schedule, job.enabled) {
         (None, true) if job.after.is_some() => after_words(session, job),
@@ -206,7 +203,7 @@ fn explain(
         kind: job.kind.kind_name().to_owned(),
         when,
         next: schedule.and_then(|schedule| schedule.next_after(session.now)),
-        last: last.map(|last| ended(session, last)),
+        last: None,
         slots: Vec::new(),
         daemon_text: daemon.words(session.zone()),
         daemon,
@@ -225,9 +222,15 @@ fn paused(session: &Session, pause: &Pause) -> String {
     format!(", and it is PAUSED since {}{why}", session.time(pause.since))
 }
 
-fn ended(session: &Session, last: &RunReport) -> String {
-    let outcome = last.outcome.map_or("running", Outcome::word);
+fn paused_before(session: &Session, paused: &[PausedBefore]) -> String {
+    paused.iter().fold(String::new(), |text, paused| text + "; " + &paused.words(session.zone()))
+}
+
+fn ended(session: &Session, last: &RunReport, left: &LeftWaiting) -> String {
+    let is_left = left.of_run(Some(last)).is_some();
+    let outcome = if is_left { WAITING } else { last.outcome.map_or("running", Outcome::word) };
     let reason = last.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    let reason = if is_left { format!("{reason}; {NO_DAEMON}") } else { reason };
     let began = session.time(last.started);
     format!("{outcome}, began {began} ({}){reason}; `watchkeeper show {}`", last.cause, last.run)
 }

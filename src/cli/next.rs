@@ -19,7 +19,7 @@ use crate::config::JobConfig;
 use crate::config::values::JobName;
 use crate::history::{History, Pause};
 use crate::schedule::Schedule;
-use crate::standing::DaemonStanding;
+use crate::standing::{DaemonStanding, PausedBefore};
 use crate::words;
 
 /// How many slots of a job are shown unless told.
@@ -38,24 +38,52 @@ pub(super) struct Args {
 
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
     let history = session.history()?;
-    let pauses = pauses(session, history.as_ref())?;
+    let history = history.as_ref();
+    let (pauses, before) = (pauses(session, history)?, paused_before(session, history)?);
     let named = args.job.as_deref().map(|name| session.job(name)).transpose()?;
     let watched: Vec<&JobConfig> =
         named.map_or_else(|| session.config.jobs.iter().collect(), |job| vec![job]);
-    let standing = DaemonStanding::of(session.view(history.as_ref()), watched)?;
+    let standing = DaemonStanding::of(session.view(history), watched)?;
     let n = args.n.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+    let known = Known { pauses, before, standing };
     match (&args.job, n) {
-        (Some(name), n) => of_jobs(session, (&pauses, &standing), &[session.job(name)?], n.unwrap_or(SHOWN)),
-        (None, Some(n)) => {
-            of_jobs(session, (&pauses, &standing), &session.config.jobs.iter().collect::<Vec<_>>(), n);
-        }
-        (None, None) => day::show(session, &pauses, &standing),
+        (Some(name), n) => of_jobs(session, &known, &[session.job(name)?], n.unwrap_or(SHOWN)),
+        (None, Some(n)) => of_jobs(session, &known, &session.config.jobs.iter().collect::<Vec<_>>(), n),
+        (None, None) => day::show(session, &known),
     }
     Ok(ExitCode::Ok)
 }
 
 /// The jobs that are paused.
 type Pauses = BTreeMap<JobName, Pause>;
+
+/// The paused jobs that others wait for.
+type Before = BTreeMap<JobName, Vec<PausedBefore>>;
+
+/// What is known beside the configuration.
+struct Known {
+    pauses: Pauses,
+    before: Before,
+    standing: DaemonStanding,
+}
+
+impl Known {
+    /// What a job waits for, in words; nothing where no job that it runs after is paused.
+    fn waits(&self, session: &Session, job: &JobName) -> Option<String> {
+        let paused = self.before.get(job)?.iter().map(|paused| paused.words(session.zone()));
+        Some(paused.collect::<Vec<_>>().join("; "))
+    }
+}
+
+fn paused_before(session: &Session, history: Option<&History>) -> Result<Before, CliError> {
+    let Some(history) = history else { return Ok(Before::new()) };
+    let mut before = Before::new();
+    for job in &session.config.jobs {
+        let paused = PausedBefore::of(&session.config, history, job)?;
+        before.extend((!paused.is_empty()).then(|| (job.name.clone(), paused)));
+    }
+    Ok(before)
+}
 
 fn pauses(session: &Session, history: Option<&History>) -> Result<Pauses, CliError> {
     let Some(history) = history else { return Ok(Pauses::new()) };
@@ -83,9 +111,14 @@ struct Upcoming {
     /// It does not run on its schedule for a while.
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<Pause>,
+    /// The paused jobs that it waits for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    paused_before: Vec<PausedBefore>,
     slots: Vec<Timestamp>,
     #[serde(skip)]
     local: Vec<String>,
+    #[serde(skip)]
+    waits: Option<String>,
 }
 
 /// What is to be said where no daemon runs.
@@ -93,15 +126,16 @@ fn warning(session: &Session, standing: &DaemonStanding) -> String {
     standing.words(session.zone()).map(|words| format!("\nCAUTION: {words}.\n")).unwrap_or_default()
 }
 
-fn of_jobs(session: &Session, (pauses, standing): (&Pauses, &DaemonStanding), jobs: &[&JobConfig], n: usize) {
-    let upcoming: Vec<Upcoming> = jobs.iter().map(|job| upcoming(session, pauses, job, n)).collect();
+fn of_jobs(session: &Session, known: &Known, jobs: &[&JobConfig], n: usize) {
+    let standing = &known.standing;
+    let upcoming: Vec<Upcoming> = jobs.iter().map(|job| upcoming(session, known, job, n)).collect();
     session.out.result(&json!({ "jobs": upcoming, "daemon": standing }), || {
         let jobs = upcoming.iter().map(|job| text(session, job)).collect::<Vec<_>>().join("\n");
         jobs + &warning(session, standing)
     });
 }
 
-fn upcoming(session: &Session, pauses: &Pauses, job: &JobConfig, n: usize) -> Upcoming {
+fn upcoming(session: &Session, known: &Known, job: &JobConfig, n: usize) -> Upcoming {
     let slots: Vec<Timestamp> =
         scheduled(job).map(|schedule| slots(schedule, session.now).take(n).collect()).unwrap_or_default();
     let local = |schedule: &Schedule| slots.iter().map(|slot| local(*slot, schedule.zone())).collect();
@@ -112,7 +146,9 @@ fn upcoming(session: &Session, pauses: &Pauses, job: &JobConfig, n: usize) -> Up
         meaning: job.schedule.as_ref().map(Schedule::describe),
         after: job.after.as_ref().map(|_| after_words(job)),
         jitter_seconds: Some(job.slots.jitter.as_secs()).filter(|seconds| *seconds > 0),
-        paused: pauses.get(&job.name).cloned(),
+        paused: known.pauses.get(&job.name).cloned(),
+        paused_before: known.before.get(&job.name).cloned().unwrap_or_default(),
+        waits: known.waits(session, &job.name),
         local: job.schedule.as_ref().map(local).unwrap_or_default(),
         slots,
     }
@@ -139,6 +175,9 @@ fn text(session: &Session, job: &Upcoming) -> String {
             pause.words(session.zone()),
             job.job
         );
+    }
+    if let Some(waits) = &job.waits {
+        let _ = writeln!(text, "  waits     {waits}");
     }
     if let Some(seconds) = job.jitter_seconds {
         let most = words::duration(Duration::from_secs(seconds));

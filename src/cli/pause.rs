@@ -7,13 +7,30 @@ use super::output::CliError;
 use super::session::Session;
 use crate::history::Pause;
 
+/// Characters of a reason: it stands in a line with other things, and in the record of each slot that was not run.
+const LONGEST_REASON: usize = 200;
+
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Which job
     job: String,
     /// Why, for whoever asks later
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = one_line)]
     reason: Option<String>,
+}
+
+fn one_line(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let length = text.chars().count();
+    if text.is_empty() {
+        Err("it is empty: say why, or leave --reason out".to_owned())
+    } else if text.chars().any(char::is_control) {
+        Err("it must be one line, without tabs and other control characters".to_owned())
+    } else if length > LONGEST_REASON {
+        Err(format!("it has {length} characters, and {LONGEST_REASON} is the most: put the rest elsewhere"))
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 pub(super) fn pause(session: &Session, args: &Args) -> Result<ExitCode, CliError> {

@@ -100,6 +100,7 @@ fn notes(session: &Session, job: &JobStanding) -> Vec<String> {
         let why = pause.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         notes.push(format!("PAUSED since {}{why}", session.time(pause.since)));
     }
+    notes.extend(job.paused_before.iter().map(|paused| paused.words(session.zone())));
     if let Some(what) = job.waits_for.first() {
         notes.push(format!("a slot waits for {what}"));
     }

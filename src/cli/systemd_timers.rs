@@ -41,8 +41,12 @@ struct Timer {
 
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
     let timers = timers(session)?;
+    let (masked, timers): (Vec<Timer>, Vec<Timer>) =
+        timers.into_iter().partition(|timer| args.dir.as_deref().is_some_and(|dir| is_masked(dir, timer)));
+    let masked: Vec<String> = masked.into_iter().map(|timer| timer.unit).collect();
     let stale = args.dir.as_deref().map(|dir| written(dir, &timers)).transpose()?.unwrap_or_default();
-    let result = json!({ "folder": args.dir, "timers": timers, "stale": stale });
+    let stale: Vec<String> = stale.into_iter().filter(|unit| !masked.contains(unit)).collect();
+    let result = json!({ "folder": args.dir, "timers": timers, "stale": stale, "masked": masked });
     session.out.result(&result, || match &args.dir {
         Some(_) => timers.iter().flat_map(|timer| [timer.unit.as_str(), "\n"]).collect(),
         None => timers.iter().map(Timer::printed).collect::<Vec<_>>().join("\n"),
@@ -51,9 +55,10 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         session.out.say(&note);
     }
     if let Some(dir) = &args.dir {
+        tell_masked(session, dir, &masked);
         tell_next(session, dir, &timers, &stale);
     }
-    Ok(if stale.is_empty() { ExitCode::Ok } else { ExitCode::Warned })
+    Ok(if stale.is_empty() && masked.is_empty() { ExitCode::Ok } else { ExitCode::Warned })
 }
 
 /// All of them, or what is wrong with those that cannot be.
@@ -155,6 +160,21 @@ fn notes(session: &Session, timers: &[Timer]) -> Vec<String> {
     notes
 }
 
+/// Whether systemd was told never to start it: what is written to it would be written to nowhere.
+fn is_masked(dir: &Path, timer: &Timer) -> bool {
+    fs::read_link(dir.join(&timer.unit)).is_ok_and(|target| target == Path::new("/dev/null"))
+}
+
+fn tell_masked(session: &Session, dir: &Path, masked: &[String]) {
+    for unit in masked {
+        session.out.say(&format!(
+            "warning: {unit} was not written, because it is masked: {} is a link to /dev/null. `systemctl unmask {unit}` ends \
+             that; or give its job `enabled = false`",
+            dir.join(unit).display()
+        ));
+    }
+}
+
 /// Writes them, and gives the names of timers that are there for jobs that are not, or no longer due.
 fn written(dir: &Path, timers: &[Timer]) -> Result<Vec<String>, CliError> {
     let failed = |what: &str, path: &Path, error: &io::Error| CliError {
@@ -186,6 +206,7 @@ fn tell_next(session: &Session, dir: &Path, timers: &[Timer], stale: &[String]) 
         ));
     }
     if timers.is_empty() {
+        // Where all of them are masked, that was said.
         session.out.say("No job that is enabled has a schedule: there is no timer to write.");
         return;
     }

@@ -25,7 +25,7 @@ pub(super) async fn run(
         directory: command.directory.as_deref().map(Path::display).map(|path| path.to_string()),
     };
     let mut exec = docker.exec(name, &exec).await?;
-    let mut tail = Tail::default();
+    let mut tail = Tail::under(&command.veil);
     let is_over = tokio::select! {
         read = read_all(&mut exec, &mut tail, say) => {
             read?;

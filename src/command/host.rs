@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::AsyncReadExt as _;
@@ -13,8 +12,10 @@ use tokio::process::Child;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::inherited::OF_THE_SERVICE;
 use crate::rights;
 
+use super::descent::Descent;
 use super::tail::Tail;
 use super::user::{self, User};
 use super::{Command, CommandError, End, LINGER, RUN_VARIABLE, Ran, TICK, marked};
@@ -30,10 +31,7 @@ pub(super) async fn run(
         None => None,
     };
     let started = spawn(command, user.as_ref()).map_err(|source| not_run(command, source))?;
-    started
-        .follow(cancel, command.grace, say)
-        .await
-        .map_err(|source| CommandError::NotRun { program, source })
+    started.follow(cancel, command, say).await.map_err(|source| CommandError::NotRun { program, source })
 }
 
 /// The system says of a missing folder what it says of a missing program.
@@ -66,6 +64,9 @@ fn spawn(command: &Command, user: Option<&User>) -> io::Result<Started> {
     let (reader, writer) = io::pipe()?;
     let mut prepared = tokio::process::Command::new(program);
     prepared.args(arguments).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+    for name in OF_THE_SERVICE {
+        prepared.env_remove(name);
+    }
     if let Some(directory) = &command.directory {
         prepared.current_dir(directory);
     }
@@ -80,7 +81,7 @@ fn spawn(command: &Command, user: Option<&User>) -> io::Result<Started> {
     let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let output = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
     let mark = command.env.get(RUN_VARIABLE).map(|run| format!("{RUN_VARIABLE}={run}"));
-    Ok(Started { child, output, group: Group { pid: group, mark } })
+    Ok(Started { child, output, group: Group { pid: group, mark, descent: Descent::default() } })
 }
 
 struct Started {
@@ -95,11 +96,16 @@ struct Group {
     pid: Option<Pid>,
     /// What those have in their environment that have left the group.
     mark: Option<String>,
+    /// And those that have left both.
+    descent: Descent,
 }
 
 impl Group {
-    fn signal(&self, signal: Signal) {
+    fn signal(&mut self, signal: Signal) {
         let Some(pid) = self.pid else { return };
+        // Before anybody of them ends, and nobody knows any more whom he has started.
+        self.descent.look(pid, self.mark.as_deref());
+        self.descent.signal(signal);
         if let Some(mark) = &self.mark {
             marked::signal_outside(pid, mark, signal);
         }
@@ -111,6 +117,7 @@ impl Group {
         self.pid.is_none_or(|pid| {
             test_kill_process_group(pid).is_err()
                 && self.mark.as_ref().is_none_or(|mark| !marked::lives_outside(pid, mark))
+                && !self.descent.lives()
         })
     }
 
@@ -129,10 +136,10 @@ impl Started {
     async fn follow(
         mut self,
         cancel: &CancellationToken,
-        grace: Duration,
+        command: &Command,
         say: &mut (dyn FnMut(&str) + Send),
     ) -> io::Result<Ran> {
-        let (mut tail, mut open, mut status) = (Tail::default(), true, None::<ExitStatus>);
+        let (mut tail, mut open, mut status) = (Tail::under(&command.veil), true, None::<ExitStatus>);
         let (mut piece, mut told) = (vec![0; 8192], false);
         // Until it was told to stop: the end of the patience with its output. After: when it is killed.
         let mut until = None;
@@ -149,7 +156,7 @@ impl Started {
                 () = cancel.cancelled(), if !told => {
                     told = true;
                     self.group.signal(Signal::TERM);
-                    until = Some(Instant::now() + grace);
+                    until = Some(Instant::now() + command.grace);
                 }
                 () = reached(until), if told => {
                     self.group.signal(Signal::KILL);
@@ -184,8 +191,11 @@ async fn reached(until: Option<Instant>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::TERM_GRACE;
     use super::*;
+    use crate::config::values::Veil;
 
     fn shell(text: &str) -> Command {
         let argv = ["/bin/sh", "-c", text].map(str::to_owned).to_vec();
@@ -195,6 +205,7 @@ mod tests {
             directory: Some("/usr".into()),
             user: None,
             grace: TERM_GRACE,
+            veil: Veil::default(),
         }
     }
 
@@ -238,6 +249,16 @@ mod tests {
     async fn a_stop_ends_also_what_has_left_the_group() {
         let mut command =
             shell("trap '' TERM; setsid sh -c 'echo $$; trap \"\" TERM; sleep 600; sleep 600' & wait");
+        command.env.insert(RUN_VARIABLE.to_owned(), format!("a-test-{}", std::process::id()));
+        let ran = run_it(&command, Duration::from_millis(500)).await.unwrap();
+        assert_eq!(ran.end, End::Stopped);
+        assert!(!is_alive(&ran.printed[0]), "{ran:?}");
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_also_what_has_cleared_its_environment_and_left_the_group() {
+        let apart = "env -i setsid sh -c 'echo $$; trap \"\" TERM; sleep 600; sleep 600' & wait";
+        let mut command = shell(apart);
         command.env.insert(RUN_VARIABLE.to_owned(), format!("a-test-{}", std::process::id()));
         let ran = run_it(&command, Duration::from_millis(500)).await.unwrap();
         assert_eq!(ran.end, End::Stopped);

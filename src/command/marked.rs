@@ -42,7 +42,7 @@ fn has_one(number: i32, marks: &[String]) -> bool {
     variables.any(|variable| marks.iter().any(|mark| variable == mark.as_bytes())) && !is_dead(number)
 }
 
-fn numbers() -> impl Iterator<Item = i32> {
+pub(super) fn numbers() -> impl Iterator<Item = i32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
@@ -62,16 +62,21 @@ pub(super) fn signal_one(number: i32, mark: &str, signal: Signal) -> Option<()> 
     pidfd_send_signal(process, signal).ok()
 }
 
-fn is_marked(number: i32, mark: &str) -> bool {
+pub(super) fn is_marked(number: i32, mark: &str) -> bool {
     has_one(number, &[mark.to_owned()])
 }
 
 fn is_dead(number: i32) -> bool {
-    after_name(number).is_none_or(|rest| rest.starts_with(['Z', 'X']))
+    after_name(number).is_none_or(|rest| is_state_of_the_dead(&rest))
+}
+
+/// Whether what stands in `stat` behind the name is that of a process that has ended.
+pub(super) fn is_state_of_the_dead(rest: &str) -> bool {
+    rest.starts_with(['Z', 'X'])
 }
 
 /// What stands in `stat` behind the name, which may hold anything.
-fn after_name(number: i32) -> Option<String> {
+pub(super) fn after_name(number: i32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
     stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned())
 }

@@ -2,23 +2,36 @@
 
 use std::collections::VecDeque;
 
+use crate::config::values::{Veil, VeilStream};
+
 /// So many lines are kept.
 const LINES: usize = 200;
 /// Of a line that does not end so many bytes are taken at once.
 const LONGEST: usize = 4096;
 
-/// Puts lines together, hands each on, and keeps the last ones.
+/// Puts lines together, hands each on, and keeps the last ones; secrets are hidden in all of it before it is cut anywhere.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
+    veil: VeilStream,
     begun: Vec<u8>,
     lines: VecDeque<String>,
     dropped: usize,
 }
 
 impl Tail {
+    /// Hides what is under this veil.
+    pub(super) fn under(veil: &Veil) -> Self {
+        Self { veil: veil.stream(), ..Self::default() }
+    }
+
     /// Takes a piece of output, cut anywhere.
     pub(super) fn take(&mut self, piece: &[u8], say: &mut (dyn FnMut(&str) + Send)) {
-        for byte in piece {
+        let shown = self.veil.take(piece);
+        self.lines(&shown, say);
+    }
+
+    fn lines(&mut self, shown: &[u8], say: &mut (dyn FnMut(&str) + Send)) {
+        for byte in shown {
             if *byte != b'\n' {
                 self.begun.push(*byte);
             }
@@ -30,6 +43,8 @@ impl Tail {
 
     /// What was kept; nothing more comes.
     pub(super) fn finish(mut self, say: &mut (dyn FnMut(&str) + Send)) -> Vec<String> {
+        let held = self.veil.finish();
+        self.lines(&held, say);
         if !self.begun.is_empty() {
             self.end_line(say);
         }
@@ -89,5 +104,14 @@ mod tests {
             tail.finish(&mut |_| {}).iter().map(String::len).collect::<Vec<_>>(),
             [LONGEST, LONGEST / 2]
         );
+    }
+
+    #[test]
+    fn a_secret_is_hidden_across_the_end_of_a_line_that_is_cut() {
+        let secret = crate::config::values::Secret::new("SuperSecretPass99");
+        let mut tail = Tail::under(&Veil::new([secret]));
+        tail.take(&[vec![b'x'; LONGEST - 10], b"SuperSecretPass99\n".to_vec()].concat(), &mut |_| {});
+        let kept = tail.finish(&mut |_| {}).concat();
+        assert_eq!(kept.trim_start_matches('x'), "[redacted]");
     }
 }

@@ -16,7 +16,7 @@ use url::Url;
 
 pub use anomalies::Anomalies;
 pub use hooks::{Hook, Hooks, Moment, Program};
-pub use veil::Veil;
+pub use veil::{Veil, VeilStream};
 
 /// Why a text is not a [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

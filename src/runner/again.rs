@@ -43,6 +43,8 @@ pub(super) enum Waited {
     Stopped,
     /// What it needs was not free for too long, in words.
     InVain(String),
+    /// Its job is paused, in words.
+    Paused(String),
 }
 
 /// What a run stands on between two attempts.
@@ -122,11 +124,25 @@ impl Runner {
             Waited::Over => self.take_back(&lent, report, ahead).await,
             ended => ended,
         };
+        let waited = match waited {
+            Waited::Over => self.over_unless_paused(ground.task).await,
+            ended => ended,
+        };
         if !matches!(waited, Waited::Suspended) && ground.task.patience.is_some() {
             (report.reason, report.hint) = (None, None);
             self.begin_again(report).await;
         }
         waited
+    }
+
+    /// A pause that began during the wait holds for the next attempt, too, as it does for a run that begins. Whoever runs a
+    /// job by hand has asked for all its attempts.
+    async fn over_unless_paused(&self, task: &Task) -> Waited {
+        if task.patience.is_none() {
+            return Waited::Over;
+        }
+        let pause = self.pause(&task.job).await;
+        pause.map_or(Waited::Over, |pause| Waited::Paused(pause.words(&self.zone)))
     }
 
     /// Notes that the run waits, until when, and whether `finally` has run since; says whether that could be written.

@@ -189,7 +189,7 @@ impl Runner {
     }
 
     /// Since when the job is paused. A history that cannot be read keeps no job from running.
-    async fn pause(&self, job: &JobName) -> Option<Pause> {
+    pub(super) async fn pause(&self, job: &JobName) -> Option<Pause> {
         let (history, job) = (Arc::clone(&self.history), job.clone());
         blocking(move || history.pause_of(&job)).await.ok().flatten()
     }

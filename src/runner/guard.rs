@@ -9,6 +9,7 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -19,6 +20,11 @@ use super::kept::is_at;
 use crate::config::values::{JobName, TargetName};
 use crate::state_dir::{self, StateDirError};
 use crate::words;
+
+/// Longer than a look at a lock takes, also on a machine that has much to do.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
+/// How soon it is tried again to take a lock that somebody looks at.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// What a lock stands for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -167,7 +173,8 @@ impl Locks {
         Self { folder: state_dir.join("locks") }
     }
 
-    /// Takes all of `locks`, or none and says which one is held. Never waits.
+    /// Takes all of `locks`, or none and says which one is held. Waits for nobody but those who
+    /// look whether one is held.
     pub fn take(&self, locks: &[Lock], holder: &Holder) -> Result<Held, LockError> {
         let mut held = Held { locks: self.clone(), holder: holder.clone(), all: Mutex::default() };
         for lock in locks {
@@ -180,7 +187,7 @@ impl Locks {
     pub(super) fn take_one(&self, lock: &Lock, holder: &Holder) -> Result<HeldLock, LockError> {
         let path = self.folder.join(lock.file_name());
         let mut file = self.open(&path)?;
-        match file.try_lock() {
+        match lock_alone(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = read_holder(&mut file);
@@ -203,9 +210,9 @@ impl Locks {
             return Ok(file);
         }
         if let Some(state_dir) = self.folder.parent() {
-            state_dir::folder(state_dir, false)?;
+            state_dir::folder(state_dir)?;
         }
-        state_dir::folder(&self.folder, true)?;
+        state_dir::folder(&self.folder)?;
         state_dir::file(path)
     }
 
@@ -231,6 +238,25 @@ impl Locks {
             Err(error) => error.kind() != std::io::ErrorKind::NotFound,
         }
     }
+}
+
+/// Takes the lock of a file. Whoever only looks whether it is held has it shared for a moment, and is waited for; who holds
+/// it has it alone, and is not.
+fn lock_alone(file: &File) -> Result<(), TryLockError> {
+    let since = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if since.elapsed() < LONGEST_LOOK && is_only_looked_at(file) => {
+                std::thread::sleep(BETWEEN_LOOKS);
+            }
+            taken => return taken,
+        }
+    }
+}
+
+/// A lock that can be shared is held by nobody.
+fn is_only_looked_at(file: &File) -> bool {
+    file.try_lock_shared().is_ok() && file.unlock().is_ok()
 }
 
 fn write_holder(file: &File, holder: &Holder) -> std::io::Result<()> {
@@ -281,6 +307,27 @@ mod tests {
         drop(held);
         assert!(!locks.is_held(&job()));
         locks.take(&[job()], &holder()).unwrap();
+    }
+
+    #[test]
+    fn who_only_looks_at_a_lock_keeps_nobody_from_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = Locks::new(dir.path());
+        drop(locks.take(&[job()], &holder()).unwrap());
+        // As `is_held` has it, but for longer.
+        let look = File::open(dir.path().join("locks").join(job().file_name())).unwrap();
+        look.try_lock_shared().unwrap();
+        let looker = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            drop(look);
+        });
+        let held = locks.take(&[job()], &holder()).unwrap();
+        looker.join().unwrap();
+        let since = Instant::now();
+        assert!(locks.take(&[job()], &holder()).is_err() && locks.is_held(&job()));
+        assert!(since.elapsed() < LONGEST_LOOK, "who holds it is not waited for");
+        drop(held);
+        assert!(!locks.is_held(&job()));
     }
 
     #[test]

@@ -18,9 +18,9 @@ use crate::jobs::Outcome;
 use crate::progress::Progress;
 use crate::words;
 
-/// How long `on_failure` and `finally` may take each once the run was told to stop. With [`GRACE`] and some time to be
-/// killed in, no more than the 20 seconds that are promised.
-const AFTER_STOP: Duration = Duration::from_secs(16);
+/// How long `on_failure` and `finally` may take each once the run was told to stop. With [`GRACE`], and with what a busy
+/// machine takes to begin it, to kill it and to see that it is gone, no more than the 20 seconds that are promised.
+const AFTER_STOP: Duration = Duration::from_secs(14);
 /// How long a hook may take to end by itself after SIGTERM.
 const GRACE: Duration = Duration::from_secs(3);
 /// How long a hook that was told to stop may take to end. It is killed long before.
@@ -57,6 +57,18 @@ impl Around<'_> {
         self.end(report, !is_tidy).await;
     }
 
+    /// Puts away what was prepared for a run that goes on, and whose process was killed before it could do that: `finally`
+    /// is owed, and what the run has left running besides is ended. Whether that could be done; where not, `report` says why
+    /// the run does not go on.
+    pub(super) async fn put_away(&self, report: &mut RunReport) -> bool {
+        if let Err(why) = self.run(Moment::Finally, report).await {
+            self.progress.warn(format!("the hook {} failed: {why}", Moment::Finally));
+        }
+        let Err(why) = self.runner.end_own(report).await else { return true };
+        report.cut_between_attempts(&why);
+        false
+    }
+
     async fn end(&self, report: &mut RunReport, is_finally_owed: bool) {
         let moment = match report.outcome {
             Some(Outcome::Done | Outcome::Warned) => Some(Moment::After),
@@ -79,14 +91,14 @@ impl Around<'_> {
         let (ended, printed) = self.program(hook, moment, environment(moment, report)).await;
         let veil = &self.task.veil;
         let ended = ended.map_err(|why| veil.over(&why));
-        let program = veil.over(&hook.program.to_string());
+        let program = hook.program.shown(veil);
         step.finish(ended.clone().unwrap_or_else(|why| why));
         report.hooks.push(HookRun {
             hook: moment,
             program: program.clone(),
             millis: millis(since.elapsed()),
             error: ended.clone().err(),
-            printed: printed.iter().map(|line| veil.over(line)).collect(),
+            printed,
         });
         ended.map(drop).map_err(|why| format!("{program}: {why}"))
     }
@@ -99,9 +111,10 @@ impl Around<'_> {
         env: BTreeMap<String, String>,
     ) -> (Result<String, String>, Vec<String>) {
         let argv = hook.program.argv();
-        let command = Command { argv, env, directory: None, user: None, grace: GRACE };
+        let veil = self.task.veil.clone();
+        let command = Command { argv, env, directory: None, user: None, grace: GRACE, veil };
         let cancel = CancellationToken::new();
-        let mut say = |line: &str| tracing::info!("{}", self.task.veil.over(line));
+        let mut say = |line: &str| tracing::info!("{line}");
         let running = command::run(&command, &Place::Host, &cancel, &mut say);
         tokio::pin!(running);
         let why = tokio::select! {
@@ -127,9 +140,12 @@ impl Around<'_> {
         };
         tokio::select! {
             () = tokio::time::sleep(hook.timeout) => {
-                format!("it timed out after {} and was ended, with all it had started", words::duration(hook.timeout))
+                let timeout = words::duration(hook.timeout);
+                format!("it timed out after {timeout} and was ended, with all that could be found of what it had started")
             }
-            () = stopped => "the program was told to stop, and it was ended with all it had started".to_owned(),
+            () = stopped => {
+                "the program was told to stop, and it was ended with all that could be found of what it had started".to_owned()
+            },
         }
     }
 }

@@ -61,6 +61,12 @@ impl Runner {
         self.cleared.note(&report.job, behind);
         Ok(())
     }
+
+    /// Ends what a run has left that was begun by an earlier process. An error is why it must not go on.
+    pub(super) async fn end_own(&self, report: &mut RunReport) -> Result<(), String> {
+        report.warnings.extend(end(&[report.run]).await?);
+        Ok(())
+    }
 }
 
 /// Ends what these runs have left; what that was, in words.

@@ -9,6 +9,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::ServiceError;
+use crate::inherited::OF_THE_SERVICE;
 
 /// How much of the output an error quotes: its end.
 const TAIL: u64 = 2048;
@@ -42,7 +43,11 @@ async fn execute(argv: &[String], limit: Duration) -> Result<(ExitStatus, String
 
 fn spawn(argv: &[String], output: &File) -> io::Result<tokio::process::Child> {
     let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    tokio::process::Command::new(program)
+    let mut command = tokio::process::Command::new(program);
+    for name in OF_THE_SERVICE {
+        command.env_remove(name);
+    }
+    command
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)

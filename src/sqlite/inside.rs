@@ -11,6 +11,7 @@ use ulid::Ulid;
 use super::SqliteError;
 use super::open::escaped;
 use crate::command::{Command, End, Place, RUN_VARIABLE, Ran, TERM_GRACE, run};
+use crate::config::values::Veil;
 use crate::docker::{Docker, DockerError};
 
 /// Without what somebody has set for themselves in ~/.sqliterc: that changes what is printed.
@@ -157,7 +158,8 @@ impl Inside {
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Option<Ran>, SqliteError> {
         let env = [(RUN_VARIABLE.to_owned(), self.run.to_string())].into();
-        let command = Command { argv, env, directory: None, user: None, grace: TERM_GRACE };
+        let (grace, veil) = (TERM_GRACE, Veil::default());
+        let command = Command { argv, env, directory: None, user: None, grace, veil };
         let place = Place::Container { docker: &self.docker, name: &self.container };
         match run(&command, &place, &self.cancel, say).await {
             Ok(ran) if matches!(ran.end, End::Code(126 | 127)) => Ok(None),

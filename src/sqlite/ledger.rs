@@ -39,7 +39,7 @@ impl Ledger {
 
     /// Notes a copy before it is made, and gives the note.
     pub(super) fn note(&self, run: Ulid, copy: &Copy) -> Result<PathBuf, SqliteError> {
-        state_dir::folder(&self.folder, true)?;
+        state_dir::folder(&self.folder)?;
         let path = self.folder.join(format!("{run}.json"));
         let bytes = serde_json::to_vec(copy).map_err(|source| SqliteError::Describe { source })?;
         atomic::replace(&path, &bytes, owner::FILE_MODE).map_err(file("write", &path))?;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{DaemonStanding, LeftWaiting, Listings, StandingError, StoreStanding, View, WAITING};
+use super::{
+    DaemonStanding, LeftWaiting, Listings, PausedBefore, StandingError, StoreStanding, View, WAITING,
+};
 use crate::config::JobConfig;
 use crate::config::values::JobName;
 use crate::history::{Filter, History, MissedSlots, Pause, RunReport, Watched};
@@ -45,6 +47,9 @@ pub struct JobStanding {
     pub next: Option<Timestamp>,
     /// It does not run on its schedule for a while.
     pub pause: Option<Pause>,
+    /// The paused jobs that it waits for, where it runs after others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paused_before: Vec<PausedBefore>,
     /// What its slots wait for that are due and have not begun, the oldest first.
     pub waits_for: Vec<String>,
     /// A slot, or a run that waits for its next attempt, is later than it may be.
@@ -190,6 +195,7 @@ fn of_history(
         watched_since: None,
         next: schedule.and_then(|schedule| schedule.next_after(view.now)),
         pause: None,
+        paused_before: Vec::new(),
         waits_for: Vec::new(),
         overdue: None,
         too_long: None,
@@ -203,6 +209,7 @@ fn of_history(
         last.warnings = history.warnings(run.run)?;
     }
     stands.pause = history.pause_of(&job.name)?;
+    stands.paused_before = PausedBefore::of(view.config, history, job)?;
     (stands.last_success, stands.failures) = history.last_success(&job.name)?;
     stands.missed = history.count_missed(&job.name)?;
     stands.last_missed = history.missed(&job.name, 1)?.pop();

@@ -173,7 +173,7 @@ fn what_belongs_to_the_end_is_run_where_the_run_is_cut_off_and_keeps_nobody() {
     let id = fixture.watchkeeper.run_json(&["history"]).expect(0).json()["runs"][0]["run"].clone();
     let shown = fixture.watchkeeper.run_json(&["show", id.as_str().unwrap()]).expect(0).json();
     // 20 seconds in all, also where it ignores SIGTERM.
-    assert!(shown["hooks"][2]["millis"].as_u64().unwrap() < 24_000, "{shown}");
+    assert!(shown["hooks"][2]["millis"].as_u64().unwrap() < 20_000, "{shown}");
     assert!(fixture.noted()[1].contains("outcome=interrupted"), "{:?}", fixture.noted());
     let runs = fixture.watchkeeper.run_json(&["history"]).expect(0).json();
     assert_eq!(runs["runs"][0]["outcome"], "interrupted");
@@ -251,6 +251,63 @@ fn a_secret_among_the_arguments_of_a_program_or_a_hook_is_nowhere_to_be_seen() {
     }
     let history = fs::read(fixture.watchkeeper.state().join("history.db")).unwrap();
     assert!(!history.windows(7).any(|part| part == b"hunter2"));
+}
+
+#[test]
+fn a_secret_is_hidden_where_a_line_or_the_name_of_a_program_is_cut_and_with_what_acts_on_a_terminal() {
+    let says = "[\"sh\", \"-c\", \"head -c 4086 /dev/zero | tr '\\\\0' x; echo SuperSecretPass99; printf 'Bell\\\\007Ring99'\"]";
+    let fixture = Fixture::new(&format!(
+        "[grafana.main]\nurl = \"http://localhost:1\"\nuser = \"admin\"\npassword = {{ plain = \"SuperSecretPass99\" }}\n\
+         [grafana.other]\nurl = \"http://localhost:1\"\nuser = \"admin\"\npassword = {{ env = \"OTHER_PASSWORD\" }}\n\
+         [[job]]\nname = \"j\"\nkind = \"command\"\ncommand = {says}\nhooks = {{ before = {says} }}\n"
+    ));
+    let run = |arguments: &[&str]| {
+        let mut command = fixture.watchkeeper.command(arguments);
+        let output = command.env("OTHER_PASSWORD", "Bell\u{7}Ring99").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        assert_nothing_of_them(&text, &format!("{arguments:?}"));
+        text
+    };
+    let text = run(&["-v", "run-now", "j"]);
+    assert!(text.contains("[redacted]"), "{text}");
+    let report: Value = serde_json::from_str(&run(&["--json", "-q", "run-now", "j"])).unwrap();
+    let printed = report["runs"][0]["output"]["printed"].as_array().unwrap();
+    assert_eq!(printed.last().unwrap(), "[redacted]", "{printed:?}");
+    assert_eq!(printed.len(), 3, "{printed:?}");
+    run(&["show", "j", "--log", "200"]);
+    assert!(run(&["run-now", "j", "--dry-run"]).contains("would run the hook before"));
+    let history = fs::read(fixture.watchkeeper.state().join("history.db")).unwrap();
+    assert_nothing_of_them(&String::from_utf8_lossy(&history), "history");
+}
+
+#[track_caller]
+fn assert_nothing_of_them(text: &str, of: &str) {
+    for part in ["SuperS", "Pass99", "Bell", "Ring99"] {
+        assert!(!text.contains(part), "{part} is in {of}: {text}");
+    }
+}
+
+#[test]
+fn programs_do_not_inherit_how_systemd_talks_to_the_service_but_where_credentials_are() {
+    let fixture = Fixture::new(
+        "[[job]]\nname = \"j\"\nkind = \"command\"\ncommand = [\"env\"]\nenv = { WATCHDOG_PID = \"its-own\" }\n\
+         hooks = { before = [\"env\"] }\n",
+    );
+    let mut command = fixture.watchkeeper.command(&["--json", "run-now", "j"]);
+    for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY"] {
+        command.env(name, "/inherited");
+    }
+    let report: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    let of = |printed: &Value| {
+        let lines = printed.as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned());
+        let mut lines: Vec<String> =
+            lines.filter(|line| line.contains("inherited") || line.contains("its-own")).collect();
+        lines.sort();
+        lines
+    };
+    let run = &report["runs"][0];
+    assert_eq!(of(&run["output"]["printed"]), ["CREDENTIALS_DIRECTORY=/inherited", "WATCHDOG_PID=its-own"]);
+    assert_eq!(of(&run["hooks"][0]["printed"]), ["CREDENTIALS_DIRECTORY=/inherited"]);
 }
 
 #[test]

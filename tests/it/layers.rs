@@ -17,6 +17,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("words", &[]),
     // What this process may do; uses nothing.
     ("rights", &[]),
+    // What programs do not inherit; uses nothing.
+    ("inherited", &[]),
     // Puts work on a thread of its own; uses nothing.
     ("blocking", &[]),
     // What a `verify-deployment` looks at, as pure values.
@@ -36,7 +38,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("retention", &["config::values", "store", "words"]),
     ("upkeep", &["config::values", "progress", "words", "store", "retention"]),
     ("docker", &["rights", "config::values", "progress", "words"]),
-    ("service", &["rights", "config::values", "progress", "words", "docker"]),
+    ("service", &["rights", "inherited", "config::values", "progress", "words", "docker"]),
     // What every kind of job is given and gives back. The kinds themselves live with their domain.
     ("jobs", &["blocking", "config::values", "progress", "store"]),
     (
@@ -70,7 +72,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "prometheus",
         ],
     ),
-    ("command", &["rights", "config::values", "progress", "words", "jobs", "docker"]),
+    ("command", &["rights", "inherited", "config::values", "progress", "words", "jobs", "docker"]),
     ("files", &["rights", "blocking", "config::values", "progress", "words", "jobs", "docker", "store"]),
     // What there is in a Grafana, as pure values; a configuration names its types.
     ("grafana::object", &["store", "words"]),

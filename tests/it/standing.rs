@@ -25,6 +25,46 @@ fn ids(watchkeeper: &Watchkeeper, arguments: &[&str]) -> Vec<String> {
 }
 
 #[test]
+fn a_job_whose_predecessor_is_paused_says_what_it_waits_for() {
+    let watchkeeper = Watchkeeper::with_config(
+        &(job("a", "true", "schedule = \"@hourly\"")
+            + &job("b", "true", "after = [\"a\"]")
+            + &job("c", "true", "after = [\"b\"]")),
+    );
+    let asks: [&[&str]; 5] = [&["status"], &["next"], &["next", "b"], &["explain", "b"], &["explain", "c"]];
+    watchkeeper.run(&["pause", "a", "--reason", "the disk is changed"]).expect(0);
+    for ask in asks {
+        let text = watchkeeper.run(ask).expect(0).stdout;
+        let line = text.lines().find(|line| line.contains("it waits for a, which is paused since "));
+        assert!(line.is_some_and(|line| line.contains(": the disk is changed")), "{ask:?}: {text}");
+    }
+    let json = watchkeeper.run_json(&["status"]).expect(0).json();
+    assert_eq!(json["jobs"][2]["paused_before"][0]["job"], "a", "{json}");
+    watchkeeper.run(&["resume", "a"]).expect(0);
+    for ask in asks {
+        let text = watchkeeper.run(ask).expect(0).stdout;
+        assert!(!text.contains("waits for a"), "{ask:?}: {text}");
+    }
+}
+
+#[test]
+fn the_reason_of_a_pause_is_one_line_that_is_not_long() {
+    let watchkeeper = Watchkeeper::with_config(&job("a", "true", ""));
+    let (most, more) = ("ä".repeat(200), "ä".repeat(201));
+    for (reason, said) in [
+        ("two\nlines", "it must be one line"),
+        ("a\u{1b}[2J", "it must be one line"),
+        (" ", "it is empty"),
+        (more.as_str(), "it has 201 characters, and 200 is the most"),
+    ] {
+        let output = watchkeeper.run(&["pause", "a", "--reason", reason]).expect(2);
+        assert!(output.stderr.contains(said), "{reason:?}: {output:?}");
+    }
+    watchkeeper.run(&["pause", "a", "--reason", &most]).expect(0);
+    assert!(watchkeeper.run(&["status"]).expect(0).stdout.contains(&most));
+}
+
+#[test]
 fn status_has_a_line_for_each_job_and_says_below_what_needs_a_look() {
     let source = crate::support::scratch::folder("status");
     fs::write(source.path().join("a"), vec![7; 100_000]).unwrap();

@@ -10,6 +10,7 @@ use crate::config::JobConfig;
 use crate::config::values::JobName;
 use crate::history::{Cause, History, MissedSlots, RunReport, Wait};
 use crate::jobs::Outcome;
+use crate::standing::{DaemonStanding, LeftWaiting, WAITING};
 use crate::words;
 
 /// What became of a slot, or of several that follow each other.
@@ -32,23 +33,24 @@ pub(super) struct Source<'a> {
     pub(super) history: &'a History,
     /// The job as it is configured, where it is.
     pub(super) job: Option<&'a JobConfig>,
-    pub(super) is_daemon_running: bool,
+    pub(super) daemon: &'a DaemonStanding,
 }
 
 /// The newest slots, the newest first, at most so many.
 pub(super) fn of(source: &Source<'_>, job: &JobName, most: u32) -> Result<Vec<SlotFate>, CliError> {
     let Source { session, history, .. } = source;
+    let left = LeftWaiting::of(Some(history), source.daemon)?;
     let mut fates = Vec::new();
     for run in history.recent_slots(job, most)? {
         let resumed = history.resumed(run.run)?;
         let stands_for = stands_for(source, &run)?;
         fates.extend(
-            of_run(run, resumed, session.zone())
+            of_run(run, resumed, (&left, session.zone()))
                 .map(|fate| SlotFate { detail: format!("{}{stands_for}", fate.detail), ..fate }),
         );
     }
     fates.extend(history.missed(job, most)?.into_iter().map(of_missed));
-    fates.extend(history.waits(job)?.into_iter().map(|wait| of_wait(&wait, source.is_daemon_running)));
+    fates.extend(history.waits(job)?.into_iter().map(|wait| of_wait(&wait, source.daemon.is_running())));
     fates.sort_by_key(|fate| std::cmp::Reverse(fate.last));
     fates.truncate(most as usize);
     Ok(fates)
@@ -79,14 +81,19 @@ fn of_wait(wait: &Wait, is_daemon_running: bool) -> SlotFate {
     SlotFate { first: wait.slot, last: wait.slot, count: 1, at_least: false, fate: "waiting", detail }
 }
 
-fn of_run(run: RunReport, resumed: Option<Timestamp>, zone: &TimeZone) -> Option<SlotFate> {
+fn of_run(
+    run: RunReport,
+    resumed: Option<Timestamp>,
+    (left, zone): (&LeftWaiting, &TimeZone),
+) -> Option<SlotFate> {
+    let is_left = left.of_run(Some(&run)).is_some();
     let slot = run.cause.slot()?;
     let reason = run.reason.unwrap_or_default();
     let (fate, detail) = match (run.outcome, run.cause) {
         (Some(Outcome::Skipped), _) => ("skipped", reason),
         (outcome, cause) => {
             let fate = if matches!(cause, Cause::CatchUp(_)) { "caught up" } else { "ran" };
-            let word = outcome.map_or("running", Outcome::word);
+            let word = if is_left { WAITING } else { outcome.map_or("running", Outcome::word) };
             // One that waits says what for.
             let waits =
                 if outcome.is_none() && !reason.is_empty() { format!(": {reason}") } else { String::new() };

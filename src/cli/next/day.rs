@@ -7,12 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Pauses, after_words, local, scheduled, slots, warning};
+use super::{Known, Pauses, after_words, local, scheduled, slots, warning};
 use crate::cli::output::table;
 use crate::cli::session::Session;
 use crate::config::values::JobName;
 use crate::config::{Config, JobConfig};
-use crate::standing::DaemonStanding;
 
 /// How far the plan looks.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -49,7 +48,8 @@ struct Later {
     why: String,
 }
 
-pub(super) fn show(session: &Session, pauses: &Pauses, standing: &DaemonStanding) {
+pub(super) fn show(session: &Session, known: &Known) {
+    let Known { pauses, standing, .. } = known;
     let from = session.now;
     let until = from.saturating_add(DAY).unwrap_or(Timestamp::MAX);
     let mut day =
@@ -59,7 +59,7 @@ pub(super) fn show(session: &Session, pauses: &Pauses, standing: &DaemonStanding
         day.due(job);
     }
     let plan = in_order(jobs.iter().flat_map(|job| day.planned(session, job)).collect());
-    let later: Vec<Later> = jobs.iter().filter_map(|job| day.later(job)).collect();
+    let later: Vec<Later> = jobs.iter().filter_map(|job| day.later(session, known, job)).collect();
     let document = json!({ "from": from, "until": until, "plan": plan, "later": later, "daemon": standing });
     session.out.result(&document, || {
         let rows =
@@ -175,14 +175,17 @@ impl Day<'_> {
         }
     }
 
-    fn later(&self, job: &JobConfig) -> Option<Later> {
+    fn later(&self, session: &Session, known: &Known, job: &JobConfig) -> Option<Later> {
         if self.due.get(&job.name).is_some_and(|due| !due.is_empty()) {
             return None;
         }
         let by_hand = |why: &str| (None, format!("{why}, it runs only by `watchkeeper run-now`"));
         let (next, why) = match (&job.schedule, &job.after) {
             (Some(_), _) | (_, Some(_)) if !job.enabled => by_hand("disabled"),
-            (None, Some(_)) => (None, after_words(job)),
+            (None, Some(_)) => {
+                let waits = known.waits(session, &job.name);
+                (None, after_words(job) + &waits.map(|waits| format!("; {waits}")).unwrap_or_default())
+            }
             (None, None) => by_hand("no schedule"),
             (Some(schedule), _) => match schedule.next_after(self.from) {
                 Some(slot) => (Some(slot), local(slot, schedule.zone())),

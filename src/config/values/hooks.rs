@@ -3,6 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::Veil;
+
+/// Characters of a program that are shown.
+const SHOWN: usize = 60;
+
 /// What is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Program {
@@ -20,20 +25,19 @@ impl Program {
             Self::Shell(text) => vec!["/bin/sh".to_owned(), "-c".to_owned(), text.clone()],
         }
     }
-}
 
-/// In one short line.
-impl fmt::Display for Program {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// In one short line, without what is under the veil: of a secret that was cut the rest would be seen.
+    pub fn shown(&self, veil: &Veil) -> String {
         let text = match self {
             Self::Argv(argv) => argv.join(" "),
             Self::Shell(text) => text.clone(),
         };
+        let text = veil.over(&text);
         let line = text.lines().next().unwrap_or_default();
-        if line.chars().count() <= 60 {
-            return f.write_str(line);
+        if line.chars().count() <= SHOWN {
+            return line.to_owned();
         }
-        line.chars().take(59).chain(['…']).try_for_each(|c| fmt::Write::write_char(f, c))
+        line.chars().take(SHOWN - 1).chain(['…']).collect()
     }
 }
 

@@ -75,8 +75,8 @@ impl Notes {
 
     /// Makes the folder.
     pub(in crate::sqlite) fn make(&self) -> Result<(), SqliteError> {
-        let made = self.folder.parent().map_or(Ok(()), |parent| state_dir::folder(parent, true));
-        made.and_then(|()| state_dir::folder(&self.folder, true)).map_err(SqliteError::from)
+        let made = self.folder.parent().map_or(Ok(()), state_dir::folder);
+        made.and_then(|()| state_dir::folder(&self.folder)).map_err(SqliteError::from)
     }
 
     pub(super) fn write(&self, note: &Note) -> Result<(), SqliteError> {

@@ -52,7 +52,10 @@ fn what_a_killed_run_left_in_a_container_is_ended_from_inside_or_the_job_does_no
     keeper.watchkeeper.configure(&job(name, slow));
     let report =
         keeper.watchkeeper.run_by(USER, &keeper.groups, &["--json", "run-now", "c"]).expect(1).json();
-    assert_eq!(report["runs"][0]["output"]["summary"], "it was stopped, with all it had started");
+    assert_eq!(
+        report["runs"][0]["output"]["summary"],
+        "it was stopped, with all that could be found of what it had started"
+    );
     assert!(!top().contains("sleep 60"), "{}", top());
 
     killed(&keeper, name, "command = [\"sleep\", \"605\"]", "sleep 605");

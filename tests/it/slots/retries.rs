@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::kept::{count, kill};
 use super::{HOUR, SOON, fates, history, runs, signal, stop};
+use crate::support::scratch::is_alive;
 use crate::support::wait_until;
 use crate::support::watchkeeper::Watchkeeper;
 
@@ -80,7 +81,8 @@ fn a_run_goes_on_with_the_attempts_that_are_left_whether_the_daemon_was_stopped_
         let text = watchkeeper.run(&["show", &run]).expect(0).stdout;
         assert!(text.starts_with("running: j: ") && text.contains("; attempt 2 of 4 is due at 2"), "{text}");
         let text = watchkeeper.run(&["explain", "j"]).expect(0).stdout;
-        assert!(text.contains("running: ") && text.contains("; attempt 2 of 4 is due at 2"), "{text}");
+        assert!(!text.contains("running") && text.contains("; attempt 2 of 4 is due at 2"), "{text}");
+        assert!(text.contains("last run  waiting, began ") && text.contains("ran   waiting: "), "{text}");
         let slot = show(&watchkeeper, &run)["slot"].clone();
 
         // It fails again, and that is the second attempt; not before it is due.
@@ -115,6 +117,79 @@ fn a_run_goes_on_with_the_attempts_that_are_left_whether_the_daemon_was_stopped_
         assert!(
             text.contains("done, went on at 2") && text.contains(" after a restart of the daemon"),
             "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_pause_holds_for_the_next_attempt_too_whether_the_daemon_lives_or_was_started_again() {
+    for is_restarted in [false, true] {
+        let watchkeeper = failing("retries = { max = 3, backoff = \"8s\" }");
+        let (mut daemon, run) = until_it_waits(&watchkeeper);
+        watchkeeper.run(&["pause", "j", "--reason", "the disk is changed"]).expect(0);
+        if is_restarted {
+            stop(&watchkeeper, daemon);
+            daemon = watchkeeper.spawn(&["run"]);
+        }
+        wait_until("it is given up", SOON, || outcome(&watchkeeper, &run) != "running");
+        let report = show(&watchkeeper, &run);
+        let reason = report["reason"].as_str().unwrap();
+        assert_eq!(report["outcome"], "interrupted", "{report}");
+        assert!(reason.contains("ended with 1; it is not tried again: paused since "), "{reason}");
+        assert!(reason.ends_with(": the disk is changed"), "{reason}");
+        assert_eq!((ran(&watchkeeper), waiting(&watchkeeper)), (vec![run], Some(0)));
+        stop(&watchkeeper, daemon);
+    }
+}
+
+/// What hooks have noted there, a word a line.
+fn noted(watchkeeper: &Watchkeeper, file: &str) -> Vec<String> {
+    let text = fs::read_to_string(watchkeeper.folder().join(file)).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_a_killed_daemon_had_prepared_for_a_run_that_waits_is_put_away_before_that_goes_on_or_is_given_up() {
+    let hook = |folder: &str, then: &str| {
+        format!("{{ shell = true, command = 'echo $WATCHKEEPER_HOOK >> {folder}/hooks; {then}' }}")
+    };
+    for goes_on in [true, false] {
+        let watchkeeper = failing(
+            "retries = { max = 3, backoff = \"10m\" }\n[job.hooks]\nbefore = BEFORE\nfinally = FINALLY",
+        );
+        let folder = watchkeeper.folder().display().to_string();
+        let leaves = format!("setsid sleep 300 >/dev/null 2>&1 & echo $! >> {folder}/left");
+        let text = fs::read_to_string(watchkeeper.config()).unwrap();
+        let text = text.replace("BEFORE", &hook(&folder, &leaves)).replace("FINALLY", &hook(&folder, "true"));
+        fs::write(watchkeeper.config(), text).unwrap();
+        let (daemon, run) = until_it_waits(&watchkeeper);
+        kill(daemon);
+        assert_eq!(noted(&watchkeeper, "hooks"), ["before"]);
+        due_in(&watchkeeper, 0);
+        if !goes_on {
+            watchkeeper.run(&["pause", "j"]).expect(0);
+        }
+        let daemon = watchkeeper.spawn(&["run"]);
+        let attempts = || show(&watchkeeper, &run)["attempts"].as_array().unwrap().len();
+        let is_there =
+            || if goes_on { attempts() == 2 } else { outcome(&watchkeeper, &run) == "interrupted" };
+        wait_until("it went on, or was given up", SOON, is_there);
+        let (hooks, left) = (noted(&watchkeeper, "hooks"), noted(&watchkeeper, "left"));
+        let alive: Vec<bool> = left.iter().map(|pid| is_alive(pid)).collect();
+        for pid in left.iter().filter(|pid| is_alive(pid)) {
+            crate::support::run(std::process::Command::new("kill").arg(pid));
+        }
+        stop(&watchkeeper, daemon);
+        let (wanted, lives): (&[&str], &[bool]) = if goes_on {
+            (&["before", "finally", "before"], &[false, true])
+        } else {
+            (&["before", "finally"], &[false])
+        };
+        assert_eq!((hooks, alive), (wanted.iter().map(ToString::to_string).collect(), lives.to_vec()));
+        let warnings = show(&watchkeeper, &run)["warnings"].to_string();
+        assert!(
+            warnings.contains("ended what a run that was cut off had left running: 1 process"),
+            "{warnings}"
         );
     }
 }

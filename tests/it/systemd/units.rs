@@ -153,6 +153,26 @@ fn timers_are_written_for_jobs_that_are_due_and_systemd_takes_them() {
 }
 
 #[test]
+fn a_timer_that_is_masked_stays_so_and_is_told() {
+    let watchkeeper = Watchkeeper::with_config(JOBS);
+    let folder = watchkeeper.folder().join("units");
+    fs::create_dir(&folder).unwrap();
+    let masked = folder.join("watchkeeper-job@nightly.timer");
+    std::os::unix::fs::symlink("/dev/null", &masked).unwrap();
+    let output = watchkeeper.run(&["systemd-timers", folder.to_str().unwrap()]).expect(3);
+    assert_eq!(output.stdout, "watchkeeper-job@often.timer\n");
+    let told = "watchkeeper-job@nightly.timer was not written, because it is masked";
+    assert!(output.stderr.contains(told) && output.stderr.contains(masked.to_str().unwrap()), "{output:?}");
+    assert!(
+        !output.stderr.contains("is of no job") && !output.stderr.contains("--now watchkeeper-job@nightly"),
+        "{output:?}"
+    );
+    assert_eq!(fs::read_link(&masked).unwrap().to_str(), Some("/dev/null"));
+    let json = watchkeeper.run_json(&["systemd-timers", folder.to_str().unwrap()]).expect(3).json();
+    assert_eq!(json["masked"][0], "watchkeeper-job@nightly.timer");
+}
+
+#[test]
 fn a_timer_of_no_job_is_told_and_a_schedule_that_is_no_calendar_is_refused_by_name() {
     let watchkeeper = Watchkeeper::with_config(JOBS);
     let folder = watchkeeper.folder().join("units");
