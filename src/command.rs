@@ -11,6 +11,7 @@ mod host;
 mod inside;
 mod left;
 mod marked;
+mod noted;
 mod tail;
 mod user;
 
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub use error::CommandError;
 pub use inside::end_left_in;
 pub use left::{Left, end_left};
+pub use noted::{Alive, Begun, Noting, begun};
 pub use user::may_become;
 
 use crate::docker::Docker;
@@ -51,6 +53,8 @@ pub struct Command {
     pub user: Option<String>,
     /// How long it may take to end by itself after SIGTERM, before it is killed; mostly [`TERM_GRACE`].
     pub grace: Duration,
+    /// For which run it is, where that is noted while it runs on this host.
+    pub noting: Option<Noting>,
 }
 
 /// Where it runs.

@@ -157,7 +157,7 @@ impl Inside {
         say: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Option<Ran>, SqliteError> {
         let env = [(RUN_VARIABLE.to_owned(), self.run.to_string())].into();
-        let command = Command { argv, env, directory: None, user: None, grace: TERM_GRACE };
+        let command = Command { argv, env, directory: None, user: None, grace: TERM_GRACE, noting: None };
         let place = Place::Container { docker: &self.docker, name: &self.container };
         match run(&command, &place, &self.cancel, say).await {
             Ok(ran) if matches!(ran.end, End::Code(126 | 127)) => Ok(None),

@@ -68,7 +68,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "prometheus",
         ],
     ),
-    ("command", &["rights", "config::values", "progress", "words", "jobs", "docker"]),
+    ("command", &["rights", "config::values", "progress", "words", "jobs", "docker", "state_dir"]),
     ("files", &["rights", "blocking", "config::values", "progress", "words", "jobs", "docker", "store"]),
     // What there is in a Grafana, as pure values; a configuration names its types.
     ("grafana::object", &["store", "words"]),
@@ -108,7 +108,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "grafana::object",
         ],
     ),
-    ("history", &["config::values", "progress", "words", "jobs", "state_dir", "store"]),
+    ("history", &["rights", "config::values", "progress", "words", "jobs", "state_dir", "store"]),
     ("report", &["config::values", "progress", "words", "jobs", "store", "retention", "history"]),
     (
         "runner",
