@@ -178,7 +178,7 @@ impl Locks {
     pub(super) fn take_one(&self, lock: &Lock, holder: &Holder) -> Result<HeldLock, LockError> {
         state_dir::folder(&self.folder, true)?;
         let path = self.folder.join(lock.file_name());
-        let mut file = state_dir::file(&path)?;
+        let mut file = state_dir::file_to_lock(&path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
