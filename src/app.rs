@@ -57,6 +57,18 @@ use crate::upkeep::Policy;
 /// How the program looks up what an environment variable holds.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
+/// What is done where the history cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithoutHistory {
+    /// Nothing: that is an error.
+    Fail,
+    /// The work that is asked for now, with a warning: it must not fail for a record of the past.
+    Forget,
+    /// A damaged one is set aside, one that cannot be opened now is opened later, and jobs run meanwhile. For the daemon,
+    /// which has its lock.
+    Renew,
+}
+
 /// What the program finds around itself, handed in by `cli`.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -68,8 +80,8 @@ pub struct Surroundings {
     pub docker_host: Option<String>,
     /// The last log lines of what runs.
     pub log: Arc<LogBook>,
-    /// The history may be in any state: what has to be done now must not fail for a record of the past.
-    pub despite_history: bool,
+    /// What is done where the history cannot be used.
+    pub without_history: WithoutHistory,
     /// Work also where the backups can only be read.
     pub store_to_read: bool,
     /// Tells what runs to stop.
@@ -118,13 +130,7 @@ impl App {
     /// Opens everything that is on this host; no target is talked to yet.
     pub fn open(config: Arc<Config>, around: Surroundings) -> Result<Self, AppError> {
         let emptied = emptied_history(&config);
-        let (history, forgetful) = match History::open(&config.state_dir) {
-            Err(error) if around.despite_history && error.is_of_the_file() => {
-                let lost = format!("{}: this run will not be in it", crate::words::chain(&error));
-                (History::forgetful(&config.state_dir)?, Some(lost))
-            }
-            opened => (opened?, None),
-        };
+        let (history, forgetful) = open_history(&config, &around)?;
         if let Some(warning) = emptied {
             tracing::warn!("{warning}");
         }
@@ -358,6 +364,32 @@ pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
     let (keep, verify_within) = job.kind.keeping()?;
     let smaller = job.anomalies.smaller;
     Some(Policy { keep: keep.clone(), zone: zone.clone(), verify_within, smaller })
+}
+
+/// The history, and why it forgets all, if it does.
+fn open_history(config: &Config, around: &Surroundings) -> Result<(History, Option<String>), HistoryError> {
+    if around.without_history == WithoutHistory::Renew {
+        let (history, renewed) = History::open_to_renew(&config.state_dir, (around.clock)())?;
+        if let Some(renewed) = renewed {
+            daemon::tell_renewed(&renewed);
+        }
+        if let Some(why) = history.why_not_open() {
+            tracing::error!(
+                "{why}: jobs run all the same, and what they did is kept in memory until that works"
+            );
+        }
+        return Ok((history, None));
+    }
+    match History::open(&config.state_dir) {
+        Err(error)
+            if around.without_history == WithoutHistory::Forget
+                && (error.is_of_the_file() || error.is_of_the_disk()) =>
+        {
+            let lost = format!("{}: this run will not be in it", crate::words::chain(&error));
+            Ok((History::forgetful(&config.state_dir)?, Some(lost)))
+        }
+        opened => Ok((opened?, None)),
+    }
 }
 
 /// What is to be said of a history that is a file without content. It is opened like a new one, and then nobody can tell

@@ -12,6 +12,7 @@ mod host;
 mod inside;
 mod left;
 mod marked;
+mod noted;
 mod tail;
 mod user;
 
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub use error::CommandError;
 pub use inside::end_left_in;
 pub use left::{Left, end_left};
+pub use noted::{Alive, Begun, Noting, begun};
 pub use user::may_become;
 
 use crate::config::values::Veil;
@@ -55,6 +57,8 @@ pub struct Command {
     pub grace: Duration,
     /// What is not to be seen in what it says.
     pub veil: Veil,
+    /// For which run it is, where that is noted while it runs on this host.
+    pub noting: Option<Noting>,
 }
 
 /// Where it runs.

@@ -44,6 +44,7 @@ pub use pauses::{EndedPause, Pause};
 pub use posts::{About, Notes, NotesChange, NotifierTrouble, Post};
 pub use prune::Pruned;
 pub use record::{Attempt, Cause, HookRun, LogLine, NewRun, RunReport};
+use renew::Files;
 pub use renew::Renewed;
 pub use slots::{End, MissedSlots, Watched};
 pub use standing::{SlotFate, Standing};
@@ -68,9 +69,11 @@ pub struct History {
     path: PathBuf,
     connection: Mutex<Connection>,
     patience: Patience,
-    /// The file that is open; nothing where it is in memory.
-    file: Mutex<Option<(u64, u64)>>,
+    /// The files that are open; nothing where it is in memory.
+    files: Mutex<Option<Files>>,
     is_damaged: AtomicBool,
+    /// Why it could not be opened, where it is to be renewed.
+    not_open: Mutex<Option<String>>,
 }
 
 /// How far a run has come.
@@ -142,13 +145,18 @@ impl History {
     }
 
     fn connect(path: PathBuf) -> Result<Self, HistoryError> {
-        let (connection, file) = opened(&path)?;
-        Ok(Self::on(path, connection, file))
+        let (connection, files) = opened(&path)?;
+        Ok(Self::on(path, connection, files))
     }
 
-    fn on(path: PathBuf, connection: Connection, file: Option<(u64, u64)>) -> Self {
-        let (connection, file) = (Mutex::new(connection), Mutex::new(file));
-        Self { path, connection, patience: Patience::default(), file, is_damaged: AtomicBool::new(false) }
+    fn on(path: PathBuf, connection: Connection, files: Option<Files>) -> Self {
+        let (connection, files, not_open) = (Mutex::new(connection), Mutex::new(files), Mutex::default());
+        let (patience, is_damaged) = (Patience::default(), AtomicBool::new(false));
+        Self { path, connection, patience, files, is_damaged, not_open }
+    }
+
+    fn not_open(&self) -> MutexGuard<'_, Option<String>> {
+        self.not_open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on it does not keep anybody waiting for long: what cannot be written fails, to be written later.
@@ -362,6 +370,9 @@ impl History {
     }
 
     fn failed(&self, doing: &'static str, source: rusqlite::Error) -> HistoryError {
+        if let Some(why) = self.why_not_open() {
+            return HistoryError::NotOpen { why };
+        }
         if matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) {
             self.patience.was_in_vain();
         }
@@ -381,11 +392,11 @@ fn close(connection: &mut Connection, report: &RunReport) -> rusqlite::Result<()
     transaction.commit()
 }
 
-/// Opens the file, and says which one that is.
-fn opened(path: &Path) -> Result<(Connection, Option<(u64, u64)>), HistoryError> {
+/// Opens the file, and says which ones that are.
+fn opened(path: &Path) -> Result<(Connection, Option<Files>), HistoryError> {
     let mut connection = Connection::open(path).map_err(|e| failure(path, "open", e))?;
     ready(path, &mut connection)?;
-    Ok((connection, renew::identity(path)))
+    Ok((connection, Files::found(path)))
 }
 
 /// Makes a connection ready for use.

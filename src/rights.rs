@@ -57,6 +57,14 @@ pub fn user_hint(user: &str) -> String {
     )
 }
 
+/// A program may not be run.
+pub fn run_hint(program: &Path) -> String {
+    format!(
+        "it must be executable for the user who runs this, and its folders open to him: `chmod a+x {}`; or run the job as root, `watchkeeper run-now JOB`, from root's own timer {README}",
+        program.display()
+    )
+}
+
 /// What to do about an error of the system about files of `whose`, where it is one of rights.
 pub fn hint(error: &io::Error, whose: &str) -> Option<String> {
     match error.kind() {

@@ -34,6 +34,13 @@ pub enum StateDirError {
 }
 
 impl StateDirError {
+    /// The disk is full or mounted read-only.
+    pub fn is_of_the_disk(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let (Self::Folder { source, .. } | Self::File { source, .. }) = self;
+        matches!(source.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let (Self::Folder { source, .. } | Self::File { source, .. }) = self;
@@ -96,6 +103,16 @@ pub fn file(path: &Path) -> Result<File, StateDirError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path).map_err(wrap),
         Err(error) => Err(wrap(error)),
     }
+}
+
+/// Opens `path` to be locked, as [`file`] does. One that is mounted read-only can still be locked where it is there.
+pub fn file_to_lock(path: &Path) -> Result<File, StateDirError> {
+    file(path).or_else(|error| match &error {
+        StateDirError::File { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            File::open(path).map_err(|_| error)
+        }
+        _ => Err(error),
+    })
 }
 
 /// Hands `path` to the owner of its folder, where we are root and that is somebody else.

@@ -1,7 +1,9 @@
 //! The job `command`.
 
 use super::Shared;
-use crate::command::{Command, End, Place, RUN_VARIABLE, TERM_GRACE, end_left_in, run as run_program};
+use crate::command::{
+    Command, End, Noting, Place, RUN_VARIABLE, TERM_GRACE, end_left_in, run as run_program,
+};
 use crate::config::{CommandConfig, JobConfig};
 use crate::jobs::{JobOutput, RunContext};
 use crate::prometheus::preflight::Finding;
@@ -22,6 +24,7 @@ pub(super) async fn run(
     let mut env = config.env.clone();
     env.insert(RUN_VARIABLE.to_owned(), context.run.to_string());
     env.insert(JOB_VARIABLE.to_owned(), job.name.to_string());
+    let noting = Noting { state_dir: context.state_dir.clone(), job: job.name.clone(), run: context.run };
     let command = Command {
         argv: config.program.argv(),
         env,
@@ -29,6 +32,7 @@ pub(super) async fn run(
         user: config.user.clone(),
         grace: TERM_GRACE,
         veil,
+        noting: Some(noting),
     };
     let place = match &config.container {
         None => Place::Host,

@@ -33,6 +33,7 @@ use crate::schedule::driver::{Due, Jobs, Leap, Tick};
 use crate::schedule::{self, Schedule};
 use crate::words;
 use account::Unwatched;
+pub(super) use books::tell_renewed;
 use books::{Books, Entry, Waiting, Whose};
 use queue::{Queue, Running, refused};
 use waits::Told;

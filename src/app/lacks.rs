@@ -8,7 +8,7 @@ use super::metrics::lacks_of_textfile;
 use crate::command;
 use crate::config::checks::CheckKind;
 use crate::config::values::{Place, TargetName};
-use crate::config::{Config, DatabaseRef, JobConfig, JobKind};
+use crate::config::{CommandConfig, Config, DatabaseRef, JobConfig, JobKind};
 use crate::docker;
 use crate::prometheus::preflight::Finding;
 use crate::rights;
@@ -49,7 +49,9 @@ impl Eyes<'_> {
                     let text = format!("it may not become the user {user:?}");
                     Finding::problem(text, Some(rights::user_hint(user)))
                 });
-                folder.into_iter().chain(user).collect()
+                // As another user other rights hold.
+                let program = if config.user.is_none() { runs(config) } else { None };
+                folder.into_iter().chain(user).chain(program).collect()
             }
             JobKind::SqliteBackup(config) => self.database(&config.database, false),
             JobKind::CloseStaleSessions(config) => self.database(&config.backup.database, true),
@@ -102,6 +104,17 @@ impl Eyes<'_> {
             _ => Vec::new(),
         }
     }
+}
+
+/// The program of a job, by its path, may not be run. The system looks for one that is named by a relative path from the
+/// folder that it runs in.
+fn runs(config: &CommandConfig) -> Option<Finding> {
+    let argv = config.program.argv();
+    let program = argv.first().filter(|program| program.contains('/'))?;
+    let path = config.directory.as_deref().unwrap_or(Path::new("")).join(program);
+    let error = rights::may_run(&path).err().filter(|e| e.kind() == io::ErrorKind::PermissionDenied)?;
+    let text = format!("this user may not run {}: {}", path.display(), words::chain(&error));
+    Some(Finding::problem(text, Some(rights::run_hint(&path))))
 }
 
 /// What is not there, or goes wrong otherwise, the run tells.

@@ -10,7 +10,7 @@ use crate::progress::Sink;
 use crate::prometheus::folder_op::RestoreState;
 use crate::prometheus::restore::apply::{Restored, apply};
 use crate::prometheus::restore::plan::RestorePlan;
-use crate::prometheus::restore::undo::{Undone, discard_old, resume, undo};
+use crate::prometheus::restore::undo::{Runs, Undone, discard_old, resume, undo};
 use crate::prometheus::restore::{Opened, Opening, RestoreError, RestoreSource};
 use crate::runner::{Failure, Lock, Task};
 use crate::words;
@@ -106,10 +106,20 @@ async fn perform(
             resume(opened, source, &context).await.map(|restored| output(&restored, &site.command))
         }
         RestoreAction::Undo => Ok(match undo(site, &context).await? {
-            Undone::Dropped(state) => summed(format!(
-                "the restore of {} had changed nothing; what it had staged is gone",
-                state.note.source
-            )),
+            Undone::Dropped(state, runs) => {
+                if runs == Runs::Not {
+                    let target = &site.target;
+                    context.progress.warn(format!(
+                        "Prometheus {target} does not run, and it is not known that the restore has stopped it: it was                          not started"
+                    ));
+                }
+                let again = "; Prometheus, which it had stopped, was started and is ready";
+                summed(format!(
+                    "the restore of {} had changed nothing; what it had staged is gone{}",
+                    state.note.source,
+                    if runs == Runs::Again { again } else { "" }
+                ))
+            }
             Undone::Back(state) => summed(format!(
                 "the data of before the restore of {} are live again; {}",
                 state.note.source,

@@ -100,7 +100,9 @@ async fn perform(site: &Site, action: SqliteAction, context: &RunContext) -> Res
             let (source, began) = (undone.source, undone.began);
             let summary = match undone.what {
                 Taken::Nothing => {
-                    format!("the restore of {source} had changed nothing; what it had staged is gone")
+                    let again = "; the application, which it had stopped, was started";
+                    let again = if undone.started { again } else { "" };
+                    format!("the restore of {source} had changed nothing; what it had staged is gone{again}")
                 }
                 Taken::Restore => format!("the database of before the restore of {source} is live again"),
                 Taken::Undo => {

@@ -16,7 +16,7 @@ use crate::app::daemon::{self, Daemon, Reload};
 use crate::app::metrics::{self, MetricsWires};
 use crate::app::{App, Sights, Teller, lacks, observe, tell};
 use crate::config::Config;
-use crate::runner::{Holder, Lock, LockError, Shutdown};
+use crate::runner::{Holder, Lock, LockError, Locks, Shutdown};
 use crate::schedule::driver::{self, Beat, Plan, Wires};
 use crate::words;
 use drain::DRAIN;
@@ -31,11 +31,12 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
         // First of all: before that, each of these signals would end the program.
         let listen = |error| failed("listen to signals", &error);
         let hangups = signal(SignalKind::hangup()).map_err(listen)?;
-        let shutdown = Shutdown::on_signals(DRAIN).map_err(listen)?;
-        let app = Arc::new(session.app(shutdown.cancel.clone())?);
+        let shutdown = Shutdown::of_daemon(DRAIN).map_err(listen)?;
         let holder = Holder { pid: std::process::id(), since: session.now, job: None, run: None };
-        let held =
-            app.runner().locks.take(&[Lock::Daemon], &holder).map_err(|error| busy(session, &error))?;
+        let locks = Locks::new(&session.config.state_dir);
+        // Before the history is opened: of two daemons only one may set a damaged one aside.
+        let held = locks.take(&[Lock::Daemon], &holder).map_err(|error| busy(session, &error))?;
+        let app = Arc::new(session.app_to_last(shutdown.cancel.clone())?);
         app.sweep_spools().await;
         app.runner().end_all_left().await;
         let serving = async {
@@ -65,7 +66,8 @@ fn busy(session: &Session, error: &LockError) -> CliError {
                 "`run-now` runs a job beside it; another daemon needs a state_dir of its own".to_owned(),
             ),
         },
-        error => CliError::of(ExitCode::Failed, error, None),
+        LockError::StateDir(error) => CliError::of(ExitCode::Failed, error, error.hint()),
+        LockError::Io { .. } => CliError::of(ExitCode::Failed, error, None),
     }
 }
 

@@ -69,9 +69,9 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     })
 }
 
-/// Ctrl-C tells running work to stop and tidy up.
+/// Ctrl-C, or a terminal that is closed, tells running work to stop and tidy up.
 pub(super) fn signals() -> Result<Shutdown, CliError> {
-    Shutdown::on_signals(Duration::ZERO).map_err(|error| CliError {
+    Shutdown::of_command().map_err(|error| CliError {
         code: ExitCode::Failed,
         message: format!("Cannot listen to signals: {error}"),
         hint: None,

@@ -13,7 +13,7 @@ use super::Global;
 use super::exit_code::ExitCode;
 use super::output::{CliError, Output};
 use crate::app::metrics::write_textfile;
-use crate::app::{App, Surroundings};
+use crate::app::{App, Surroundings, WithoutHistory};
 use crate::config::values::{Anomalies, JobName};
 use crate::config::{Config, ConfigErrors, JobConfig};
 use crate::history::{History, RunReport};
@@ -178,24 +178,29 @@ impl Session {
 
     /// Everything that running work needs.
     pub(super) fn app(&self, stop: CancellationToken) -> Result<App, CliError> {
-        self.open_app(stop, GRACE, false, false)
+        self.open_app(stop, GRACE, WithoutHistory::Fail, false)
     }
 
-    /// Like [`Session::app`], for what a person wants now: also where the history is damaged.
+    /// Like [`Session::app`], for the daemon, which has its lock.
+    pub(super) fn app_to_last(&self, stop: CancellationToken) -> Result<App, CliError> {
+        self.open_app(stop, GRACE, WithoutHistory::Renew, false)
+    }
+
+    /// Like [`Session::app`], for what a person wants now: also where the history cannot be used.
     pub(super) fn app_now(&self, stop: CancellationToken, grace: Duration) -> Result<App, CliError> {
-        self.open_app(stop, grace, true, false)
+        self.open_app(stop, grace, WithoutHistory::Forget, false)
     }
 
     /// Like [`Session::app_now`], for a restore: also where the backups can only be read.
     pub(super) fn app_to_restore(&self, stop: CancellationToken, grace: Duration) -> Result<App, CliError> {
-        self.open_app(stop, grace, true, true)
+        self.open_app(stop, grace, WithoutHistory::Forget, true)
     }
 
     fn open_app(
         &self,
         stop: CancellationToken,
         grace: Duration,
-        despite_history: bool,
+        without_history: WithoutHistory,
         store_to_read: bool,
     ) -> Result<App, CliError> {
         let surroundings = Surroundings {
@@ -203,7 +208,7 @@ impl Session {
             environment: Arc::new(environment),
             docker_host: environment("DOCKER_HOST"),
             log: Arc::clone(&self.log),
-            despite_history,
+            without_history,
             store_to_read,
             stop,
             grace,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::marked;
+use super::marked::{self, Stat};
 
 /// Descendants of a program, as far as they were seen.
 #[derive(Debug, Default)]
@@ -26,9 +26,9 @@ struct Process {
 impl Descent {
     /// Looks who lives that comes from the group, from what has the mark, or from what was seen before.
     pub(super) fn look(&mut self, group: Pid, mark: Option<&str>) {
-        let all: BTreeMap<i32, Living> =
+        let all: BTreeMap<i32, Stat> =
             marked::numbers().filter_map(|number| Some((number, living(number)?))).collect();
-        let is_first = |number: i32, living: &Living| {
+        let is_first = |number: i32, living: &Stat| {
             living.group == group.as_raw_nonzero().get()
                 || mark.is_some_and(|mark| marked::is_marked(number, mark))
         };
@@ -74,19 +74,8 @@ impl Process {
 }
 
 /// What the kernel says of a process that is not dead.
-struct Living {
-    parent: i32,
-    group: i32,
-    began: u64,
-}
-
-fn living(number: i32) -> Option<Living> {
-    let rest = marked::after_name(number).filter(|rest| !marked::is_state_of_the_dead(rest))?;
-    let mut fields = rest.split(' ').skip(1);
-    let (parent, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    // Of the fields that follow the name, the 20th.
-    let began = fields.nth(16)?.parse().ok()?;
-    Some(Living { parent, group, began })
+fn living(number: i32) -> Option<Stat> {
+    marked::stat(number).filter(|stat| !stat.is_dead)
 }
 
 #[cfg(test)]

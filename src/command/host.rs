@@ -16,6 +16,7 @@ use crate::inherited::OF_THE_SERVICE;
 use crate::rights;
 
 use super::descent::Descent;
+use super::noted::Note;
 use super::tail::Tail;
 use super::user::{self, User};
 use super::{Command, CommandError, End, LINGER, RUN_VARIABLE, Ran, TICK, marked};
@@ -81,13 +82,17 @@ fn spawn(command: &Command, user: Option<&User>) -> io::Result<Started> {
     let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let output = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
     let mark = command.env.get(RUN_VARIABLE).map(|run| format!("{RUN_VARIABLE}={run}"));
-    Ok(Started { child, output, group: Group { pid: group, mark, descent: Descent::default() } })
+    let noting = command.noting.as_ref().zip(group);
+    let note = noting.and_then(|(noting, group)| noting.note(group.as_raw_nonzero().get()));
+    Ok(Started { child, output, group: Group { pid: group, mark, descent: Descent::default() }, _note: note })
 }
 
 struct Started {
     child: Child,
     output: pipe::Receiver,
+    // Before the note: that goes when what it is about has ended.
     group: Group,
+    _note: Option<Note>,
 }
 
 /// The processes that a program has started. Whatever ends the wait for them ends them, unless they were let go.
@@ -206,6 +211,7 @@ mod tests {
             user: None,
             grace: TERM_GRACE,
             veil: Veil::default(),
+            noting: None,
         }
     }
 

@@ -42,15 +42,37 @@ fn has_one(number: i32, marks: &[String]) -> bool {
     variables.any(|variable| marks.iter().any(|mark| variable == mark.as_bytes())) && !is_dead(number)
 }
 
+/// What everybody may know of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat {
+    /// The process that began it, or who took its place.
+    pub(super) parent: i32,
+    /// Its process group.
+    pub(super) group: i32,
+    /// When it began, in ticks of the clock since the boot.
+    pub(super) began: u64,
+    /// It has ended, and nobody has waited for it.
+    pub(super) is_dead: bool,
+}
+
+/// What is known of a process; nothing where there is none.
+pub(super) fn stat(number: i32) -> Option<Stat> {
+    let rest = after_name(number)?;
+    let fields: Vec<&str> = rest.split(' ').collect();
+    // Counted from the state, which is the third of all.
+    let (parent, group) = (fields.get(1)?.parse().ok()?, fields.get(2)?.parse().ok()?);
+    let began = fields.get(19)?.parse().ok()?;
+    Some(Stat { parent, group, began, is_dead: rest.starts_with(['Z', 'X']) })
+}
+
 pub(super) fn numbers() -> impl Iterator<Item = i32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 fn is_outside(number: i32, group: Pid) -> bool {
-    // State, parent and group come after the name. A thread of the kernel has the group 0.
-    let of = after_name(number).and_then(|rest| rest.split(' ').nth(2)?.parse::<i32>().ok());
-    of.is_some_and(|of| of != group.as_raw_nonzero().get())
+    // A thread of the kernel has the group 0.
+    stat(number).is_some_and(|stat| stat.group != group.as_raw_nonzero().get())
 }
 
 pub(super) fn signal_one(number: i32, mark: &str, signal: Signal) -> Option<()> {
@@ -67,16 +89,11 @@ pub(super) fn is_marked(number: i32, mark: &str) -> bool {
 }
 
 fn is_dead(number: i32) -> bool {
-    after_name(number).is_none_or(|rest| is_state_of_the_dead(&rest))
-}
-
-/// Whether what stands in `stat` behind the name is that of a process that has ended.
-pub(super) fn is_state_of_the_dead(rest: &str) -> bool {
-    rest.starts_with(['Z', 'X'])
+    stat(number).is_none_or(|stat| stat.is_dead)
 }
 
 /// What stands in `stat` behind the name, which may hold anything.
-pub(super) fn after_name(number: i32) -> Option<String> {
+fn after_name(number: i32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
     stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned())
 }

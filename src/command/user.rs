@@ -59,6 +59,13 @@ async fn ask_system(text: &str) -> io::Result<Option<User>> {
     }
 }
 
+/// What a user is called; his number where he has no name here.
+pub(super) fn name(uid: u32) -> String {
+    let (file, number) = (std::fs::read_to_string(FILE).unwrap_or_default(), uid.to_string());
+    let of_number = |line: &str| parse(line, &number).filter(|user| user.uid == uid);
+    file.lines().find_map(of_number).and_then(|user| user.names).map_or(number, |(name, _)| name)
+}
+
 /// `name:x:uid:gid:comment:home:shell`
 fn parse(line: &str, wanted: &str) -> Option<User> {
     let fields: Vec<&str> = line.split(':').collect();

@@ -1,6 +1,6 @@
 //! What can go wrong with the history.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::state_dir::StateDirError;
 
@@ -39,6 +39,12 @@ pub enum HistoryError {
         /// What SQLite said.
         #[source]
         source: rusqlite::Error,
+    },
+    /// It could not be opened, and that is tried again.
+    #[error("{why}; it is tried again")]
+    NotOpen {
+        /// Why not.
+        why: String,
     },
     /// A row does not hold what this program writes.
     #[error("The history {} holds a run that cannot be read: {run}: {problem}", path.display())]
@@ -80,6 +86,25 @@ impl HistoryError {
         use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
         matches!(self, Self::Sqlite { source, .. }
             if matches!(source.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked)))
+            || matches!(self, Self::NotOpen { .. })
+    }
+
+    /// Its disk is full, mounted read-only or fails, or what is beside the file is gone: nothing else need be wrong.
+    pub fn is_of_the_disk(&self) -> bool {
+        use rusqlite::ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
+        match self {
+            Self::StateDir(error) => error.is_of_the_disk(),
+            Self::Sqlite { source, path, .. } => {
+                let code = source.sqlite_error_code();
+                matches!(code, Some(CannotOpen | DiskFull | ReadOnly | SystemIoFailure)) && !is_closed(path)
+            }
+            _ => false,
+        }
+    }
+
+    /// It may be usable later without anybody's doing to the file itself.
+    pub fn may_pass(&self) -> bool {
+        self.is_transient() || self.is_of_the_disk()
     }
 
     /// The file is of no use to this program, and everything else may be in order.
@@ -109,9 +134,15 @@ impl HistoryError {
             Self::Sqlite { source, .. } if is_denied(source) => {
                 Some("run it as root or as the user whose history it is".into())
             }
-            Self::Sqlite { .. } | Self::SlotTaken { .. } => None,
+            Self::Sqlite { .. } | Self::SlotTaken { .. } | Self::NotOpen { .. } => None,
         }
     }
+}
+
+/// In the folder of the file this user may not make anything.
+fn is_closed(path: &Path) -> bool {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    crate::rights::may_write(folder).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// The file, or what SQLite makes beside it, may not be opened by this user.

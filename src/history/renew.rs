@@ -1,7 +1,7 @@
-//! A history whose file is taken away, or turns out to be damaged, while it is open.
+//! A history whose files are taken away, turn out to be damaged, or cannot be opened yet, for who keeps it open for long.
 //!
 //! SQLite goes on writing to a file that nobody finds any more, and says nothing. So whoever keeps a history open for long
-//! looks whether its file is still the one in the folder, and makes a new one where it is not.
+//! looks whether its files are still those in the folder, and makes a new one where it is not.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,55 +12,149 @@ use std::sync::atomic::Ordering;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use super::{History, HistoryError, failure, opened};
+use super::{FILE, History, HistoryError, failure, opened};
 use crate::state_dir;
+use crate::words;
 
-/// What is beside the file while it is in use.
-const BESIDE: [&str; 3] = ["", "-wal", "-shm"];
+/// What is beside the file while it is in use: the log, and the index of that.
+const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
-/// Why a new file was made.
+/// Why a history was opened anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Renewed {
     /// The old one was taken away, or another one stands in its place.
     Gone,
     /// The old one was damaged, and is there now.
     Damaged(PathBuf),
+    /// What was beside the file was taken away. What was in the file is still there.
+    Beside,
+    /// It could not be opened before.
+    Opened,
 }
 
-/// The file that was opened; nothing in memory.
-pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+/// A file by its device and number.
+type Identity = (u64, u64);
+
+/// The files that were opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Files {
+    main: Identity,
+    beside: [Option<Identity>; 2],
+}
+
+impl Files {
+    /// Those that are in the folder now.
+    pub(super) fn found(path: &Path) -> Option<Self> {
+        let beside = BESIDE.map(|beside| identity(&named(path, beside)));
+        identity(path).map(|main| Self { main, beside })
+    }
+
+    /// Nothing of what was opened is gone or another.
+    fn are_in(self, found: Self) -> bool {
+        let same = |(known, found): (&Option<Identity>, &Option<Identity>)| known.is_none() || known == found;
+        self.main == found.main && self.beside.iter().zip(&found.beside).all(same)
+    }
+
+    /// Somebody else may have written to another log than the one that was opened.
+    fn has_another_log(self, found: Self) -> bool {
+        found.beside[0].is_some() && found.beside[0] != self.beside[0]
+    }
+}
+
+fn identity(path: &Path) -> Option<Identity> {
     fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
+fn named(path: &Path, beside: &str) -> PathBuf {
+    PathBuf::from(format!("{}{beside}", path.display()))
+}
+
 impl History {
-    /// Makes the file anew where it is no more what was opened, or is damaged. What is left of the old one is set aside.
-    pub fn renew(&self, now: Timestamp) -> Result<Option<Renewed>, HistoryError> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_damaged = self.is_damaged.load(Ordering::Relaxed);
-        let Some(known) = file.as_ref().filter(|known| is_damaged || identity(&self.path) != Some(**known))
-        else {
-            return Ok(None);
+    /// Opens the history for who renews it from then on: a damaged one is set aside and begun anew, and where it cannot be
+    /// opened now, [`History::renew`] tries it again. Until then every call fails with [`HistoryError::NotOpen`].
+    pub fn open_to_renew(state_dir: &Path, now: Timestamp) -> Result<(Self, Option<Renewed>), HistoryError> {
+        let damaged = match Self::open(state_dir) {
+            Err(HistoryError::Damaged { .. }) => set_aside(&state_dir.join(FILE), now),
+            Err(error) if error.may_pass() => return Ok((Self::not_open_yet(state_dir, &error)?, None)),
+            opened => return opened.map(|history| (history, None)),
         };
-        // Another program may have put a good one there, as one that restores.
-        let is_another = !is_damaged && identity(&self.path).is_some_and(|found| found != *known);
+        match Self::open(state_dir) {
+            Ok(history) => Ok((history, Some(damaged.map_or(Renewed::Gone, Renewed::Damaged)))),
+            Err(error @ HistoryError::Newer { .. }) => Err(error),
+            Err(error) => Ok((Self::not_open_yet(state_dir, &error)?, None)),
+        }
+    }
+
+    /// Why it is not open, if so.
+    pub fn why_not_open(&self) -> Option<String> {
+        self.not_open().clone()
+    }
+
+    fn not_open_yet(state_dir: &Path, error: &HistoryError) -> Result<Self, HistoryError> {
+        let path = state_dir.join(FILE);
+        // Without a table: every statement fails.
+        let connection = Connection::open_in_memory().map_err(|e| failure(&path, "replace", e))?;
+        let history = Self::on(path, connection, None);
+        *history.not_open() = Some(words::chain(error));
+        Ok(history)
+    }
+
+    /// Opens the files anew where they are no more what was opened, are damaged, or could not be opened before. What is
+    /// left of a lost file is set aside.
+    pub fn renew(&self, now: Timestamp) -> Result<Option<Renewed>, HistoryError> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_closed = self.not_open().is_some();
+        let is_damaged = self.is_damaged.load(Ordering::Relaxed);
+        let (known, found) = (*files, Files::found(&self.path));
+        let why = match (known, found) {
+            _ if is_damaged => Renewed::Damaged(PathBuf::new()),
+            _ if is_closed => Renewed::Opened,
+            // It is in memory.
+            (None, _) => return Ok(None),
+            (Some(known), Some(found)) if known.are_in(found) => return Ok(None),
+            (Some(known), Some(found)) if known.main == found.main => Renewed::Beside,
+            _ => Renewed::Gone,
+        };
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        if why == Renewed::Beside
+            && !known.zip(found).is_some_and(|(known, found)| known.has_another_log(found))
+        {
+            // What is in the log that nobody finds any more: as far as that works.
+            let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        }
         // Closed first: it would go on writing to what is set aside.
         let memory = Connection::open_in_memory().map_err(|e| failure(&self.path, "replace", e))?;
         drop(std::mem::replace(&mut *connection, memory));
-        let aside = if is_another { None } else { set_aside(&self.path, now) };
-        drop(state_dir::file(&self.path)?);
-        let (new, _) = opened(&self.path)?;
-        *connection = new;
-        *file = identity(&self.path);
+        let aside = match why {
+            Renewed::Damaged(_) => set_aside(&self.path, now),
+            // Another program may have put a good one there, as one that restores.
+            Renewed::Gone if found.is_none() => set_aside(&self.path, now),
+            _ => None,
+        };
+        let anew = state_dir::file(&self.path).map_err(HistoryError::from).and_then(|_| opened(&self.path));
+        let (new, opened) = match anew {
+            Ok(anew) => anew,
+            Err(error) => {
+                // One that is damaged is set aside the next time.
+                self.is_damaged.store(matches!(error, HistoryError::Damaged { .. }), Ordering::Relaxed);
+                *self.not_open() = Some(words::chain(&error));
+                return Err(error);
+            }
+        };
+        (*connection, *files, *self.not_open()) = (new, opened, None);
         self.is_damaged.store(false, Ordering::Relaxed);
-        Ok(Some(aside.filter(|_| is_damaged).map_or(Renewed::Gone, Renewed::Damaged)))
+        Ok(Some(match (why, aside) {
+            (Renewed::Damaged(_), Some(aside)) => Renewed::Damaged(aside),
+            (Renewed::Damaged(_), None) => Renewed::Gone,
+            (why, _) => why,
+        }))
     }
 }
 
 /// Moves the file and what is beside it out of the way: what is left of an old one must not get into a new one.
 fn set_aside(path: &Path, now: Timestamp) -> Option<PathBuf> {
-    let name = |beside: &str, more: &str| PathBuf::from(format!("{}{more}{beside}", path.display()));
     let more = format!(".damaged-{}", now.strftime("%Y%m%dT%H%M%SZ"));
-    let moved = BESIDE.map(|beside| fs::rename(name(beside, ""), name(beside, &more)).is_ok());
-    moved[0].then(|| name("", &more))
+    let moved = ["", BESIDE[0], BESIDE[1]]
+        .map(|beside| fs::rename(named(path, beside), named(path, &format!("{more}{beside}"))).is_ok());
+    moved[0].then(|| named(path, &more))
 }

@@ -67,6 +67,13 @@ pub enum FolderOp {
         /// The restore.
         restore: Ulid,
     },
+    /// Notes whether Prometheus is stopped for the restore or for its undoing. Replies [`FolderReply::Restore`].
+    NoteDown {
+        /// The restore.
+        restore: Ulid,
+        /// It is stopped, or about to be; else it runs again.
+        down: bool,
+    },
     /// Makes the staged data live and sets the old aside. Killed at any point it can be performed again.
     /// Replies [`FolderReply::Restore`].
     Swap {
@@ -168,6 +175,9 @@ pub struct RestoreState {
     pub changed: Timestamp,
     /// Bytes of what is set aside.
     pub set_aside_bytes: u64,
+    /// Prometheus was stopped for it, and nobody has noted that it runs again.
+    #[serde(default)]
+    pub down: bool,
 }
 
 /// A block folder as it lies there; only its `meta.json` was read.
@@ -216,6 +226,11 @@ impl FolderState {
     /// The restore that is unfinished, if there is one.
     pub fn unfinished(&self) -> Option<&RestoreState> {
         self.restores.iter().find(|restore| restore.phase.is_unfinished())
+    }
+
+    /// The newest restore that is finished, but for the start of the Prometheus that was stopped for it.
+    pub fn left_down(&self) -> Option<&RestoreState> {
+        self.restores.iter().rev().find(|restore| restore.down && !restore.phase.is_unfinished())
     }
 }
 
@@ -282,6 +297,7 @@ pub fn perform(
             restore::check_staged(root, *restore, &mut |bytes| tell(Told::Bytes(bytes)), cancel)
                 .map(|blocks| FolderReply::Staged { blocks })
         }
+        FolderOp::NoteDown { restore, down } => restore::note_down(root, *restore, *down).map(state),
         FolderOp::Swap { restore } => restore::swap(root, *restore).map(state),
         FolderOp::Accept { restore } => restore::accept(root, *restore).map(state),
         FolderOp::Undo { restore } => restore::undo(root, *restore).map(state),

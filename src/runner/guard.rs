@@ -206,14 +206,14 @@ impl Locks {
 
     fn open(&self, path: &Path) -> Result<File, StateDirError> {
         // Mostly the folders are there.
-        if let Ok(file) = state_dir::file(path) {
+        if let Ok(file) = state_dir::file_to_lock(path) {
             return Ok(file);
         }
         if let Some(state_dir) = self.folder.parent() {
             state_dir::folder(state_dir)?;
         }
         state_dir::folder(&self.folder)?;
-        state_dir::file(path)
+        state_dir::file_to_lock(path)
     }
 
     /// The jobs whose runs this process holds a lock for, in order.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Runner, Task, fill, millis};
-use crate::command::{self, Command, CommandError, End, Place, RUN_VARIABLE, Ran};
+use crate::command::{self, Command, CommandError, End, Noting, Place, RUN_VARIABLE, Ran};
 use crate::config::values::{Hook, Moment};
 use crate::history::{HookRun, RunReport};
 use crate::jobs::Outcome;
@@ -88,7 +88,7 @@ impl Around<'_> {
         let Some(hook) = self.task.hooks.at(moment) else { return Ok(()) };
         let step = self.progress.step(&format!("hook {moment}"), None);
         let since = Instant::now();
-        let (ended, printed) = self.program(hook, moment, environment(moment, report)).await;
+        let (ended, printed) = self.program(hook, moment, report).await;
         let veil = &self.task.veil;
         let ended = ended.map_err(|why| veil.over(&why));
         let program = hook.program.shown(veil);
@@ -108,11 +108,14 @@ impl Around<'_> {
         &self,
         hook: &Hook,
         moment: Moment,
-        env: BTreeMap<String, String>,
+        report: &RunReport,
     ) -> (Result<String, String>, Vec<String>) {
-        let argv = hook.program.argv();
-        let veil = self.task.veil.clone();
-        let command = Command { argv, env, directory: None, user: None, grace: GRACE, veil };
+        let (argv, veil) = (hook.program.argv(), self.task.veil.clone());
+        let state_dir = self.runner.state_dir.clone();
+        let noting = Noting { state_dir, job: report.job.clone(), run: report.run };
+        let env = environment(moment, report);
+        let noting = Some(noting);
+        let command = Command { argv, env, directory: None, user: None, grace: GRACE, veil, noting };
         let cancel = CancellationToken::new();
         let mut say = |line: &str| tracing::info!("{line}");
         let running = command::run(&command, &Place::Host, &cancel, &mut say);

@@ -58,8 +58,30 @@ impl Runner {
     pub(super) async fn end_left(&self, report: &mut RunReport, behind: &[CutRun]) -> Result<(), String> {
         let runs: Vec<Ulid> = behind.iter().map(|cut| cut.run).collect();
         report.warnings.extend(end(&runs).await?);
+        self.nothing_begun(report).await?;
         self.cleared.note(&report.job, behind);
         Ok(())
+    }
+
+    /// What runs of the job have begun that the history does not know, or that another user has begun, has ended. Of
+    /// another's process nothing can be read but that it lives.
+    async fn nothing_begun(&self, report: &mut RunReport) -> Result<(), String> {
+        let (state_dir, job) = (self.state_dir.clone(), report.job.clone());
+        let begun = blocking(move || command::begun(&state_dir, &job)).await;
+        if begun.is_empty() {
+            return Ok(());
+        }
+        let runs: Vec<Ulid> = begun.iter().map(|begun| begun.run).collect();
+        let told = ended(&command::end_left(&runs).await)?;
+        report.warnings.extend(told);
+        let Some(alive) = begun.iter().find_map(command::Begun::alive) else { return Ok(()) };
+        let told = format!(
+            "process {0} of {1}, begun by run {2} whose own process was killed, still runs, and this user cannot end it: \
+             end it (`kill {0}` as {1}), then the job runs again",
+            alive.pid, alive.user, alive.run
+        );
+        tracing::error!("{told}");
+        Err(told)
     }
 
     /// Ends what a run has left that was begun by an earlier process. An error is why it must not go on.
@@ -71,7 +93,11 @@ impl Runner {
 
 /// Ends what these runs have left; what that was, in words.
 async fn end(runs: &[Ulid]) -> Result<Option<String>, String> {
-    let left = command::end_left(runs).await;
+    ended(&command::end_left(runs).await)
+}
+
+/// What was ended, in words.
+fn ended(left: &command::Left) -> Result<Option<String>, String> {
     if !left.alive.is_empty() {
         let numbers: Vec<String> = left.alive.iter().map(ToString::to_string).collect();
         let told = format!(

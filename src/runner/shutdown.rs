@@ -19,17 +19,28 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Listens to SIGTERM and SIGINT: the first one stops, and cancels after `drain`; the second cancels at once.
-    pub fn on_signals(drain: Duration) -> io::Result<Self> {
+    /// Of a daemon. Listens to SIGTERM and SIGINT: the first one stops, and cancels after `drain`; the second cancels at
+    /// once. SIGHUP is left to the caller.
+    pub fn of_daemon(drain: Duration) -> io::Result<Self> {
+        Ok(Self::on(Signals::without_hangup()?, drain))
+    }
+
+    /// Of a command. Listens to SIGTERM, SIGINT and SIGHUP, which a terminal sends that is closed: each of them cancels at
+    /// once. Under `nohup` SIGHUP goes on being ignored.
+    pub fn of_command() -> io::Result<Self> {
+        // To listen to a signal would end that it is ignored.
+        let hup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(Self::on(Signals { hup, ..Signals::without_hangup()? }, Duration::ZERO))
+    }
+
+    fn on(mut signals: Signals, drain: Duration) -> Self {
         let shutdown = Self::default();
-        let mut signals =
-            Signals { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? };
         let tokens = shutdown.clone();
         tokio::spawn(async move {
             signals.next().await;
             tokens.begin(drain, signals.next()).await;
         });
-        Ok(shutdown)
+        shutdown
     }
 
     /// Stops now, and cancels after `drain` or when `hurry` completes.
@@ -46,15 +57,36 @@ impl Shutdown {
 struct Signals {
     term: Signal,
     int: Signal,
+    hup: Option<Signal>,
 }
 
 impl Signals {
+    fn without_hangup() -> io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, hup: None })
+    }
+
     async fn next(&mut self) {
+        let hangup = async {
+            match &mut self.hup {
+                Some(hup) => drop(hup.recv().await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}
+            () = hangup => {}
         }
     }
+}
+
+/// Whoever started this process has it ignore SIGHUP.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Bit 0 is signal 1.
+    ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
 #[cfg(test)]

@@ -52,6 +52,9 @@ fn spawn(argv: &[String], output: &File) -> io::Result<tokio::process::Child> {
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output.try_clone()?)
+        // What a terminal sends to this process, as when it is closed, must not end a stop or a start in its middle, nor
+        // what was started.
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
 }
@@ -62,4 +65,18 @@ fn tail(output: &mut File) -> io::Result<String> {
     let mut bytes = Vec::new();
     output.take(TAIL).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_terminal_sends_to_this_process_does_not_reach_a_command() {
+        let script = "echo $$; cut -d ' ' -f 5 /proc/$$/stat";
+        let argv = ["sh", "-c", script].map(str::to_owned);
+        let said = said(&argv, Duration::from_mins(1)).await.unwrap();
+        let (own, group) = said.split_once('\n').unwrap();
+        assert_eq!(own, group, "it is in the group of this process");
+    }
 }

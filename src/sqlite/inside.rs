@@ -159,7 +159,7 @@ impl Inside {
     ) -> Result<Option<Ran>, SqliteError> {
         let env = [(RUN_VARIABLE.to_owned(), self.run.to_string())].into();
         let (grace, veil) = (TERM_GRACE, Veil::default());
-        let command = Command { argv, env, directory: None, user: None, grace, veil };
+        let command = Command { argv, env, directory: None, user: None, grace, veil, noting: None };
         let place = Place::Container { docker: &self.docker, name: &self.container };
         match run(&command, &place, &self.cancel, say).await {
             Ok(ran) if matches!(ran.end, End::Code(126 | 127)) => Ok(None),

@@ -179,7 +179,7 @@ fn folders_that_are_full_or_read_only_are_told_and_no_snapshot_is_left() {
     expect(with_mount(&watchkeeper, "ro", "backups", &run_now), 1, &["read-only", "backup_dir"]);
     expect(with_mount(&watchkeeper, "ro", "state", &run_now), 1, &["read-only", "state_dir"]);
     let full = format!("dd if=/dev/zero of=$FOLDER/fill bs=1k count=64 2>/dev/null || true; {run_now}");
-    expect(with_mount(&watchkeeper, "size=32k", "state", &full), 1, &["disk is full", "state_dir"]);
+    expect(with_mount(&watchkeeper, "size=32k", "state", &full), 1, &["disk is full", "/state/ledger/"]);
     assert!(prometheus.snapshots().is_empty(), "{:?}", prometheus.snapshots());
 }
 

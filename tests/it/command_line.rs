@@ -83,9 +83,7 @@ fn a_damaged_history_hinders_neither_a_backup_nor_a_restore() {
     let output = watchkeeper.run(&["run-now", JOB]).expect(3);
     assert!(output.stdout.contains("this run will not be in it"), "{output:?}");
     watchkeeper.run(&["restore", JOB, "--dry-run"]).expect(0);
-    for words in [&["history"][..], &["run"]] {
-        assert!(watchkeeper.run(words).expect(1).stderr.contains("hint: "), "{words:?}");
-    }
+    assert!(watchkeeper.run(&["history"]).expect(1).stderr.contains("hint: "));
 }
 
 #[test]

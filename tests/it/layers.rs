@@ -72,7 +72,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "prometheus",
         ],
     ),
-    ("command", &["rights", "inherited", "config::values", "progress", "words", "jobs", "docker"]),
+    (
+        "command",
+        &["rights", "inherited", "config::values", "progress", "words", "jobs", "docker", "state_dir"],
+    ),
     ("files", &["rights", "blocking", "config::values", "progress", "words", "jobs", "docker", "store"]),
     // What there is in a Grafana, as pure values; a configuration names its types.
     ("grafana::object", &["store", "words"]),
@@ -113,7 +116,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "grafana::object",
         ],
     ),
-    ("history", &["config::values", "progress", "words", "jobs", "state_dir", "store"]),
+    ("history", &["rights", "config::values", "progress", "words", "jobs", "state_dir", "store"]),
     ("report", &["config::values", "progress", "words", "jobs", "store", "retention", "history"]),
     (
         "runner",

@@ -293,22 +293,20 @@ impl Books {
     /// slots were known, pauses, and runs that wait.
     pub(super) async fn renew(&self, now: Timestamp) -> bool {
         let history = Arc::clone(&self.history);
-        let lost = "a new one begins, which knows of no run, slot or pause before";
         match blocking(move || history.renew(now)).await {
-            Ok(None) => return false,
-            Ok(Some(Renewed::Gone)) => tracing::error!("the file of the history was taken away: {lost}"),
-            Ok(Some(Renewed::Damaged(aside))) => {
-                tracing::error!(aside = %aside.display(), "the history is damaged, and was set aside: {lost}");
+            Ok(None) => false,
+            Ok(Some(renewed)) => {
+                tell_renewed(&renewed);
+                matches!(renewed, Renewed::Gone | Renewed::Damaged(_))
             }
             Err(error) => {
                 tracing::error!(
                     error = words::chain(&error),
-                    "the history is lost, and no new one can be made yet"
+                    "the history cannot be opened: jobs run, and what they did is kept in memory until it can"
                 );
-                return false;
+                false
             }
         }
-        true
     }
 
     /// The runs that wait for their next attempt; nothing where they cannot be read now.
@@ -356,6 +354,24 @@ fn know(history: &History, ends: &[(Waiting, Timestamp)]) -> Result<(), HistoryE
         .iter()
         .map(|(waiting, reached)| (&waiting.job, |notes| account::known(notes, *reached, &waiting.slots)));
     history.watch_on(each)
+}
+
+/// Tells what became of the history.
+pub(in crate::app) fn tell_renewed(renewed: &Renewed) {
+    let lost = "a new one begins, which knows of no run, slot or pause before";
+    match renewed {
+        Renewed::Gone => tracing::error!("the file of the history was taken away: {lost}"),
+        Renewed::Damaged(aside) => {
+            tracing::error!(aside = %aside.display(), "the history is damaged, and was set aside: {lost}");
+        }
+        Renewed::Beside => tracing::error!(
+            "the -wal or -shm of the history was taken away while it was open: it was opened anew. What other commands have \
+             noted meanwhile, such as a pause, may be lost: look with `watchkeeper status`"
+        ),
+        Renewed::Opened => {
+            tracing::warn!("the history could be opened: what was kept in memory is written now");
+        }
+    }
 }
 
 /// The note that a job is watched from `at` on.

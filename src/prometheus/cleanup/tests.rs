@@ -34,7 +34,7 @@ fn copy(block: &FolderBlock, reread: Reread) -> Copy {
 
 fn restore(day: i64, blocks: Vec<String>, phase: Phase) -> RestoreState {
     let note = RestoreNote { restore: Ulid(900), began: at(day), source: "prom/1".into(), blocks };
-    RestoreState { note, phase, changed: at(day), set_aside_bytes: 0 }
+    RestoreState { note, phase, changed: at(day), set_aside_bytes: 0, down: false }
 }
 
 fn folder(blocks: Vec<FolderBlock>, restores: Vec<RestoreState>) -> FolderState {

@@ -20,6 +20,9 @@ pub(super) struct Journal {
     pub(super) checked: bool,
     /// The file system exchanges two names in one step.
     pub(super) exchanges: bool,
+    /// Prometheus was stopped for it, and nobody has noted that it runs again.
+    #[serde(default)]
+    pub(super) down: bool,
 }
 
 /// A restore's work folder and journal.
@@ -81,6 +84,7 @@ impl Work {
             phase: self.journal.phase,
             changed: self.changed()?,
             set_aside_bytes: files::bytes(&aside)?,
+            down: self.journal.down,
         })
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn note(root: &Path, state: &RestoreState) -> Result<(), FolderOpErro
     past.retain(|old| {
         old.note.restore != state.note.restore && state.changed.duration_since(old.changed) < REMEMBERED
     });
-    past.push(RestoreState { set_aside_bytes: 0, ..state.clone() });
+    past.push(RestoreState { set_aside_bytes: 0, down: false, ..state.clone() });
     let path = root.join(FILE);
     let bytes = serde_json::to_vec_pretty(&past).map_err(io::Error::other).at("write", &path)?;
     atomic::replace(&path, &bytes, 0o644).at("write", &path)

@@ -54,7 +54,8 @@ fn begin(root: &Path, note: &RestoreNote) -> Result<RestoreState, FolderOpError>
     let link = making.join("current");
     symlink("old", &link).at("create", &link)?;
     let exchanges = exchange::is_supported(&making)?;
-    let journal = Journal { note: note.clone(), phase: Phase::Staging, checked: false, exchanges };
+    let journal =
+        Journal { note: note.clone(), phase: Phase::Staging, checked: false, exchanges, down: false };
     let work = Work { folder: making.clone(), journal };
     work.save()?;
     give(root, &making)?;
@@ -136,6 +137,14 @@ fn give(root: &Path, below: &Path) -> Result<(), FolderOpError> {
     folders.iter().try_for_each(|folder| files::sync(folder))
 }
 
+pub(super) fn note_down(root: &Path, restore: Ulid, down: bool) -> Result<RestoreState, FolderOpError> {
+    let _lock = guard::lock(root)?;
+    let mut work = Work::open(root, restore)?;
+    work.journal.down = down;
+    work.save()?;
+    work.state()
+}
+
 pub(super) fn swap(root: &Path, restore: Ulid) -> Result<RestoreState, FolderOpError> {
     let _lock = guard::lock(root)?;
     let mut work = Work::open(root, restore)?;
@@ -164,7 +173,11 @@ pub(super) fn accept(root: &Path, restore: Ulid) -> Result<RestoreState, FolderO
     let mut work = Work::open(root, restore)?;
     match work.journal.phase {
         Phase::Proven => {}
-        Phase::Swapped => work.enter(Phase::Proven)?,
+        Phase::Swapped => {
+            // It has served what was proven.
+            work.journal.down = false;
+            work.enter(Phase::Proven)?;
+        }
         _ => return Err(FolderOpError::refused("the new data are not live", "")),
     }
     work.state()

@@ -82,7 +82,7 @@ async fn staged(
         return Err(RestoreError::Cancelled);
     }
     let before = site.before().await;
-    match site.stop(&context.progress).await {
+    match site.stop_for(context.run, before, &context.progress).await {
         Ok(()) => Ok(before),
         Err(error) => {
             // Half stopped is no state to leave it in; the first error is the one that counts.
@@ -218,7 +218,7 @@ pub(super) async fn back(
     progress: &Progress,
 ) -> Result<RestoreState, RestoreError> {
     let never = CancellationToken::new();
-    site.stop(progress).await?;
+    site.stop_for(restore, before, progress).await?;
     let step = progress.step("put the old data back", None);
     let state = site.restore("put the old data back", &FolderOp::Undo { restore }, &never).await?;
     drop(step);
@@ -231,6 +231,9 @@ pub(super) async fn back(
         };
         site.start(progress).await.map_err(down)?;
         let ready = site.wait_ready(progress, &never).await;
+        if ready.is_ok() || !before.ready {
+            site.note_up(restore).await;
+        }
         // It was not serving the old data before either: then that is how it was.
         if before.ready {
             ready.map_err(down)?;

@@ -214,6 +214,16 @@ pub enum RestoreError {
         /// The target.
         target: String,
     },
+    /// A restore that was cut has stopped it, and it does not come up again.
+    #[error(
+        "The restore had changed nothing that is live, but has stopped Prometheus {target}, and it is not up"
+    )]
+    Stopped {
+        /// Why it is not up.
+        source: Box<RestoreError>,
+        /// The target.
+        target: String,
+    },
     /// There is nothing to resume, undo or discard.
     #[error("There is no restore to {action} in the data folder")]
     NoRestore {
@@ -264,7 +274,7 @@ impl RestoreError {
     pub fn is_interruption(&self) -> bool {
         match self {
             Self::Cancelled | Self::Source(SourceError::Cancelled) => true,
-            Self::TakenBack { source } => source.is_interruption(),
+            Self::TakenBack { source } | Self::Stopped { source, .. } => source.is_interruption(),
             _ => false,
         }
     }
@@ -283,6 +293,10 @@ impl RestoreError {
             Self::NotBack { hint, .. } => Some(hint.clone()),
             Self::Down { source, .. } => {
                 let more = "start Prometheus by hand: its data are those from before the restore";
+                Some(source.hint().map_or_else(|| more.to_owned(), |hint| format!("{hint}; {more}")))
+            }
+            Self::Stopped { source, .. } => {
+                let more = "start Prometheus by hand, then run the same again";
                 Some(source.hint().map_or_else(|| more.to_owned(), |hint| format!("{hint}; {more}")))
             }
             Self::CutEarly { .. } => Some(

@@ -177,6 +177,28 @@ impl Site {
         started.map_err(|error| RestoreError::service("start Prometheus", &error))
     }
 
+    /// Stops it for a restore. Before that it is noted with the restore that it is to run again, so that also who finds
+    /// the restore cut knows it.
+    pub(super) async fn stop_for(
+        &self,
+        restore: Ulid,
+        before: Before,
+        progress: &Progress,
+    ) -> Result<(), RestoreError> {
+        if before.running && self.is_controllable() {
+            let noted = FolderOp::NoteDown { restore, down: true };
+            self.restore("note that Prometheus is stopped", &noted, &CancellationToken::new()).await?;
+        }
+        self.stop(progress).await
+    }
+
+    /// Notes with a restore that what was stopped for it runs again.
+    pub(super) async fn note_up(&self, restore: Ulid) {
+        let noted = FolderOp::NoteDown { restore, down: false };
+        // Who finds the old note sees that it runs.
+        let _ = self.restore("note that Prometheus runs", &noted, &CancellationToken::new()).await;
+    }
+
     /// Waits until it serves queries; fails early when it ends instead.
     pub(in crate::prometheus) async fn wait_ready(
         &self,

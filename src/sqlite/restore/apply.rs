@@ -42,7 +42,7 @@ pub async fn apply(
     context: &RunContext,
 ) -> Result<Restored, SqliteError> {
     let path = site.path()?;
-    let note = note(source, &path, context);
+    let note = Note { ran: Some(plan.runs), ..note(source, &path, context) };
     site.notes.write(&note)?;
     if let Err(error) = stage(source, &note, context).await {
         swap::remove(&note.stage).and_then(|()| site.notes.remove(&note))?;
@@ -80,6 +80,7 @@ fn note(source: &SqliteBackup, path: &Path, context: &RunContext) -> Note {
         had_old: swap::exists(path),
         state: State::Begun,
         is_undo: false,
+        ran: None,
     }
 }
 

@@ -42,6 +42,9 @@ pub(in crate::sqlite) struct Note {
     /// It took a restore of the source back, and was no restore itself.
     #[serde(default)]
     pub(super) is_undo: bool,
+    /// What uses the database ran before, and is to run again. It is not known of a note of an older program.
+    #[serde(default)]
+    pub(super) ran: Option<bool>,
 }
 
 /// How far a restore has come.

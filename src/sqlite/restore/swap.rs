@@ -97,6 +97,7 @@ mod tests {
             had_old: true,
             state: super::super::note::State::Begun,
             is_undo: false,
+            ran: None,
         };
         (dir, note)
     }

@@ -26,6 +26,8 @@ pub struct Undone {
     pub displaced: Option<PathBuf>,
     /// What was seen of the application.
     pub well: Option<String>,
+    /// A restore that had moved nothing has stopped the application: it was started again.
+    pub started: bool,
 }
 
 /// What was taken back.
@@ -59,16 +61,12 @@ pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteErr
             return Err(RestoreError::NotAside { path: note.aside }.into());
         }
     } else if !swap::is_begun(&note) {
+        // First: who finds no note any more does not know that it was stopped.
+        let (started, well) = start_what_ran(site, &note, context).await;
         swap::remove(&note.stage)?;
         site.notes.remove(&note)?;
-        site.start_unless_it_runs(context).await;
-        return Ok(Undone {
-            source: note.source,
-            what: Taken::Nothing,
-            began: note.began,
-            displaced: None,
-            well: None,
-        });
+        let (source, began, what) = (note.source, note.began, Taken::Nothing);
+        return Ok(Undone { source, what, began, displaced: None, well, started });
     }
     if let Err(error) = free(site, &note.path, context).await {
         // Without a database in its place an application would make a new one.
@@ -110,7 +108,26 @@ pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteErr
         began: note.began,
         displaced: was_swapped.then_some(displaced),
         well,
+        started: false,
     })
+}
+
+/// Starts the application that a restore has stopped which was cut then. Says whether it did, and what was seen of it.
+async fn start_what_ran(site: &Site, note: &Note, context: &RunContext) -> (bool, Option<String>) {
+    if note.ran == Some(false) || site.runs().await {
+        return (false, None);
+    }
+    let is_controlled = site.service.as_ref().is_some_and(crate::service::Service::is_controlled);
+    match site.start(context).await {
+        Ok(well) => (is_controlled, well),
+        Err(error) => {
+            context.progress.warn(format!(
+                "the restore had moved nothing, but has stopped the application, and it is not well: {}: start it by hand",
+                crate::words::chain(&error)
+            ));
+            (false, None)
+        }
+    }
 }
 
 /// Removes what restores that have ended have set aside. Says how many bytes that were.

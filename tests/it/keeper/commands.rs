@@ -1,11 +1,13 @@
 //! Programs in a container as one who may use Docker, and sees nothing of what runs there: nothing of it is doubled.
 
+use std::process::Command;
 use std::time::Duration;
 
 use super::*;
 use crate::support::docker::docker;
 use crate::support::prometheus::{Builder, Prometheus};
-use crate::support::wait_until;
+use crate::support::scratch::is_alive;
+use crate::support::{run, wait_until};
 
 const SOON: Duration = Duration::from_mins(1);
 
@@ -66,4 +68,62 @@ fn what_a_killed_run_left_in_a_container_is_ended_from_inside_or_the_job_does_no
         "{refused}"
     );
     assert_eq!(top().matches("sleep 605").count(), 1, "{}", top());
+}
+
+#[test]
+fn a_program_that_the_user_may_not_run_is_told_before_its_first_run() {
+    let Some(keeper) = Keeper::new("") else { return };
+    let program = keeper.watchkeeper.folder().join("program");
+    fs::write(&program, "#!/bin/sh\n").unwrap();
+    keeper.watchkeeper.configure(&format!(
+        "[[job]]\nname = \"c\"\nkind = \"command\"\ncommand = [\"{}\"]\n",
+        program.display()
+    ));
+    mode(&program, 0o700);
+    let found = keeper.run(&["check"]).expect(1).stdout;
+    let told = format!("this user may not run {}: Permission denied", program.display());
+    assert!(found.contains(&told) && found.contains("chmod a+x"), "{found}");
+    keeper.as_root(&["check"]).expect(0);
+    // Not even root runs what nobody may.
+    mode(&program, 0o644);
+    keeper.as_root(&["check"]).expect(1);
+    mode(&program, 0o755);
+    keeper.run(&["check"]).expect(0);
+}
+
+#[test]
+fn what_a_killed_run_of_root_has_left_keeps_the_users_run_from_beginning_beside_it() {
+    let Some(keeper) = Keeper::new("") else { return };
+    let pids = keeper.watchkeeper.folder().join("pids");
+    fs::write(&pids, "").unwrap();
+    mode(&pids, 0o666);
+    let work = |what: &str| {
+        keeper.watchkeeper.configure(&format!(
+            "[[job]]\nname = \"c\"\nkind = \"command\"\nshell = true\ncommand = 'echo $$ >> {}; {what}'\n",
+            pids.display()
+        ));
+    };
+    let begun = || fs::read_to_string(&pids).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+    work("sleep 600 & wait");
+    let mut killed = keeper.watchkeeper.spawn(&["run-now", "c"]);
+    let noted = keeper.watchkeeper.state().join("begun");
+    let is_noted = || fs::read_dir(&noted).is_ok_and(|mut notes| notes.next().is_some());
+    wait_until("it runs", SOON, || !begun().is_empty() && is_noted());
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    work("true");
+    let told = format!("process {} of root, begun by run ", begun()[0]);
+    let refused = keeper.run(&["run-now", "c"]).expect(75);
+    assert!(refused.stdout.contains(&told) && refused.stdout.contains("end it (`kill"), "{refused:?}");
+    // Its first process alone is not all of it.
+    run(Command::new("kill").args(["-KILL", &begun()[0]]));
+    wait_until("that is gone", SOON, || !is_alive(&begun()[0]));
+    let refused = keeper.run(&["run-now", "c"]).expect(75);
+    assert!(refused.stdout.contains(" of root, begun by run "), "{refused:?}");
+    assert_eq!(begun().len(), 1);
+    // Root ends it, and then it runs.
+    let ended = keeper.as_root(&["run-now", "c"]).expect(3);
+    assert!(ended.stdout.contains("ended what a run that was cut off had left running"), "{ended:?}");
+    keeper.run(&["run-now", "c"]).expect(0);
+    assert_eq!(begun().len(), 3);
 }

@@ -153,7 +153,7 @@ impl Running {
             environment: Arc::new(|_| None),
             docker_host: None,
             log: Arc::default(),
-            despite_history: false,
+            without_history: watchkeeper::app::WithoutHistory::Fail,
             store_to_read: false,
             stop: CancellationToken::new(),
             grace: Duration::from_secs(1),

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::kept::{break_writes, count, kill, mend_writes, ready};
 use super::{HOUR, SOON, history, introduce, job, runs, set_back, stop, watched};
+use crate::bad_input::with_mount;
 use crate::support::scratch::is_alive;
 use crate::support::wait_until;
 use crate::support::watchkeeper::Watchkeeper;
@@ -270,4 +271,139 @@ fn a_history_that_is_new_knows_at_once_what_runs() {
     let text = fs::read_to_string(watchkeeper.config()).unwrap();
     fs::write(watchkeeper.config(), text.replace("* * * * * *", "@yearly")).unwrap();
     stop(&watchkeeper, ready(&watchkeeper));
+}
+
+#[test]
+fn a_history_that_is_damaged_at_the_start_is_set_aside_and_the_jobs_run() {
+    let watchkeeper = Watchkeeper::with_config(&job("j", "* * * * * *", ""));
+    introduce(&watchkeeper, 1);
+    for beside in ["-wal", "-shm"] {
+        let _ = fs::remove_file(watchkeeper.state().join(format!("history.db{beside}")));
+    }
+    fs::write(watchkeeper.state().join("history.db"), "garbage that is no database").unwrap();
+    let daemon = watchkeeper.spawn(&["run"]);
+    let is_done = || {
+        let path = watchkeeper.state().join("history.db");
+        let found = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let sql = "SELECT count(*) FROM run WHERE outcome = 'done'";
+        found.and_then(|db| db.query_row(sql, [], |row| row.get::<_, i64>(0))).is_ok_and(|runs| runs > 0)
+    };
+    wait_until("the job runs", SOON, is_done);
+    crate::support::run(std::process::Command::new("kill").args(["-TERM", &daemon.id().to_string()]));
+    let said = watchkeeper.wait(daemon, &["run"]).expect(0).stderr;
+    assert_eq!(said.matches("the history is damaged, and was set aside").count(), 1, "{said}");
+    let mut names = fs::read_dir(watchkeeper.state()).unwrap().map(|entry| entry.unwrap().path());
+    let aside = names.find(|path| path.display().to_string().contains("history.db.damaged-")).unwrap();
+    assert_eq!(fs::read_to_string(aside).unwrap(), "garbage that is no database");
+}
+
+#[test]
+fn a_log_of_the_history_that_is_taken_away_under_the_daemon_is_noticed_and_nothing_is_lost() {
+    for taken in [&["-wal"][..], &["-shm"], &["-wal", "-shm"]] {
+        let watchkeeper = Watchkeeper::with_config(&job("j", "* * * * * *", "on_missed = \"all\""));
+        let daemon = watchkeeper.spawn(&["run"]);
+        wait_until("the job runs", SOON, || {
+            watched(&watchkeeper) == 1 && !runs(&watchkeeper, "j").is_empty()
+        });
+        let first = "SELECT min(id) FROM run";
+        let before = history(&watchkeeper).query_row(first, [], |row| row.get::<_, String>(0)).unwrap();
+        for beside in taken {
+            fs::remove_file(watchkeeper.state().join(format!("history.db{beside}"))).unwrap();
+        }
+        // What nobody finds any more holds these.
+        wait_until("the files are there again", SOON, || {
+            taken.iter().all(|beside| watchkeeper.state().join(format!("history.db{beside}")).exists())
+        });
+        let since = jiff::Timestamp::now().as_millisecond();
+        let is_seen = || {
+            let path = watchkeeper.state().join("history.db");
+            let found = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+            let sql = "SELECT min(id) = ?1 AND max(started) > ?2 FROM run";
+            found.and_then(|db| {
+                db.query_row(sql, rusqlite::params![before, since], |row| row.get::<_, bool>(0))
+            }) == Ok(true)
+        };
+        wait_until("everybody sees all runs", SOON, is_seen);
+        crate::support::run(std::process::Command::new("kill").args(["-TERM", &daemon.id().to_string()]));
+        let said = watchkeeper.wait(daemon, &["run"]).expect(0).stderr;
+        assert_eq!(
+            said.matches("of the history was taken away while it was open").count(),
+            1,
+            "{taken:?}: {said}"
+        );
+        // Each slot ran once, and is known.
+        let gaps = "SELECT (max(slot) - min(slot)) / 1000 + 1 - count(*) FROM run";
+        assert_eq!(count(&watchkeeper, gaps), 0, "{taken:?}");
+    }
+}
+
+/// A job that leaves its runs in a file outside of what is mounted.
+fn tells_its_runs(schedule: &str) -> Watchkeeper {
+    let watchkeeper = Watchkeeper::with_config("");
+    let ran = watchkeeper.folder().join("ran").display().to_string();
+    let work = format!("shell = true\ncommand = 'echo $WATCHKEEPER_RUN >> {ran}'");
+    watchkeeper.configure(&job("j", schedule, "").replace("command = [\"true\"]", &work));
+    watchkeeper
+}
+
+fn ran(watchkeeper: &Watchkeeper) -> usize {
+    fs::read_to_string(watchkeeper.folder().join("ran")).unwrap_or_default().lines().count()
+}
+
+#[test]
+fn a_job_is_run_by_hand_where_the_history_cannot_be_written_and_not_without_a_lock() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let watchkeeper = tells_its_runs("@yearly");
+    let fill = "dd if=/dev/zero of=\"$FOLDER/fill\" bs=1k 2>/dev/null || true; ";
+    let run = "$WATCHKEEPER run-now j";
+    // Nothing is there yet, and nothing can be made: it might run beside another.
+    let none = with_mount(&watchkeeper, "ro", "state", run);
+    assert_eq!((none.code, ran(&watchkeeper)), (1, 0), "{none:?}");
+    assert!(none.stdout.contains("locks") && none.stdout.contains("mounted read-only"), "{none:?}");
+
+    let read_only = format!("{run} >/dev/null; mount -o remount,ro \"$FOLDER\"; {run}");
+    let warned = with_mount(&watchkeeper, "size=2m", "state", &read_only);
+    assert_eq!((warned.code, ran(&watchkeeper)), (3, 2), "{warned:?}");
+    assert!(warned.stdout.contains("this run will not be in it"), "{warned:?}");
+
+    // Its lock holds there, too.
+    let held = format!(
+        "{run} >/dev/null; mount -o remount,ro \"$FOLDER\"; flock \"$FOLDER/locks/job-j.lock\" {run}"
+    );
+    let skipped = with_mount(&watchkeeper, "size=2m", "state", &held);
+    assert_eq!((skipped.code, ran(&watchkeeper)), (75, 3), "{skipped:?}");
+
+    let crammed = format!("{run} >/dev/null; {fill} {run}");
+    let warned = with_mount(&watchkeeper, "size=2m", "state", &crammed);
+    assert_eq!((warned.code, ran(&watchkeeper)), (3, 5), "{warned:?}");
+    assert!(warned.stdout.contains("this run will not be in it"), "{warned:?}");
+}
+
+#[test]
+fn a_daemon_whose_history_cannot_be_opened_runs_its_jobs_and_writes_it_later() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let watchkeeper = tells_its_runs("* * * * * *");
+    let script = format!(
+        "dd if=/dev/zero of=\"$FOLDER/fill\" bs=1k 2>/dev/null || true\n\
+         $WATCHKEEPER run 2>\"{0}/log\" & daemon=$!\n\
+         lines() {{ cat \"{0}/ran\" 2>/dev/null | wc -l; }}\n\
+         n=0; until [ $(lines) -gt 2 ]; do n=$((n+1)); [ $n -lt 300 ] || exit 9; sleep 0.1; done\n\
+         rm \"$FOLDER/fill\"; first=$(head -n 1 \"{0}/ran\")\n\
+         n=0; until $WATCHKEEPER show $first | grep -q done; do n=$((n+1)); [ $n -lt 300 ] || exit 8; sleep 0.1; done\n\
+         kill -TERM $daemon; wait $daemon; $WATCHKEEPER --json history -n 1000",
+        watchkeeper.folder().display()
+    );
+    let output = with_mount(&watchkeeper, "size=4m", "state", &script);
+    let log = fs::read_to_string(watchkeeper.folder().join("log")).unwrap();
+    assert_eq!(output.code, 0, "{output:?}\n{log}");
+    let history = output.json();
+    let known: Vec<&str> =
+        history["runs"].as_array().unwrap().iter().map(|run| run["run"].as_str().unwrap()).collect();
+    let text = fs::read_to_string(watchkeeper.folder().join("ran")).unwrap();
+    assert!(text.lines().all(|run| known.contains(&run)), "{log}");
+    assert!(log.contains("what they did is kept in memory"), "{log}");
 }

@@ -179,6 +179,16 @@ impl Application {
         http::get(self.port, "/cgi-bin/health")
     }
 
+    /// It does not run: a stop that was begun has come to its end.
+    pub(crate) fn is_down(&self) -> bool {
+        match &self.place {
+            Place::Host => !self.folder.path().join("pid").exists(),
+            Place::Container { container, .. } => {
+                docker::docker(["inspect", "-f", "{{.State.Running}}", &container.name]) == "false"
+            }
+        }
+    }
+
     pub(crate) fn wait_well(&self) {
         let well = || self.health().is_some_and(|(status, _)| status == 200);
         wait_until("the application is well", Duration::from_secs(20), well);

@@ -146,6 +146,7 @@ fn an_unfinished_restore_no_space_and_an_unstoppable_server_are_refused() {
         phase: Phase::Swapping,
         changed: Timestamp::UNIX_EPOCH,
         set_aside_bytes: 0,
+        down: false,
     }];
     live.free_bytes = 1 << 20;
     let mut to = destination();
@@ -165,8 +166,13 @@ fn an_unfinished_restore_no_space_and_an_unstoppable_server_are_refused() {
 fn a_finished_restore_is_no_reason_to_refuse_another() {
     let mut live = folder();
     let note = RestoreNote { restore: Ulid::nil(), began: at(1), source: "job/1".into(), blocks: Vec::new() };
-    live.restores =
-        vec![RestoreState { note, phase: Phase::Proven, changed: Timestamp::UNIX_EPOCH, set_aside_bytes: 9 }];
+    live.restores = vec![RestoreState {
+        note,
+        phase: Phase::Proven,
+        changed: Timestamp::UNIX_EPOCH,
+        set_aside_bytes: 9,
+        down: false,
+    }];
     let plan = plan(&source(vec![report(1, 2)]), &live, destination(), at(3));
     assert!(plan.refusals.is_empty());
 }

@@ -76,6 +76,7 @@ impl World {
             watched_since: None,
             next: None,
             pause: None,
+            paused_before: vec![],
             waits_for: vec![],
             overdue: None,
             too_long: None,
