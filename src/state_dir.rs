@@ -105,7 +105,7 @@ pub fn file(path: &Path) -> Result<File, StateDirError> {
     }
 }
 
-/// Opens `path` to be locked, as [`file`] does. One that is mounted read-only can still be locked where it is there.
+/// Opens `path` to be locked, as [`fn@file`] does. One that is mounted read-only can still be locked where it is there.
 pub fn file_to_lock(path: &Path) -> Result<File, StateDirError> {
     file(path).or_else(|error| match &error {
         StateDirError::File { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
