@@ -22,6 +22,14 @@ pub enum StateDirError {
         #[source]
         source: io::Error,
     },
+    /// Another user has put a symbolic link on the way to a folder.
+    #[error("The folder {} is not used: {} is a symbolic link of another user", path.display(), link.display())]
+    ForeignLink {
+        /// The folder.
+        path: PathBuf,
+        /// The link.
+        link: PathBuf,
+    },
     /// A file could not be opened or made.
     #[error("Cannot open {}", path.display())]
     File {
@@ -36,7 +44,12 @@ pub enum StateDirError {
 impl StateDirError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
-        let (Self::Folder { source, .. } | Self::File { source, .. }) = self;
+        let source = match self {
+            Self::Folder { source, .. } | Self::File { source, .. } => source,
+            Self::ForeignLink { .. } => {
+                return Some("name in `state_dir` the folder itself, or make the link yours".to_owned());
+            }
+        };
         Some(match source.kind() {
             io::ErrorKind::PermissionDenied => {
                 "run it as root or as the service's user, or set `state_dir` to a folder of yours".into()
@@ -55,25 +68,29 @@ impl StateDirError {
     }
 }
 
-/// Makes `path` with its parents where it is missing, readable for its owner's group and nobody else. A new folder
+/// Makes `path` with its parents where it is missing, readable for its owner and nobody else. A new folder
 /// belongs to the owner of the folder it stands in when that is one of ours (see `inherit`).
 pub fn folder(path: &Path, inherit: bool) -> Result<(), StateDirError> {
+    let unmade = |source| StateDirError::Folder { path: path.to_owned(), source };
+    if let Some(link) = crate::rights::foreign_link(path).map_err(unmade)? {
+        return Err(StateDirError::ForeignLink { path: path.to_owned(), link });
+    }
     if path.is_dir() {
         return Ok(());
     }
     DirBuilder::new()
         .recursive(true)
-        .mode(0o750)
+        .mode(0o700)
         .create(path)
         .and_then(|()| if inherit { give_to_folders_owner(path) } else { Ok(()) })
-        .map_err(|source| StateDirError::Folder { path: path.to_owned(), source })
+        .map_err(unmade)
 }
 
 /// Opens `path` for reading and writing, made where it is missing, owned by its folder's owner.
 pub fn file(path: &Path) -> Result<File, StateDirError> {
     let wrap = |source| StateDirError::File { path: path.to_owned(), source };
     let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o640);
+    options.read(true).write(true).mode(0o600);
     match options.clone().create_new(true).open(path) {
         Ok(file) => {
             give_to_folders_owner(path).map_err(wrap)?;
