@@ -48,12 +48,15 @@ fn note(bytes: &[u8], seen: &Requests) {
     let text = String::from_utf8_lossy(bytes);
     let line = text.lines().next().unwrap_or_default();
     let mut words = line.split(' ');
-    let (Some(method), Some(path), Some("HTTP/1.1")) = (words.next(), words.next(), words.next()) else { return };
+    let (Some(method), Some(path), Some("HTTP/1.1")) = (words.next(), words.next(), words.next()) else {
+        return;
+    };
     if !["GET", "HEAD", "POST", "PUT", "DELETE"].contains(&method) {
         return;
     }
     let path = path.split('?').next().unwrap();
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && !part.starts_with("v1.")).collect();
+    let parts: Vec<&str> =
+        path.split('/').filter(|part| !part.is_empty() && !part.starts_with("v1.")).collect();
     let shape = match parts[..] {
         [one] => format!("/{one}"),
         [kind, verb @ ("json" | "create")] => format!("/{kind}/{verb}"),
@@ -100,6 +103,9 @@ fn the_engine_is_asked_for_nothing_but_what_the_document_says() {
         let more: Vec<&String> = asked.difference(&said).collect();
         assert_eq!(more, Vec::<&String>::new(), "{what} asks for more than docs/SECURITY.md says");
         let less: Vec<&String> = said.difference(&asked).collect();
-        figure(&format!("requests to the Docker engine: {what}"), &format!("{} kinds; not met: {less:?}", asked.len()));
+        figure(
+            &format!("requests to the Docker engine: {what}"),
+            &format!("{} kinds; not met: {less:?}", asked.len()),
+        );
     }
 }
