@@ -28,6 +28,7 @@ use crate::store::{Backup, BackupId, is_lacking};
 
 /// A backup, as far as retention looks at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub struct Item {
     /// Which backup.
     pub id: BackupId,
