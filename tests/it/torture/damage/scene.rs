@@ -52,14 +52,15 @@ impl Kind {
 
     fn of(file: &Path) -> Option<Self> {
         let name = file.to_str()?;
+        let is_json = file.extension().is_some_and(|ending| ending == "json");
         Some(match name {
             _ if name.starts_with("snapshot_") => Self::Archive,
             _ if name.starts_with("meta_") => Self::Meta,
             "blocks/state.json" => Self::BlockState,
-            _ if name.starts_with("blocks/") && name.ends_with(".json") => Self::Description,
+            _ if name.starts_with("blocks/") && is_json => Self::Description,
             _ if name.starts_with("blocks/") => Self::Block,
             _ if name.ends_with(".state.json") => Self::State,
-            _ if name.ends_with(".json") => Self::Manifest,
+            _ if is_json => Self::Manifest,
             _ => return None,
         })
     }
@@ -239,7 +240,9 @@ impl Scene {
         let found = self.verify(file);
         if kind.costs_backups() {
             assert!(found.bad, "{what}: not found");
-            hurt.iter().for_each(|id| self.is_not_restored(id, &what));
+            for id in &hurt {
+                self.is_not_restored(id, &what);
+            }
         } else {
             assert!(found.warned && !found.bad, "{what}: {found:?}");
         }

@@ -17,6 +17,9 @@ fn watchkeeper() -> Watchkeeper {
     Watchkeeper::with_config("[prometheus.main]\nurl = \"http://127.0.0.1:9\"\ndata_dir = \"/nowhere\"\n")
 }
 
+/// An entry: its name, its type, and where it leads.
+type Named<'a> = (&'a str, u8, &'a str);
+
 /// A tar header as no library would write it.
 fn header(name: &str, kind: u8, size: u64, link: &str) -> [u8; 512] {
     let mut block = [0; 512];
@@ -46,7 +49,7 @@ fn archive(watchkeeper: &Watchkeeper, write: impl FnOnce(&mut dyn Write) -> io::
     path
 }
 
-fn small(watchkeeper: &Watchkeeper, entries: &[(&str, u8, &str)]) -> PathBuf {
+fn small(watchkeeper: &Watchkeeper, entries: &[Named<'_>]) -> PathBuf {
     archive(watchkeeper, |tar| {
         for (name, kind, link) in entries {
             let content = if [b'0', 0].contains(kind) { "stolen" } else { "" };
@@ -81,7 +84,7 @@ fn an_archive_that_reaches_out_or_is_ambiguous_is_refused_and_nothing_of_it_is_u
     let inside = format!("{BLOCK}/index/x");
     let index = format!("{BLOCK}/index");
     let up = format!("{BLOCK}/chunks/../../../../tmp/x");
-    let cases: [(&[(&str, u8, &str)], &str); 14] = [
+    let cases: [(&[Named<'_>], &str); 14] = [
         (&[("../escaped", b'0', "")], "escaped"),
         (&[("/tmp/wk-escaped", b'0', "")], "wk-escaped"),
         (&[(&up, b'0', "")], "tmp/x"),

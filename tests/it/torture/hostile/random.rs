@@ -199,7 +199,7 @@ fn the_readers_of_a_blocks_files() {
     };
     for (file, good) in &whole {
         never_panics(&format!("block, {file}"), std::slice::from_ref(good), 10_000, |bytes| {
-            check(file, bytes)
+            check(file, bytes);
         });
     }
     // A checksum that is right again leads the reader further in.
@@ -224,10 +224,9 @@ fn with_right_checksums(bytes: &[u8]) -> Vec<u8> {
             continue;
         };
         let end = body + length as usize;
-        if let Some(sum) = index.get(body..end).map(crc32c::crc32c) {
-            if let Some(place) = index.get_mut(end..end + 4) {
-                place.copy_from_slice(&sum.to_be_bytes());
-            }
+        let sum = index.get(body..end).map(crc32c::crc32c);
+        if let (Some(sum), Some(place)) = (sum, index.get_mut(end..end + 4)) {
+            place.copy_from_slice(&sum.to_be_bytes());
         }
     }
     let sum = crc32c::crc32c(&index[toc..toc + 48]);
