@@ -33,7 +33,15 @@ fn items() -> Vec<Item> {
     let item = |n: i64| {
         let created = start() + SignedDuration::from_mins(15 * n);
         let id = created.strftime("%Y%m%dT%H%M%SZ").to_string().parse().unwrap();
-        Item { id, created, good: n % 100 != 7, pinned: n % 1000 == 3, accepted: false, lacks: Vec::new() }
+        Item {
+            id,
+            created,
+            good: n % 100 != 7,
+            unread: false,
+            pinned: n % 1000 == 3,
+            accepted: false,
+            lacks: Vec::new(),
+        }
     };
     (0..BACKUPS).map(item).collect()
 }

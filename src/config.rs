@@ -260,7 +260,11 @@ fn syntax_problems(text: &str, errors: &[toml::de::Error]) -> Vec<Problem> {
         let span: Range<usize> = error.span().unwrap_or(0..0);
         Problem::at(text, &span, error.message(), None)
     };
-    let mut problems: Vec<Problem> = errors.iter().map(problem).collect();
+    // Finding the line of each reads the text from its start, and there may be as many as there are bytes.
+    let mut first: Vec<&toml::de::Error> = errors.iter().collect();
+    first.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+    first.truncate(20 * SYNTAX_ERRORS);
+    let mut problems: Vec<Problem> = first.into_iter().map(problem).collect();
     problems.sort_by_key(|problem| (problem.line, problem.column));
     problems.dedup_by_key(|problem| problem.line);
     problems.truncate(SYNTAX_ERRORS);

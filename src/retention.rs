@@ -8,7 +8,8 @@
 //! not good, and most of what they hold is still there. A good backup may lack something that could not be read when it
 //! was made: it counts, and it never pushes out the last copy of that, because the newest good backup from before that
 //! was lacking is kept until a newer one has it again, or somebody has accepted that it is gone. What is pinned is kept
-//! beside the rules, which count as if it were not there.
+//! beside the rules, which count as if it were not there; so is what may be good and may be bad, because it is not known
+//! any more when it was read, until it was read again.
 
 mod hold;
 mod until;
@@ -23,10 +24,11 @@ pub use hold::{Fewer, Hold, fewer, holds};
 pub use until::{Until, until};
 
 use crate::config::values::Keep;
-use crate::store::{BackupId, is_lacking};
+use crate::store::{Backup, BackupId, is_lacking};
 
 /// A backup, as far as retention looks at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub struct Item {
     /// Which backup.
     pub id: BackupId,
@@ -34,12 +36,39 @@ pub struct Item {
     pub created: Timestamp,
     /// It can be restored, as far as is known.
     pub good: bool,
+    /// Some file of it was never read back, or it is lost what came of that: what is known of it says nothing.
+    pub unread: bool,
     /// Somebody wants it kept.
     pub pinned: bool,
     /// Somebody has said that what it lacks is right.
     pub accepted: bool,
     /// Paths of what it should hold and does not hold whole; each with everything below it.
     pub lacks: Vec<String>,
+}
+
+impl Item {
+    /// A backup of the store.
+    pub fn of(backup: &Backup) -> Self {
+        Self {
+            id: backup.id().clone(),
+            created: backup.manifest.created,
+            good: backup.is_good(),
+            unread: backup.verified().is_none(),
+            pinned: backup.state.pinned,
+            accepted: backup.state.accepted,
+            lacks: backup.manifest.lacks.clone(),
+        }
+    }
+
+    /// It is known to be good.
+    const fn counts(&self) -> bool {
+        self.good && !self.unread
+    }
+
+    /// Nothing that is known is against it, and it is not known to be good.
+    const fn in_doubt(&self) -> bool {
+        self.good && self.unread
+    }
 }
 
 /// What is to happen to one backup, and why.
@@ -69,6 +98,8 @@ pub enum Reason {
     LastCopy,
     /// Kept: pinned.
     Pinned,
+    /// Kept: it is not known when it was read back, so it may be good.
+    Unread,
     /// Kept: not good, but no good backup is newer.
     NothingBetter,
     /// Kept: not good, but the rules would keep it if it were.
@@ -134,6 +165,7 @@ impl std::fmt::Display for Reason {
             Self::NewestGood => f.write_str("the newest good backup"),
             Self::LastCopy => f.write_str("all newer ones lack something that it does not"),
             Self::Pinned => f.write_str("pinned"),
+            Self::Unread => f.write_str("it has to be verified first"),
             Self::NothingBetter => f.write_str("not good, but no good backup is newer"),
             Self::IfItWereGood => f.write_str("not good, but the rules would keep it if it were"),
             Self::NoRule => f.write_str("no rule keeps it"),
@@ -144,13 +176,16 @@ impl std::fmt::Display for Reason {
 
 /// Decides about every backup. `items` are in the order of creation, oldest first; so are the decisions.
 pub fn plan(items: &[Item], keep: &Keep, zone: &TimeZone) -> Vec<Decision> {
-    let newest_good = items.iter().rposition(|item| item.good);
-    let reasons = by_rules(items, |item| item.good, keep, zone);
+    let newest_good = items.iter().rposition(Item::counts);
+    let reasons = by_rules(items, Item::counts, keep, zone);
     let if_good = by_rules(items, |_| true, keep, zone);
     let last_copies = last_copies(items);
     let decide = |(i, (item, mut reasons)): (usize, (&Item, Vec<Reason>))| {
         if item.pinned {
             reasons.push(Reason::Pinned);
+        }
+        if item.in_doubt() {
+            reasons.push(Reason::Unread);
         }
         if newest_good == Some(i) {
             reasons.push(Reason::NewestGood);
@@ -175,7 +210,7 @@ pub fn plan(items: &[Item], keep: &Keep, zone: &TimeZone) -> Vec<Decision> {
 /// For everything that the newest good backups lack: the newest good one before them. A path is lacking where it or a
 /// folder above it is. Whether that backup has it is not asked: it is not known to lack it, and that is enough.
 fn last_copies(items: &[Item]) -> BTreeSet<usize> {
-    let good: Vec<usize> = (0..items.len()).rev().filter(|&i| items[i].good).collect();
+    let good: Vec<usize> = (0..items.len()).rev().filter(|&i| items[i].counts()).collect();
     let lacking: BTreeSet<&str> = good.iter().flat_map(|&i| &items[i].lacks).map(String::as_str).collect();
     let last_copy = |path: &str| {
         let without = good.iter().take_while(|&&i| is_lacking(&items[i].lacks, path)).count();
@@ -210,7 +245,7 @@ fn by_rules(
             reasons[i].push(Reason::NewestOf(bucket));
         });
     }
-    if let (Some(within), Some(newest)) = (rules.within, items.iter().rfind(|item| item.good)) {
+    if let (Some(within), Some(newest)) = (rules.within, items.iter().rfind(|item| item.counts())) {
         let newest = newest.created;
         let young = |&&i: &&usize| {
             newest.duration_since(items[i].created).unsigned_abs() <= within || items[i].created > newest

@@ -4,8 +4,10 @@
 //! everywhere, with the drop-in that the package ships for it. It is asked before anything is begun, so that nothing stays
 //! half done.
 
+use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
@@ -65,6 +67,32 @@ pub fn run_hint(program: &Path) -> String {
     )
 }
 
+/// The symbolic link on the way to `path` that is of somebody who could lead us elsewhere with it: not root, not the user
+/// who runs this, and not the owner of the folder that it lies in, who could put anything there.
+pub fn foreign_link(path: &Path) -> io::Result<Option<PathBuf>> {
+    let own = rustix::process::geteuid().as_raw();
+    let mut step = PathBuf::new();
+    for part in path.components() {
+        let folder = step.clone();
+        step.push(part);
+        let meta = match fs::symlink_metadata(&step) {
+            // Whoever goes there is told so.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            meta => meta?,
+        };
+        if !meta.is_symlink() || [0, own].contains(&meta.uid()) {
+            continue;
+        }
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+        if fs::metadata(folder)?.uid() != meta.uid() {
+            return Ok(Some(step));
+        }
+    }
+    Ok(None)
+}
+
 /// What to do about an error of the system about files of `whose`, where it is one of rights.
 pub fn hint(error: &io::Error, whose: &str) -> Option<String> {
     match error.kind() {
@@ -117,7 +145,7 @@ fn has(capability: u32) -> bool {
 
 /// Nothing where the kernel does not tell.
 fn effective_capabilities() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or_default()
 }

@@ -22,6 +22,14 @@ pub enum StateDirError {
         #[source]
         source: io::Error,
     },
+    /// Another user has put a symbolic link on the way to a folder.
+    #[error("The folder {} is not used: {} is a symbolic link of another user", path.display(), link.display())]
+    ForeignLink {
+        /// The folder.
+        path: PathBuf,
+        /// The link.
+        link: PathBuf,
+    },
     /// A file could not be opened or made.
     #[error("Cannot open {}", path.display())]
     File {
@@ -43,7 +51,12 @@ impl StateDirError {
 
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
-        let (Self::Folder { source, .. } | Self::File { source, .. }) = self;
+        let source = match self {
+            Self::Folder { source, .. } | Self::File { source, .. } => source,
+            Self::ForeignLink { .. } => {
+                return Some("name in `state_dir` the folder itself, or make the link yours".to_owned());
+            }
+        };
         Some(match source.kind() {
             io::ErrorKind::PermissionDenied => {
                 "run it as root or as the service's user, or set `state_dir` to a folder of yours".into()
@@ -62,11 +75,14 @@ impl StateDirError {
     }
 }
 
-/// Makes `path` with its parents where they are missing, readable for their owner's group and nobody else. Each new folder
+/// Makes `path` with its parents where they are missing, readable for their owner and nobody else. Each new folder
 /// belongs to the owner of the folder it stands in.
 pub fn folder(path: &Path) -> Result<(), StateDirError> {
-    let made = made(path);
-    made.map_err(|source| StateDirError::Folder { path: path.to_owned(), source })
+    let unmade = |source| StateDirError::Folder { path: path.to_owned(), source };
+    if let Some(link) = crate::rights::foreign_link(path).map_err(unmade)? {
+        return Err(StateDirError::ForeignLink { path: path.to_owned(), link });
+    }
+    made(path).map_err(unmade)
 }
 
 fn made(path: &Path) -> io::Result<()> {
@@ -76,7 +92,7 @@ fn made(path: &Path) -> io::Result<()> {
     if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
         made(above)?;
     }
-    match DirBuilder::new().mode(0o750).create(path) {
+    match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => give_to_folders_owner(path),
         // Another process has made it meanwhile.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
@@ -88,7 +104,7 @@ fn made(path: &Path) -> io::Result<()> {
 pub fn file(path: &Path) -> Result<File, StateDirError> {
     let wrap = |source| StateDirError::File { path: path.to_owned(), source };
     let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o640);
+    options.read(true).write(true).mode(0o600);
     // Mostly it is there.
     match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

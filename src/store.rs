@@ -72,6 +72,7 @@ pub struct JobStore {
 impl Store {
     /// Opens the store to write to it. Creates its folder if only that is missing.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
+        lies_where_it_seems(root)?;
         let unusable = |problem| StoreError::Unusable { path: root.to_owned(), problem };
         match owner::create_folder(root, owner::FOLDER_MODE) {
             Ok(()) => {}
@@ -91,6 +92,7 @@ impl Store {
 
     /// Opens a store that is only read: it may be mounted read-only, or belong to somebody else.
     pub fn open_to_read(root: &Path) -> Result<Self, StoreError> {
+        lies_where_it_seems(root)?;
         if fs::metadata(root).at("open the backup folder", root)?.is_dir() {
             return Ok(Self { root: root.to_owned() });
         }
@@ -161,6 +163,14 @@ impl JobStore {
     /// The names in the folder; none if it is not there.
     fn names(&self) -> Result<Vec<String>, StoreError> {
         names_in(&self.folder)
+    }
+}
+
+/// Nobody else has led the path elsewhere.
+fn lies_where_it_seems(root: &Path) -> Result<(), StoreError> {
+    match crate::rights::foreign_link(root).at("look at", root)? {
+        None => Ok(()),
+        Some(link) => Err(StoreError::ForeignLink { path: root.to_owned(), link }),
     }
 }
 

@@ -51,7 +51,7 @@ pub struct Plan {
 impl Plan {
     /// What retention decides about these backups.
     pub fn of(listing: &Listing, policy: &Policy) -> Self {
-        let items: Vec<Item> = listing.backups.iter().map(item).collect();
+        let items: Vec<Item> = listing.backups.iter().map(Item::of).collect();
         Self {
             decisions: retention::plan(&items, &policy.keep, &policy.zone),
             hold: hold(listing, policy.smaller),
@@ -98,17 +98,6 @@ pub fn doubts(listing: &Listing, smaller: u32) -> BTreeMap<BackupId, Hold> {
     });
     let doubtful = all[accepted..].iter().zip(doubt);
     doubtful.filter_map(|(backup, doubt)| Some((backup.id().clone(), doubt?))).collect()
-}
-
-fn item(backup: &Backup) -> Item {
-    Item {
-        id: backup.id().clone(),
-        created: backup.manifest.created,
-        good: backup.is_good(),
-        pinned: backup.state.pinned,
-        accepted: backup.state.accepted,
-        lacks: backup.manifest.lacks.clone(),
-    }
 }
 
 /// What a pruning has taken away.

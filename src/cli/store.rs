@@ -79,7 +79,8 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
     let broken: Vec<_> = listings.iter().flat_map(|(_, listing)| &listing.broken).collect();
     let broken_json: Vec<_> =
         broken.iter().map(|broken| json!({ "path": broken.path, "problem": broken.problem })).collect();
-    session.out.result(&json!({ "backups": shown, "broken": broken_json }), || {
+    let warnings: Vec<&String> = listings.iter().flat_map(|(_, listing)| &listing.warnings).collect();
+    session.out.result(&json!({ "backups": shown, "broken": broken_json, "warnings": warnings }), || {
         let mut text = if shown.is_empty() && broken.is_empty() {
             "No backups yet.\n".to_owned()
         } else if shown.is_empty() {
@@ -92,9 +93,12 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
         for broken in &broken {
             let _ = writeln!(text, "broken: {}", told(broken));
         }
+        for warning in &warnings {
+            let _ = writeln!(text, "warning: {warning}");
+        }
         text
     });
-    Ok(if broken.is_empty() { ExitCode::Ok } else { ExitCode::Warned })
+    Ok(if broken.is_empty() && warnings.is_empty() { ExitCode::Ok } else { ExitCode::Warned })
 }
 
 /// What is wrong with something in the store, and where.
@@ -153,47 +157,56 @@ fn row(session: &Session, backup: &Backup, shown: &Shown<'_>) -> Vec<String> {
     ]
 }
 
-/// The backups that `verify` was asked to read.
-type Asked = Vec<(JobStore, Backup)>;
-
-/// What `verify` was asked to read, each once, and what is no backup any more: that nobody can read it is no reason to say
-/// nothing.
-fn chosen(session: &Session, store: &Store, what: &[String]) -> Result<(Asked, Vec<Broken>), CliError> {
-    let (mut asked, mut broken) = if what.is_empty() {
-        chosen_by(session, store, None)?
-    } else {
-        let (mut asked, mut broken) = (Asked::new(), Vec::new());
-        for what in what {
-            let (more, more_broken) = chosen_by(session, store, Some(what))?;
-            asked.extend(more);
-            broken.extend(more_broken);
-        }
-        (asked, broken)
-    };
-    let mut seen = BTreeSet::new();
-    asked.retain(|(job, backup)| seen.insert((job.job().clone(), backup.id().clone())));
-    let mut seen = BTreeSet::new();
-    broken.retain(|broken| seen.insert(broken.path.clone()));
-    Ok((asked, broken))
+/// What `verify` was asked to read.
+#[derive(Default)]
+struct Asked {
+    backups: Vec<(JobStore, Backup)>,
+    /// What is no backup any more: that nobody can read it is no reason to say nothing.
+    broken: Vec<Broken>,
+    /// What is wrong beside the backups, and costs none.
+    warnings: BTreeSet<String>,
 }
 
-/// The same for one of them.
-fn chosen_by(session: &Session, store: &Store, what: Option<&str>) -> Result<(Asked, Vec<Broken>), CliError> {
-    let is_backup = |what: &&str| {
-        what.contains('/') || *what == "latest" || what.parse::<crate::store::BackupId>().is_ok()
-    };
-    if let Some(what) = what.filter(is_backup) {
-        let found = session.backup(what)?;
-        return Ok((vec![(found.job, found.backup)], Vec::new()));
+impl Asked {
+    /// All of it, each once.
+    fn of(session: &Session, store: &Store, what: &[String]) -> Result<Self, CliError> {
+        let mut asked = Self::default();
+        if what.is_empty() {
+            asked.add(session, store, None)?;
+        }
+        for what in what {
+            asked.add(session, store, Some(what))?;
+        }
+        let mut seen = BTreeSet::new();
+        asked.backups.retain(|(job, backup)| seen.insert((job.job().clone(), backup.id().clone())));
+        let mut seen = BTreeSet::new();
+        asked.broken.retain(|broken| seen.insert(broken.path.clone()));
+        Ok(asked)
     }
-    let (mut chosen, mut broken) = (Vec::new(), Vec::new());
-    for job in session.job_names(what, store)? {
-        let job = store.job(&job);
-        let listing = job.list()?;
-        chosen.extend(listing.backups.into_iter().map(|backup| (job.clone(), backup)));
-        broken.extend(listing.broken);
+
+    /// What one word means.
+    fn add(&mut self, session: &Session, store: &Store, what: Option<&str>) -> Result<(), CliError> {
+        let is_backup = |what: &&str| {
+            what.contains('/') || *what == "latest" || what.parse::<crate::store::BackupId>().is_ok()
+        };
+        if let Some(what) = what.filter(is_backup) {
+            let found = session.backup(what)?;
+            let id = found.backup.id().to_string();
+            let warnings = found.job.list()?.warnings;
+            self.warnings.extend(warnings.into_iter().filter(|warning| warning.contains(&id)));
+            self.backups.push((found.job, found.backup));
+            return Ok(());
+        }
+        for job in session.job_names(what, store)? {
+            let job = store.job(&job);
+            let listing = job.list()?;
+            self.warnings.extend(job.description_problems(&listing));
+            self.warnings.extend(listing.warnings);
+            self.backups.extend(listing.backups.into_iter().map(|backup| (job.clone(), backup)));
+            self.broken.extend(listing.broken);
+        }
+        Ok(())
     }
-    Ok((chosen, broken))
 }
 
 #[derive(Serialize)]
@@ -222,7 +235,7 @@ impl VerifiedBackup {
 
 pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, CliError> {
     let store = session.store()?;
-    let (chosen, broken) = chosen(session, &store, &args.what)?;
+    let Asked { backups: chosen, broken, warnings } = Asked::of(session, &store, &args.what)?;
     let cancel = CancellationToken::new();
     let progress = Progress::new(bar::sink(session));
     let (mut verified, mut unread, mut shared) = (Vec::new(), false, false);
@@ -269,13 +282,15 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
     }
     shared |= broken.iter().any(|broken| broken.problem.contains("blocks/"));
     let lost: Vec<String> = broken.iter().map(told).collect();
-    session.out.result(&json!({ "backups": verified, "broken": lost, "deep": args.deep }), || {
+    let json = json!({ "backups": verified, "broken": lost, "warnings": warnings, "deep": args.deep });
+    session.out.result(&json, || {
         let mut text: String = verified.iter().map(VerifiedBackup::lines).collect();
         let all = verified.len() + lost.len();
         if all == 0 {
             return "There are no backups to verify yet.\n".to_owned();
         }
         text.extend(lost.iter().map(|broken| format!("BAD      {broken}\n")));
+        text.extend(warnings.iter().map(|warning| format!("WARNING  {warning}\n")));
         let good = verified.iter().filter(|backup| backup.good).count();
         let read = match (unread || !lost.is_empty(), args.deep) {
             (true, _) => "what is there and may be read was read",
@@ -293,7 +308,8 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
         text
     });
     let bad = !lost.is_empty() || verified.iter().any(|backup| !backup.problems.is_empty());
-    Ok(match (bad, verified.iter().any(|backup| backup.damaged)) {
+    let doubtful = !warnings.is_empty() || verified.iter().any(|backup| backup.damaged);
+    Ok(match (bad, doubtful) {
         (true, _) => ExitCode::Failed,
         (false, true) => ExitCode::Warned,
         (false, false) => ExitCode::Ok,

@@ -19,6 +19,9 @@ use super::values::Name;
 
 type Value<'i> = Spanned<DeValue<'i>>;
 
+/// So many problems of a file are told; whoever made more has to start anew.
+const MOST_PROBLEMS: usize = 500;
+
 /// What was found in a file so far.
 pub(super) struct Report<'t> {
     text: &'t str,
@@ -32,7 +35,7 @@ impl<'t> Report<'t> {
     }
 
     pub(super) fn error(&self, span: &Range<usize>, message: impl Into<String>, hint: Option<String>) {
-        self.problems.borrow_mut().push(Problem::at(self.text, span, message, hint));
+        self.note(&self.problems, span, message, hint);
     }
 
     /// As [`Self::error`], but the line is shown only up to the span: what follows may be a secret.
@@ -41,7 +44,21 @@ impl<'t> Report<'t> {
     }
 
     pub(super) fn warn(&self, span: &Range<usize>, message: impl Into<String>, hint: Option<String>) {
-        self.warnings.borrow_mut().push(Problem::at(self.text, span, message, hint));
+        self.note(&self.warnings, span, message, hint);
+    }
+
+    /// Finding the line of a problem reads the text from its start: of more than anybody reads, that is not done.
+    fn note(
+        &self,
+        list: &RefCell<Vec<Problem>>,
+        span: &Range<usize>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        let mut list = list.borrow_mut();
+        if list.len() < MOST_PROBLEMS {
+            list.push(Problem::at(self.text, span, message, hint));
+        }
     }
 
     /// The problems and the warnings, each in the order of the file.

@@ -38,7 +38,7 @@ impl SnapshotContents {
             skip_head,
             min_time: metas().map(|m| m.min_time).min().unwrap_or_default(),
             max_time: metas().map(|m| m.max_time).max().unwrap_or_default(),
-            samples: good.map(|m| m.stats.num_samples).sum(),
+            samples: good.map(|m| m.stats.num_samples).fold(0, u64::saturating_add),
             blocks,
             new: Vec::new(),
         }

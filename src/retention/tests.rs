@@ -15,6 +15,7 @@ fn item(n: usize, created: &str) -> Item {
         id: id(n),
         created: created.parse().unwrap(),
         good: true,
+        unread: false,
         pinned: false,
         accepted: false,
         lacks: Vec::new(),
@@ -164,6 +165,7 @@ fn items() -> impl Strategy<Value = Vec<Item>> {
                     id: id(n),
                     created: Timestamp::from_second(at).unwrap(),
                     good,
+                    unread: false,
                     pinned,
                     accepted: false,
                     lacks: Vec::new(),
@@ -173,7 +175,33 @@ fn items() -> impl Strategy<Value = Vec<Item>> {
         })
 }
 
+#[test]
+fn what_may_be_good_and_may_be_bad_is_kept_and_takes_nobodys_place() {
+    let days = ["2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z"];
+    let mut items: Vec<Item> = days.iter().enumerate().map(|(n, day)| item(n, day)).collect();
+    assert_eq!(kept(&items, last(1), "UTC"), [2]);
+    items[2].unread = true;
+    assert_eq!(kept(&items, last(1), "UTC"), [1, 2]);
+    items[0].unread = true;
+    assert_eq!(kept(&items, last(1), "UTC"), [0, 1, 2]);
+    items[0].good = false;
+    assert_eq!(kept(&items, last(1), "UTC"), [1, 2]);
+}
+
 proptest! {
+    #[test]
+    fn not_knowing_whether_some_are_good_deletes_nothing_more(
+        items in items(), rules in rules(), unread in proptest::collection::vec(any::<bool>(), 25),
+    ) {
+        let of = |items: &[Item]| plan(items, &Keep::new(rules).unwrap(), &TimeZone::UTC);
+        let before = of(&items);
+        let doubtful: Vec<Item> =
+            items.iter().zip(unread).map(|(item, unread)| Item { unread, ..item.clone() }).collect();
+        for (before, after) in before.iter().zip(of(&doubtful)) {
+            prop_assert!(after.keep || !before.keep, "{:?}", after);
+        }
+    }
+
     #[test]
     fn the_plan_is_what_the_words_of_the_rules_say(items in items(), rules in rules(), zone in prop_oneof![
         Just("UTC"), Just("Europe/Berlin"), Just("America/New_York"), Just("Australia/Lord_Howe"),

@@ -27,6 +27,9 @@ pub enum Until {
 
 /// Until when each of these backups, oldest first, is kept, when the next ones are made at `slots`.
 pub fn until(items: &[Item], keep: &Keep, zone: &TimeZone, slots: &[Timestamp]) -> Vec<Until> {
+    // The next run reads what was not read, and what is kept only because of that may go then.
+    let items: Vec<Item> = items.iter().map(|item| Item { unread: false, ..item.clone() }).collect();
+    let items = items.as_slice();
     let decisions = plan(items, keep, zone);
     let mut ends: Vec<Until> = items
         .iter()
@@ -45,10 +48,16 @@ pub fn until(items: &[Item], keep: &Keep, zone: &TimeZone, slots: &[Timestamp]) 
             break;
         }
         let id = BackupId::after(there.last().map(|(_, item)| &item.id), *slot);
-        there.push((
-            None,
-            Item { id, created: *slot, good: true, pinned: false, accepted: false, lacks: Vec::new() },
-        ));
+        let coming = Item {
+            id,
+            created: *slot,
+            good: true,
+            unread: false,
+            pinned: false,
+            accepted: false,
+            lacks: Vec::new(),
+        };
+        there.push((None, coming));
         let items: Vec<Item> = there.iter().map(|(_, item)| item.clone()).collect();
         let mut kept = plan(&items, keep, zone).into_iter().map(|decision| decision.keep);
         there.retain(|(index, _)| {
@@ -77,6 +86,7 @@ mod tests {
             id: BackupId::after(None, day(n)),
             created: day(n),
             good: true,
+            unread: false,
             pinned: false,
             accepted: false,
             lacks: Vec::new(),

@@ -28,6 +28,14 @@ pub enum StoreError {
         /// Why.
         problem: &'static str,
     },
+    /// Another user has put a symbolic link on the way to the store.
+    #[error("The backup folder {} is not used: {} is a symbolic link of another user", path.display(), link.display())]
+    ForeignLink {
+        /// The configured folder.
+        path: PathBuf,
+        /// The link.
+        link: PathBuf,
+    },
     /// Another process holds the lock.
     #[error("{} is in use by another run, backup, restore or prune; waited {} s", path.display(), waited.as_secs())]
     Busy {
@@ -169,6 +177,10 @@ impl StoreError {
             Self::NewerFormat { .. } => Some("use the watchkeeper that made it, or a newer one".to_owned()),
             Self::Unusable { .. } => Some(
                 "create it, or set backup_dir to a folder that the user who runs this may write to"
+                    .to_owned(),
+            ),
+            Self::ForeignLink { .. } => Some(
+                "its owner could lead backups anywhere: name in backup_dir the folder itself, or make the link yours"
                     .to_owned(),
             ),
             Self::Broken { .. } | Self::Manifest { .. } => {

@@ -202,6 +202,7 @@ impl JobStore {
                 self.list_one(&id, &mut seen, &mut listing)?;
             }
         }
+        listing.warnings.extend(self.missing_checks(&seen.claimed));
         let in_doubt = self.list_orphans(&names, &mut listing) || seen.in_doubt;
         listing.unclaimed = Unclaimed { files: self.unclaimed(&seen.claimed)?, in_doubt };
         listing.backups.sort_by(|a, b| a.id().cmp(b.id()));
@@ -250,7 +251,8 @@ impl JobStore {
                 match backup.missing(&mut seen.sizes)? {
                     None => {
                         listing.backups.push(backup);
-                        listing.warnings.extend(warning);
+                        // Gone now, it is being removed: its state is not lost.
+                        listing.warnings.extend(warning.filter(|_| path.exists()));
                         return Ok(());
                     }
                     Some(problem) => problem,

@@ -17,6 +17,9 @@ use crate::config::values::JobName;
 /// The format version this program writes.
 pub const FORMAT: u32 = 1;
 
+/// More bytes than any backup has: an exbibyte. What many backups of fewer bytes come to is still a number.
+const MOST_BYTES: u64 = 1 << 60;
+
 /// The last field of a manifest.
 const SEAL: &str = "manifest_sha256";
 
@@ -140,6 +143,10 @@ impl Manifest {
                 return Some(format!("{:?} has no SHA-256", file.name));
             }
         }
+        let sizes = self.files.iter().map(|file| file.size).chain([self.content_bytes]);
+        if sizes.fold(0, u64::saturating_add) > MOST_BYTES {
+            return Some("it tells of more bytes than any disk holds".to_owned());
+        }
         self.files.is_empty().then(|| "it names no file".to_owned())
     }
 }
@@ -254,6 +261,16 @@ mod tests {
         let error = parse(b"{\"format\": 2, \"seal\": {}}").unwrap_err();
         assert!(error.to_string().contains("made by a newer watchkeeper (format 2"), "{error}");
         assert!(matches!(parse(b"{\"format\": 1}"), Err(StoreError::Manifest { .. })));
+    }
+
+    #[test]
+    fn more_bytes_than_there_are_anywhere_are_refused() {
+        let mut manifest = testing::manifest("20261123T020000Z");
+        manifest.content_bytes = u64::MAX;
+        assert!(parse(&testing::sealed(&manifest)).unwrap_err().to_string().contains("than any disk holds"));
+        manifest.content_bytes = 1;
+        manifest.files.push(StoredFile { name: "x".into(), size: u64::MAX, ..manifest.files[0].clone() });
+        assert!(parse(&testing::sealed(&manifest)).is_err());
     }
 
     #[test]

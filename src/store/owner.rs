@@ -8,10 +8,11 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, fchown};
 use std::path::Path;
 
-/// Mode of files in the store: the group may read.
-pub const FILE_MODE: u32 = 0o640;
-/// Mode of folders in the store: the group may read.
-pub const FOLDER_MODE: u32 = 0o750;
+/// Mode of files in the store. Backups hold what the servers keep from others, so nobody but the owner reads them; root
+/// and the service get along because what root creates is the service's.
+pub const FILE_MODE: u32 = 0o600;
+/// Mode of folders in the store.
+pub const FOLDER_MODE: u32 = 0o700;
 
 /// Gives an open file the mode, and the owner of the folder it lies in where we may do that.
 pub fn settle_file(file: &File, path: &Path, mode: u32) -> io::Result<()> {

@@ -55,10 +55,12 @@ impl JobStore {
     }
 
     fn may_be_removed(&self, id: &BackupId) -> Result<(), StoreError> {
-        if self.read_state(id).0.pinned {
+        let is_backup = self.manifest_path(id).exists();
+        // What is no backup any more has no state that it could have lost.
+        if (is_backup || self.state_path(id).exists()) && self.read_state(id).0.pinned {
             return Err(StoreError::Pinned { id: id.clone(), path: self.folder.clone() });
         }
-        if self.manifest_path(id).exists() || !self.archives_of(id)?.is_empty() {
+        if is_backup || !self.archives_of(id)?.is_empty() {
             return Ok(());
         }
         Err(StoreError::NotFound { what: id.to_string(), path: self.folder.clone() })

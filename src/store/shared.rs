@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{At as _, StoreError};
 use super::{ExclusiveLock, JobStore, Left, Listing, StoredFile, atomic, sealed};
 use crate::config::values::Compression;
+use crate::words;
 
 pub(super) use checks::Checks;
 pub(super) use name::is_shared;
@@ -113,6 +114,26 @@ impl JobStore {
             .map(str::to_owned)
             .collect();
         Ok(SharedIndex { folder: self.folder.clone(), stems, checks: Arc::new(self.shared_checks()) })
+    }
+
+    /// What is wrong with the descriptions of the shared files that these backups name, one line each. Nobody needs one to
+    /// restore; without, the next run stores the file once more.
+    pub fn description_problems(&self, listing: &Listing) -> Vec<String> {
+        let files = listing.backups.iter().flat_map(|backup| &backup.manifest.files);
+        let files: BTreeSet<&str> =
+            files.map(|file| file.name.as_str()).filter(|name| is_shared(name)).collect();
+        files.into_iter().filter_map(|name| self.description_problem(name)).collect()
+    }
+
+    fn description_problem(&self, name: &str) -> Option<String> {
+        let stem = stem_of(name)?;
+        let path = description_path(&self.folder, stem);
+        let problem = match read_description(&self.folder, stem) {
+            Ok(Some(_)) => return None,
+            Ok(None) => format!("{} is missing", path.display()),
+            Err(error) => words::chain(&error),
+        };
+        Some(format!("{problem}; no restore needs it, and the next run stores {name} once more"))
     }
 
     /// Removes one shared file and its description. Returns the bytes of the file, if it was there.

@@ -1,4 +1,5 @@
-//! What changes about a backup after it was published. Losing it costs pins and dates, never data.
+//! What changes about a backup after it was published. Losing it costs dates, never data: a backup whose state is lost
+//! may have been pinned, so it is kept as if it were until somebody has said otherwise.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -51,6 +52,13 @@ pub enum How {
     Deep,
 }
 
+impl BackupState {
+    /// What is to be taken for the state of a backup that has lost its own.
+    fn lost() -> Self {
+        Self { pinned: true, ..Self::default() }
+    }
+}
+
 impl JobStore {
     /// Keeps a backup whatever the retention says.
     pub fn pin(&self, id: &BackupId) -> Result<(), StoreError> {
@@ -83,11 +91,12 @@ impl JobStore {
         self.change_state(id, |state| state.cleaned.extend(content))
     }
 
-    /// The state of a backup, and what is wrong with its file. A state that is lost is the default one.
+    /// The state of a backup, and what is wrong with its file. A state is there before its backup is, so one that is
+    /// missing is lost like one that is damaged.
     pub(super) fn read_state(&self, id: &BackupId) -> (BackupState, Option<String>) {
         let path = self.state_path(id);
         let parsed = match fs::read(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return (BackupState::default(), None),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err("it is missing".to_owned()),
             Err(e) => Err(e.to_string()),
             Ok(bytes) => sealed::check(&bytes, SEAL)
                 .map_err(|e| e.to_string())
@@ -95,8 +104,12 @@ impl JobStore {
         };
         parsed.map_or_else(
             |problem| {
-                let lost = "pin and dates of verification are lost";
-                (BackupState::default(), Some(format!("{}: {problem}; {lost}", path.display())))
+                let (path, job) = (path.display(), &self.job);
+                let warning = format!(
+                    "{path}: {problem}; when the backup was verified and whether it was pinned is lost, so it is \
+                     kept as if it were until `watchkeeper unpin {job}/{id}`"
+                );
+                (BackupState::lost(), Some(warning))
             },
             |state| (state, None),
         )
@@ -144,6 +157,25 @@ mod tests {
     }
 
     #[test]
+    fn a_backup_whose_state_is_lost_is_kept_as_if_pinned_until_somebody_says_otherwise() {
+        let (_dir, job) = testing::job();
+        let ids = [0, 1].map(|seconds| testing::backup(&job, seconds).manifest.id);
+        fs::remove_file(job.state_path(&ids[0])).unwrap();
+        atomic::replace(&job.state_path(&ids[1]), b"{}", 0o640).unwrap();
+        let pinned = || job.list().unwrap().backups.iter().map(|b| b.state.pinned).collect::<Vec<_>>();
+        assert_eq!(pinned(), [true, true]);
+        let lock = job.lock_exclusive(std::time::Duration::ZERO).unwrap();
+        for id in &ids {
+            assert!(matches!(job.remove(&lock, std::slice::from_ref(id)), Err(StoreError::Pinned { .. })));
+            // That it was read is noted, and does not end the doubt.
+            job.note_verified(id, [("x".to_owned(), testing::verified())].into()).unwrap();
+        }
+        assert_eq!((pinned(), job.list().unwrap().warnings.len()), (vec![true, true], 0));
+        job.unpin(&ids[0]).unwrap();
+        assert_eq!(pinned(), [false, true]);
+    }
+
+    #[test]
     fn a_damaged_state_is_a_warning_and_the_backup_is_still_there() {
         let (_dir, job) = testing::job();
         let id = testing::backup(&job, 0).manifest.id;
@@ -158,14 +190,14 @@ mod tests {
         let listing = job.list().unwrap();
         assert_eq!((listing.backups.len(), listing.broken.len(), listing.warnings.len()), (1, 0, 1));
         fs::remove_file(job.state_path(&id)).unwrap();
-        assert_eq!(job.list().unwrap().warnings, Vec::<String>::new());
+        assert!(job.list().unwrap().warnings[0].contains("it is missing"));
     }
 
     #[test]
     fn concurrent_changes_are_all_kept() {
         let (_dir, job) = testing::job();
         let id = testing::backup(&job, 0).manifest.id;
-        let verified = Verified { when: testing::now(), how: How::Deep, problem: None };
+        let verified = testing::verified();
         std::thread::scope(|scope| {
             for n in 0..8 {
                 let (job, id, verified) = (&job, &id, verified.clone());

@@ -7,7 +7,9 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::manifest::Contents;
-use super::{Backup, Draft, JobStore, Layout, Manifest, Pending, Source, Store, StoreError, StoredFile};
+use super::{
+    Backup, Draft, How, JobStore, Layout, Manifest, Pending, Source, Store, StoreError, StoredFile, Verified,
+};
 use crate::progress::Progress;
 
 pub(super) fn now() -> Timestamp {
@@ -17,6 +19,11 @@ pub(super) fn now() -> Timestamp {
 /// Some seconds after [`now`].
 pub(super) fn at(seconds: i64) -> Timestamp {
     now() + SignedDuration::from_secs(seconds)
+}
+
+/// A file was read now, and was good.
+pub(super) fn verified() -> Verified {
+    Verified { when: now(), how: How::Deep, problem: None }
 }
 
 pub(super) fn store() -> (TempDir, Store) {

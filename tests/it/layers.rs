@@ -33,8 +33,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Lengths of time as people write them; uses nothing.
     ("config::duration", &[]),
     ("schedule", &["config::duration", "config::values", "words"]),
-    ("state_dir", &["config::values", "words"]),
-    ("store", &["config::values", "progress", "words"]),
+    ("state_dir", &["rights", "config::values", "words"]),
+    ("store", &["rights", "config::values", "progress", "words"]),
     ("retention", &["config::values", "store", "words"]),
     ("upkeep", &["config::values", "progress", "words", "store", "retention"]),
     ("docker", &["rights", "config::values", "progress", "words"]),

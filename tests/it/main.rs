@@ -74,4 +74,5 @@ mod stale_sessions;
 mod standing;
 mod support;
 mod systemd;
+mod torture;
 mod ways;

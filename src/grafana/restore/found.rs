@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Site, Written};
 use crate::grafana::object::ObjectId;
 use crate::jobs::RunContext;
-use crate::store::{BackupId, atomic};
+use crate::store::{BackupId, atomic, owner};
 use crate::words;
 
 /// Of so many restores it is known: who takes back an older one is told of more edits than there were.
@@ -70,7 +70,7 @@ impl Found {
     /// No restore fails for it.
     fn replace(&self, all: &BTreeMap<BackupId, Left>) {
         let bytes = serde_json::to_vec(all).unwrap_or_default();
-        if let Err(error) = atomic::replace(&self.path, &bytes, 0o640) {
+        if let Err(error) = atomic::replace(&self.path, &bytes, owner::FILE_MODE) {
             tracing::warn!(
                 path = %self.path.display(),
                 error = words::chain(&error),

@@ -13,7 +13,7 @@ use super::{RestoreError, Site};
 use crate::grafana::GrafanaError;
 use crate::grafana::client::List;
 use crate::jobs::RunContext;
-use crate::store::atomic;
+use crate::store::{atomic, owner};
 use crate::words;
 
 /// A file on this host, of one Grafana.
@@ -141,6 +141,6 @@ impl Ledger {
             return atomic::remove_if_there(&self.path).map(drop).map_err(failed);
         }
         let bytes = serde_json::to_vec(made).unwrap_or_default();
-        atomic::replace(&self.path, &bytes, 0o640).map_err(failed)
+        atomic::replace(&self.path, &bytes, owner::FILE_MODE).map_err(failed)
     }
 }

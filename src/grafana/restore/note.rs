@@ -12,7 +12,7 @@ use super::plan::Choice;
 use super::{Account, RestoreError, Site, of_two_servers};
 use crate::grafana::object::Selector;
 use crate::jobs::RunContext;
-use crate::store::{BackupId, atomic};
+use crate::store::{BackupId, atomic, owner};
 
 /// Whoever restores the same again later than this begins anew, and takes back only that.
 const FINISHED_WITHIN: SignedDuration = SignedDuration::from_hours(24);
@@ -129,7 +129,7 @@ impl Note {
             return atomic::remove_if_there(&self.path).map(drop).map_err(self.failed("remove"));
         }
         let bytes = serde_json::to_vec(noted).unwrap_or_default();
-        atomic::replace(&self.path, &bytes, 0o640).map_err(self.failed("write"))
+        atomic::replace(&self.path, &bytes, owner::FILE_MODE).map_err(self.failed("write"))
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(io::Error) -> RestoreError + use<> {

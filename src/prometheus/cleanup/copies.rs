@@ -248,15 +248,7 @@ impl Holder {
     /// Its backups, oldest first, and how long each is kept.
     fn backups(&self) -> Result<Vec<(Backup, Until, Option<Kept>)>, StoreError> {
         let backups = self.store.list()?.backups;
-        let item = |backup: &Backup| Item {
-            id: backup.id().clone(),
-            created: backup.manifest.created,
-            good: backup.is_good(),
-            pinned: backup.state.pinned,
-            accepted: backup.state.accepted,
-            lacks: backup.manifest.lacks.clone(),
-        };
-        let items: Vec<Item> = backups.iter().map(item).collect();
+        let items: Vec<Item> = backups.iter().map(Item::of).collect();
         let decisions = retain(&items, &self.keep, &self.zone);
         let ends = until(&items, &self.keep, &self.zone, &self.slots);
         let kept = decisions.iter().zip(&ends).map(|(decision, end)| (*end, self.kept(decision, *end)));

@@ -309,6 +309,9 @@ impl RestoreError {
             Self::NoRestore { .. } => {
                 Some("nothing was restored there, or what was set aside is removed already".into())
             }
+            Self::Into { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("give a folder on a disk with more room".into())
+            }
             Self::Into { .. } => Some("give a folder that is empty or does not exist yet".into()),
             _ => None,
         }

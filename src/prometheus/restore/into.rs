@@ -8,7 +8,7 @@ use super::error::{RestoreError, SourceError};
 use super::source::{Reading, RestoreSource};
 use super::stage;
 use crate::prometheus::block::{BlockReport, check_dir};
-use crate::words::count;
+use crate::words::{count, size};
 
 /// What was unpacked.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,9 +22,11 @@ pub struct Unpacked {
 /// Unpacks all blocks, damaged ones too, since nothing starts on the folder by itself, and checks them there.
 pub fn into(source: &RestoreSource, folder: &Path, reading: &Reading) -> Result<Unpacked, RestoreError> {
     let (progress, cancel) = (&reading.progress, &reading.cancel);
-    make_empty(folder).map_err(|source| RestoreError::Into { path: folder.to_path_buf(), source })?;
+    let unfit = |source| RestoreError::Into { path: folder.to_path_buf(), source };
+    make_empty(folder).map_err(unfit)?;
     source.verify(progress, cancel)?;
-    let bytes = source.blocks.iter().map(|b| b.bytes).sum();
+    let bytes = source.blocks.iter().map(|b| b.bytes).fold(0, u64::saturating_add);
+    has_room(folder, bytes).map_err(unfit)?;
     let names: BTreeSet<String> = source.blocks.iter().map(|b| b.name.clone()).collect();
     let step = progress.step("unpack the blocks", Some(bytes));
     stage::unpack(source, &names, folder, &step, cancel)?;
@@ -45,6 +47,17 @@ pub fn into(source: &RestoreSource, folder: &Path, reading: &Reading) -> Result<
     }
     step.finish(format!("{}, all as the backup has them", count(blocks.len(), "block")));
     Ok(Unpacked { blocks, bytes })
+}
+
+/// A small archive may hold far more than there is room for: then nothing of it is written.
+fn has_room(folder: &Path, bytes: u64) -> io::Result<()> {
+    let space = rustix::fs::statvfs(folder)?;
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    if bytes <= free {
+        return Ok(());
+    }
+    let problem = format!("it has {} free, and what is in the backup takes {}", size(free), size(bytes));
+    Err(io::Error::new(io::ErrorKind::StorageFull, problem))
 }
 
 fn make_empty(folder: &Path) -> io::Result<()> {

@@ -127,7 +127,7 @@ pub fn plan(
     let told = destination.retention.as_deref().or(source.origin.retention.as_deref());
     let retention = told.and_then(Retention::parse);
     let blocks = planned(source, retention.unwrap_or_default(), now);
-    let bytes = blocks.iter().map(|b| b.bytes).sum::<u64>();
+    let bytes = blocks.iter().map(|b| b.bytes).fold(0, u64::saturating_add);
     let time = (
         blocks.iter().map(|b| b.min_time).min().unwrap_or_default(),
         blocks.iter().map(|b| b.max_time).max().unwrap_or_default(),
@@ -136,12 +136,12 @@ pub fn plan(
         source: source.title.clone(),
         created: source.created,
         destination,
-        samples: blocks.iter().map(|b| b.samples).sum(),
+        samples: blocks.iter().map(|b| b.samples).fold(0, u64::saturating_add),
         bytes,
         time,
         left_out: source.damaged().map(left_out).collect(),
         blocks,
-        space: Space { needed: bytes + bytes / 20 + MARGIN_BYTES, free: folder.free_bytes },
+        space: Space { needed: bytes.saturating_add(bytes / 20 + MARGIN_BYTES), free: folder.free_bytes },
         live: live(folder),
         warnings: Vec::new(),
         refusals: Vec::new(),

@@ -1,6 +1,6 @@
 //! When each shared file was read back, and what came of it: one small file for all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::FOLDER;
+use super::{FOLDER, is_shared};
 use crate::store::error::{At as _, StoreError};
 use crate::store::{JobStore, Verified, atomic, owner, sealed};
 
@@ -44,6 +44,13 @@ impl JobStore {
             Ok(SharedState { verified }) => (verified, None),
             Err(problem) => (Checks::new(), Some(lost(&path, &problem))),
         }
+    }
+
+    /// What is wrong where there is no such file: it is there before any backup names a shared file.
+    pub(in crate::store) fn missing_checks(&self, claimed: &BTreeSet<String>) -> Option<String> {
+        let path = self.shared_state_path();
+        let is_lost = claimed.iter().any(|name| is_shared(name)) && !path.exists();
+        is_lost.then(|| lost(&path, &"it is missing"))
     }
 
     /// Notes what came of reading shared files back.
