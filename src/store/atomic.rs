@@ -5,12 +5,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
+use super::digest::sha256;
 use super::owner;
 
 /// How names of files begin that are being written here. Those of dead processes may be removed.
@@ -20,6 +22,38 @@ pub const TEMP_PREFIX: &str = ".tmp-";
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     written(path, bytes, mode)?.persist(path).map_err(|e| e.error)?;
     sync_folder(owner::parent(path))
+}
+
+/// As [`replace`], for a path that only one process writes to at a time: what a killed one has half written beside it has a
+/// name of its own, so that the next one, or [`remove_alone`], takes it away.
+pub fn replace_alone(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut temp = written_beside(path)?;
+    owner::settle_file(temp.as_file(), path, mode)?;
+    temp.write_all(bytes)?;
+    temp.as_file().sync_all()?;
+    temp.persist(path).map_err(|e| e.error)?;
+    sync_folder(owner::parent(path))
+}
+
+/// A new file at [`beside`], in place of what a killed process may have left there.
+pub fn written_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let beside = beside(path);
+    remove_if_there(&beside)?;
+    let name = beside.file_name().unwrap_or_default();
+    tempfile::Builder::new().prefix(name).rand_bytes(0).tempfile_in(owner::parent(path))
+}
+
+/// Removes what [`replace_alone`] has written, and what it was killed over. Says whether there was a file at `path`.
+pub fn remove_alone(path: &Path) -> io::Result<bool> {
+    remove_if_there(&beside(path))?;
+    remove_if_there(path)
+}
+
+/// Where a file is written before it gets its name. Short enough for every name, and the same one each time.
+pub fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default();
+    let digest = sha256(name.as_bytes());
+    owner::parent(path).join(format!("{TEMP_PREFIX}{}", &digest[..16]))
 }
 
 /// Puts `bytes` at `path`; an error of kind `AlreadyExists` if something is there.
@@ -93,6 +127,19 @@ mod tests {
         assert_eq!(rename_new(&a, &b).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!((fs::read(&a).unwrap(), fs::read(&b).unwrap()), (b"a".to_vec(), b"b".to_vec()));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_a_killed_writer_has_left_beside_goes_with_the_next_write_and_the_removal() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x".repeat(255));
+        fs::write(beside(&path), b"half").unwrap();
+        replace_alone(&path, b"whole", 0o640).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        fs::write(beside(&path), b"half").unwrap();
+        assert!(remove_alone(&path).unwrap());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

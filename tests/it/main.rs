@@ -71,4 +71,5 @@ mod stale_sessions;
 mod standing;
 mod support;
 mod systemd;
+mod torture;
 mod ways;

@@ -18,7 +18,7 @@ use crate::support::watchkeeper::Watchkeeper;
 const SOON: Duration = Duration::from_mins(2);
 
 /// Are the figures wanted that are written down?
-fn in_full() -> bool {
+pub(crate) fn in_full() -> bool {
     std::env::var_os("WATCHKEEPER_FIGURES").is_some()
 }
 
