@@ -1,6 +1,6 @@
 //! Publishing files so that a reader, and a crash at any point, finds all of the old or all of the new.
 //!
-//! Write beside the target, fsync the file, rename, fsync the folder. A failed fsync is a failure: the kernel may
+//! Write beside the target, fsync the file, read it back, rename, fsync the folder. A failed fsync is a failure: the kernel may
 //! have dropped the pages, and asking again would be told a lie.
 
 use std::fs::{self, File};
@@ -29,8 +29,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 pub fn replace_alone(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut temp = written_beside(path)?;
     owner::settle_file(temp.as_file(), path, mode)?;
-    temp.write_all(bytes)?;
-    temp.as_file().sync_all()?;
+    fill(&mut temp, bytes)?;
     temp.persist(path).map_err(|e| e.error)?;
     sync_folder(owner::parent(path))
 }
@@ -96,9 +95,18 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 fn written(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let mut temp = NamedTempFile::with_prefix_in(TEMP_PREFIX, owner::parent(path))?;
     owner::settle_file(temp.as_file(), path, mode)?;
+    fill(&mut temp, bytes)?;
+    Ok(temp)
+}
+
+/// Writes all of it to disk, and reads it back: a disk that is broken may take less than it says.
+fn fill(temp: &mut NamedTempFile, bytes: &[u8]) -> io::Result<()> {
     temp.write_all(bytes)?;
     temp.as_file().sync_all()?;
-    Ok(temp)
+    if fs::read(temp.path())? == bytes {
+        return Ok(());
+    }
+    Err(io::Error::other("it does not read back as it was written: check this disk (`dmesg`)"))
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn write_files(
         if failed.is_none()
             && let Some(entry) = files.remove(path)
         {
-            match write_file(&source.real(entry), entry, content) {
+            match write_file(&source.real(entry), entry, content, cancel) {
                 Ok(()) => done.push(entry.path.clone()),
                 Err(error) => failed = Some(error),
             }
@@ -146,17 +146,32 @@ fn modified(entry: &FileEntry) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(entry.mtime).unwrap_or_default())
 }
 
-fn write_file(path: &Path, entry: &FileEntry, content: &mut dyn io::Read) -> Result<(), FilesError> {
+fn read_back(path: &Path, cancel: &CancellationToken) -> io::Result<String> {
+    super::hash(File::open(path)?, cancel)
+}
+
+fn write_file(
+    path: &Path,
+    entry: &FileEntry,
+    content: &mut dyn io::Read,
+    cancel: &CancellationToken,
+) -> Result<(), FilesError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).map_err(place("create the folder", folder))?;
     let mut temp = written_beside(path).map_err(place("write into", folder))?;
     let mut hashed = crate::store::digest::Hashing::new(content);
     io::copy(&mut hashed, &mut temp).map_err(place("write", path))?;
     let (_, size, sha256) = hashed.finish();
-    if (What::File { size, sha256 }) != entry.what {
+    if (What::File { size, sha256: sha256.clone() }) != entry.what {
         return Err(FilesError::Differs { path: entry.path.clone() });
     }
     temp.flush().map_err(place("write", path))?;
+    temp.as_file().sync_all().map_err(place("sync", path))?;
+    // A disk that is broken may take less than it says.
+    if read_back(temp.path(), cancel).map_err(place("read back", path))? != sha256 {
+        let source = io::Error::other("it does not read back as it was written: check this disk (`dmesg`)");
+        return Err(place("write", path)(source));
+    }
     own(temp.path(), entry)?;
     temp.as_file().set_modified(modified(entry)).map_err(place("set the time of", path))?;
     temp.as_file().sync_all().map_err(place("sync", path))?;
