@@ -106,7 +106,8 @@ impl Ledger {
             owner::create_folder(folder, owner::FOLDER_MODE)
                 .map_err(|source| self.failed("write", source))?;
         }
-        atomic::replace_alone(&self.path, &text, owner::FILE_MODE).map_err(|source| self.failed("write", source))
+        atomic::replace_alone(&self.path, &text, owner::FILE_MODE)
+            .map_err(|source| self.failed("write", source))
     }
 
     /// Clears the entry: nothing of ours is on the server any more.
