@@ -80,6 +80,7 @@ fn note(source: &SqliteBackup, path: &Path, context: &RunContext) -> Note {
         had_old: swap::exists(path),
         state: State::Begun,
         is_undo: false,
+        undoing: None,
     }
 }
 

@@ -42,6 +42,9 @@ pub(in crate::sqlite) struct Note {
     /// It took a restore of the source back, and was no restore itself.
     #[serde(default)]
     pub(super) is_undo: bool,
+    /// The run that began to take it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) undoing: Option<Ulid>,
 }
 
 /// How far a restore has come.
@@ -73,10 +76,17 @@ impl Notes {
         &self.folder
     }
 
-    /// Makes the folder.
+    /// Makes the folder, and takes away what a run that was killed has half written in it: one at a time works on a
+    /// database.
     pub(in crate::sqlite) fn make(&self) -> Result<(), SqliteError> {
         let made = self.folder.parent().map_or(Ok(()), |parent| state_dir::folder(parent, true));
-        made.and_then(|()| state_dir::folder(&self.folder, true)).map_err(SqliteError::from)
+        made.and_then(|()| state_dir::folder(&self.folder, true)).map_err(SqliteError::from)?;
+        for entry in fs::read_dir(&self.folder).map_err(file("list", &self.folder))?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(atomic::TEMP_PREFIX) {
+                atomic::remove_if_there(&entry.path()).map_err(file("remove", &entry.path()))?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn write(&self, note: &Note) -> Result<(), SqliteError> {
