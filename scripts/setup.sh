@@ -24,6 +24,7 @@ missing_packages() {
   have systemd-analyze && have systemd-sysusers || echo systemd
   have strip || echo binutils
   have faketime || echo faketime
+  have strace || echo strace
   if [ -n "${BENCH:-}" ]; then
     have pigz || echo pigz
     have restic || echo restic

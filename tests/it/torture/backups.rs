@@ -5,7 +5,7 @@ use super::sweep::{Kept, Scene, clean, kill};
 use crate::support::prometheus::{Builder, Prometheus};
 use crate::support::watchkeeper::{JOB, Watchkeeper};
 
-struct Store {
+pub(super) struct Store {
     prometheus: Prometheus,
     watchkeeper: Watchkeeper,
     before: Kept,
@@ -14,7 +14,7 @@ struct Store {
 
 impl Store {
     /// With so many backups, of which the newest is to be kept.
-    fn new(layout: &str, backups: usize, words: &[&'static str]) -> Option<Self> {
+    pub(super) fn new(layout: &str, backups: usize, words: &[&'static str]) -> Option<Self> {
         let prometheus = Prometheus::host(Builder::default())?;
         let keys = format!("layout = \"{layout}\"\nretries = {{ max = 0 }}\n");
         let watchkeeper = Watchkeeper::with_keys(&prometheus, &keys);

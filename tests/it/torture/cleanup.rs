@@ -23,7 +23,11 @@ struct Blocks {
 }
 
 fn of(digest: &Digest, counts: impl Fn(&(String, String)) -> bool) -> Digest {
-    digest.iter().filter(|(hour, _)| counts(hour)).map(|(hour, value)| (hour.clone(), value.clone())).collect()
+    digest
+        .iter()
+        .filter(|(hour, _)| counts(hour))
+        .map(|(hour, value)| (hour.clone(), value.clone()))
+        .collect()
 }
 
 impl Blocks {
@@ -90,8 +94,8 @@ impl Scene for Blocks {
         } else {
             self.watchkeeper.run(&["run-now", CLEANUP, "--dry-run"]).expect(0);
         }
-        assert!(self.prometheus.snapshots().is_empty(), "{:?}", self.prometheus.snapshots());
         self.watchkeeper.run(&["run-now", JOB]).expect(0);
+        assert!(self.prometheus.snapshots().is_empty(), "{:?}", self.prometheus.snapshots());
         assert_eq!(self.prometheus.in_data("ls -d *.tmp-* .watchkeeper-* 2>/dev/null || true"), "");
         clean(&self.watchkeeper);
     }

@@ -3,13 +3,34 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use crate::support::watchkeeper::{Output, Watchkeeper};
 
 /// The calls that change what outlives a process.
 const CALLS: [&str; 22] = [
-    "openat", "write", "writev", "pwrite64", "rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir", "mkdir",
-    "mkdirat", "link", "linkat", "symlink", "symlinkat", "fsync", "fdatasync", "ftruncate", "sendto", "clone3", "vfork",
+    "openat",
+    "write",
+    "writev",
+    "pwrite64",
+    "rename",
+    "renameat",
+    "renameat2",
+    "unlink",
+    "unlinkat",
+    "rmdir",
+    "mkdir",
+    "mkdirat",
+    "link",
+    "linkat",
+    "symlink",
+    "symlinkat",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "sendto",
+    "clone3",
+    "vfork",
 ];
 /// Those that name what they change by an open file.
 const BY_FILE: [&str; 7] = ["write", "writev", "pwrite64", "fsync", "fdatasync", "ftruncate", "sendto"];
@@ -64,9 +85,10 @@ impl Places {
 
 /// Without what is another one each time: IDs, ULIDs, numbers, and names by chance.
 fn general(path: &str) -> String {
+    let words = |name: &str| name.split_inclusive(['-', '_', '.']).map(word).collect::<String>();
     let name = |name: &str| match name.split_once(".tmp-") {
-        Some((before, _)) => format!("{before}.tmp-*"),
-        None => name.split_inclusive(['-', '_', '.']).map(word).collect(),
+        Some((before, _)) => format!("{}.tmp-*", words(before)),
+        None => words(name),
     };
     let general: Vec<String> = path.split('/').map(name).collect();
     general.join("/")
@@ -86,23 +108,47 @@ pub(super) fn run(
     cut: Option<(Point, &str)>,
 ) -> Traced {
     let trace = watchkeeper.folder().join("trace");
-    let child = spawn(watchkeeper, words, &trace, cut);
+    let inject = cut.map(|(Point { call, nth }, how)| format!("inject={call}:{how}:when={nth}"));
+    let child = spawn(watchkeeper, words, &trace, inject);
     let output = watchkeeper.wait(child, words);
     traced(&trace, output, places, cut.map(|(point, _)| point))
 }
 
-/// Starts it. Another program that it starts is not traced.
-pub(super) fn spawn(
+/// Runs it, and kills it once it comes to a step, in whichever thread that is: each such call waits a little, so that it is
+/// seen before it is done.
+pub(super) fn kill_at(
     watchkeeper: &Watchkeeper,
     words: &[&str],
-    trace: &Path,
-    cut: Option<(Point, &str)>,
-) -> Child {
+    places: &Places,
+    (step, call): (&Step, &str),
+) -> Traced {
+    let trace = watchkeeper.folder().join("trace");
+    let _ = std::fs::remove_file(&trace);
+    let mut child = spawn(watchkeeper, words, &trace, Some(format!("inject={call}:delay_enter=50000")));
+    let mut at = None;
+    while at.is_none() && child.try_wait().unwrap().is_none() {
+        let text = String::from_utf8_lossy(&std::fs::read(&trace).unwrap_or_default()).into_owned();
+        let met = |(_, call, arguments): (&str, &str, &str)| {
+            self::step(call, arguments, places).as_ref() == Some(step)
+        };
+        if text.lines().filter_map(called).any(met) {
+            let first = text.split(' ').next().unwrap();
+            let _ = Command::new("kill").args(["-KILL", first]).output();
+            at = Some(step.clone());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let output = watchkeeper.wait(child, words);
+    Traced { at, ..traced(&trace, output, places, None) }
+}
+
+/// Starts it. Another program that it starts is not traced.
+fn spawn(watchkeeper: &Watchkeeper, words: &[&str], trace: &Path, inject: Option<String>) -> Child {
     let program = watchkeeper.command(words);
     let mut strace = Command::new("strace");
     strace.args(["-f", "-b", "execve", "-qqq", "-y", "-s", "1", "-e", &format!("trace={}", CALLS.join(","))]);
-    if let Some((Point { call, nth }, how)) = cut {
-        strace.args(["-e", &format!("inject={call}:{how}:when={nth}")]);
+    if let Some(inject) = inject {
+        strace.args(["-e", &inject]);
     }
     strace.arg("-o").arg(trace).arg("--").arg(program.get_program()).args(program.get_args());
     for (name, value) in program.get_envs() {
@@ -111,7 +157,7 @@ pub(super) fn spawn(
     strace.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-pub(super) fn traced(trace: &Path, output: Output, places: &Places, cut: Option<Point>) -> Traced {
+fn traced(trace: &Path, output: Output, places: &Places, cut: Option<Point>) -> Traced {
     let text = String::from_utf8_lossy(&std::fs::read(trace).unwrap()).into_owned();
     let mut counts: BTreeMap<(&str, &'static str), usize> = BTreeMap::new();
     let (mut steps, mut at) = (Vec::new(), None);
@@ -143,7 +189,8 @@ fn step(call: &str, arguments: &str, places: &Places) -> Option<Step> {
     if call == "openat" && !arguments.contains("O_CREAT") {
         return None;
     }
-    let path = if BY_FILE.contains(&call) { between(arguments, '<', '>')?.to_owned() } else { named(arguments)? };
+    let path =
+        if BY_FILE.contains(&call) { between(arguments, '<', '>')?.to_owned() } else { named(arguments)? };
     let place = places.name(&path)?;
     Some(Step(if call == "openat" { format!("create {place}") } else { format!("{call} {place}") }))
 }

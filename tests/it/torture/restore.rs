@@ -101,7 +101,8 @@ impl Scene for Data {
         }
         if self.kills.get().is_multiple_of(WHOLE) {
             let resumed = self.watchkeeper.run(&RESUME);
-            let (wanted, other) = if self.words == RESTORE { (&self.new, &self.old) } else { (&self.old, &self.new) };
+            let (wanted, other) =
+                if self.words == RESTORE { (&self.new, &self.old) } else { (&self.old, &self.new) };
             let served = self.serves();
             assert!(&served == wanted || (resumed.code == 1 && &served == other), "{resumed:?}");
         }

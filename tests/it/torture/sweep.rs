@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::cut::{self, Places, Point, Step, Traced};
@@ -40,6 +41,10 @@ impl Dice {
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let seed = std::env::var("WATCHKEEPER_SEED").map_or_else(|_| now(), |seed| seed.parse().unwrap());
         Self(seed.max(1))
+    }
+
+    pub(super) const fn seed(&self) -> u64 {
+        self.0
     }
 
     /// One of so many.
@@ -83,6 +88,11 @@ impl Tally {
         (step, point)
     }
 
+    /// Was it aimed at, and never hit?
+    fn is_missed(&self, step: &Step) -> bool {
+        !self.hit.contains_key(step) && self.tried.get(step).is_some_and(|tried| *tried > 2)
+    }
+
     fn missed(&self) -> Vec<&Step> {
         self.met.keys().filter(|step| !self.hit.contains_key(step)).collect()
     }
@@ -110,18 +120,24 @@ impl Tally {
 /// Kills it so often; in full until each step was hit.
 pub(super) fn kill(name: &str, scene: &impl Scene, few: usize, many: usize) {
     let mut dice = Dice::new();
-    eprintln!("{name}: WATCHKEEPER_SEED={}", dice.0);
+    eprintln!("{name}: WATCHKEEPER_SEED={}", dice.seed());
     let mut tally = Tally::default();
     scene.reset();
     tally.learn(&scene.undisturbed());
     let kills = if in_full() { many } else { few };
     let mut tries = 0;
-    while tally.kills < kills || (in_full() && tally.patient()) {
+    while in_time() && (tally.kills < kills || (in_full() && tally.patient())) {
         tries += 1;
         assert!(tries < 20 * kills, "{name}: it is hardly ever killed");
-        let (_, point) = tally.next(&mut dice);
+        let (step, point) = tally.next(&mut dice);
         scene.reset();
-        let traced = cut::run(scene.watchkeeper(), &scene.words(), &scene.places(), Some((point, "signal=KILL")));
+        let (watchkeeper, words, places) = (scene.watchkeeper(), scene.words(), scene.places());
+        // Another thread may always be the first to make so many of these calls.
+        let traced = if tally.is_missed(&step) {
+            cut::kill_at(watchkeeper, &words, &places, (&step, point.call))
+        } else {
+            cut::run(watchkeeper, &words, &places, Some((point, "signal=KILL")))
+        };
         tally.learn(&traced);
         if !traced.killed() {
             assert!(matches!(traced.output.code, 0 | 3), "{name}: {:?}", traced.output);
@@ -138,6 +154,14 @@ pub(super) fn kill(name: &str, scene: &impl Scene, few: usize, many: usize) {
     }
     tally.tell(name);
     assert!(!in_full() || tally.missed().is_empty(), "{name}: never hit: {:?}", tally.missed());
+}
+
+/// Whether there is time for one more. `WATCHKEEPER_TORTURE_MINUTES` limits all together; what was not hit until then fails.
+pub(super) fn in_time() -> bool {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let start = *START.get_or_init(Instant::now);
+    let minutes = std::env::var("WATCHKEEPER_TORTURE_MINUTES").ok().and_then(|minutes| minutes.parse().ok());
+    start.elapsed() < Duration::from_mins(minutes.unwrap_or(60))
 }
 
 /// Says where a test stood when it failed.
@@ -188,7 +212,7 @@ pub(super) fn clean(watchkeeper: &Watchkeeper) {
         path.components().any(|part| {
             let name = part.as_os_str().to_string_lossy();
             [".partial", ".tmp-", ".removed-", ".restore-"].iter().any(|left| name.starts_with(left))
-        // What lies among the shared files goes only after days.
+            // What lies among the shared files goes only after days.
         }) && !path.parent().is_some_and(|folder| folder.ends_with("blocks"))
     };
     for folder in [watchkeeper.backups_folder(), watchkeeper.state()] {
@@ -196,7 +220,8 @@ pub(super) fn clean(watchkeeper: &Watchkeeper) {
         assert!(left.is_empty(), "left in {}: {left:?}", folder.display());
     }
     let state = watchkeeper.state();
-    let known = ["history.db", "history.db-wal", "history.db-shm", "locks", "ledger", "paused", "undo", "copies"];
+    let known =
+        ["history.db", "history.db-wal", "history.db-shm", "locks", "ledger", "paused", "undo", "copies"];
     let others: Vec<String> = fs::read_dir(&state)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -214,5 +239,8 @@ fn helpers(watchkeeper: &Watchkeeper) -> Vec<String> {
     let config = watchkeeper.config().display().to_string();
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let lines = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
-    lines.map(|line| String::from_utf8_lossy(&line).into_owned()).filter(|line| line.contains(&config)).collect()
+    lines
+        .map(|line| String::from_utf8_lossy(&line).into_owned())
+        .filter(|line| line.contains(&config))
+        .collect()
 }
