@@ -141,11 +141,11 @@ mod tests {
     fn what_a_killed_writer_has_left_beside_goes_with_the_next_write_and_the_removal() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x".repeat(255));
-        fs::write(beside(&path), b"half").unwrap();
+        replace(&beside(&path), b"half", 0o600).unwrap();
         replace_alone(&path, b"whole", 0o640).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"whole");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        fs::write(beside(&path), b"half").unwrap();
+        replace(&beside(&path), b"half", 0o600).unwrap();
         assert!(remove_alone(&path).unwrap());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }

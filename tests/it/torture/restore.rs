@@ -23,7 +23,7 @@ struct Data {
     old: Digest,
     new: Digest,
     before: Kept,
-    data: Kept,
+    disk: Kept,
     kills: Cell<usize>,
 }
 
@@ -44,11 +44,11 @@ impl Data {
         }
         let before = Kept::own(&watchkeeper, "before");
         prometheus.stop();
-        let data = Kept::new(&watchkeeper, "data", &[&prometheus.data_dir()]);
+        let disk = Kept::new(&watchkeeper, "data", &[&prometheus.data_dir()]);
         prometheus.start();
         prometheus.wait_ready();
         let words = words.to_vec();
-        Some(Self { prometheus, watchkeeper, words, past, old, new, before, data, kills: Cell::new(0) })
+        Some(Self { prometheus, watchkeeper, words, past, old, new, before, disk, kills: Cell::new(0) })
     }
 
     fn serves(&self) -> Digest {
@@ -84,7 +84,7 @@ impl Scene for Data {
 
     fn reset(&self) {
         self.prometheus.stop();
-        self.data.put_back();
+        self.disk.put_back();
         self.prometheus.start();
         self.prometheus.wait_ready();
         self.before.put_back();

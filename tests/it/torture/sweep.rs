@@ -140,7 +140,9 @@ pub(super) fn kill(name: &str, scene: &impl Scene, few: usize, many: usize) {
         };
         tally.learn(&traced);
         if !traced.killed() {
-            assert!(matches!(traced.output.code, 0 | 3), "{name}: {:?}", traced.output);
+            // It was not met. (A cleanup keeps away from a Prometheus that compacts at this moment.)
+            let busy = traced.output.stdout.contains("writes a block at this moment");
+            assert!(busy || matches!(traced.output.code, 0 | 3), "{name}: {:?}", traced.output);
             continue;
         }
         let at = traced.at.clone().unwrap_or_else(|| Step("unknown".to_owned()));
