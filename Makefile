@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help build install uninstall deb test demo readme bench bench-parts oracle reliability kills scale fmt clippy doc sweep
+.PHONY: help build install uninstall deb test demo readme bench bench-parts oracle reliability torture kills scale fmt clippy doc sweep
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -45,6 +45,9 @@ kills: ## kill the restore of a Grafana, and its undo, at every write and not on
 
 reliability: ## take the figures of the scheduler, for docs/RELIABILITY.md
 	@scripts/reliability.sh $(ARGS)
+
+torture: ## kill every operation at each of its steps, and let its calls fail, for docs/RELIABILITY.md (under 30 minutes)
+	@scripts/torture.sh $(ARGS)
 
 scale: ## measure many blocks and large ones, for docs/SCALE.md
 	@scripts/scale.sh $(ARGS)

@@ -27,6 +27,7 @@ missing_packages() {
   have prometheus-node-exporter || echo prometheus-node-exporter
   have openssl || echo openssl
   /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || echo python3-aiosmtpd # a real SMTP server
+  have strace || echo strace
   if [ -n "${BENCH:-}" ]; then
     have pigz || echo pigz
     have restic || echo restic

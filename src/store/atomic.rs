@@ -1,16 +1,18 @@
 //! Publishing files so that a reader, and a crash at any point, finds all of the old or all of the new.
 //!
-//! Write beside the target, fsync the file, rename, fsync the folder. A failed fsync is a failure: the kernel may
+//! Write beside the target, fsync the file, read it back, rename, fsync the folder. A failed fsync is a failure: the kernel may
 //! have dropped the pages, and asking again would be told a lie.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
+use super::digest::sha256;
 use super::owner;
 
 /// How names of files begin that are being written here. Those of dead processes may be removed.
@@ -20,6 +22,37 @@ pub const TEMP_PREFIX: &str = ".tmp-";
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     written(path, bytes, mode)?.persist(path).map_err(|e| e.error)?;
     sync_folder(owner::parent(path))
+}
+
+/// As [`replace`], for a path that only one process writes to at a time: what a killed one has half written beside it has a
+/// name of its own, so that the next one, or [`remove_alone`], takes it away.
+pub fn replace_alone(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut temp = written_beside(path)?;
+    owner::settle_file(temp.as_file(), path, mode)?;
+    fill(&mut temp, bytes)?;
+    temp.persist(path).map_err(|e| e.error)?;
+    sync_folder(owner::parent(path))
+}
+
+/// A new file at [`beside`], in place of what a killed process may have left there.
+pub fn written_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let beside = beside(path);
+    remove_if_there(&beside)?;
+    let name = beside.file_name().unwrap_or_default();
+    tempfile::Builder::new().prefix(name).rand_bytes(0).tempfile_in(owner::parent(path))
+}
+
+/// Removes what [`replace_alone`] has written, and what it was killed over. Says whether there was a file at `path`.
+pub fn remove_alone(path: &Path) -> io::Result<bool> {
+    remove_if_there(&beside(path))?;
+    remove_if_there(path)
+}
+
+/// Where a file is written before it gets its name. Short enough for every name, and the same one each time.
+pub fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default();
+    let digest = sha256(name.as_bytes());
+    owner::parent(path).join(format!("{TEMP_PREFIX}{}", &digest[..16]))
 }
 
 /// Puts `bytes` at `path`; an error of kind `AlreadyExists` if something is there.
@@ -62,9 +95,18 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 fn written(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let mut temp = NamedTempFile::with_prefix_in(TEMP_PREFIX, owner::parent(path))?;
     owner::settle_file(temp.as_file(), path, mode)?;
+    fill(&mut temp, bytes)?;
+    Ok(temp)
+}
+
+/// Writes all of it to disk, and reads it back: a disk that is broken may take less than it says.
+fn fill(temp: &mut NamedTempFile, bytes: &[u8]) -> io::Result<()> {
     temp.write_all(bytes)?;
     temp.as_file().sync_all()?;
-    Ok(temp)
+    if fs::read(temp.path())? == bytes {
+        return Ok(());
+    }
+    Err(io::Error::other("it does not read back as it was written: check this disk (`dmesg`)"))
 }
 
 #[cfg(test)]
@@ -93,6 +135,19 @@ mod tests {
         assert_eq!(rename_new(&a, &b).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!((fs::read(&a).unwrap(), fs::read(&b).unwrap()), (b"a".to_vec(), b"b".to_vec()));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_a_killed_writer_has_left_beside_goes_with_the_next_write_and_the_removal() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x".repeat(255));
+        replace(&beside(&path), b"half", 0o600).unwrap();
+        replace_alone(&path, b"whole", 0o640).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        replace(&beside(&path), b"half", 0o600).unwrap();
+        assert!(remove_alone(&path).unwrap());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

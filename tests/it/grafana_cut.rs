@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::reliability::figure;
 use crate::support;
 use crate::support::grafana::{Fault, Grafana, Saved, Version, What};
 use crate::support::grafana_keeper::{COMING, JOB, export, files, keeper, lose_hosts, newest, sample};
@@ -220,6 +221,7 @@ fn sweep(version: Version, first: usize) {
     for (name, content) in sweep.wanted.iter().filter(|(name, _)| *name != "export.json") {
         assert_eq!(done.get(name), Some(content), "{name}: it does what it is to do");
     }
+    let kills = cuts(all, first, 3).count();
     for cut in cuts(all, first, 3) {
         let why = format!("{version:?}: killed after {cut} of {all} writes");
         sweep.go_back(&sweep.start);
@@ -233,6 +235,10 @@ fn sweep(version: Version, first: usize) {
         let said = sweep.undo();
         sweep.assert_is(&sweep.before, &STAYS, &format!("{why}, restored again, and taken back\n{said}"));
     }
+    figure(
+        &format!("kill -9: restore of Grafana {version:?}"),
+        &format!("{kills} kills, over {all} writes; all were finished, and taken back"),
+    );
 }
 
 fn sweep_of_the_undo(version: Version, first: usize) {
@@ -250,6 +256,11 @@ fn sweep_of_the_undo(version: Version, first: usize) {
         let why = format!("{version:?}: the undo killed after {cut} of {all} writes, and run again\n{said}");
         sweep.assert_is(&sweep.before, &STAYS, &why);
     }
+    let kills = cuts(all, first, 6).count();
+    figure(
+        &format!("kill -9: undo of a restore of Grafana {version:?}"),
+        &format!("{kills} kills, over {all} writes; all were finished by the next undo"),
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Change, FilesBackup, How};
 use crate::files::{FileEntry, FilePath, FilesError, What};
-use crate::store::atomic::{TEMP_PREFIX, sync_folder};
+use crate::store::atomic::{beside, remove_if_there, sync_folder, written_beside};
 
 /// Writes every change, and adds to `done` what is written.
 pub(super) fn write_all(
@@ -20,6 +20,7 @@ pub(super) fn write_all(
     done: &mut Vec<FilePath>,
     cancel: &CancellationToken,
 ) -> Result<(), FilesError> {
+    sweep(source);
     let mut files: BTreeMap<String, &FileEntry> = BTreeMap::new();
     let mut folders = BTreeSet::new();
     let mut to_own = Vec::new();
@@ -55,6 +56,15 @@ pub(super) fn write_all(
     Ok(())
 }
 
+/// Takes away what a restore that was killed has half written beside what is in this backup, and beside what it was about
+/// to create. Who may not do so here writes nothing here either.
+fn sweep(source: &FilesBackup) {
+    let created = source.contents.before_restore.iter().flat_map(|before| &before.created);
+    for entry in source.contents.entries.iter().chain(created) {
+        let _ = remove_if_there(&beside(&source.real(entry)));
+    }
+}
+
 /// Writes regular files, given by their paths in the archive, in the order in which they stand in there.
 fn write_files(
     source: &FilesBackup,
@@ -67,7 +77,7 @@ fn write_files(
         if failed.is_none()
             && let Some(entry) = files.remove(path)
         {
-            match write_file(&source.real(entry), entry, content) {
+            match write_file(&source.real(entry), entry, content, cancel) {
                 Ok(()) => done.push(entry.path.clone()),
                 Err(error) => failed = Some(error),
             }
@@ -136,18 +146,32 @@ fn modified(entry: &FileEntry) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(entry.mtime).unwrap_or_default())
 }
 
-fn write_file(path: &Path, entry: &FileEntry, content: &mut dyn io::Read) -> Result<(), FilesError> {
+fn read_back(path: &Path, cancel: &CancellationToken) -> io::Result<String> {
+    super::hash(File::open(path)?, cancel)
+}
+
+fn write_file(
+    path: &Path,
+    entry: &FileEntry,
+    content: &mut dyn io::Read,
+    cancel: &CancellationToken,
+) -> Result<(), FilesError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).map_err(place("create the folder", folder))?;
-    let mut temp =
-        tempfile::NamedTempFile::with_prefix_in(TEMP_PREFIX, folder).map_err(place("write into", folder))?;
+    let mut temp = written_beside(path).map_err(place("write into", folder))?;
     let mut hashed = crate::store::digest::Hashing::new(content);
     io::copy(&mut hashed, &mut temp).map_err(place("write", path))?;
     let (_, size, sha256) = hashed.finish();
-    if (What::File { size, sha256 }) != entry.what {
+    if (What::File { size, sha256: sha256.clone() }) != entry.what {
         return Err(FilesError::Differs { path: entry.path.clone() });
     }
     temp.flush().map_err(place("write", path))?;
+    temp.as_file().sync_all().map_err(place("sync", path))?;
+    // A disk that is broken may take less than it says.
+    if read_back(temp.path(), cancel).map_err(place("read back", path))? != sha256 {
+        let source = io::Error::other("it does not read back as it was written: check this disk (`dmesg`)");
+        return Err(place("write", path)(source));
+    }
     own(temp.path(), entry)?;
     temp.as_file().set_modified(modified(entry)).map_err(place("set the time of", path))?;
     temp.as_file().sync_all().map_err(place("sync", path))?;
@@ -168,9 +192,7 @@ fn make_link(path: &Path, entry: &FileEntry, target: &Path) -> Result<(), FilesE
     let folder = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).map_err(place("create the folder", folder))?;
     // Made beside and renamed: there is always a link, the old or the new.
-    let mut name = std::ffi::OsString::from(TEMP_PREFIX);
-    name.push(path.file_name().unwrap_or_default());
-    let beside = folder.join(name);
+    let beside = beside(path);
     let _ = fs::remove_file(&beside);
     symlink(target, &beside).map_err(place("create the link", path))?;
     lchown(&beside, Some(entry.uid), Some(entry.gid)).map_err(place("give to its owner", path))?;

@@ -63,7 +63,7 @@ impl Work {
         let path = self.folder.join("journal.json");
         let bytes =
             serde_json::to_vec_pretty(&self.journal).map_err(std::io::Error::other).at("write", &path)?;
-        atomic::replace(&path, &bytes, 0o644).at("write", &path)
+        atomic::replace_alone(&path, &bytes, 0o644).at("write", &path)
     }
 
     /// When the journal was last written: with each phase.

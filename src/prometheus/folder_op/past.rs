@@ -42,5 +42,5 @@ pub(super) fn note(root: &Path, state: &RestoreState) -> Result<(), FolderOpErro
     past.push(RestoreState { set_aside_bytes: 0, down: false, ..state.clone() });
     let path = root.join(FILE);
     let bytes = serde_json::to_vec_pretty(&past).map_err(io::Error::other).at("write", &path)?;
-    atomic::replace(&path, &bytes, 0o644).at("write", &path)
+    atomic::replace_alone(&path, &bytes, 0o644).at("write", &path)
 }

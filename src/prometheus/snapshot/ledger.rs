@@ -106,15 +106,13 @@ impl Ledger {
             owner::create_folder(folder, owner::FOLDER_MODE)
                 .map_err(|source| self.failed("write", source))?;
         }
-        atomic::replace(&self.path, &text, owner::FILE_MODE).map_err(|source| self.failed("write", source))
+        atomic::replace_alone(&self.path, &text, owner::FILE_MODE)
+            .map_err(|source| self.failed("write", source))
     }
 
     /// Clears the entry: nothing of ours is on the server any more.
     pub fn clear(&self) -> Result<(), LedgerError> {
-        match std::fs::remove_file(&self.path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(self.failed("clear", e)),
-            _ => Ok(()),
-        }
+        atomic::remove_alone(&self.path).map(drop).map_err(|source| self.failed("clear", source))
     }
 
     fn failed(&self, action: &'static str, source: io::Error) -> LedgerError {

@@ -81,6 +81,7 @@ fn note(source: &SqliteBackup, path: &Path, context: &RunContext) -> Note {
         state: State::Begun,
         is_undo: false,
         ran: None,
+        undoing: None,
     }
 }
 

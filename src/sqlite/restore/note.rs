@@ -45,6 +45,9 @@ pub(in crate::sqlite) struct Note {
     /// What uses the database ran before, and is to run again. It is not known of a note of an older program.
     #[serde(default)]
     pub(super) ran: Option<bool>,
+    /// The run that began to take it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) undoing: Option<Ulid>,
 }
 
 /// How far a restore has come.
@@ -76,10 +79,17 @@ impl Notes {
         &self.folder
     }
 
-    /// Makes the folder.
+    /// Makes the folder, and takes away what a run that was killed has half written in it: one at a time works on a
+    /// database.
     pub(in crate::sqlite) fn make(&self) -> Result<(), SqliteError> {
         let made = self.folder.parent().map_or(Ok(()), state_dir::folder);
-        made.and_then(|()| state_dir::folder(&self.folder)).map_err(SqliteError::from)
+        made.and_then(|()| state_dir::folder(&self.folder)).map_err(SqliteError::from)?;
+        for entry in fs::read_dir(&self.folder).map_err(file("list", &self.folder))?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(atomic::TEMP_PREFIX) {
+                atomic::remove_if_there(&entry.path()).map_err(file("remove", &entry.path()))?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn write(&self, note: &Note) -> Result<(), SqliteError> {

@@ -31,8 +31,7 @@ pub(super) fn is_begun(note: &Note) -> bool {
 pub(super) fn back(note: &Note, displaced: &Path) -> Result<(), SqliteError> {
     let swapped = is_begun(note);
     if swapped && exists(&note.path) {
-        move_sides(&note.path, displaced)?;
-        rename(&note.path, displaced)?;
+        displace(&note.path, displaced)?;
     }
     if swapped {
         move_sides(&note.aside, &note.path)?;
@@ -41,6 +40,26 @@ pub(super) fn back(note: &Note, displaced: &Path) -> Result<(), SqliteError> {
         }
     }
     remove(&note.stage)
+}
+
+/// Moves what is live aside. Where that is there already, this was cut, and an application that was started meanwhile has
+/// made a new database: with nothing in it, it goes; otherwise it is kept beside the other.
+fn displace(live: &Path, displaced: &Path) -> Result<(), SqliteError> {
+    if !exists(displaced) {
+        // A log that is there already is of the database before the cut: one that is live now comes after it.
+        for side in SIDES.iter().filter(|side| exists(&beside(live, side))) {
+            let stale = beside(displaced, side);
+            crate::store::atomic::remove_if_there(&stale).map_err(file("remove", &stale))?;
+        }
+        move_sides(live, displaced)?;
+        return rename(live, displaced);
+    }
+    if fs::symlink_metadata(live).is_ok_and(|live| live.len() == 0) {
+        return remove(live);
+    }
+    let meanwhile = beside(displaced, "-meanwhile");
+    move_sides(live, &meanwhile)?;
+    rename(live, &meanwhile)
 }
 
 /// Removes a database with the files beside it.
@@ -76,6 +95,22 @@ pub(super) fn exists(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_application_has_made_while_it_was_cut_is_kept_unless_it_is_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let (live, displaced) = (dir.path().join("live"), dir.path().join("displaced"));
+        for (made, names) in [("", vec!["displaced"]), ("new", vec!["displaced", "displaced-meanwhile"])] {
+            fs::File::create(&displaced).unwrap();
+            crate::store::atomic::replace(&live, made.as_bytes(), 0o600).unwrap();
+            displace(&live, &displaced).unwrap();
+            let mut found: Vec<_> =
+                fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+            found.sort();
+            assert_eq!(found, names);
+        }
+    }
+
     use jiff::Timestamp;
     use ulid::Ulid;
 
@@ -98,6 +133,7 @@ mod tests {
             state: super::super::note::State::Begun,
             is_undo: false,
             ran: None,
+            undoing: None,
         };
         (dir, note)
     }

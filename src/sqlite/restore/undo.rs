@@ -44,7 +44,10 @@ pub enum Taken {
 /// Brings back what was there before the newest restore.
 pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteError> {
     let mut notes = site.notes.list()?;
-    let note = notes.pop().ok_or_else(|| RestoreError::NothingToUndo { job: context.job.to_string() })?;
+    // One that was cut comes first: what is newer is its own note of what can be taken back again.
+    let newest = notes.iter().rposition(|note| note.state == State::Begun).or(notes.len().checked_sub(1));
+    let newest = newest.map(|newest| notes.remove(newest));
+    let mut note = newest.ok_or_else(|| RestoreError::NothingToUndo { job: context.job.to_string() })?;
     if note.state == State::TakenBack {
         let older = notes.into_iter().rfind(|note| note.state == State::Done && note.had_old);
         return Err(RestoreError::TookItselfBack {
@@ -60,7 +63,7 @@ pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteErr
         if note.had_old && !swap::exists(&note.aside) {
             return Err(RestoreError::NotAside { path: note.aside }.into());
         }
-    } else if !swap::is_begun(&note) {
+    } else if !swap::is_begun(&note) && note.undoing.is_none() {
         // First: who finds no note any more does not know that it was stopped.
         let (started, well) = start_what_ran(site, &note, context).await;
         swap::remove(&note.stage)?;
@@ -76,7 +79,11 @@ pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteErr
         return Err(error.with_nothing_changed());
     }
     let step = context.progress.step("bring the old database back", None);
-    let displaced = beside(&note.path, &format!(".before-{}", context.run));
+    // Noted before anything moves: cut now, it is unfinished for everybody, and goes on where it was.
+    let undoing = *note.undoing.get_or_insert(context.run);
+    note.state = State::Begun;
+    site.notes.write(&note)?;
+    let displaced = beside(&note.path, &format!(".before-{undoing}"));
     let (taken, to) = (note.clone(), displaced.clone());
     blocking(move || swap::back(&taken, &to)).await?;
     drop(step);
@@ -84,12 +91,13 @@ pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteErr
     if was_swapped {
         // So that the undo can be taken back too.
         let again = Note {
-            run: context.run,
+            run: undoing,
             began: context.now,
             aside: displaced.clone(),
             had_old: true,
             state: State::Done,
             is_undo: !note.is_undo,
+            undoing: None,
             ..note.clone()
         };
         site.notes.write(&again)?;

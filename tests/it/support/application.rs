@@ -139,6 +139,21 @@ impl Application {
         run(Command::new(self.folder.path().join("control")).arg(word));
     }
 
+    /// From now on it is stopped, or runs again. On this host only.
+    pub(crate) fn halted(&self, halted: bool) {
+        if halted {
+            self.control("stop");
+        } else if !self.runs() {
+            self.control("start");
+        }
+    }
+
+    /// Is its process there?
+    fn runs(&self) -> bool {
+        let pid = fs::read_to_string(self.folder.path().join("pid"));
+        pid.is_ok_and(|pid| scratch::is_alive(pid.trim()))
+    }
+
     /// Its folder of data on this host; of a container only where that is a volume.
     pub(crate) fn data(&self) -> PathBuf {
         match &self.place {

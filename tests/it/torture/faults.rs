@@ -1,0 +1,159 @@
+//! Calls that fail, one after the other, as on a disk that is full, broken, or lies: what was to be done is done, or fails
+//! with a reason, and the next run is well.
+
+use std::collections::BTreeMap;
+
+use super::backups::Store;
+use super::cut::{self, Point, Step, Traced};
+use super::files::{self, Conf};
+use super::sqlite::{self, Database};
+use super::sweep::{Dice, Scene, Telling, in_time};
+use crate::reliability::{figure, in_full};
+use crate::support::watchkeeper::JOB;
+
+/// What is let fail, and how strace is told so. A short write that is told and not done is a disk that lies.
+const FAULTS: [(&str, &str, &[&str]); 4] = [
+    (
+        "ENOSPC",
+        "error=ENOSPC",
+        &["write", "pwrite64", "openat", "mkdir", "rename", "renameat", "renameat2", "ftruncate"],
+    ),
+    (
+        "EIO",
+        "error=EIO",
+        &["write", "pwrite64", "fsync", "fdatasync", "rename", "renameat", "renameat2", "unlink", "unlinkat"],
+    ),
+    ("EACCES", "error=EACCES", &["openat", "mkdir", "unlink", "unlinkat", "rename", "renameat", "renameat2"]),
+    ("a write that was none", "retval=1", &["write"]),
+];
+
+/// How each of the runs with a fault ended.
+#[derive(Default)]
+struct Ends {
+    done: usize,
+    warned: usize,
+    failed: usize,
+    steps: BTreeMap<Step, usize>,
+}
+
+impl Ends {
+    /// Takes it in, where the fault met a step; fails where it ended otherwise than it may.
+    fn take(&mut self, traced: &Traced) {
+        let Some(at) = &traced.at else { return };
+        let output = &traced.output;
+        let said = format!("{}{}", output.stdout, output.stderr);
+        // It meets the n-th call of each thread: this one wakes a thread of the runtime, and no disk fails it.
+        if said.contains("failed to wake I/O driver") {
+            return;
+        }
+        assert!(!said.contains("panicked"), "{said}");
+        match output.code {
+            0 => self.done += 1,
+            3 => self.warned += 1,
+            1 => {
+                self.failed += 1;
+                let reasons = [
+                    "disk is full",
+                    "No space",
+                    "Input/output",
+                    "ermission denied",
+                    "disk I/O error",
+                    "unable to open",
+                    "differ",
+                    "reads back",
+                    "does not read back",
+                    "does not match",
+                    "read back",
+                    "not what",
+                    "damaged",
+                    "truncated",
+                    "database",
+                ];
+                assert!(reasons.iter().any(|reason| said.contains(reason)), "no reason is told: {said}");
+            }
+            code => panic!("exit code {code}: {said}"),
+        }
+        *self.steps.entry(at.clone()).or_default() += 1;
+    }
+}
+
+/// Lets calls of it fail: so many of each fault, or in full each step with each fault that it may meet.
+fn fail(name: &str, scene: &impl Scene, few: usize, many: usize) {
+    let mut dice = Dice::new();
+    eprintln!("{name}: WATCHKEEPER_SEED={}", dice.seed());
+    scene.reset();
+    let steps = scene.undisturbed().steps;
+    for (fault, how, calls) in FAULTS {
+        let lies = how.starts_with("retval");
+        // A database whose disk lies is lost, and SQLite does not say otherwise.
+        let counts = |(point, step): &&(Point, Step)| {
+            calls.contains(&point.call)
+                && !step.0.ends_with("a socket")
+                && !(lies && step.0.contains("/history.db"))
+        };
+        let points: Vec<&(Point, Step)> = steps.iter().filter(counts).collect();
+        if points.is_empty() {
+            continue;
+        }
+        let mut ends = Ends::default();
+        for _ in 0..if in_full() { many } else { few } {
+            if !in_time() {
+                break;
+            }
+            let (point, _) = points[dice.roll(points.len())];
+            scene.reset();
+            let told = Telling(format!("{name}: {fault} at {point:?}"));
+            let traced = cut::run(scene.watchkeeper(), &scene.words(), &scene.places(), Some((*point, how)));
+            if traced.at.as_ref().is_some_and(|at| at.0 == "between the steps") {
+                continue;
+            }
+            ends.take(&traced);
+            let why = Telling(format!("{:?} {:?}", traced.at, traced.output));
+            scene.holds();
+            drop((told, why));
+        }
+        let Ends { done, warned, failed, steps } = ends;
+        figure(
+            &format!("{fault}: {name}"),
+            &format!(
+                "{} faults at {} steps: {failed} failed and said why, {warned} warned, {done} done; the next run was well",
+                done + warned + failed,
+                steps.len()
+            ),
+        );
+    }
+}
+
+#[test]
+fn calls_of_a_backup_as_blocks_fail() {
+    let Some(store) = Store::new("blocks", 1, &["run-now", JOB]) else { return };
+    fail("backup, layout blocks", &store, 2, 40);
+}
+
+#[test]
+fn calls_of_a_backup_as_an_archive_fail() {
+    let Some(store) = Store::new("archive", 1, &["run-now", JOB]) else { return };
+    fail("backup, layout archive", &store, 2, 40);
+}
+
+#[test]
+fn calls_of_a_prune_fail() {
+    let Some(store) = Store::new("blocks", 3, &["prune", JOB]) else { return };
+    fail("prune", &store, 2, 25);
+}
+
+#[test]
+fn calls_of_a_backup_of_files_fail() {
+    fail("files: backup", &Conf::new(&files::BACKUP), 2, 40);
+}
+
+#[test]
+fn calls_of_a_restore_of_files_fail() {
+    fail("files: restore", &Conf::new(&files::RESTORE), 2, 40);
+}
+
+#[test]
+fn calls_of_a_backup_of_a_database_fail() {
+    let Some(database) = Database::new(&sqlite::BACKUP) else { return };
+    fail("SQLite: backup", &database, 2, 30);
+}

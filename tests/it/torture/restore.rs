@@ -1,0 +1,134 @@
+//! The restore of a real Prometheus and its undo: whoever starts Prometheus in between finds all the old or all the new
+//! data, and both ways stay open.
+
+use std::cell::Cell;
+
+use super::cut::Places;
+use super::sweep::{Kept, Scene, clean, kill};
+use crate::support::prometheus::{Builder, Digest, Past, Prometheus};
+use crate::support::watchkeeper::{JOB, Watchkeeper};
+
+const RESTORE: [&str; 3] = ["restore", JOB, "--yes"];
+const RESUME: [&str; 3] = ["restore", JOB, "--resume"];
+const UNDO: [&str; 4] = ["restore", JOB, "--undo", "--yes"];
+const DISCARD: [&str; 4] = ["restore", JOB, "--discard-old", "--yes"];
+/// A restore waits a minute for Prometheus's first reload: only each so many cuts are brought to their end.
+const WHOLE: usize = 12;
+
+struct Data {
+    prometheus: Prometheus,
+    watchkeeper: Watchkeeper,
+    words: Vec<&'static str>,
+    past: Past,
+    old: Digest,
+    new: Digest,
+    before: Kept,
+    disk: Kept,
+    kills: Cell<usize>,
+}
+
+impl Data {
+    fn new(words: &[&'static str]) -> Option<Self> {
+        let prometheus = Prometheus::host(Builder::default())?;
+        let watchkeeper = Watchkeeper::with_keys(&prometheus, "retries = { max = 0 }\n");
+        let past = Past::until_now();
+        let new = prometheus.digest(past);
+        watchkeeper.back_up();
+        prometheus.stop();
+        prometheus.in_data("n=0; for block in 01*; do n=$((n + 1)); [ $n -gt 4 ] || rm -r $block; done");
+        prometheus.start();
+        prometheus.wait_ready();
+        let old = prometheus.digest(past);
+        if words != RESTORE {
+            watchkeeper.run(&RESTORE).expect(0);
+        }
+        let before = Kept::own(&watchkeeper, "before");
+        prometheus.stop();
+        let disk = Kept::new(&watchkeeper, "data", &[&prometheus.data_dir()]);
+        prometheus.start();
+        prometheus.wait_ready();
+        let words = words.to_vec();
+        Some(Self { prometheus, watchkeeper, words, past, old, new, before, disk, kills: Cell::new(0) })
+    }
+
+    fn serves(&self) -> Digest {
+        self.prometheus.start();
+        self.prometheus.wait_ready();
+        self.prometheus.digest(self.past)
+    }
+
+    /// Discards what is aside, and nothing of it is left.
+    fn ends(&self) {
+        let discarded = self.watchkeeper.run(&DISCARD);
+        assert!(matches!(discarded.code, 0 | 1), "{discarded:?}");
+        let left = self.prometheus.in_data("ls -d .watchkeeper-restore-* .tmp-* 2>/dev/null || true");
+        assert_eq!(left, "", "{discarded:?}");
+        self.watchkeeper.run(&["run-now", JOB]).expect(0);
+        assert!(self.prometheus.snapshots().is_empty(), "{:?}", self.prometheus.snapshots());
+        clean(&self.watchkeeper);
+    }
+}
+
+impl Scene for Data {
+    fn watchkeeper(&self) -> &Watchkeeper {
+        &self.watchkeeper
+    }
+
+    fn places(&self) -> Places {
+        Places::of(&self.watchkeeper, &[(self.prometheus.data_dir(), "data")])
+    }
+
+    fn words(&self) -> Vec<&str> {
+        self.words.clone()
+    }
+
+    fn reset(&self) {
+        self.prometheus.stop();
+        self.disk.put_back();
+        self.prometheus.start();
+        self.prometheus.wait_ready();
+        self.before.put_back();
+    }
+
+    fn holds(&self) {
+        let found = self.serves();
+        assert!(found == self.old || found == self.new, "a mixture: {found:?}");
+        self.watchkeeper.run(&["verify"]).expect(0);
+        self.kills.set(self.kills.get() + 1);
+        if self.words == DISCARD {
+            assert!(found == self.new);
+            return self.ends();
+        }
+        if self.kills.get().is_multiple_of(WHOLE) {
+            let resumed = self.watchkeeper.run(&RESUME);
+            let (wanted, other) =
+                if self.words == RESTORE { (&self.new, &self.old) } else { (&self.old, &self.new) };
+            let served = self.serves();
+            assert!(&served == wanted || (resumed.code == 1 && &served == other), "{resumed:?}");
+        }
+        let undone = self.watchkeeper.run(&UNDO);
+        assert!(matches!(undone.code, 0 | 1), "{undone:?}");
+        assert!(self.serves() == self.old, "{undone:?}");
+        self.ends();
+    }
+}
+
+fn killed(name: &str, words: &[&'static str], many: usize) {
+    let Some(data) = Data::new(words) else { return };
+    kill(name, &data, 3, many);
+}
+
+#[test]
+fn a_restore_is_killed() {
+    killed("restore of Prometheus", &RESTORE, 90);
+}
+
+#[test]
+fn an_undo_is_killed() {
+    killed("undo of a restore of Prometheus", &UNDO, 70);
+}
+
+#[test]
+fn the_removal_of_what_is_aside_is_killed() {
+    killed("removal of the old data of a restore", &DISCARD, 40);
+}
