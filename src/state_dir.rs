@@ -45,7 +45,10 @@ impl StateDirError {
     /// The disk is full or mounted read-only.
     pub fn is_of_the_disk(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-        let (Self::Folder { source, .. } | Self::File { source, .. }) = self;
+        let source = match self {
+            Self::Folder { source, .. } | Self::File { source, .. } => source,
+            Self::ForeignLink { .. } => return false,
+        };
         matches!(source.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
     }
 
