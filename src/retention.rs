@@ -245,14 +245,21 @@ fn by_rules(
             reasons[i].push(Reason::NewestOf(bucket));
         });
     }
-    if let (Some(within), Some(newest)) = (rules.within, items.iter().rfind(|item| item.counts())) {
-        let newest = newest.created;
+    if let (Some(within), Some(newest)) = (rules.within, counted_from(items)) {
         let young = |&&i: &&usize| {
             newest.duration_since(items[i].created).unsigned_abs() <= within || items[i].created > newest
         };
         counted.iter().filter(young).for_each(|&i| reasons[i].push(Reason::Within));
     }
     reasons
+}
+
+/// What `within` counts from: the newest good backup. Where a newer one is in doubt, and its clock was behind, from that:
+/// doubts about one never make another go.
+fn counted_from(items: &[Item]) -> Option<Timestamp> {
+    let newest = items.iter().rfind(|item| item.counts())?.created;
+    let perhaps = items.iter().rfind(|item| item.good).map(|item| item.created);
+    Some(perhaps.map_or(newest, |perhaps| newest.min(perhaps)))
 }
 
 /// The newest item of each bucket, newest bucket first. `counted` is newest first.

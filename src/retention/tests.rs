@@ -188,6 +188,17 @@ fn what_may_be_good_and_may_be_bad_is_kept_and_takes_nobodys_place() {
     assert_eq!(kept(&items, last(1), "UTC"), [1, 2]);
 }
 
+#[test]
+fn doubts_about_a_backup_whose_clock_was_behind_make_no_other_go() {
+    let mut items =
+        [item(0, "2026-11-20T00:00:00Z"), item(1, "2026-11-21T00:00:01Z"), item(2, "2026-11-21T00:00:00Z")];
+    let within = KeepRules { within: Some(Duration::from_hours(24)), ..KeepRules::default() };
+    items[0].good = false;
+    assert_eq!(kept(&items, within, "UTC"), [0, 1, 2]);
+    items[2].unread = true;
+    assert_eq!(kept(&items, within, "UTC"), [0, 1, 2]);
+}
+
 proptest! {
     #[test]
     fn not_knowing_whether_some_are_good_deletes_nothing_more(
