@@ -20,6 +20,7 @@ mod renew;
 mod rows;
 mod schema;
 mod slots;
+mod snapshot;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -153,6 +154,10 @@ impl History {
         let (connection, files, not_open) = (Mutex::new(connection), Mutex::new(files), Mutex::default());
         let (patience, is_damaged) = (Patience::default(), AtomicBool::new(false));
         Self { path, connection, patience, files, is_damaged, not_open }
+    }
+
+    fn files(&self) -> Option<Files> {
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn not_open(&self) -> MutexGuard<'_, Option<String>> {

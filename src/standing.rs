@@ -62,6 +62,9 @@ pub struct Standing {
 impl Standing {
     /// Looks at all of it. Who looks often keeps `listings`.
     pub fn of(view: View<'_>, listings: &mut Listings) -> Result<Self, StandingError> {
+        // All of it at one moment: what is said of a job is no mixture of before and after a run.
+        let snapshot = view.history.map(History::snapshot).transpose()?.flatten();
+        let view = View { history: snapshot.as_ref().or(view.history), ..view };
         let daemon = DaemonStanding::of(view, &view.config.jobs)?;
         let jobs = job::all(view, &daemon, listings)?;
         let mut notifiers = view.history.map(History::notifier_troubles).transpose()?.unwrap_or_default();

@@ -62,6 +62,7 @@ pub async fn tell(mut sights: watch::Receiver<Option<Sight>>, teller: Teller) {
     let mut deliveries = Deliveries::default();
     let mut held: Option<Held> = None;
     let mut app: Option<Arc<App>> = None;
+    let mut seen: Option<Sight> = None;
     loop {
         let sight = sights.borrow_and_update().clone();
         if let Some(sight) = sight {
@@ -69,7 +70,8 @@ pub async fn tell(mut sights: watch::Receiver<Option<Sight>>, teller: Teller) {
             if held.is_some() {
                 note(&sight, &teller).await;
             }
-            app = Some(sight.app);
+            app = Some(Arc::clone(&sight.app));
+            seen = Some(sight);
         }
         let due = match &app {
             Some(app) if held.is_some() => deliveries.begin(app).await,
@@ -82,6 +84,10 @@ pub async fn tell(mut sights: watch::Receiver<Option<Sight>>, teller: Teller) {
             () = deliveries.ended() => {}
             () = sleep(due) => {}
         }
+    }
+    if let Some(sight) = seen.filter(|_| held.is_some()) {
+        // Nobody repeats an alert from now on: it would end by itself, as if the job were well.
+        note(&sight, &Teller { holds: true, ..teller }).await;
     }
     if let Some(app) = app.filter(|_| held.is_some()) {
         last(&app, deliveries, LAST).await;

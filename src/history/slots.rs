@@ -42,6 +42,13 @@ pub struct MissedSlots {
     pub reason: String,
 }
 
+impl MissedSlots {
+    /// They came while the job was paused: somebody wanted it so.
+    pub fn are_of_a_pause(&self) -> bool {
+        self.reason.starts_with("paused ")
+    }
+}
+
 /// The end of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {

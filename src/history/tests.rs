@@ -62,6 +62,30 @@ impl Fixture {
 }
 
 #[test]
+fn a_snapshot_is_of_one_moment_and_keeps_nobody_from_writing() {
+    let fixture = Fixture::new();
+    let first = fixture.done(1, "a", 1);
+    let snapshot = fixture.history.snapshot().unwrap().unwrap();
+    fixture.run(2, "a", "files", 2, Some(Outcome::Failed));
+    let job = "a".parse().unwrap();
+    assert_eq!(snapshot.last_per_job().unwrap()[&job].run, first);
+    assert_eq!(snapshot.recent(&Filter::default()).unwrap().len(), 1);
+    assert_eq!(snapshot.last_success(&job).unwrap().1, 0);
+    assert_eq!(fixture.history.last_success(&job).unwrap().1, 1);
+    let forgetful = History::forgetful(fixture.folder.path()).unwrap();
+    assert!(forgetful.snapshot().unwrap().is_none());
+}
+
+#[test]
+fn a_snapshot_makes_no_history_where_it_was_taken_away() {
+    let fixture = Fixture::new();
+    let file = fixture.folder.path().join(super::FILE);
+    std::fs::remove_file(&file).unwrap();
+    assert!(fixture.history.snapshot().is_err());
+    assert!(!file.exists());
+}
+
+#[test]
 fn each_jobs_last_run_is_its_newest() {
     let fixture = Fixture::new();
     assert!(fixture.last().is_empty());

@@ -11,13 +11,16 @@ use super::{
 };
 use crate::config::JobConfig;
 use crate::config::values::JobName;
-use crate::history::{Filter, History, MissedSlots, Pause, RunReport, Watched};
+use crate::history::{Filter, History, MissedSlots, Pause, RunReport};
 use crate::jobs::Outcome;
 use crate::runner::{self, Lock, Locks};
 use crate::schedule;
 
 /// A job may be so much later than its slot before it is overdue.
 const GRACE: Duration = Duration::from_mins(5);
+
+/// However many jobs run one after another.
+const LONGEST_CHAIN: u32 = 64;
 
 /// So many of the newest runs are looked at for how long they took.
 const PAST: u32 = 24;
@@ -41,7 +44,7 @@ pub struct JobStanding {
     pub failures: usize,
     /// The newest restore of its backups, or what was done with one after it.
     pub restore: Option<LastRun>,
-    /// Since when a daemon watches the schedule that it has now.
+    /// Since when it is expected to run: a daemon watches its schedule, or that of what it runs after, and it is not paused.
     pub watched_since: Option<Timestamp>,
     /// The next slot.
     pub next: Option<Timestamp>,
@@ -214,7 +217,7 @@ fn of_history(
     stands.missed = history.count_missed(&job.name)?;
     stands.last_missed = history.missed(&job.name, 1)?.pop();
     stands.past = past(history, &job.name)?;
-    stands.watched_since = born(job, &history.watched(&job.name)?);
+    stands.watched_since = watched_since(view, history, job, stands.last_missed.as_ref())?;
     // One that waits for its next attempt, and for a daemon to make it, is not running.
     let is_held = || Locks::new(&view.config.state_dir).is_held(&Lock::Job(job.name.clone()));
     let is_running = last.is_some_and(|last| last.outcome.is_none()) && is_held();
@@ -247,11 +250,36 @@ fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Since when the daemon watches the schedule that the job has now.
-fn born(job: &JobConfig, watched: &[Watched]) -> Option<Timestamp> {
-    let schedule = job.schedule.as_ref()?.to_string();
+/// Since when a job is expected to run: since the daemon watches its schedule, or that of what it runs after, or since the
+/// last slot of a pause.
+fn watched_since(
+    view: View<'_>,
+    history: &History,
+    job: &JobConfig,
+    last_missed: Option<&MissedSlots>,
+) -> Result<Option<Timestamp>, StandingError> {
+    let born = born(view, history, job, LONGEST_CHAIN)?;
+    let paused = last_missed.filter(|missed| missed.are_of_a_pause()).map(|missed| missed.last);
+    Ok(born.map(|born| paused.map_or(born, |paused| paused.max(born))))
+}
+
+/// Since when the daemon watches the schedule that the job has now, or the youngest of those that it runs after.
+fn born(
+    view: View<'_>,
+    history: &History,
+    job: &JobConfig,
+    longest: u32,
+) -> Result<Option<Timestamp>, StandingError> {
+    let Some(schedule) = job.schedule.as_ref().map(ToString::to_string) else {
+        let before = job.after.iter().filter(|_| longest > 0).flat_map(|after| &after.jobs);
+        let before = before.filter_map(|name| view.config.job(name.as_str()));
+        let born =
+            before.map(|before| born(view, history, before, longest - 1)).collect::<Result<Vec<_>, _>>()?;
+        return Ok(born.into_iter().flatten().max());
+    };
+    let watched = history.watched(&job.name)?;
     let current = watched.iter().find(|watched| watched.ended.is_none() && watched.schedule == schedule);
-    current.map(|watched| watched.born)
+    Ok(current.map(|watched| watched.born))
 }
 
 /// The first slot after `since` where it is past, with its jitter and some minutes. A job that no daemon ever saw may have

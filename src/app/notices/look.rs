@@ -66,7 +66,7 @@ impl Desk<'_> {
             self.notes.notes.get(&about).and_then(|note| serde_json::from_str(note).ok());
         let born = self.notes.born.get(&notifier.name).copied().unwrap_or(self.teller.since);
         let view = View::of(job, self.limits(&job.job), &notifier.on, now);
-        let look = Look { job, view: &view, others_are_bad, now };
+        let look = Look { job, view: &view, others_are_bad, is_last: self.teller.holds, now };
         let (new, draft) = plan(entry.as_ref(), notifier, born, look);
         if let Some(draft) = draft {
             self.post(notifier, self.said_first(&about, &new, draft));

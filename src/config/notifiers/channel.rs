@@ -217,6 +217,9 @@ fn configured(item: &Item<'_, '_>, context: &Context<'_>) -> Option<Endpoint> {
     None
 }
 
+/// What each alert says of itself.
+const OWN_LABELS: [&str; 6] = ["alertname", "job", "kind", "target", "instance", "severity"];
+
 fn labels(item: &Item<'_, '_>) -> Option<BTreeMap<String, String>> {
     let section = item.section("\"labels\"".to_owned())?;
     let mut labels = BTreeMap::new();
@@ -224,6 +227,11 @@ fn labels(item: &Item<'_, '_>) -> Option<BTreeMap<String, String>> {
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if !name.chars().all(fits) || name.starts_with(|c: char| c.is_ascii_digit()) {
             section.report.error(&span, format!("{name:?} is not the name of a label"), None);
+            return None;
+        }
+        if OWN_LABELS.contains(&name) {
+            let hint = format!("{} say what an alert is about: choose another name", OWN_LABELS.join(", "));
+            section.report.error(&span, format!("the label {name:?} cannot be set"), Some(hint));
             return None;
         }
         labels.insert(name.to_owned(), value.text()?.to_owned());

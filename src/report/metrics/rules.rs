@@ -37,7 +37,7 @@ pub struct Rule {
     #[serde(rename = "for")]
     pub hold: String,
     /// `severity`: `critical` or `warning`.
-    pub labels: BTreeMap<&'static str, &'static str>,
+    pub labels: BTreeMap<&'static str, String>,
     /// `summary` and `description`, as templates.
     pub annotations: BTreeMap<&'static str, String>,
 }
@@ -144,9 +144,16 @@ fn rule(
         alert,
         expr,
         hold: promql_duration(hold),
-        labels: BTreeMap::from([("severity", severity)]),
+        labels: BTreeMap::from([("severity", severity.to_owned())]),
         annotations: BTreeMap::from([("summary", summary), ("description", description)]),
     }
+}
+
+/// With the job in its labels, by which no two rules are the same, and by which it is routed.
+fn of_job(rule: Rule, job: &JobConfig) -> Rule {
+    let mut labels = rule.labels;
+    labels.insert("job_name", job.name.to_string());
+    Rule { labels, ..rule }
 }
 
 /// The rules of a job.
@@ -183,7 +190,8 @@ impl JobRules<'_> {
         let quiet = format!("unless {} == 1 unless {} == 0", self.metric("paused"), self.metric("enabled"));
         let summary = format!("Job {} on {{{{ $labels.instance }}}}: {what}", self.job.name);
         let next = next.replace("JOB", self.job.name.as_str());
-        self.rules.push(rule(which, (format!("({expr}) {quiet}"), hold), summary, next));
+        let rule = rule(which, (format!("({expr}) {quiet}"), hold), summary, next);
+        self.rules.push(of_job(rule, self.job));
     }
 
     fn has_period(&self) -> bool {
@@ -197,8 +205,11 @@ impl JobRules<'_> {
                 self.metric("last_success_timestamp_seconds"),
                 self.metric("watched_since_timestamp_seconds"),
             );
-            let expr =
-                format!("time() - ({} or {}) > 1.5 * {}", since.0, since.1, self.metric("period_seconds"));
+            let (success, watched) = since;
+            let period = self.metric("period_seconds");
+            // The later of the two: a success of long ago says nothing of a job that was paused, or off, until now.
+            let since = format!("{success} > {watched} or {watched} or {success}");
+            let expr = format!("time() - ({since}) > 1.5 * {period}");
             self.add(
                 ("WatchkeeperJobNoSuccess", "critical"),
                 (expr, hold),
@@ -289,7 +300,7 @@ impl JobRules<'_> {
             Watch::Textfile => "watchkeeper_last_look_timestamp_seconds".to_owned(),
         };
         let name = &self.job.name;
-        self.rules.push(rule(
+        let rule = rule(
             ("WatchkeeperJobUnknown", "warning"),
             (format!("absent({}) and on () {is_there}", self.metric("enabled")), self.options.hold),
             format!("Job {name}: no metrics tell of it"),
@@ -297,7 +308,8 @@ impl JobRules<'_> {
                 "Does the daemon have another configuration: `systemctl reload watchkeeper`? If {name} was removed, write these rules \
                  anew: `watchkeeper alert-rules`."
             ),
-        ));
+        );
+        self.rules.push(of_job(rule, self.job));
     }
 }
 

@@ -49,6 +49,8 @@ pub enum Ping {
     Success,
     /// It failed or was interrupted.
     Fail,
+    /// It was done, but another job of the same check is not well: that stays down.
+    OthersFail,
 }
 
 impl Say {
@@ -57,7 +59,7 @@ impl Say {
         match self {
             Self::Bad(event) | Self::Still(event) => event,
             Self::Missed => Event::Missed,
-            Self::Ping(Ping::Fail) => Event::Failed,
+            Self::Ping(Ping::Fail | Ping::OthersFail) => Event::Failed,
             Self::Recovered | Self::Closed | Self::Test | Self::Ping(Ping::Start | Ping::Success) => {
                 Event::Recovered
             }
@@ -71,9 +73,11 @@ impl Say {
             Self::Test => "test",
             Self::Ping(Ping::Start) => "start",
             Self::Ping(Ping::Success) => "success",
-            Self::Ping(Ping::Fail) | Self::Bad(_) | Self::Still(_) | Self::Missed | Self::Recovered => {
-                self.event().name()
-            }
+            Self::Ping(Ping::Fail | Ping::OthersFail)
+            | Self::Bad(_)
+            | Self::Still(_)
+            | Self::Missed
+            | Self::Recovered => self.event().name(),
         }
     }
 }
@@ -156,6 +160,8 @@ pub struct Look<'a> {
     pub view: &'a View,
     /// Another job that shares its check is bad.
     pub others_are_bad: bool,
+    /// Nobody looks again for long: what is to hold until then is told now.
+    pub is_last: bool,
     /// When.
     pub now: Timestamp,
 }
@@ -230,7 +236,7 @@ impl Entry {
         if let Some(missed) = look.job.last_missed.as_ref().filter(|missed| missed.last > self.missed_until) {
             self.missed_until = missed.last;
             // What somebody wanted not to run is not missed.
-            if on.contains(&Event::Missed) && !missed.reason.starts_with("paused") {
+            if on.contains(&Event::Missed) && !missed.are_of_a_pause() {
                 self.missed = Some(missed.clone());
             }
         }
@@ -419,7 +425,7 @@ fn alert(entry: &mut Entry, notifier: &Notifier, resend: Duration, look: Look<'_
         entry.account(look, &notifier.on)
     };
     let believed = entry.told.as_ref().map(of_told);
-    let is_due = entry.told.as_ref().is_some_and(|told| is_over(told.at, resend, look.now));
+    let is_due = entry.told.as_ref().is_some_and(|told| look.is_last || is_over(told.at, resend, look.now));
     match (&view, &believed) {
         (View::Bad(current), Some(old)) if current.event == old.event => {
             is_due.then(|| tell(entry, Say::Bad(current.event), Some(current), look))
@@ -443,9 +449,13 @@ fn ping(entry: &mut Entry, checks: &Healthchecks, look: Look<'_>) -> Option<Draf
     let newest = job.past.iter().rfind(|run| run.started > entry.seen && run.millis.is_some());
     if let Some(newest) = newest {
         entry.seen = newest.started;
-        let is_bad = condition::event_of(newest.outcome, None) == Some(Event::Failed) || look.others_are_bad;
+        let is_bad = condition::event_of(newest.outcome, None) == Some(Event::Failed);
         let last = job.last.as_ref().filter(|last| last.started == newest.started);
-        let say = Say::Ping(if is_bad { Ping::Fail } else { Ping::Success });
+        let say = Say::Ping(match (is_bad, look.others_are_bad) {
+            (true, _) => Ping::Fail,
+            (false, true) => Ping::OthersFail,
+            (false, false) => Ping::Success,
+        });
         let reason = last.and_then(|last| last.reason.clone());
         let run = last.map(|last| last.run.clone());
         return Some(Draft { run, reason, since: newest.started, ..entry.draft(&job.job, say) });

@@ -86,7 +86,7 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// The server is not there: nothing else would be delivered to it now.
+    /// Nothing else would be delivered to the server now.
     pub fn is_down(&self) -> bool {
         match self {
             Self::Http(_)
@@ -96,7 +96,10 @@ impl SendError {
             | Self::Setup(_)
             | Self::File { .. } => true,
             Self::Smtp { source, .. } => !email::is_answer(source),
-            Self::Refused { .. } | Self::Mail { .. } => false,
+            // What is wrong with one message need not be wrong with the next; whoever refuses for another reason, such as that
+            // there are too many, is not asked for each of them.
+            Self::Refused { status, .. } => !matches!(status, 400 | 413 | 422),
+            Self::Mail { .. } => false,
         }
     }
 }

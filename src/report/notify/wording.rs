@@ -90,6 +90,9 @@ fn headline(draft: &Draft, reason: Option<&str>, ground: Ground<'_>) -> String {
         }
         Say::Ping(Ping::Start) => format!("started {job} on {host}"),
         Say::Ping(Ping::Success) => format!("done {job} on {host}"),
+        Say::Ping(Ping::OthersFail) => {
+            format!("done {job} on {host}; but another job of this check is not well, and it stays down")
+        }
         Say::Ping(Ping::Fail) => format!("{} {job} on {host}: {}", Event::Failed.words(), why()),
         Say::Test => format!("TEST from watchkeeper on {host}: messages arrive here"),
     }

@@ -77,6 +77,23 @@ const COMMON: &[Case] = &[
         190,
         &[],
     ),
+    // It was paused, or off, or had another schedule until then: the later of the two counts.
+    (
+        &[
+            ("job_last_success_timestamp_seconds", "0x1700"),
+            ("job_watched_since_timestamp_seconds", "9000x1700"),
+        ],
+        320,
+        &[],
+    ),
+    (
+        &[
+            ("job_last_success_timestamp_seconds", "0x1700"),
+            ("job_watched_since_timestamp_seconds", "9000x1700"),
+        ],
+        345,
+        &["WatchkeeperJobNoSuccess"],
+    ),
     (&[("job_missed_slots_total", "2x200 3x300")], 210, &["WatchkeeperJobMissedSlots"]),
     (&[("job_missed_slots_total", "2x200 3x300")], 300, &[]),
     (&[("job_missed_slots_total", "3x200 2x300")], 210, &[]),
@@ -207,6 +224,26 @@ fn each_alert_by_file_fires_when_it_should_and_not_otherwise() {
             &[COMMON, BY_FILE],
         );
     }
+}
+
+#[test]
+fn the_rules_of_several_jobs_are_no_duplicates_and_each_alert_names_its_job() {
+    if !promtool_is_here() {
+        return;
+    }
+    let watchkeeper = Watchkeeper::with_config(
+        &(listening(9469)
+            + &command("a", "true", "schedule = \"@daily\"")
+            + &command("b", "true", "after = [\"a\"]")),
+    );
+    let file = watchkeeper.folder().join("rules.yml");
+    watchkeeper.run(&["alert-rules", "--file", file.to_str().unwrap()]).expect(0);
+    let mut command = Command::new("promtool");
+    let checked = command.args(["check", "rules"]).arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stdout) + String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && said.contains("SUCCESS") && !said.contains("duplicate"), "{said}");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("job_name: a") && text.contains("job_name: b"), "{text}");
 }
 
 #[test]

@@ -60,6 +60,8 @@ struct World {
     job: JobStanding,
     notifier: Notifier,
     entry: Option<Entry>,
+    is_last: bool,
+    others_are_bad: bool,
 }
 
 impl World {
@@ -85,7 +87,7 @@ impl World {
             past: vec![],
             store: StoreStanding::default(),
         };
-        Self { job, notifier, entry: None }
+        Self { job, notifier, entry: None, is_last: false, others_are_bad: false }
     }
 
     /// A run begins at this minute and does not end.
@@ -117,7 +119,13 @@ impl World {
     fn look(&mut self, at: i64) -> Option<Draft> {
         let limits = Limits { whole: Some(minutes(60)) };
         let view = View::of(&self.job, limits, &self.notifier.on, minute(at));
-        let look = Look { job: &self.job, view: &view, others_are_bad: false, now: minute(at) };
+        let look = Look {
+            job: &self.job,
+            view: &view,
+            others_are_bad: self.others_are_bad,
+            is_last: self.is_last,
+            now: minute(at),
+        };
         let (entry, draft) = plan(self.entry.as_ref(), &self.notifier, minute(0), look);
         // It is noted as text.
         self.entry = Some(serde_json::from_str(&serde_json::to_string(&entry).unwrap()).unwrap());
@@ -250,6 +258,16 @@ fn what_did_not_start_what_runs_too_long_and_what_failed_are_told_apart() {
     assert_eq!(world.says(170), Some(Say::Bad(Event::Warned)));
     world.ran(180, "done");
     assert_eq!(world.says(180), RECOVERED);
+}
+
+#[test]
+fn an_alert_is_told_once_more_when_nobody_looks_again_for_long() {
+    let mut world = World::new(alertmanager());
+    world.ran(1, "failed");
+    assert_eq!(world.says(1), FAILED);
+    assert_eq!(world.says(1), None);
+    world.is_last = true;
+    assert_eq!(world.says(1), FAILED);
 }
 
 #[test]
@@ -389,6 +407,11 @@ fn a_check_is_told_each_beginning_and_end() {
     assert_eq!(world.says(4), None);
     world.ran(5, "warned");
     assert_eq!(world.says(5), Some(Say::Ping(Ping::Success)));
+    world.others_are_bad = true;
+    world.ran(7, "done");
+    assert_eq!(world.says(7), Some(Say::Ping(Ping::OthersFail)), "it is not said that this one failed");
+    world.ran(9, "failed");
+    assert_eq!(world.says(9), Some(Say::Ping(Ping::Fail)));
 }
 
 proptest::proptest! {

@@ -44,7 +44,7 @@ pub(super) async fn send(
 fn ending(say: Say) -> &'static str {
     match say {
         Say::Ping(Ping::Start) => "/start",
-        Say::Ping(Ping::Fail) => "/fail",
+        Say::Ping(Ping::Fail | Ping::OthersFail) => "/fail",
         Say::Test => "/log",
         _ => "",
     }
