@@ -92,7 +92,7 @@ fn a_restore_whose_terminal_is_closed_takes_itself_back() {
     let past = Past::until_now();
     let before = prometheus.digest(past);
     watchkeeper.back_up();
-    let child = watchkeeper.spawn(&RESTORE);
+    let child = watchkeeper.spawn_at_a_terminal(&RESTORE);
     wait_until("it is stopped", LONG, || !prometheus.is_ready());
     send("HUP", &child);
     let ended = watchkeeper.wait(child, &RESTORE).expect(130);
@@ -187,7 +187,7 @@ fn notes(watchkeeper: &Watchkeeper) -> Vec<String> {
 #[test]
 fn a_run_whose_terminal_is_closed_ends_what_it_has_started_and_runs_its_hooks() {
     let watchkeeper = sleeper();
-    let child = watchkeeper.spawn(&["run-now", "j"]);
+    let child = watchkeeper.spawn_at_a_terminal(&["run-now", "j"]);
     wait_until("it runs", LONG, || !notes(&watchkeeper).is_empty());
     send("HUP", &child);
     watchkeeper.wait(child, &["run-now"]).expect(130);

@@ -81,7 +81,7 @@ fn an_archive_that_root_exports_into_a_folder_of_its_own_is_the_users() {
     };
     let wk = &keeper.watchkeeper;
     for own in [wk.backups_folder(), wk.store_of("conf"), wk.state()] {
-        assert_eq!(export(&own), (USER, USER, 0o640), "{}", own.display());
+        assert_eq!(export(&own), (USER, USER, 0o600), "{}", own.display());
     }
     // What is somebody else's is not given away.
     chown(folder.path(), Some(4711), Some(4711)).unwrap();

@@ -161,6 +161,13 @@ impl Watchkeeper {
         self.command(arguments).spawn().unwrap()
     }
 
+    /// Starts it so that SIGHUP means what it does at a terminal, although these tests may be run under `nohup`.
+    pub(crate) fn spawn_at_a_terminal(&self, arguments: &[&str]) -> Child {
+        let mut env = Command::new("env");
+        env.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_watchkeeper")]);
+        self.complete(env, arguments).spawn().unwrap()
+    }
+
     /// What [`Watchkeeper::spawn`] starts.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.complete(Command::new(env!("CARGO_BIN_EXE_watchkeeper")), arguments)
