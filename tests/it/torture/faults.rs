@@ -86,8 +86,11 @@ fn fail(name: &str, scene: &impl Scene, few: usize, many: usize) {
     for (fault, how, calls) in FAULTS {
         let lies = how.starts_with("retval");
         // A database whose disk lies is lost, and SQLite does not say otherwise.
+        // The n-th `write` of a thread may be the one by which the runtime wakes another thread, and where that fails nothing
+        // goes on: which one a run meets is left to chance, so that is only tried where somebody watches.
         let counts = |(point, step): &&(Point, Step)| {
             calls.contains(&point.call)
+                && (in_full() || point.call != "write")
                 && !step.0.ends_with("a socket")
                 && !(lies && step.0.contains("/history.db"))
         };
