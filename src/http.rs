@@ -11,6 +11,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use reqwest::Response;
 use url::Url;
 
 use crate::config::values::{Endpoint, Secret};
@@ -252,6 +253,15 @@ async fn read(request: reqwest::RequestBuilder) -> Result<Option<Reply>, reqwest
     let called = response.headers().get(reqwest::header::CONTENT_TYPE);
     let called = called.and_then(|called| called.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
     let called_html = called.starts_with("text/html") || called.starts_with("application/xhtml");
+    let Some(mut body) = bounded_body(&mut response).await? else { return Ok(None) };
+    if response.status().is_redirection() {
+        body = leads_to(&response);
+    }
+    Ok(Some(Reply { status: response.status().as_u16(), body, called_html }))
+}
+
+/// The body of a reply; nothing where it is longer than [`LARGEST_REPLY`].
+pub async fn bounded_body(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > LARGEST_REPLY {
@@ -259,11 +269,13 @@ async fn read(request: reqwest::RequestBuilder) -> Result<Option<Reply>, reqwest
         }
         body.extend_from_slice(&chunk);
     }
-    if response.status().is_redirection() {
-        let to = response.headers().get(reqwest::header::LOCATION);
-        body = to.map(|value| value.as_bytes().to_vec()).unwrap_or_default();
-    }
-    Ok(Some(Reply { status: response.status().as_u16(), body, called_html }))
+    Ok(Some(body))
+}
+
+/// Where a redirection leads to, as its head says it.
+pub fn leads_to(response: &Response) -> Vec<u8> {
+    let to = response.headers().get(reqwest::header::LOCATION);
+    to.map(|value| value.as_bytes().to_vec()).unwrap_or_default()
 }
 
 /// The same request, with who it is from.

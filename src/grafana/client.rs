@@ -195,14 +195,9 @@ impl GrafanaClient {
     async fn send(&self, call: &Call) -> Result<Received, GrafanaError> {
         let read = async {
             let mut response = self.prepare(call).send().await?;
-            let mut received = Received::of(&response);
-            while let Some(chunk) = response.chunk().await? {
-                if received.body.len() + chunk.len() > LARGEST_REPLY {
-                    return Ok(None);
-                }
-                received.body.extend_from_slice(&chunk);
-            }
-            Ok(Some(received))
+            let received = Received::of(&response);
+            let body = http::bounded_body(&mut response).await?;
+            Ok(body.map(|body| Received { body, ..received }))
         };
         let (action, url) = (call.action.clone(), self.url());
         match tokio::time::timeout(self.limit, read).await {

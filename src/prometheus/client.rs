@@ -23,7 +23,7 @@ pub use status::{Rule, Target};
 
 use crate::config::values::Endpoint;
 pub use crate::http::Credentials;
-use crate::http::{self, Broken, LARGEST_REPLY, SetupError, excerpt, looks_like_html};
+use crate::http::{self, Broken, SetupError, excerpt, looks_like_html};
 use reply::{Answer, SnapshotName};
 
 /// How long an ordinary request may take.
@@ -161,17 +161,9 @@ impl PrometheusClient {
     async fn exchange(&self, request: &Request<'_>) -> Result<(StatusCode, Vec<u8>), ClientError> {
         let read = async {
             let mut response = self.prepare(request).send().await?;
-            let mut body = Vec::new();
-            while let Some(chunk) = response.chunk().await? {
-                if body.len() + chunk.len() > LARGEST_REPLY {
-                    return Ok(None);
-                }
-                body.extend_from_slice(&chunk);
-            }
-            if response.status().is_redirection() {
-                let to = response.headers().get(reqwest::header::LOCATION);
-                body = to.map(|v| v.as_bytes().to_vec()).unwrap_or_default();
-            }
+            let Some(body) = http::bounded_body(&mut response).await? else { return Ok(None) };
+            let is_redirect = response.status().is_redirection();
+            let body = if is_redirect { http::leads_to(&response) } else { body };
             Ok(Some((response.status(), body)))
         };
         match tokio::time::timeout(request.limit, read).await {
