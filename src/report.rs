@@ -13,7 +13,15 @@ use jiff::tz::TimeZone;
 use crate::history::{HookRun, RunReport};
 use crate::jobs::{CheckResult, Outcome};
 use crate::progress::Step;
-use crate::words::{duration, rate, size, time};
+use crate::words::{count, duration, rate, size, time};
+
+/// Why a run was not done; of one that needs a look, what it warned of.
+pub fn reason(reason: Option<&str>, warnings: &[String]) -> Option<String> {
+    let more = warnings.len().saturating_sub(1);
+    let more = if more > 0 { format!(" (and {} more)", count(more, "warning")) } else { String::new() };
+    let warning = warnings.first().map(|warning| format!("{warning}{more}"));
+    reason.map(str::to_owned).or(warning)
+}
 
 /// A run as a person reads it: some lines, the first of which begins with the outcome.
 pub fn text(report: &RunReport, zone: &TimeZone) -> String {

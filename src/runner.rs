@@ -39,7 +39,7 @@ use tracing::Instrument;
 use ulid::Ulid;
 
 pub use again::{Origin, backoff};
-pub use attempt::{Limit, is_of_limit};
+pub use attempt::Limit;
 pub use guard::{Busy, Held, Holder, Lock, LockError, Locks};
 pub use heartbeat::Heartbeat;
 pub use left::Cleared;

@@ -63,12 +63,15 @@ pub async fn tell(mut sights: watch::Receiver<Option<Sight>>, teller: Teller) {
     let mut held: Option<Held> = None;
     let mut app: Option<Arc<App>> = None;
     let mut seen: Option<Sight> = None;
+    let mut teller = teller;
     loop {
         let sight = sights.borrow_and_update().clone();
         if let Some(sight) = sight {
             held = held.or_else(|| lock(&sight.app, sight.at).ok());
             if held.is_some() {
                 note(&sight, &teller).await;
+                // A notifier that is not there yet is new after this.
+                teller.since = sight.at;
             }
             app = Some(Arc::clone(&sight.app));
             seen = Some(sight);

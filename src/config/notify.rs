@@ -16,11 +16,11 @@ use super::values::{Auth, Endpoint, JobName, Name, Secret, SecretRef};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
-    /// A run failed or was interrupted, or a restore did, or a backup turned out to be bad.
+    /// A run failed, was cut off at its timeout or interrupted, or a restore was, or a backup turned out to be bad.
     Failed,
     /// A run was done, but needs a look.
     Warned,
-    /// A run was cut off at its timeout, or runs for far longer than it ever did.
+    /// A run goes on for far longer than it ever did.
     TooLong,
     /// A slot did not run, and will not.
     Missed,

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::notify::{Event, Field};
 use crate::config::values::{JobName, Veil};
 
-pub use condition::{Condition, Limits, View};
-pub use plan::{Draft, Entry, Look, Ping, Say, Told, plan, plan_removed};
+pub use condition::{Condition, Limits, Subject, View};
+pub use plan::{Draft, Entry, Known, Look, Ping, Say, Told, plan, plan_removed};
 pub use send::{SendError, Sender};
 pub use wording::{Ground, notice};
 
@@ -57,8 +57,10 @@ pub struct Notice {
     pub body: String,
     /// The first lines of those in whose place this one is told, as nobody knows that they arrived.
     pub undelivered: Vec<String>,
-    /// An alert that ends with this one.
-    pub ends: Option<Told>,
+    /// All that is wrong now, what is said first.
+    pub standing: Vec<Condition>,
+    /// What is not wrong any more.
+    pub ends: Vec<Told>,
     /// Nobody repeats an alert: it holds until somebody ends it, for a day at most.
     pub holds: bool,
 }
@@ -121,17 +123,18 @@ impl Notice {
             undelivered: self.undelivered.iter().map(|line| veil.over(line)).collect(),
             headline: veil.over(&self.headline),
             body: veil.over(&self.body),
-            ends: self.ends.map(|told| Told { reason: told.reason.map(|why| veil.over(&why)), ..told }),
+            standing: self.standing.into_iter().map(|what| what.under(veil)).collect(),
+            ends: self.ends.into_iter().map(|told| Told { what: told.what.under(veil), ..told }).collect(),
             ..self
         }
     }
 }
 
-/// How urgent an event is.
-pub fn severity(event: Event) -> &'static str {
+/// How urgent an event is; the generated rules of a Prometheus say the same.
+pub const fn severity(event: Event) -> &'static str {
     match event {
-        Event::Failed | Event::TooLong | Event::Missed | Event::Overdue => "critical",
-        Event::Warned => "warning",
+        Event::Failed | Event::Overdue => "critical",
+        Event::TooLong | Event::Missed | Event::Warned => "warning",
         Event::Recovered => "info",
     }
 }

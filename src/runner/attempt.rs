@@ -124,21 +124,13 @@ async fn reached(terms: &Terms) -> Limit {
     }
 }
 
-const TIMED_OUT: &str = "Timed out after ";
-const NOTHING_MOVED: &str = "Nothing moved for ";
-
-/// Whether this is the reason of a run that took longer than it may.
-pub fn is_of_limit(reason: &str) -> bool {
-    reason.starts_with(TIMED_OUT) || reason.starts_with(NOTHING_MOVED)
-}
-
 fn at_limit(limit: Limit) -> Failure {
     let (reason, hint) = match limit {
         Limit::Total(time) => {
-            (format!("{TIMED_OUT}{}", words::duration(time)), "raise `timeout` if that was too short")
+            (format!("Timed out after {}", words::duration(time)), "raise `timeout` if that was too short")
         }
         Limit::Idle(time) => (
-            format!("{NOTHING_MOVED}{}", words::duration(time)),
+            format!("Nothing moved for {}", words::duration(time)),
             "raise `idle_timeout` if that was too short",
         ),
     };

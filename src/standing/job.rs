@@ -109,6 +109,8 @@ pub struct TooLong {
 /// What of a run is compared with others.
 #[derive(Debug, Clone, Serialize)]
 pub struct PastRun {
+    /// Which, for `show`.
+    pub run: String,
     /// When it began.
     pub started: Timestamp,
     /// How it ended, or `running`.
@@ -237,6 +239,7 @@ fn of_history(
 fn past(history: &History, job: &JobName) -> Result<Vec<PastRun>, StandingError> {
     let runs = history.recent(&Filter { job: Some(job.clone()), limit: Some(PAST), ..Filter::default() })?;
     let of = |run: &RunReport| PastRun {
+        run: run.run.to_string(),
         started: run.started,
         outcome: run.outcome.map_or("running", Outcome::word),
         millis: run.millis(),

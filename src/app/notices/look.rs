@@ -9,7 +9,7 @@ use crate::config::notify::{Channel, Notifier, parts_of_secret_url};
 use crate::config::values::{JobName, Name, Veil};
 use crate::history::{About, Notes, NotesChange};
 use crate::report::notify::{
-    Draft, Entry, Ground, Limits, Look, Notice, Say, View, notice, plan, plan_removed,
+    Draft, Entry, Ground, Known, Limits, Look, Notice, Say, View, notice, plan, plan_removed,
 };
 use crate::runner::Limit;
 use crate::standing::{JobStanding, Standing};
@@ -64,10 +64,11 @@ impl Desk<'_> {
         // What cannot be read was written by another version: it is begun anew.
         let entry: Option<Entry> =
             self.notes.notes.get(&about).and_then(|note| serde_json::from_str(note).ok());
-        let born = self.notes.born.get(&notifier.name).copied().unwrap_or(self.teller.since);
-        let view = View::of(job, self.limits(&job.job), &notifier.on, now);
+        let is_new = !self.notes.born.contains_key(&notifier.name);
+        let known = if is_new { Known::NotifierSince(self.teller.since) } else { Known::JobIsNew };
+        let view = View::of(job, self.limits(&job.job), now);
         let look = Look { job, view: &view, others_are_bad, is_last: self.teller.holds, now };
-        let (new, draft) = plan(entry.as_ref(), notifier, born, look);
+        let (new, draft) = plan(entry.as_ref(), notifier, known, look);
         if let Some(draft) = draft {
             self.post(notifier, self.said_first(&about, &new, draft));
         }
@@ -80,7 +81,7 @@ impl Desk<'_> {
 
     /// Of what is still so, and nobody has heard of yet, it is not said that it is so still.
     fn said_first(&self, about: &About, entry: &Entry, draft: Draft) -> Draft {
-        let event = entry.told.as_ref().map(|told| told.event);
+        let event = entry.told.first().map(|told| told.what.event);
         let is_first = |old: &Notice| event.is_some_and(|event| old.say == Say::Bad(event));
         let is_repeated = matches!(draft.say, Say::Still(_) | Say::Missed);
         match event.filter(|_| is_repeated && self.waiting(about).is_some_and(|old| is_first(&old))) {
@@ -101,12 +102,21 @@ impl Desk<'_> {
         let of_it = |about: &&About| about.0 == notifier.name && !is_there(&about.1);
         let gone: Vec<About> = self.notes.notes.keys().filter(of_it).cloned().collect();
         for about in gone {
-            let entry =
-                self.notes.notes.get(&about).and_then(|note| serde_json::from_str::<Entry>(note).ok());
-            if let Some(draft) = entry.and_then(|entry| plan_removed(&entry, notifier, &about.1)) {
+            let note = self.notes.notes.get(&about);
+            let Some(entry) = note.and_then(|note| serde_json::from_str::<Entry>(note).ok()) else {
+                self.change.notes.push((about, None));
+                continue;
+            };
+            if let Some(draft) = plan_removed(&entry, notifier, &about.1, self.sight.at) {
                 self.post(notifier, draft);
             }
-            self.change.notes.push((about, None));
+            // It may come back, as when somebody has a job commented out for a while.
+            let closed = entry.clone().closed();
+            if closed != entry
+                && let Ok(note) = serde_json::to_string(&closed)
+            {
+                self.change.notes.push((about, Some(note)));
+            }
         }
     }
 
@@ -116,6 +126,12 @@ impl Desk<'_> {
             // They are told how it is now.
             Channel::Alertmanager(_) | Channel::Healthchecks(_) => Vec::new(),
             _ => self.undelivered(&about),
+        };
+        let draft = match notifier.channel {
+            Channel::Alertmanager(_) => {
+                draft.ending(self.waiting(&about).map(|old| old.ends).unwrap_or_default())
+            }
+            _ => draft,
         };
         let run = draft.run.clone();
         let report = run.and_then(|run| self.app.runner.history.show(&run).ok());

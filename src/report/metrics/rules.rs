@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::config::notify::Event;
 use crate::config::{Config, JobConfig};
+use crate::report::notify::severity;
 
 /// What is looked at again each day may be so for a day.
 const A_DAY: Duration = Duration::from_hours(24);
@@ -218,7 +220,7 @@ impl JobRules<'_> {
             );
         }
         self.add(
-            ("WatchkeeperJobFailed", "warning"),
+            ("WatchkeeperJobFailed", severity(Event::Failed)),
             (format!("{} > 0", self.metric("consecutive_failures")), hold),
             "the last run failed or was interrupted",
             "Failed in a row: {{ $value }}. `watchkeeper history JOB --failed` lists these runs, `watchkeeper show RUN` has the log \
@@ -232,7 +234,7 @@ impl JobRules<'_> {
         }
         let hold = self.options.hold;
         self.add(
-            ("WatchkeeperJobOverdue", "warning"),
+            ("WatchkeeperJobOverdue", severity(Event::Overdue)),
             (format!("{} == 1", self.metric("overdue")), hold),
             "it is due and has not begun",
             "`watchkeeper explain JOB` says what it waits for, `watchkeeper run-now JOB` runs it now.",
@@ -241,7 +243,7 @@ impl JobRules<'_> {
             (self.metric("missed_slots_total"), self.metric("last_missed_slot_timestamp_seconds"));
         let success = self.metric("last_success_timestamp_seconds");
         self.add(
-            ("WatchkeeperJobMissedSlots", "warning"),
+            ("WatchkeeperJobMissedSlots", severity(Event::Missed)),
             // The count falls when the history forgets, so that increase() would see slots that were none.
             (format!("{missed} > {missed} offset 1h or {last} > {success}"), hold),
             "slots were missed",
@@ -252,14 +254,14 @@ impl JobRules<'_> {
     fn of_backups(&mut self) {
         let hold = self.options.hold;
         self.add(
-            ("WatchkeeperJobBadBackups", "critical"),
+            ("WatchkeeperJobBadBackups", severity(Event::Failed)),
             (format!("{} + {} > 0", self.metric("bad_backups"), self.metric("broken_backups")), hold),
             "backups are damaged",
             "`watchkeeper backups JOB` lists them, `watchkeeper verify JOB` reads them again. The next run stores anew what the \
              source still has.",
         );
         self.add(
-            ("WatchkeeperJobRestoreFailed", "critical"),
+            ("WatchkeeperJobRestoreFailed", severity(Event::Failed)),
             (format!("{} == 1", self.metric("restore_failed")), hold),
             "its last restore failed",
             "`watchkeeper status` says whether the old data are back; `watchkeeper restore JOB --resume` finishes it, `--undo` takes \

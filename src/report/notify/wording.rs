@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::Notice;
+use super::condition::Condition;
 use super::plan::{Draft, Ping, Say};
 use crate::config::notify::Event;
 use crate::history::{MissedSlots, RunReport};
@@ -35,7 +36,10 @@ pub fn notice(
     undelivered: &[String],
     ground: Ground<'_>,
 ) -> Notice {
-    let reason = draft.reason.clone().or_else(|| report.and_then(reason_of));
+    let reason = draft
+        .reason
+        .clone()
+        .or_else(|| report.and_then(|report| report::reason(report.reason.as_deref(), &report.warnings)));
     let headline = headline(&draft, reason.as_deref(), ground);
     let body = body(&draft, report, undelivered, ground);
     Notice {
@@ -53,18 +57,10 @@ pub fn notice(
         headline: words::clipped(&headline.replace(['\n', '\r'], " "), LONGEST_LINE).into_owned(),
         body: words::clipped(body.trim_end(), LONGEST).into_owned(),
         undelivered: undelivered.to_vec(),
+        standing: draft.standing,
         ends: draft.ends,
         holds: ground.holds,
     }
-}
-
-/// Why a run was not done; of one that needs a look, what it warned of.
-fn reason_of(report: &RunReport) -> Option<String> {
-    let more = report.warnings.len().saturating_sub(1);
-    let more =
-        if more > 0 { format!(" (and {} more)", words::count(more, "warning")) } else { String::new() };
-    let warning = report.warnings.first().map(|warning| format!("{warning}{more}"));
-    report.reason.clone().or(warning)
 }
 
 fn headline(draft: &Draft, reason: Option<&str>, ground: Ground<'_>) -> String {
@@ -83,7 +79,7 @@ fn headline(draft: &Draft, reason: Option<&str>, ground: Ground<'_>) -> String {
             format!("{} {job} on {host}: {}", Event::Recovered.words(), recovery(draft, ground))
         }
         Say::Closed => {
-            let was = draft.ends.as_ref().map_or("not well", |told| told.event.name());
+            let was = draft.ends.first().map_or("not well", |told| told.what.event.name());
             format!(
                 "CLOSED {job} on {host}: no job of this name is told of any more; it was {was} since {since}"
             )
@@ -118,17 +114,26 @@ fn missed_slots(missed: &MissedSlots, zone: &TimeZone) -> String {
 
 /// In one line: how long it was not well, and how much of it nobody heard of.
 fn recovery(draft: &Draft, ground: Ground<'_>) -> String {
-    let failed = match draft.failures {
+    let count = |count: usize, what: &str| match count {
         0 => String::new(),
-        count => format!("; {} had not been good", words::count(count, "run")),
+        _ => format!("; {} {what}", words::count(count, "run")),
     };
-    match &draft.ends {
+    let bad = count(draft.failures, "had not been good");
+    let failed = count(draft.meanwhile as usize, "failed meanwhile");
+    let warns = if draft.warns { "; the newest run was done with warnings" } else { "" };
+    match draft.ends.first() {
         Some(told) => {
-            let length = words::duration(ground.now.duration_since(told.since).unsigned_abs());
-            format!("it is well again after {length} ({}){failed}", told.event.name())
+            let length = words::duration(ground.now.duration_since(told.what.since).unsigned_abs());
+            format!("it is well again after {length} ({}){bad}{failed}{warns}", told.what.event.name())
         }
-        None => format!("it is well again{failed}, of which nothing was told before"),
+        None => format!("it is well again{bad}{failed}, of which nothing was told before"),
     }
+}
+
+/// `FAILED since …: the restore: no space`
+fn trouble(what: &Condition, zone: &TimeZone) -> String {
+    let why = what.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{} since {}{why}", what.event.words(), words::time(what.since, zone))
 }
 
 fn body(draft: &Draft, report: Option<&RunReport>, undelivered: &[String], ground: Ground<'_>) -> String {
@@ -142,6 +147,16 @@ fn body(draft: &Draft, report: Option<&RunReport>, undelivered: &[String], groun
     }
     if matches!(draft.say, Say::Bad(Event::Overdue) | Say::Still(Event::Overdue) | Say::Missed) {
         lines.push(format!("  next\n    `watchkeeper explain {}` says why it did not run", draft.job));
+    }
+    for other in draft.standing.iter().skip(usize::from(matches!(draft.say, Say::Bad(_) | Say::Still(_)))) {
+        lines.push(format!("  also     {}", trouble(other, ground.zone)));
+    }
+    for told in draft.ends.iter().filter(|_| !is_one_line) {
+        lines.push(format!("  over     {}", trouble(&told.what, ground.zone)));
+    }
+    if draft.meanwhile > 0 && !is_one_line {
+        let failed = words::count(draft.meanwhile as usize, "run");
+        lines.push(format!("  between  {failed} failed since the last message, and a later one did not"));
     }
     if let (Some(missed), false) = (&draft.missed, draft.say == Say::Missed) {
         lines.push(format!("  also     {}", missed_slots(missed, ground.zone)));

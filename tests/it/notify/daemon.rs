@@ -112,3 +112,45 @@ fn beside_a_daemon_a_run_by_hand_is_told_once_and_after_it_by_itself() {
     flagged.run(0);
     assert_eq!(events(&receiver, "/hook"), ["failed", "recovered"]);
 }
+
+/// A job whose backup turns out to be bad, and stays so.
+#[test]
+fn trouble_that_lasts_hides_no_run_that_fails() {
+    let receiver = Receiver::start();
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("a"), "x").unwrap();
+    let keeper = Watchkeeper::with_config(&format!(
+        "[[job]]\nname = \"conf\"\nkind = \"files-backup\"\nkeep = {{ last = 9 }}\npaths = [\"{}\"]\n{}",
+        source.display(),
+        webhook("ops", &receiver, "/hook")
+    ));
+    keeper.run(&["run-now", "conf"]).expect(0);
+    let archive = std::fs::read_dir(keeper.backups_folder().join("conf")).unwrap();
+    let mut archive = archive.map(|entry| entry.unwrap().path());
+    let archive = archive.find(|path| path.to_string_lossy().ends_with(".tar.gz")).unwrap();
+    std::fs::write(&archive, "no archive").unwrap();
+    keeper.run(&["verify", "conf"]).expect(1);
+    keeper.run(&["run-now", "conf"]);
+    assert_eq!(events(&receiver, "/hook"), ["failed"], "the backup");
+    std::fs::rename(&source, folder.path().join("away")).unwrap();
+    keeper.run(&["run-now", "conf"]).expect(1);
+    let told = receiver.posted("/hook").pop().unwrap().json();
+    assert_eq!(events(&receiver, "/hook"), ["failed"; 2]);
+    let text = told["text"].as_str().unwrap();
+    assert!(told["headline"].as_str().unwrap().contains("Nothing to back up"), "{text}");
+    assert!(
+        text.contains("\n  also     FAILED since ") && text.contains("1 backup cannot be used"),
+        "{text}"
+    );
+    std::fs::rename(folder.path().join("away"), &source).unwrap();
+    keeper.run(&["run-now", "conf"]);
+    let told = receiver.posted("/hook").pop().unwrap().json();
+    assert!(told["headline"].as_str().unwrap().starts_with("WARNED conf "), "{told}");
+    let text = told["text"].as_str().unwrap();
+    assert!(
+        text.contains("\n  also     FAILED since ") && text.contains("\n  over     FAILED since "),
+        "{text}"
+    );
+}

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Post, SendError, Sender, answer, shown};
 use crate::config::notify::{Alerts, Event};
 use crate::http::{HttpClient, below};
-use crate::report::notify::{Notice, Say, severity};
+use crate::report::notify::{Condition, Notice, Say, Subject, severity};
 
 /// An alert that is repeated is over when it was not for so many times,
 const TIMES: u32 = 4;
@@ -43,59 +43,102 @@ pub(super) async fn probe(sender: &Sender, alerts: &Alerts) -> Result<String, Se
     Err(SendError::Refused { server, status: reply.status, said })
 }
 
-/// The alert that ends, and the one that fires.
+/// One alert: what is wrong, and until when that holds.
+struct Alert<'a> {
+    name: &'static str,
+    severity: &'static str,
+    times: (Timestamp, Timestamp),
+    summary: &'a str,
+    description: &'a str,
+}
+
+/// Those that end, and those that fire.
 fn all(alerts: &Alerts, notice: &Notice, now: Timestamp) -> Vec<Value> {
-    let mut all = Vec::new();
-    if let Some(told) = &notice.ends {
-        all.push(alert(alerts, notice, told.event, (told.since, now)));
-    }
-    let holds = match notice.say {
-        Say::Bad(_) | Say::Still(_) if notice.holds => Some(HOLDS),
-        Say::Bad(_) | Say::Still(_) => Some((alerts.resend * TIMES).max(LEAST)),
-        Say::Missed => Some(MISSED),
-        // It is over before anybody is told of it.
-        Say::Test => Some(Duration::from_mins(1)),
-        Say::Recovered | Say::Closed | Say::Ping(_) => None,
+    let until =
+        |holds: Duration| now.checked_add(SignedDuration::try_from(holds).unwrap_or_default()).unwrap_or(now);
+    let text = notice.text();
+    let main = |name, holds| Alert {
+        name,
+        severity: notice.severity(),
+        times: (notice.since, until(holds)),
+        summary: &notice.headline,
+        description: &text,
     };
-    if let Some(holds) = holds {
-        let end = now.checked_add(SignedDuration::try_from(holds).unwrap_or_default()).unwrap_or(now);
-        all.push(alert(alerts, notice, notice.event(), (notice.since, end)));
-    }
-    all
+    let other = |what: &Condition| {
+        format!(
+            "{} {} on {}: {}",
+            what.event.words(),
+            notice.job,
+            notice.host,
+            what.reason.as_deref().unwrap_or("see `watchkeeper status`")
+        )
+    };
+    let of = |what: &Condition, until: Timestamp, said: (&str, &str)| {
+        let alert = Alert {
+            name: name(what),
+            severity: severity(what.event),
+            times: (what.since, until),
+            summary: said.0,
+            description: said.1,
+        };
+        alert.json(alerts, notice)
+    };
+    let holds = if notice.holds { HOLDS } else { (alerts.resend * TIMES).max(LEAST) };
+    let ends = notice.ends.iter().map(|told| of(&told.what, now, (&notice.headline, &text)));
+    let tells_first = matches!(notice.say, Say::Bad(_) | Say::Still(_));
+    let fires = notice.standing.iter().enumerate().map(|(index, what)| {
+        if index == 0 && tells_first {
+            return of(what, until(holds), (&notice.headline, &text));
+        }
+        let said = other(what);
+        of(what, until(holds), (&said, &said))
+    });
+    let by_itself = match notice.say {
+        Say::Missed => Some(main("WatchkeeperJobMissedSlots", MISSED)),
+        // It is over before anybody is told of it.
+        Say::Test => Some(main("WatchkeeperTest", Duration::from_mins(1))),
+        _ => None,
+    };
+    let by_itself = by_itself.map(|alert| alert.json(alerts, notice));
+    ends.chain(fires).chain(by_itself).collect()
 }
 
-fn alert(alerts: &Alerts, notice: &Notice, event: Event, (starts, ends): (Timestamp, Timestamp)) -> Value {
-    let name = if notice.say == Say::Test { "WatchkeeperTest" } else { name(event) };
-    let mut labels = serde_json::Map::new();
-    for (label, value) in &alerts.labels {
-        labels.insert(label.clone(), value.as_str().into());
+impl Alert<'_> {
+    fn json(&self, alerts: &Alerts, notice: &Notice) -> Value {
+        let mut labels = serde_json::Map::new();
+        for (label, value) in &alerts.labels {
+            labels.insert(label.clone(), value.as_str().into());
+        }
+        let own = [
+            ("alertname", self.name),
+            ("job", notice.job.as_str()),
+            ("kind", &notice.kind),
+            ("target", notice.target.as_deref().unwrap_or_default()),
+            ("instance", &notice.host),
+            ("severity", self.severity),
+        ];
+        for (label, value) in own.into_iter().filter(|(_, value)| !value.is_empty()) {
+            labels.insert(label.to_owned(), value.into());
+        }
+        let (starts, ends) = self.times;
+        json!({
+            "labels": labels,
+            "annotations": { "summary": self.summary, "description": self.description },
+            // An alert that ends before it begins is refused.
+            "startsAt": starts.min(ends).to_string(),
+            "endsAt": ends.to_string(),
+        })
     }
-    let own = [
-        ("alertname", name),
-        ("job", notice.job.as_str()),
-        ("kind", &notice.kind),
-        ("target", notice.target.as_deref().unwrap_or_default()),
-        ("instance", &notice.host),
-        ("severity", severity(event)),
-    ];
-    for (label, value) in own.into_iter().filter(|(_, value)| !value.is_empty()) {
-        labels.insert(label.to_owned(), value.into());
-    }
-    json!({
-        "labels": labels,
-        "annotations": { "summary": notice.headline, "description": notice.text() },
-        // An alert that ends before it begins is refused.
-        "startsAt": starts.min(ends).to_string(),
-        "endsAt": ends.to_string(),
-    })
 }
 
-fn name(event: Event) -> &'static str {
-    match event {
-        Event::Failed => "WatchkeeperJobFailed",
-        Event::Warned => "WatchkeeperJobWarned",
-        Event::TooLong => "WatchkeeperJobRunsTooLong",
-        Event::Missed | Event::Overdue => "WatchkeeperJobDidNotStart",
-        Event::Recovered => "WatchkeeperJob",
+/// As the generated rules of a Prometheus call the same.
+fn name(what: &Condition) -> &'static str {
+    match (what.subject, what.event) {
+        (Subject::Restore, _) => "WatchkeeperJobRestoreFailed",
+        (Subject::Backups, _) => "WatchkeeperJobBadBackups",
+        (Subject::Start, _) => "WatchkeeperJobOverdue",
+        (Subject::Length, _) => "WatchkeeperJobRunsTooLong",
+        (Subject::Run, Event::Warned) => "WatchkeeperJobWarned",
+        (Subject::Run, _) => "WatchkeeperJobFailed",
     }
 }
