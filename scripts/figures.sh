@@ -16,9 +16,13 @@ figures_finish() {
   rm -rf "$folder"
 }
 
-# take THREADS TESTS: runs them with the release build.
+# take THREADS TESTS: runs them with the release build of the program; with TESTS_TOO=yes they are built so, too, because
+# what they measure is in them.
 take() {
-  cargo test --release --locked --test it "$2" -- --nocapture --test-threads "$1" 2>&1 | tee -a "$folder/log" >&2
+  cargo build --release --locked >&2
+  program=$(cargo metadata --no-deps --format-version 1 | jq -r .target_directory)/release/watchkeeper
+  WATCHKEEPER_PROGRAM=$program cargo test ${TESTS_TOO:+--release} --locked --test it "$2" -- \
+    --nocapture --test-threads "$1" 2>&1 | tee -a "$folder/log" >&2
 }
 
 # figures_end: writes the table between the marks of this script.

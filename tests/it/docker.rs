@@ -332,7 +332,7 @@ async fn through_docker(engine: &Docker, name: &str) -> DataFolder {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operation_is_performed_in_a_container_without_a_shell() {
-    let program = env!("CARGO_BIN_EXE_watchkeeper");
+    let program = crate::support::program();
     let version = std::process::Command::new(program).arg("--version").output().unwrap();
     if version.stdout.is_empty() {
         eprintln!("skipped: {program} has no commands yet, so no folder-op either");
@@ -363,7 +363,7 @@ async fn one_process_performs_all_operations_and_is_replaced_when_it_is_gone() {
         rig.put(&format!("snapshots/{name}/meta"), b"m");
     }
     let name = rig.create(&[], &["/bin/sleep", "--storage.tsdb.path=/prometheus/"]);
-    let engine = engine().await.with_binary(env!("CARGO_BIN_EXE_watchkeeper"));
+    let engine = engine().await.with_binary(crate::support::program());
     let folder = through_docker(&engine, &name).await.attended();
     let cancel = CancellationToken::new();
     let snapshots = async |op: FolderOp| match folder.run(&op, &cancel).await.unwrap() {

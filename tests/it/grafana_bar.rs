@@ -13,7 +13,7 @@ const DASHBOARDS: usize = 200;
 /// What a terminal of so many columns is sent, without the plan and the report, which are no part of the bar.
 fn on_terminal(keeper: &Watchkeeper, columns: usize, arguments: &str) -> String {
     let config = keeper.folder().join("jobs.toml");
-    let program = env!("CARGO_BIN_EXE_watchkeeper");
+    let program = crate::support::program();
     let command = format!(
         "stty cols {columns} rows 50; {program} --config {} {arguments} >/dev/null",
         config.display()

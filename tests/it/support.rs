@@ -24,8 +24,17 @@ pub(crate) mod watchkeeper;
 
 use std::collections::BTreeSet;
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
+
+/// The program under test: the one that was built with these tests, or that of `WATCHKEEPER_PROGRAM`, which is the release
+/// build where figures are taken.
+pub(crate) fn program() -> &'static str {
+    static PROGRAM: LazyLock<String> = LazyLock::new(|| {
+        std::env::var("WATCHKEEPER_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_watchkeeper").to_owned())
+    });
+    &PROGRAM
+}
 
 /// Polls a foreign process, which has no event to wait for, and fails when the limit has passed.
 pub(crate) fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {

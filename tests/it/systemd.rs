@@ -31,7 +31,7 @@ fn program() -> &'static Path {
     static STRIPPED: OnceLock<PathBuf> = OnceLock::new();
     STRIPPED.get_or_init(|| {
         let path = scratch::folder("stripped").keep().join("watchkeeper");
-        let built = Path::new(env!("CARGO_BIN_EXE_watchkeeper"));
+        let built = Path::new(crate::support::program());
         run(Command::new("strip").arg("-o").arg(&path).arg(built));
         path
     })

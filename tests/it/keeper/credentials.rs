@@ -77,7 +77,7 @@ fn the_unit_is_told_a_path_from_the_root_wherever_the_configuration_was_named_fr
     let Some(keeper) = Keeper::new(&config(&Grafana::start(Version::V7_5))) else { return };
     let folder = keeper.watchkeeper.folder();
     for named in ["jobs.toml", "./jobs.toml"] {
-        let mut check = Command::new(env!("CARGO_BIN_EXE_watchkeeper"));
+        let mut check = Command::new(crate::support::program());
         let warned = check.current_dir(folder).args(["--config", named, "check"]).output().unwrap();
         let warned = Output::from(warned).expect(3).stdout;
         let line = format!("LoadCredential=grafana:{}/credentials/grafana ", folder.display());

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::prometheus::Prometheus;
-use super::{run, scratch};
+use super::{program, run, scratch};
 
 /// The snapshot job of every configuration written here.
 pub(crate) const JOB: &str = "prometheus-snapshot";
@@ -164,13 +164,13 @@ impl Watchkeeper {
     /// Starts it so that SIGHUP means what it does at a terminal, although these tests may be run under `nohup`.
     pub(crate) fn spawn_at_a_terminal(&self, arguments: &[&str]) -> Child {
         let mut env = Command::new("env");
-        env.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_watchkeeper")]);
+        env.args(["--default-signal=HUP", program()]);
         self.complete(env, arguments).spawn().unwrap()
     }
 
     /// What [`Watchkeeper::spawn`] starts.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        self.complete(Command::new(env!("CARGO_BIN_EXE_watchkeeper")), arguments)
+        self.complete(Command::new(program()), arguments)
     }
 
     /// Runs it to its end as this user and group, who may nothing that root may, and to whom its folders are given.
@@ -198,14 +198,14 @@ impl Watchkeeper {
         } else {
             setpriv.args(["--groups", &groups.join(",")]);
         }
-        setpriv.arg(env!("CARGO_BIN_EXE_watchkeeper"));
+        setpriv.arg(program());
         self.complete(setpriv, arguments)
     }
 
     /// Runs a script in a mount namespace of its own, which ends with it: `$FOLDER` is the folder, and `$WATCHKEEPER` runs
     /// the program.
     pub(crate) fn run_in_mounts(&self, folder: &Path, script: &str) -> Output {
-        let program = env!("CARGO_BIN_EXE_watchkeeper");
+        let program = program();
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-ec", script]).env("FOLDER", folder);
         command.env("WATCHKEEPER", format!("{program} --config {}", self.path("jobs.toml").display()));

@@ -37,7 +37,7 @@ fn nobody_else_may_read_what_is_kept() {
     watchkeeper.configure(&files_job(3, &[watchkeeper.config().as_path()]));
     // As careless as a shell may be.
     let mut command = Command::new("sh");
-    command.args(["-c", "umask 0; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_watchkeeper"), "--config"]);
+    command.args(["-c", "umask 0; exec \"$@\"", "sh", crate::support::program(), "--config"]);
     run(command.arg(watchkeeper.config()).args(["run-now", "conf"]));
     watchkeeper
         .run(&["export", "conf/latest", watchkeeper.folder().join("x.tar.gz").to_str().unwrap()])
