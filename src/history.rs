@@ -65,6 +65,9 @@ const STATEMENTS: usize = 128;
 /// The condition of a run that does not wait for its next attempt.
 const NOT_WAITING: &str = "id NOT IN (SELECT run FROM waiting)";
 
+/// The condition of a run that was not skipped and is no restore, word for word that of an index.
+const RAN: &str = "outcome <> 'skipped' AND kind NOT LIKE '%-restore'";
+
 /// The history of one `state_dir`. Shared by threads and, as the file is, by processes.
 pub struct History {
     path: PathBuf,
@@ -220,6 +223,16 @@ impl History {
         self.select(&sql, params![job, since, until, filter.limit.map_or(-1, i64::from)])
     }
 
+    /// The newest runs of a job that were not skipped, restores left out: however many were skipped since, for a slot that comes
+    /// during a long run is.
+    pub fn newest_that_ran(&self, job: &JobName, limit: u32) -> Result<Vec<RunReport>, HistoryError> {
+        let sql = format!(
+            "SELECT {} FROM run WHERE job = ?1 AND {RAN} ORDER BY started DESC, id DESC LIMIT ?2",
+            rows::COLUMNS
+        );
+        self.select(&sql, params![job.as_str(), limit])
+    }
+
     /// One run with all its details, by its ID or the beginning of it.
     pub fn show(&self, text: &str) -> Result<RunReport, HistoryError> {
         // A range of the primary key, which a function of the ID would not use. An ID has no character above `Z`.
@@ -245,7 +258,7 @@ impl History {
 
     /// The newest run of each job that was not skipped, restores left out.
     pub fn last_per_job(&self) -> Result<BTreeMap<JobName, RunReport>, HistoryError> {
-        self.newest("kind NOT LIKE '%-restore'")
+        self.newest(RAN)
     }
 
     /// When a job last ended well, and how many of its runs have failed or were interrupted since; restores left out.
@@ -288,7 +301,7 @@ impl History {
     /// The newest restore of each job's backups that was not skipped, or what was done with one after it.
     pub fn last_restore_per_job(&self) -> Result<BTreeMap<JobName, RunReport>, HistoryError> {
         // Word for word the condition of an index: most jobs have many runs, and never a restore.
-        self.newest("kind LIKE '%-restore'")
+        self.newest("outcome <> 'skipped' AND kind LIKE '%-restore'")
     }
 
     fn newest(&self, which: &str) -> Result<BTreeMap<JobName, RunReport>, HistoryError> {
@@ -298,7 +311,7 @@ impl History {
             "WITH RECURSIVE name (job) AS (SELECT min(job) FROM run UNION ALL \
              SELECT (SELECT min(job) FROM run WHERE run.job > name.job) FROM name WHERE name.job IS NOT NULL) \
              SELECT {} FROM run WHERE id IN (SELECT (SELECT id FROM run WHERE run.job = name.job \
-             AND outcome <> 'skipped' AND {which} ORDER BY started DESC, id DESC LIMIT 1) FROM name)",
+             AND {which} ORDER BY started DESC, id DESC LIMIT 1) FROM name)",
             rows::COLUMNS
         );
         Ok(self.select(&sql, [])?.into_iter().map(|report| (report.job.clone(), report)).collect())

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::config::JobConfig;
 use crate::config::values::JobName;
-use crate::history::{Filter, History, MissedSlots, Pause, RunReport};
+use crate::history::{History, MissedSlots, Pause, RunReport};
 use crate::jobs::Outcome;
 use crate::runner::{self, Lock, Locks};
 use crate::schedule;
@@ -109,6 +109,8 @@ pub struct TooLong {
 /// What of a run is compared with others.
 #[derive(Debug, Clone, Serialize)]
 pub struct PastRun {
+    /// Which, for `show`.
+    pub run: String,
     /// When it began.
     pub started: Timestamp,
     /// How it ended, or `running`.
@@ -235,15 +237,15 @@ fn of_history(
 }
 
 fn past(history: &History, job: &JobName) -> Result<Vec<PastRun>, StandingError> {
-    let runs = history.recent(&Filter { job: Some(job.clone()), limit: Some(PAST), ..Filter::default() })?;
+    let runs = history.newest_that_ran(job, PAST)?;
     let of = |run: &RunReport| PastRun {
+        run: run.run.to_string(),
         started: run.started,
         outcome: run.outcome.map_or("running", Outcome::word),
         millis: run.millis(),
         bytes: run.output.as_ref().and_then(|output| output.bytes),
     };
-    let ran = runs.iter().rev().filter(|run| run.outcome != Some(Outcome::Skipped) && !run.is_restore());
-    Ok(ran.map(of).collect())
+    Ok(runs.iter().rev().map(of).collect())
 }
 
 fn whole_millis(duration: Duration) -> u64 {
