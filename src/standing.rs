@@ -5,6 +5,7 @@
 mod before;
 mod daemon;
 mod job;
+mod overdue;
 mod store;
 
 use jiff::Timestamp;
@@ -12,7 +13,8 @@ use serde::Serialize;
 
 pub use before::PausedBefore;
 pub use daemon::{DaemonStanding, LeftWaiting};
-pub use job::{JobStanding, LastRun, Overdue, PastRun, TooLong};
+pub use job::{JobStanding, LastRun, PastRun, TooLong};
+pub use overdue::Overdue;
 pub use store::{Listings, NewestBackup, StoreStanding};
 
 use crate::config::Config;
