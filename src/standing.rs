@@ -6,6 +6,7 @@ mod before;
 mod daemon;
 mod job;
 mod overdue;
+mod state;
 mod store;
 
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ pub use before::PausedBefore;
 pub use daemon::{DaemonStanding, LeftWaiting};
 pub use job::{JobStanding, LastRun, PastRun, TooLong};
 pub use overdue::Overdue;
+pub use state::{SetAside, StateStanding};
 pub use store::{Listings, NewestBackup, StoreStanding};
 
 use crate::config::Config;

@@ -102,7 +102,13 @@ impl World {
             warnings: vec![],
             data_not_back: false,
         });
-        self.job.past.push(PastRun { run: String::new(), started, outcome: "running", millis: None, bytes: None });
+        self.job.past.push(PastRun {
+            run: String::new(),
+            started,
+            outcome: "running",
+            millis: None,
+            bytes: None,
+        });
     }
 
     /// A run begins and ends at this minute.
