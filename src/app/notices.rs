@@ -86,7 +86,7 @@ pub async fn tell(mut sights: watch::Receiver<Option<Sight>>, teller: Teller) {
         tokio::select! {
             changed = sights.changed() => if changed.is_err() { break },
             () = deliveries.ended() => {}
-            () = own.ended(Timestamp::now) => {}
+            () = own.ended() => {}
             () = sleep(due) => {}
         }
     }

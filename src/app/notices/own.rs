@@ -35,7 +35,7 @@ const LONGEST: Duration = Duration::from_mins(10);
 /// What is told to whom.
 #[derive(Default)]
 pub(super) struct Own {
-    tasks: JoinSet<(Name, Word, bool)>,
+    tasks: JoinSet<Said>,
     busy: BTreeSet<Name>,
     /// Since when nothing can be noted, and why.
     trouble: Option<(Timestamp, String)>,
@@ -48,9 +48,19 @@ struct Heard {
     /// That nothing can be noted: since when that is, and when it was told last.
     trouble: Option<(Timestamp, Timestamp)>,
     aside: Option<PathBuf>,
+    /// When anything was told last.
+    last: Option<Timestamp>,
     /// How often in a row it did not work, and when it is tried again.
     tries: u32,
     due: Option<Timestamp>,
+}
+
+/// What came of telling something.
+struct Said {
+    notifier: Name,
+    word: Word,
+    was_taken: bool,
+    at: Timestamp,
 }
 
 /// What is to be told.
@@ -88,8 +98,10 @@ impl Heard {
         let is_to_be_reminded = |last: Timestamp| {
             remind.is_some_and(|remind| now.at.duration_since(last).unsigned_abs() >= remind)
         };
+        let cooldown = notifier.rhythm.cooldown;
+        let is_cool = self.last.is_none_or(|last| now.at.duration_since(last).unsigned_abs() >= cooldown);
         match (now.trouble, self.trouble) {
-            (Some((since, why)), None) => return Some(Word::Begins(*since, why.clone())),
+            (Some((since, why)), None) if is_cool => return Some(Word::Begins(*since, why.clone())),
             (Some((since, why)), Some((_, last))) if is_to_be_reminded(last) => {
                 return Some(Word::Still(*since, why.clone()));
             }
@@ -107,7 +119,7 @@ impl Heard {
             self.due = now.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).ok();
             return;
         }
-        (self.tries, self.due) = (0, None);
+        (self.tries, self.due, self.last) = (0, None, Some(now));
         match word {
             Word::Begins(since, _) | Word::Still(since, _) => self.trouble = Some((since, now)),
             Word::Ends(_) => self.trouble = None,
@@ -132,7 +144,7 @@ impl Own {
             let heard = self.told.entry(name.clone()).or_default();
             let Some(word) = heard.due(notifier, &now) else { continue };
             if matches!(word, Word::Ends(_)) && !notifier.on.contains(&Event::Recovered) {
-                heard.told(word, true, sight.at);
+                heard.trouble = None;
                 continue;
             }
             self.busy.insert(name.clone());
@@ -142,11 +154,11 @@ impl Own {
     }
 
     /// One of them is told, or was not taken; never, where none is under way.
-    pub(super) async fn ended(&mut self, now: impl Fn() -> Timestamp) {
+    pub(super) async fn ended(&mut self) {
         match self.tasks.join_next().await {
-            Some(Ok((name, word, was_taken))) => {
-                self.busy.remove(&name);
-                self.told.entry(name).or_default().told(word, was_taken, now());
+            Some(Ok(Said { notifier, word, was_taken, at })) => {
+                self.busy.remove(&notifier);
+                self.told.entry(notifier).or_default().told(word, was_taken, at);
             }
             Some(Err(_)) => self.busy.clear(),
             None => std::future::pending().await,
@@ -154,34 +166,24 @@ impl Own {
     }
 }
 
-async fn send(
-    app: Arc<App>,
-    notifier: Notifier,
-    word: Word,
-    (host, at): (Arc<str>, Timestamp),
-) -> (Name, Word, bool) {
+async fn send(app: Arc<App>, notifier: Notifier, word: Word, (host, at): (Arc<str>, Timestamp)) -> Said {
     let sender = app.sender(&notifier).await;
     let shared = Arc::clone(&app.shared);
     let veil = blocking(move || shared.veil()).await;
-    let Some(notice) = notice(&app, &word, &host, at).map(|notice| notice.under(&veil)) else {
-        return (notifier.name, word, true);
-    };
-    let message = &notice.headline;
-    let was_taken = match sender.send(&notice, at).await {
-        Ok(answer) => {
-            tracing::info!(notifier = %notifier.name, message, answer, "told");
-            true
-        }
+    let notice = notice(&app, &word, &host, at).under(&veil);
+    let (name, message) = (notifier.name, &notice.headline);
+    let sent = sender.send(&notice, at).await;
+    match &sent {
+        Ok(answer) => tracing::info!(notifier = %name, message, answer, "told"),
         Err(error) => {
-            let error = sender.words(&error);
-            tracing::warn!(notifier = %notifier.name, message, error, "not told; it is tried again");
-            false
+            let error = sender.words(error);
+            tracing::warn!(notifier = %name, message, error, "not told; it is tried again");
         }
-    };
-    (notifier.name, word, was_taken)
+    }
+    Said { notifier: name, word, was_taken: sent.is_ok(), at: (app.runner.clock)() }
 }
 
-fn notice(app: &App, word: &Word, host: &str, at: Timestamp) -> Option<Notice> {
+fn notice(app: &App, word: &Word, host: &str, at: Timestamp) -> Notice {
     let zone = &app.config().timezone;
     let failed = Event::Failed.words();
     let after = "jobs run all the same. Free some space on the disk of state_dir, or make it writable; `watchkeeper status` says \
@@ -211,9 +213,9 @@ fn notice(app: &App, word: &Word, host: &str, at: Timestamp) -> Option<Notice> {
     let is_aside = matches!(word, Word::Aside(_));
     let body = if say == Say::Recovered || is_aside { String::new() } else { after.to_owned() };
     let told = Told { event: Event::Failed, since, run: None, reason: None, at };
-    Some(Notice {
+    Notice {
         say,
-        job: JOB.parse().ok()?,
+        job: JOB.parse().unwrap_or_else(|_| unreachable!("it is a name")),
         kind: KIND.to_owned(),
         // What ends one alert must not end the other.
         target: is_aside.then(|| "history".to_owned()),
@@ -230,7 +232,7 @@ fn notice(app: &App, word: &Word, host: &str, at: Timestamp) -> Option<Notice> {
         ends: (say == Say::Recovered).then_some(told),
         // It is repeated each hour, if at all.
         holds: true,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -260,7 +262,7 @@ mod tests {
 
     #[test]
     fn it_is_told_once_reminded_of_and_told_when_it_is_over() {
-        let (notifier, mut heard) = (notifier("remind = \"1h\""), Heard::default());
+        let (notifier, mut heard) = (notifier("remind = \"1h\"\ncooldown = \"30m\""), Heard::default());
         assert_eq!(due(&heard, &notifier, None, 0), None);
         let begins = due(&heard, &notifier, Some(1), 1).unwrap();
         assert_eq!(begins, Word::Begins(at(1), "full".into()));
@@ -274,6 +276,9 @@ mod tests {
         assert_eq!(ends, Word::Ends(at(1)));
         heard.told(ends, true, at(63));
         assert_eq!(due(&heard, &notifier, None, 64), None);
+        // It cools down for 30 minutes.
+        assert_eq!(due(&heard, &notifier, Some(70), 70), None);
+        assert_eq!(due(&heard, &notifier, Some(70), 93), Some(Word::Begins(at(70), "full".into())));
     }
 
     #[test]

@@ -153,12 +153,9 @@ fn of_program(options: &RuleOptions) -> Vec<Rule> {
 
 /// A job of which these rules know nothing, for it is newer.
 fn without_rules(config: &Config, options: &RuleOptions) -> Rule {
-    let known: Vec<String> = config
-        .jobs
-        .iter()
-        .filter(|job| job.enabled)
-        .map(|job| job.name.as_str().replace('.', "\\\\."))
-        .collect();
+    // No name of a job has a character that means something in a pattern.
+    let known: Vec<&str> =
+        config.jobs.iter().filter(|job| job.enabled).map(|job| job.name.as_str()).collect();
     let scraped = match &options.watch {
         Watch::Scrape { job } => format!("job={job:?},"),
         Watch::Textfile => String::new(),
