@@ -46,7 +46,7 @@ pub use posts::{About, Notes, NotesChange, NotifierTrouble, Post};
 pub use prune::Pruned;
 pub use record::{Attempt, Cause, HookRun, LogLine, NewRun, RunReport};
 use renew::Files;
-pub use renew::Renewed;
+pub use renew::{Renewed, set_aside_at};
 pub use slots::{End, MissedSlots, Watched};
 pub use standing::{SlotFate, Standing};
 pub use waiting::WaitingRun;
@@ -55,6 +55,7 @@ pub use waits::Wait;
 use crate::config::values::JobName;
 use crate::jobs::Outcome;
 use crate::state_dir::{self, StateDirError};
+use crate::words;
 
 /// The file's name in the `state_dir`.
 pub const FILE: &str = "history.db";
@@ -64,6 +65,9 @@ const STATEMENTS: usize = 128;
 
 /// The condition of a run that does not wait for its next attempt.
 const NOT_WAITING: &str = "id NOT IN (SELECT run FROM waiting)";
+
+/// The condition of a run that was not skipped and is no restore, word for word that of an index.
+const RAN: &str = "outcome <> 'skipped' AND kind NOT LIKE '%-restore'";
 
 /// The history of one `state_dir`. Shared by threads and, as the file is, by processes.
 pub struct History {
@@ -75,6 +79,25 @@ pub struct History {
     is_damaged: AtomicBool,
     /// Why it could not be opened, where it is to be renewed.
     not_open: Mutex<Option<String>>,
+    troubles: Mutex<Troubles>,
+    /// The damaged one that was set aside last.
+    set_aside: Mutex<Option<PathBuf>>,
+}
+
+/// Why what was to be written last of each sort could not be.
+#[derive(Debug, Default)]
+struct Troubles {
+    runs: Option<String>,
+    rest: Option<String>,
+}
+
+/// What is written.
+#[derive(Debug, Clone, Copy)]
+enum Sort {
+    /// That a run begins or ends.
+    Runs,
+    /// What is known of slots, and what is told.
+    Rest,
 }
 
 /// How far a run has come.
@@ -153,7 +176,8 @@ impl History {
     fn on(path: PathBuf, connection: Connection, files: Option<Files>) -> Self {
         let (connection, files, not_open) = (Mutex::new(connection), Mutex::new(files), Mutex::default());
         let (patience, is_damaged) = (Patience::default(), AtomicBool::new(false));
-        Self { path, connection, patience, files, is_damaged, not_open }
+        let (troubles, set_aside) = (Mutex::default(), Mutex::default());
+        Self { path, connection, patience, files, is_damaged, not_open, troubles, set_aside }
     }
 
     fn files(&self) -> Option<Files> {
@@ -164,6 +188,44 @@ impl History {
         self.not_open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Why what this process had to write last could not be written; nothing where it could, or somebody else just had the lock.
+    pub fn write_trouble(&self) -> Option<String> {
+        let troubles = || {
+            let troubles = self.troubles();
+            troubles.runs.clone().or_else(|| troubles.rest.clone())
+        };
+        self.why_not_open().or_else(troubles)
+    }
+
+    /// The damaged history in whose place this process has begun a new one, where it has.
+    pub fn set_aside(&self) -> Option<PathBuf> {
+        self.set_aside.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What came of writing.
+    fn wrote<T>(&self, sort: Sort, result: rusqlite::Result<T>) -> Result<T, HistoryError> {
+        let result = result.map_err(|error| self.failed("write", error));
+        self.remember(sort, result.as_ref().err());
+        result
+    }
+
+    fn remember(&self, sort: Sort, error: Option<&HistoryError>) {
+        if error.is_some_and(|error| error.is_transient() || matches!(error, HistoryError::SlotTaken { .. }))
+        {
+            return;
+        }
+        let mut troubles = self.troubles();
+        let trouble = match sort {
+            Sort::Runs => &mut troubles.runs,
+            Sort::Rest => &mut troubles.rest,
+        };
+        *trouble = error.map(|error| words::chain(error));
+    }
+
     /// From now on it does not keep anybody waiting for long: what cannot be written fails, to be written later.
     pub fn be_brief(&self) {
         self.patience.be_brief();
@@ -172,7 +234,13 @@ impl History {
     /// Notes that a run begins.
     pub fn start(&self, new: &NewRun) -> Result<(), HistoryError> {
         let inserted = rows::insert(&self.lock(), new);
-        inserted.map(drop).map_err(|e| self.not_begun(new, e))
+        self.begun(new, inserted.map(drop))
+    }
+
+    fn begun(&self, new: &NewRun, inserted: rusqlite::Result<()>) -> Result<(), HistoryError> {
+        let begun = inserted.map_err(|e| self.not_begun(new, e));
+        self.remember(Sort::Runs, begun.as_ref().err());
+        begun
     }
 
     /// Why the beginning of a run could not be noted.
@@ -187,7 +255,8 @@ impl History {
 
     /// Notes how a run ended, with everything it told.
     pub fn finish(&self, report: &RunReport) -> Result<(), HistoryError> {
-        close(&mut self.lock(), report).map_err(|e| self.failed("write", e))
+        let closed = close(&mut self.lock(), report);
+        self.wrote(Sort::Runs, closed)
     }
 
     /// Writes a run that has ended and of which the beginning, the end or both could not be written.
@@ -220,6 +289,16 @@ impl History {
         self.select(&sql, params![job, since, until, filter.limit.map_or(-1, i64::from)])
     }
 
+    /// The newest runs of a job that were not skipped, restores left out: however many were skipped since, for a slot that comes
+    /// during a long run is.
+    pub fn newest_that_ran(&self, job: &JobName, limit: u32) -> Result<Vec<RunReport>, HistoryError> {
+        let sql = format!(
+            "SELECT {} FROM run WHERE job = ?1 AND {RAN} ORDER BY started DESC, id DESC LIMIT ?2",
+            rows::COLUMNS
+        );
+        self.select(&sql, params![job.as_str(), limit])
+    }
+
     /// One run with all its details, by its ID or the beginning of it.
     pub fn show(&self, text: &str) -> Result<RunReport, HistoryError> {
         // A range of the primary key, which a function of the ID would not use. An ID has no character above `Z`.
@@ -245,7 +324,7 @@ impl History {
 
     /// The newest run of each job that was not skipped, restores left out.
     pub fn last_per_job(&self) -> Result<BTreeMap<JobName, RunReport>, HistoryError> {
-        self.newest("kind NOT LIKE '%-restore'")
+        self.newest(RAN)
     }
 
     /// When a job last ended well, and how many of its runs have failed or were interrupted since; restores left out.
@@ -288,7 +367,7 @@ impl History {
     /// The newest restore of each job's backups that was not skipped, or what was done with one after it.
     pub fn last_restore_per_job(&self) -> Result<BTreeMap<JobName, RunReport>, HistoryError> {
         // Word for word the condition of an index: most jobs have many runs, and never a restore.
-        self.newest("kind LIKE '%-restore'")
+        self.newest("outcome <> 'skipped' AND kind LIKE '%-restore'")
     }
 
     fn newest(&self, which: &str) -> Result<BTreeMap<JobName, RunReport>, HistoryError> {
@@ -298,7 +377,7 @@ impl History {
             "WITH RECURSIVE name (job) AS (SELECT min(job) FROM run UNION ALL \
              SELECT (SELECT min(job) FROM run WHERE run.job > name.job) FROM name WHERE name.job IS NOT NULL) \
              SELECT {} FROM run WHERE id IN (SELECT (SELECT id FROM run WHERE run.job = name.job \
-             AND outcome <> 'skipped' AND {which} ORDER BY started DESC, id DESC LIMIT 1) FROM name)",
+             AND {which} ORDER BY started DESC, id DESC LIMIT 1) FROM name)",
             rows::COLUMNS
         );
         Ok(self.select(&sql, [])?.into_iter().map(|report| (report.job.clone(), report)).collect())

@@ -108,6 +108,9 @@ pub struct Failure {
     pub transient: bool,
     /// What it had begun may still run: it is not tried again, whatever ended it.
     pub is_lost: bool,
+    /// Nothing was begun: there was nothing to do it with, or it was asked for in a way that cannot be. Its run is noted as
+    /// skipped, for it says nothing of how well what it was asked of is.
+    pub is_refusal: bool,
     /// A restore failed and the data that were there before are not back.
     pub data_not_back: bool,
     /// What it brought all the same.
@@ -118,7 +121,8 @@ impl Failure {
     /// A failure that stays, without a hint.
     pub fn new(reason: impl Into<String>) -> Self {
         let reason = reason.into();
-        Self { reason, hint: None, transient: false, is_lost: false, data_not_back: false, output: None }
+        let (transient, is_lost, is_refusal) = (false, false, false);
+        Self { reason, hint: None, transient, is_lost, is_refusal, data_not_back: false, output: None }
     }
 
     /// An error with its causes.
@@ -370,8 +374,18 @@ impl Runner {
                         }
                     }
                 }
+                Ended::Failed(failure) if failure.is_refusal => {
+                    return fill(report, Outcome::Skipped, failure);
+                }
                 Ended::Failed(failure) => return fill(report, Outcome::Failed, failure),
-                Ended::Stopped(failure) => return fill(report, Outcome::Interrupted, failure),
+                Ended::Stopped(failure) => {
+                    // A person who ends a run by hand knows why; who is told of one that the daemon ran does not.
+                    let of_daemon =
+                        || format!("the daemon was told to stop while it ran: {}", failure.reason);
+                    let reason = task.patience.as_ref().map(|_| of_daemon());
+                    let reason = reason.unwrap_or_else(|| failure.reason.clone());
+                    return fill(report, Outcome::Interrupted, Failure { reason, ..failure });
+                }
                 Ended::Done(output) => {
                     report.outcome = Some(Outcome::Done);
                     report.output = Some(output);

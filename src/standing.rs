@@ -5,6 +5,8 @@
 mod before;
 mod daemon;
 mod job;
+mod overdue;
+mod state;
 mod store;
 
 use jiff::Timestamp;
@@ -12,7 +14,9 @@ use serde::Serialize;
 
 pub use before::PausedBefore;
 pub use daemon::{DaemonStanding, LeftWaiting};
-pub use job::{JobStanding, LastRun, Overdue, PastRun, TooLong};
+pub use job::{JobStanding, LastRun, PastRun, TooLong};
+pub use overdue::Overdue;
+pub use state::{SetAside, StateStanding};
 pub use store::{Listings, NewestBackup, StoreStanding};
 
 use crate::config::Config;

@@ -6,7 +6,7 @@
 //! have written into it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -132,6 +132,38 @@ pub fn file_to_lock(path: &Path) -> Result<File, StateDirError> {
         }
         _ => Err(error),
     })
+}
+
+/// Tries whether the disk takes what is written into a folder, and leaves nothing behind. Whoever may not write there, or where
+/// there is no such folder, learns nothing of the disk: that is no error.
+pub fn takes_writes(folder: &Path) -> io::Result<()> {
+    let is_of_the_disk = |error: &io::Error| {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        matches!(error.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+            || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+    };
+    has_room(folder)
+        .and_then(|()| write_nameless(folder))
+        .or_else(|error| if is_of_the_disk(&error) { Err(error) } else { Ok(()) })
+}
+
+/// As much as some records of runs take.
+const ROOM: usize = 32 * 1024;
+
+/// A part of most disks is kept for root, who writes on where the folder's owner cannot any more.
+fn has_room(folder: &Path) -> io::Result<()> {
+    let space = rustix::fs::statvfs(folder)?;
+    let is_full = space.f_blocks > 0 && space.f_bavail.saturating_mul(space.f_frsize) < ROOM as u64;
+    let is_roots = folder.metadata()?.uid() == 0;
+    if is_full && !is_roots { Err(rustix::io::Errno::NOSPC.into()) } else { Ok(()) }
+}
+
+fn write_nameless(folder: &Path) -> io::Result<()> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    // A file system that has no files without a name says so, and is asked no further.
+    let file = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)?;
+    File::from(file).write_all(&[0x57; ROOM])
 }
 
 /// Hands `path` to the owner of its folder, where we are root and that is somebody else.

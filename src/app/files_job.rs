@@ -117,7 +117,7 @@ impl App {
         let work = move |context: RunContext| {
             let action = action.lock().unwrap_or_else(PoisonError::into_inner).take();
             let kept = kept.clone();
-            async move { perform(action, &kept, &context).await.map_err(|error| of(&error)) }
+            async move { perform(action, &kept, &context).await.map_err(|error| of_restore(&error)) }
         };
         self.runner.run(&task, Cause::Manual, sink, work).await
     }
@@ -170,6 +170,10 @@ fn undone(undone: &Undone, shelf: &Shelf) -> JobOutput {
     let replaced =
         replaced.iter().map(|id| format!("what they replaced is the backup {}/{id}", shelf.store.job()));
     JobOutput { summary, facts: left.chain(replaced).collect(), ..JobOutput::default() }
+}
+
+fn of_restore(error: &FilesError) -> Failure {
+    Failure { is_refusal: error.is_refusal(), ..of(error) }
 }
 
 fn of(error: &FilesError) -> Failure {

@@ -308,5 +308,5 @@ pub fn secret_text(secret: &Secret) -> String {
 
 fn of(error: &RestoreError, command: &str) -> Failure {
     let failure = Failure::of(error, error.hint_after(command), error.is_transient());
-    Failure { data_not_back: error.data_not_back(), ..failure }
+    Failure { data_not_back: error.data_not_back(), is_refusal: error.is_refusal(), ..failure }
 }

@@ -28,6 +28,8 @@ struct Page {
     families: Arc<Vec<Family>>,
     /// When it was seen, by a clock that nobody sets.
     seen: Option<Instant>,
+    /// Why what runs is not kept.
+    trouble: Option<String>,
 }
 
 /// What the metrics are made from, and when they end.
@@ -120,12 +122,18 @@ impl Teller {
             config: sight.app.config(),
             periods: &periods,
             standing: sight.standing.as_deref().ok(),
+            state: &sight.state,
             at: sight.at,
             is_running,
-            daemon: Some(DaemonSigns { started: self.started, clock_jumps: self.beats.borrow().jumps }),
+            daemon: Some(DaemonSigns {
+                started: self.started,
+                clock_jumps: self.beats.borrow().jumps,
+                unwritten: sight.unwritten,
+            }),
         };
         let families = Arc::new(families(shown));
-        self.page.send_replace(Page { families: Arc::clone(&families), seen: Some(Instant::now()) });
+        let (seen, trouble) = (Some(Instant::now()), sight.trouble());
+        self.page.send_replace(Page { families: Arc::clone(&families), seen, trouble });
         let path: Option<PathBuf> = sight.app.config().metrics.textfile.clone();
         self.textfile.keep_to(path).await;
         self.textfile.write(families).await;

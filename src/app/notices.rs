@@ -5,6 +5,7 @@
 
 mod deliver;
 mod look;
+mod own;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +25,9 @@ use crate::runner::{Held, Holder, Lock, LockError};
 use crate::standing::Listings;
 use crate::words;
 use deliver::Deliveries;
+use own::Own;
 
-/// What is still to be told at the end may take so long.
+/// What is still to be told at the end may take so long, and what was run without a daemon: whoever runs it waits for that.
 const LAST: Duration = Duration::from_secs(10);
 /// How long who has run a job waits until another who does is through with telling.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -60,6 +62,7 @@ pub struct Tested {
 /// Tells while a daemon runs. Ends, some time after the last sight, when whoever shows them does.
 pub async fn tell(mut sights: watch::Receiver<Option<Sight>>, teller: Teller) {
     let mut deliveries = Deliveries::default();
+    let mut own = Own::default();
     let mut held: Option<Held> = None;
     let mut app: Option<Arc<App>> = None;
     let mut seen: Option<Sight> = None;
@@ -69,6 +72,7 @@ pub async fn tell(mut sights: watch::Receiver<Option<Sight>>, teller: Teller) {
         if let Some(sight) = sight {
             held = held.or_else(|| lock(&sight.app, sight.at).ok());
             if held.is_some() {
+                own.look(&sight, &teller);
                 note(&sight, &teller).await;
                 // A notifier that is not there yet is new after this.
                 teller.since = sight.at;
@@ -85,6 +89,7 @@ pub async fn tell(mut sights: watch::Receiver<Option<Sight>>, teller: Teller) {
         tokio::select! {
             changed = sights.changed() => if changed.is_err() { break },
             () = deliveries.ended() => {}
+            () = own.ended() => {}
             () = sleep(due) => {}
         }
     }
@@ -114,6 +119,21 @@ async fn last(app: &Arc<App>, mut deliveries: Deliveries, limit: Duration) {
     };
     if tokio::time::timeout(limit, all).await.is_err() {
         tracing::warn!("not all that was to be told could be; the next who tells goes on with it");
+        drop(deliveries);
+        cut_off(app, limit).await;
+    }
+}
+
+/// Notes of what was cut off that it was tried: else nobody would see that a notifier hangs, and it would be tried for ever.
+async fn cut_off(app: &Arc<App>, limit: Duration) {
+    let (history, now) = (Arc::clone(&app.runner.history), (app.runner.clock)());
+    let why = format!("no answer within {}; the next who tells tries it again", words::duration(limit));
+    let noted = blocking(move || {
+        let due = history.notes()?.posts.into_values().filter(|post| post.due <= now);
+        due.map(|post| post.id).try_for_each(|id| history.post_waits(id, now, &why, true))
+    });
+    if let Err(error) = noted.await {
+        tracing::warn!(error = words::chain(&error), "what became of a message cannot be noted now");
     }
 }
 
@@ -150,7 +170,7 @@ impl App {
         };
         let (sight, _) = Sight::look(self, Listings::default()).await;
         note(&sight, teller).await;
-        last(self, Deliveries::default(), PATIENCE).await;
+        last(self, Deliveries::default(), LAST).await;
         drop(held);
         let history = Arc::clone(&self.runner.history);
         blocking(move || history.notifier_troubles()).await.unwrap_or_default()

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::App;
 use crate::blocking::blocking;
-use crate::standing::{Listings, Standing, StandingError, View};
+use crate::standing::{Listings, Standing, StateStanding, View};
 use crate::words;
 
 /// How long nothing may change until it is looked again: slots become overdue by themselves.
@@ -60,25 +60,39 @@ pub struct Sight {
     pub at: Timestamp,
     /// How everything stands, or why that cannot be said.
     pub standing: Result<Arc<Standing>, String>,
+    /// How it stands with the program's own folder.
+    pub state: Arc<StateStanding>,
+    /// So many runs are kept in memory until they can be written to the history.
+    pub unwritten: usize,
 }
 
 impl Sight {
     /// Looks once.
     pub async fn look(app: &Arc<App>, listings: Listings) -> (Self, Listings) {
         let (seen, at) = (Arc::clone(app), (app.runner.clock)());
-        let (standing, listings) = blocking(move || {
+        let (standing, state, listings) = blocking(move || {
             let mut listings = listings;
-            (look(&seen, at, &mut listings), listings)
+            let view = view(&seen, at);
+            (Standing::of(view, &mut listings), StateStanding::of(view), listings)
         })
         .await;
         let standing = standing.map(Arc::new).map_err(|error| words::chain(&error));
-        (Self { app: Arc::clone(app), at, standing }, listings)
+        let unwritten = app.runner.unwritten.count();
+        (Self { app: Arc::clone(app), at, standing, state: Arc::new(state), unwritten }, listings)
+    }
+
+    /// Why what runs is not kept, where it is not.
+    pub fn trouble(&self) -> Option<String> {
+        let kept = match self.unwritten {
+            0 => String::new(),
+            count => format!("; of {} only this process knows", words::count(count, "run")),
+        };
+        self.state.not_writable.as_ref().map(|why| format!("what runs cannot be noted: {why}{kept}"))
     }
 }
 
-fn look(app: &App, now: Timestamp, listings: &mut Listings) -> Result<Standing, StandingError> {
-    let (config, history, store) = (app.config(), &*app.runner.history, app.store());
-    Standing::of(View { config, history: Some(history), store: Some(store), now }, listings)
+fn view(app: &App, now: Timestamp) -> View<'_> {
+    View { config: app.config(), history: Some(&app.runner.history), store: Some(app.store()), now }
 }
 
 /// Looks while somebody wants to know, and shows what was seen; for the last time at `stop`. `apps`: the program as it is

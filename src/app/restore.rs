@@ -174,5 +174,6 @@ fn summed(summary: String) -> JobOutput {
 fn failure(error: &RestoreError, command: &str) -> Failure {
     let named = command.trim_start_matches("watchkeeper restore ");
     let hint = error.hint().map(|hint| words::for_job(&hint, named));
-    Failure { data_not_back: error.data_not_back(), ..Failure::of(error, hint, error.is_transient()) }
+    let (data_not_back, is_refusal) = (error.data_not_back(), error.is_refusal());
+    Failure { data_not_back, is_refusal, ..Failure::of(error, hint, error.is_transient()) }
 }

@@ -177,7 +177,7 @@ fn output(source: &SqliteBackup, restored: &Restored) -> JobOutput {
 }
 
 fn failure(error: &SqliteError) -> Failure {
-    Failure { data_not_back: error.data_not_back(), ..of(error) }
+    Failure { data_not_back: error.data_not_back(), is_refusal: error.is_refusal(), ..of(error) }
 }
 
 /// A database that is to be restored cannot be looked at.

@@ -46,6 +46,8 @@ impl ExitCode {
             Some(Outcome::Done) => Self::Ok,
             Some(Outcome::Warned) => Self::Warned,
             Some(Outcome::Failed) | None => Self::Failed,
+            // It was begun, and refused what was asked for: that is no better when it is tried later.
+            Some(Outcome::Skipped) if !report.attempts.is_empty() => Self::Failed,
             Some(Outcome::Skipped) => Self::Busy,
             Some(Outcome::Interrupted) => Self::Interrupted,
         }

@@ -119,7 +119,10 @@ pub(super) fn list(session: &Session, args: &HistoryArgs) -> Result<ExitCode, Cl
     let (n, before) = (args.n as usize, (args.n as usize).saturating_mul(args.page as usize - 1));
     let is_empty = entries.is_empty();
     let has_more = entries.len() > before.saturating_add(n);
-    let entries: Vec<Entry> = entries.drain(before.min(entries.len())..).take(n).collect();
+    let mut entries: Vec<Entry> = entries.drain(before.min(entries.len())..).take(n).collect();
+    if let Some(history) = &history {
+        add_warnings(history, &mut entries)?;
+    }
     // A job that is no longer configured still has its runs; without any, its name is a slip of the pen.
     if let Some(name) = args.job.as_deref().filter(|_| is_empty) {
         session.job(name)?;
@@ -151,6 +154,18 @@ fn entries(history: &History, filter: &Filter, args: &HistoryArgs) -> Result<Vec
     let mut all: Vec<Entry> = runs.into_iter().map(|run| Entry::Run(Box::new(run))).chain(missed).collect();
     all.sort_by_key(|entry| std::cmp::Reverse(entry.at()));
     Ok(all)
+}
+
+/// What the runs that are shown warned of: else nobody would see why they are.
+fn add_warnings(history: &History, entries: &mut [Entry]) -> Result<(), CliError> {
+    for entry in entries {
+        if let Entry::Run(run) = entry
+            && run.outcome == Some(Outcome::Warned)
+        {
+            run.warnings = history.warnings(run.run)?;
+        }
+    }
+    Ok(())
 }
 
 fn told(entries: &[Entry], args: &HistoryArgs, has_more: bool) -> serde_json::Value {
@@ -199,7 +214,13 @@ fn of_missed(session: &Session, job: &JobName, missed: &MissedSlots) -> Vec<Stri
 /// `is_left`: it waits for its next attempt, and no daemon runs.
 fn row(session: &Session, run: &RunReport, is_left: bool) -> Vec<String> {
     let took = run.millis().map(|millis| words::duration(Duration::from_millis(millis)));
-    let told = run.reason.clone().or_else(|| run.output.as_ref().map(|output| output.summary.clone()));
+    let warning = || {
+        let more = run.warnings.len().saturating_sub(1);
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        run.warnings.first().map(|warning| format!("{warning}{more}"))
+    };
+    let told = run.reason.clone().or_else(warning);
+    let told = told.or_else(|| run.output.as_ref().map(|output| output.summary.clone()));
     let told = if is_left { [told, Some(NO_DAEMON.to_owned())] } else { [told, None] };
     let outcome = if is_left { WAITING } else { run.outcome.map_or("running", Outcome::word) };
     vec![

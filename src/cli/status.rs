@@ -5,7 +5,7 @@ use super::output::{CliError, table};
 use super::session::Session;
 use super::sparkline::sparkline;
 use crate::history::NotifierTrouble;
-use crate::standing::{JobStanding, LastRun, Listings, NO_DAEMON, Standing, View, WAITING};
+use crate::standing::{JobStanding, LastRun, Listings, NO_DAEMON, Standing, StateStanding, View, WAITING};
 use crate::words;
 
 /// So many of the newest runs are drawn.
@@ -15,9 +15,36 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
     let history = session.history()?;
     let store = if session.config.backup_dir.exists() { Some(session.store()?) } else { None };
     let view = View { store: store.as_ref(), ..session.view(history.as_ref()) };
-    let standing = Standing::of(view, &mut Listings::default())?;
-    session.out.result(&standing, || text(session, &standing));
-    Ok(if standing.jobs.iter().any(JobStanding::is_bad) { ExitCode::Failed } else { ExitCode::Ok })
+    let all = All { standing: Standing::of(view, &mut Listings::default())?, state: StateStanding::of(view) };
+    session.out.result(&all, || text(session, &all.standing) + &of_state(session, &all.state));
+    let is_bad = all.state.not_writable.is_some() || all.standing.jobs.iter().any(JobStanding::is_bad);
+    Ok(if is_bad { ExitCode::Failed } else { ExitCode::Ok })
+}
+
+#[derive(serde::Serialize)]
+struct All {
+    #[serde(flatten)]
+    standing: Standing,
+    /// How it stands with the program's own folder.
+    state: StateStanding,
+}
+
+/// What runs is not noted, or what ran is lost.
+fn of_state(session: &Session, state: &StateStanding) -> String {
+    let full = state.not_writable.as_ref().map(|why| {
+        format!(
+            "\nCAUTION: what runs cannot be noted: {why}. What stands above may be OLD, and nobody is told of failures. Free some \
+             space there, or make it writable\n"
+        )
+    });
+    let aside = state.set_aside.as_ref().map(|aside| {
+        let ago = words::duration(session.now.duration_since(aside.at).unsigned_abs());
+        format!(
+            "\nCAUTION: {ago} ago {}; this is said for 7 days, or until it is moved away\n",
+            aside.words(session.zone())
+        )
+    });
+    full.into_iter().chain(aside).collect()
 }
 
 fn text(session: &Session, standing: &Standing) -> String {

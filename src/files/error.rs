@@ -131,6 +131,11 @@ impl FilesError {
         }
     }
 
+    /// A restore, or its taking back, was not begun, as things are or because there is nothing to do it with.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::NothingToUndo { .. } | Self::InTheWay { .. } | Self::OtherKind { .. })
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {

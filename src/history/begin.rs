@@ -58,7 +58,7 @@ impl History {
     fn begin_now(&self, transaction: Transaction<'_>, new: &NewRun) -> Begins {
         let cut_off = self.or_none(cut::since_done(&transaction, &new.job, new.run));
         let noted = rows::insert(&transaction, new).and_then(|_| transaction.commit());
-        Begins::Now { noted: noted.map_err(|e| self.not_begun(new, e)), cut_off }
+        Begins::Now { noted: self.begun(new, noted), cut_off }
     }
 
     fn stands(&self, connection: &Connection, new: &NewRun, terms: &Terms) -> Option<Begins> {

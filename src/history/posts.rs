@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Transaction, TransactionBehavior, params};
 
 use super::slots::time;
-use super::{History, HistoryError};
+use super::{History, HistoryError, Sort};
 use crate::config::values::{JobName, Name};
 
 /// A note or a message of a notifier is about a job.
@@ -119,7 +119,7 @@ impl History {
             write_change(&transaction, change)?;
             transaction.commit()
         };
-        write().map_err(|e| self.failed("write", e))
+        self.wrote(Sort::Rest, write())
     }
 
     /// A message was delivered, or is given up. One that has taken its place stays.

@@ -10,6 +10,8 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use rusqlite::Connection;
 
 use super::{FILE, History, HistoryError, failure, opened};
@@ -79,7 +81,10 @@ impl History {
             opened => return opened.map(|history| (history, None)),
         };
         match Self::open(state_dir) {
-            Ok(history) => Ok((history, Some(damaged.map_or(Renewed::Gone, Renewed::Damaged)))),
+            Ok(history) => {
+                history.remember_aside(damaged.as_deref());
+                Ok((history, Some(damaged.map_or(Renewed::Gone, Renewed::Damaged))))
+            }
             Err(error @ HistoryError::Newer { .. }) => Err(error),
             Err(error) => Ok((Self::not_open_yet(state_dir, &error)?, None)),
         }
@@ -88,6 +93,12 @@ impl History {
     /// Why it is not open, if so.
     pub fn why_not_open(&self) -> Option<String> {
         self.not_open().clone()
+    }
+
+    fn remember_aside(&self, aside: Option<&Path>) {
+        if let Some(aside) = aside {
+            *self.set_aside.lock().unwrap_or_else(PoisonError::into_inner) = Some(aside.to_owned());
+        }
     }
 
     fn not_open_yet(state_dir: &Path, error: &HistoryError) -> Result<Self, HistoryError> {
@@ -142,6 +153,8 @@ impl History {
             }
         };
         (*connection, *files, *self.not_open()) = (new, opened, None);
+        // What is gone was no history that could be told of.
+        self.remember_aside(aside.as_deref().filter(|_| matches!(why, Renewed::Damaged(_))));
         self.is_damaged.store(false, Ordering::Relaxed);
         Ok(Some(match (why, aside) {
             (Renewed::Damaged(_), Some(aside)) => Renewed::Damaged(aside),
@@ -151,9 +164,18 @@ impl History {
     }
 }
 
+/// How the name goes on of a file that was set aside, and the time in it.
+const ASIDE: (&str, &str) = (".damaged-", "%Y%m%dT%H%M%SZ");
+
+/// When a damaged history was set aside that lies there; nothing of any other file.
+pub fn set_aside_at(path: &Path) -> Option<Timestamp> {
+    let time = path.file_name()?.to_str()?.strip_prefix(FILE)?.strip_prefix(ASIDE.0)?;
+    TimeZone::UTC.to_timestamp(DateTime::strptime(ASIDE.1, time).ok()?).ok()
+}
+
 /// Moves the file and what is beside it out of the way: what is left of an old one must not get into a new one.
 fn set_aside(path: &Path, now: Timestamp) -> Option<PathBuf> {
-    let more = format!(".damaged-{}", now.strftime("%Y%m%dT%H%M%SZ"));
+    let more = format!("{}{}", ASIDE.0, now.strftime(ASIDE.1));
     let moved = ["", BESIDE[0], BESIDE[1]]
         .map(|beside| fs::rename(named(path, beside), named(path, &format!("{more}{beside}"))).is_ok());
     moved[0].then(|| named(path, &more))

@@ -187,6 +187,8 @@ CREATE TABLE post (
     error    TEXT,
     UNIQUE (notifier, job)
 ) STRICT;
+", "
+CREATE INDEX run_ran ON run (job, started) WHERE outcome <> 'skipped' AND kind NOT LIKE '%-restore';
 "];
 
 /// The version this program writes.

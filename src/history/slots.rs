@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::{Filter, History, HistoryError, RunReport, rows};
+use super::{Filter, History, HistoryError, RunReport, Sort, rows};
 use crate::config::values::JobName;
 use crate::jobs::Outcome;
 
@@ -90,7 +90,7 @@ impl History {
             note(&transaction, job, watched)?;
             transaction.commit()
         };
-        write(&mut connection).map_err(|e| self.failed("write", e))
+        self.wrote(Sort::Rest, write(&mut connection))
     }
 
     /// Notes how far the slots of these jobs are known now, each from what was noted before: all of them at once, or none.
@@ -106,7 +106,7 @@ impl History {
             }
             transaction.commit()
         };
-        write(&mut connection).map_err(|e| self.failed("write", e))
+        self.wrote(Sort::Rest, write(&mut connection))
     }
 
     /// Takes notes of missed slots back, and writes others in their place.
@@ -130,7 +130,7 @@ impl History {
             }
             transaction.commit()
         };
-        write(&mut connection).map_err(|e| self.failed("write", e))
+        self.wrote(Sort::Rest, write(&mut connection))
     }
 
     /// The jobs whose slots are watched.

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use ulid::Ulid;
 
 use super::{
-    Begins, Cause, CutRun, Filter, History, HistoryError, NewRun, Pause, RunReport, RunState, Terms, Watched,
-    cut, standing, use_wal,
+    Begins, Cause, CutRun, Filter, History, HistoryError, NewRun, Pause, RAN, RunReport, RunState, Terms,
+    Watched, cut, standing, use_wal,
 };
 use crate::config::values::JobName;
 use crate::jobs::Outcome;
@@ -387,4 +387,28 @@ fn how_far_slots_of_several_jobs_are_known_is_noted_of_all_or_of_none() {
     history.lock().execute_batch(second).unwrap();
     history.watch_on(jobs.iter().map(|job| (job, further(9)))).unwrap_err();
     assert_eq!(until(), [at(5), at(5)]);
+}
+
+#[test]
+fn a_run_is_among_the_newest_that_ran_however_many_slots_were_skipped_since_and_by_an_index_of_its_own() {
+    let fixture = Fixture::new();
+    let first = fixture.done(1, "a", 1);
+    let failed = fixture.run(2, "a", "files", 2, Some(Outcome::Failed));
+    for id in 3..60 {
+        fixture.run(id, "a", "files", 3, Some(Outcome::Skipped));
+    }
+    fixture.run(60, "a", "prometheus-restore", 4, Some(Outcome::Done));
+    fixture.done(61, "b", 5);
+    let newest = |limit| {
+        let runs = fixture.history.newest_that_ran(&"a".parse().unwrap(), limit).unwrap();
+        runs.into_iter().map(|report| report.run).collect::<Vec<_>>()
+    };
+    assert_eq!(newest(24), [failed, first]);
+    assert_eq!(newest(1), [failed]);
+    let sql = format!(
+        "EXPLAIN QUERY PLAN SELECT id FROM run WHERE job = ?1 AND {RAN} ORDER BY started DESC, id DESC"
+    );
+    let connection = fixture.history.lock();
+    let plan: String = connection.prepare(&sql).unwrap().query_row(["a"], |row| row.get(3)).unwrap();
+    assert!(plan.contains("USING INDEX run_ran"), "{plan}");
 }

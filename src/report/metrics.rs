@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::config::values::JobName;
 use crate::config::{Config, JobConfig};
-use crate::standing::{JobStanding, Standing};
+use crate::standing::{JobStanding, Standing, StateStanding};
 
 pub use dashboard::dashboard;
 pub use rules::{Rule, RuleGroup, RuleOptions, Watch, rules, yaml};
@@ -139,6 +139,8 @@ pub struct Shown<'a> {
     pub periods: &'a Periods,
     /// How all stands; nothing where that cannot be said.
     pub standing: Option<&'a Standing>,
+    /// How it stands with the program's own folder.
+    pub state: &'a StateStanding,
     /// When it was looked.
     pub at: Timestamp,
     /// Whether a daemon runs.
@@ -154,6 +156,8 @@ pub struct DaemonSigns {
     pub started: Timestamp,
     /// How often the clock leapt since then.
     pub clock_jumps: u64,
+    /// So many runs are kept in memory until they can be written to the history.
+    pub unwritten: usize,
 }
 
 /// A job, for the table of its metrics.

@@ -25,6 +25,11 @@ pub struct Unwritten {
 }
 
 impl Unwritten {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.reports().len()
+    }
+
     /// The slots of a job among them.
     pub fn slots(&self, job: &JobName) -> BTreeSet<Timestamp> {
         let reports = self.reports();

@@ -222,6 +222,11 @@ impl SqliteError {
         }
     }
 
+    /// A restore, or its taking back, was not begun, as things are or because there is nothing to do it with.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Restore(error) if error.is_refusal())
+    }
+
     /// A restore failed and what was there before is not back.
     pub fn data_not_back(&self) -> bool {
         matches!(self, Self::Restore(RestoreError::NotBack { .. }))

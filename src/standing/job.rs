@@ -3,21 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
+use super::overdue::overdue;
 use super::{
-    DaemonStanding, LeftWaiting, Listings, PausedBefore, StandingError, StoreStanding, View, WAITING,
+    DaemonStanding, LeftWaiting, Listings, Overdue, PausedBefore, StandingError, StoreStanding, View, WAITING,
 };
 use crate::config::JobConfig;
 use crate::config::values::JobName;
-use crate::history::{Filter, History, MissedSlots, Pause, RunReport};
+use crate::history::{History, MissedSlots, Pause, RunReport};
 use crate::jobs::Outcome;
 use crate::runner::{self, Lock, Locks};
-use crate::schedule;
-
-/// A job may be so much later than its slot before it is overdue.
-const GRACE: Duration = Duration::from_mins(5);
 
 /// However many jobs run one after another.
 const LONGEST_CHAIN: u32 = 64;
@@ -88,13 +85,6 @@ pub struct LastRun {
     pub warnings: Vec<String>,
     /// A restore failed, and the data that were there before are not back.
     pub data_not_back: bool,
-}
-
-/// Something did not begin when it was due.
-#[derive(Debug, Clone, Serialize)]
-pub struct Overdue {
-    /// When it was due.
-    pub since: Timestamp,
 }
 
 /// A run goes on far longer than those before it took.
@@ -174,8 +164,7 @@ pub(super) fn all(
         if let (Some(_), Some(last)) = (left, &mut stands.last) {
             last.outcome = WAITING;
         }
-        let is_late = |due: &Timestamp| is_late(*due, GRACE, view.now);
-        let left = left.map(|waiting| waiting.due).filter(is_late).map(|since| Overdue { since });
+        let left = left.and_then(|waiting| Overdue::at(waiting.due, view.now));
         stands.overdue = left.or(stands.overdue);
         Ok(stands)
     };
@@ -230,14 +219,13 @@ fn of_history(
             .map(|usual| TooLong { since: last.started, usual_millis: whole_millis(usual) });
     }
     if stands.pause.is_none() && !is_running {
-        let since = last.map(|last| last.started).max(stands.watched_since);
-        stands.overdue = overdue(job, since, view.now);
+        stands.overdue = overdue(history, job, (last, stands.watched_since), view.now)?;
     }
     Ok(stands)
 }
 
 fn past(history: &History, job: &JobName) -> Result<Vec<PastRun>, StandingError> {
-    let runs = history.recent(&Filter { job: Some(job.clone()), limit: Some(PAST), ..Filter::default() })?;
+    let runs = history.newest_that_ran(job, PAST)?;
     let of = |run: &RunReport| PastRun {
         run: run.run.to_string(),
         started: run.started,
@@ -245,8 +233,7 @@ fn past(history: &History, job: &JobName) -> Result<Vec<PastRun>, StandingError>
         millis: run.millis(),
         bytes: run.output.as_ref().and_then(|output| output.bytes),
     };
-    let ran = runs.iter().rev().filter(|run| run.outcome != Some(Outcome::Skipped) && !run.is_restore());
-    Ok(ran.map(of).collect())
+    Ok(runs.iter().rev().map(of).collect())
 }
 
 fn whole_millis(duration: Duration) -> u64 {
@@ -283,17 +270,4 @@ fn born(
     let watched = history.watched(&job.name)?;
     let current = watched.iter().find(|watched| watched.ended.is_none() && watched.schedule == schedule);
     Ok(current.map(|watched| watched.born))
-}
-
-/// The first slot after `since` where it is past, with its jitter and some minutes. A job that no daemon ever saw may have
-/// been configured a minute ago: there is no slot that it is known to have missed.
-fn overdue(job: &JobConfig, since: Option<Timestamp>, now: Timestamp) -> Option<Overdue> {
-    let slot = job.schedule.as_ref().filter(|_| job.enabled)?.next_after(since?)?;
-    let may = GRACE + schedule::jitter(&job.name, slot, job.slots.jitter);
-    is_late(slot, may, now).then_some(Overdue { since: slot })
-}
-
-/// Whether what was due is later than it may be.
-fn is_late(due: Timestamp, may: Duration, now: Timestamp) -> bool {
-    now.duration_since(due) > SignedDuration::try_from(may).unwrap_or(SignedDuration::MAX)
 }

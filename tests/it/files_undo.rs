@@ -111,6 +111,8 @@ fn a_restore_that_fails_in_the_middle_tells_what_it_has_written_and_is_taken_bac
         assert!(said.contains(told), "{told:?} is not in {said}");
     }
     assert_eq!((scene.read("a").as_str(), scene.read("locked/b").as_str()), ("as backed up", "edited"));
+    let status = scene.watchkeeper.run(&["status"]).expect(1).stdout;
+    assert!(status.contains("the last restore failed"), "{status}");
 
     let undone = scene.restore(&["--undo"]).expect(0);
     assert!(undone.stdout.contains("1 file, folder or link as it was before"), "{undone:?}");
@@ -157,4 +159,17 @@ fn a_file_that_cannot_be_read_is_not_replaced() {
     let told = format!("{}: it cannot be read", scene.path("a").display());
     assert!(refused.stdout.contains("Nothing was changed") && refused.stdout.contains(&told), "{refused:?}");
     assert_eq!(scene.read("a"), "somebody's own");
+}
+
+#[test]
+fn an_undo_with_nothing_to_take_back_is_no_failed_restore() {
+    let scene = Scene::new();
+    scene.write("a", "1");
+    scene.watchkeeper.run(&["run-now", "conf"]).expect(0);
+    let refused = scene.restore(&["--undo"]).expect(1);
+    assert!(refused.stdout.contains("There is no restore of conf to take back"), "{refused:?}");
+    let status = scene.watchkeeper.run_json(&["status"]).expect(0).json();
+    assert!(status["jobs"][0]["restore"].is_null(), "{status}");
+    let history = scene.watchkeeper.run_json(&["history", "-n", "1"]).expect(0).json();
+    assert_eq!(history["runs"][0]["outcome"], "skipped", "{history}");
 }

@@ -3,6 +3,7 @@
 
 mod channels;
 mod daemon;
+mod own;
 mod servers;
 
 use std::time::Duration;

@@ -254,3 +254,13 @@ fn what_is_too_small_a_backup_can_be_said() {
     watchkeeper.run(&["accept", "conf/latest"]).expect(0);
     assert!(!watchkeeper.run(&["status"]).expect(0).stdout.contains("retention is held"));
 }
+
+#[test]
+fn the_history_says_what_a_run_warned_of() {
+    let watchkeeper = Watchkeeper::with_config(&job("a", "true", "hooks = { after = [\"false\"] }"));
+    watchkeeper.run(&["run-now", "a"]).expect(3);
+    let line = watchkeeper.run(&["history"]).expect(0).stdout;
+    assert!(line.contains("  warned  ") && line.contains("false"), "{line}");
+    let history = watchkeeper.run_json(&["history"]).expect(0).json();
+    assert_eq!(history["runs"][0]["warnings"].as_array().unwrap().len(), 1, "{history}");
+}

@@ -154,8 +154,9 @@ fn site(source: Source, token: Option<Secret>) -> Site {
             })
         }),
         health: Box::new(move || {
-            let seen = health_of.pages.borrow().seen;
-            health(&health_of.beats.borrow(), seen, Instant::now())
+            let page = health_of.pages.borrow().clone();
+            health(&health_of.beats.borrow(), page.seen, Instant::now())?;
+            page.trouble.map_or(Ok(()), Err)
         }),
         token,
     }

@@ -14,7 +14,7 @@ use crate::prometheus::preflight::Finding;
 use crate::report::metrics::{Family, Periods, Shown, classic, families};
 use crate::rights;
 use crate::runner::{Lock, Locks};
-use crate::standing::{Listings, Standing, View};
+use crate::standing::{Listings, Standing, StateStanding, View};
 use crate::store::{Store, atomic};
 use crate::words;
 
@@ -92,13 +92,15 @@ pub fn write_textfile(
     if Locks::new(&config.state_dir).is_held(&Lock::Daemon) {
         return Ok(());
     }
-    let standing = Standing::of(View { config, history, store, now }, &mut Listings::default());
+    let view = View { config, history, store, now };
+    let (standing, state) = (Standing::of(view, &mut Listings::default()), StateStanding::of(view));
     let standing = standing.inspect_err(|error| {
         tracing::warn!(error = words::chain(error), "how the jobs stand is not in the metrics");
     });
     let (periods, standing) = (Periods::of(config, now), standing.ok());
     let standing = standing.as_ref();
-    let shown = Shown { config, periods: &periods, standing, at: now, is_running: false, daemon: None };
+    let (periods, state) = (&periods, &state);
+    let shown = Shown { config, periods, standing, state, at: now, is_running: false, daemon: None };
     write(path, &families(shown))
 }
 

@@ -236,6 +236,22 @@ impl RestoreError {
         )
     }
 
+    /// Nothing was begun, as things are or because there is nothing to do it with.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Secrets(_)
+                | Self::OtherKind { .. }
+                | Self::FitsNothing { .. }
+                | Self::Refused { .. }
+                | Self::Changed { .. }
+                | Self::NothingToUndo { .. }
+                | Self::AnotherServer { .. }
+                | Self::AnotherDatabase { .. }
+                | Self::NoBackup { .. }
+        )
+    }
+
     /// The same may work a little later.
     pub fn is_transient(&self) -> bool {
         match self {

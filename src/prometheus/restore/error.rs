@@ -270,6 +270,11 @@ impl RestoreError {
         matches!(self, Self::NotBack { .. })
     }
 
+    /// Nothing was begun, as things are or because there is nothing to do it with.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::NoRestore { .. } | Self::Refused { .. })
+    }
+
     /// It was told to stop.
     pub fn is_interruption(&self) -> bool {
         match self {

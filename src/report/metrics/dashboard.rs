@@ -28,13 +28,13 @@ pub fn dashboard() -> Value {
         ),
         stat(
             "Damaged backups",
-            "sum(watchkeeper_job_bad_backups{job_name=~\"$job\"} + watchkeeper_job_broken_backups{job_name=~\"$job\"})",
+            "sum(watchkeeper_job_bad_backups{job_name=~\"$job\"} + watchkeeper_job_broken_backups{job_name=~\"$job\"}) or vector(0)",
             "none",
             &bad_from(1),
         ),
         stat(
             "Stored",
-            "sum(watchkeeper_job_stored_bytes{job_name=~\"$job\"})",
+            "sum(watchkeeper_job_stored_bytes{job_name=~\"$job\"}) or vector(0)",
             "bytes",
             &bad_from(None::<u32>),
         ),

@@ -68,7 +68,8 @@ pub struct RuleOptions {
 /// The rules of the program and of each job that is enabled.
 pub fn rules(config: &Config, options: &RuleOptions) -> Vec<RuleGroup> {
     let jobs = config.jobs.iter().filter(|job| job.enabled);
-    let own = RuleGroup { name: "watchkeeper".to_owned(), rules: of_program(options) };
+    let mut own = RuleGroup { name: "watchkeeper".to_owned(), rules: of_program(options) };
+    own.rules.push(without_rules(config, options));
     let of_job = |job: &JobConfig| RuleGroup {
         name: format!("watchkeeper-job-{}", job.name),
         rules: JobRules { job, options, rules: Vec::new() }.all(),
@@ -133,7 +134,41 @@ fn of_program(options: &RuleOptions) -> Vec<Rule> {
         format!("Watchkeeper cannot read its history or its backups {on}"),
         "Until then nothing is known of the jobs, and no other alert of theirs fires. `watchkeeper status` says why.".to_owned(),
     ));
+    rules.push(rule(
+        ("WatchkeeperHistoryUnwritable", "critical"),
+        (format!("watchkeeper_history_writable{of} == 0"), hold),
+        format!("Watchkeeper cannot note what runs {on}"),
+        "Jobs run, but what came of them only the daemon knows: no other alert of theirs fires. Is the disk of state_dir full or \
+         read-only? `watchkeeper status` says why."
+            .to_owned(),
+    ));
+    rules.push(rule(
+        ("WatchkeeperHistorySetAside", "warning"),
+        (format!("watchkeeper_history_set_aside_timestamp_seconds{of} > 0"), Duration::ZERO),
+        format!("The history of Watchkeeper was damaged, and was begun anew {on}"),
+        "Runs, missed slots and pauses from before are forgotten. `watchkeeper status` says where the old one is; the alert ends \
+         when that file is moved away, or after 7 days."
+            .to_owned(),
+    ));
     rules
+}
+
+/// A job of which these rules know nothing, for it is newer.
+fn without_rules(config: &Config, options: &RuleOptions) -> Rule {
+    // No name of a job has a character that means something in a pattern.
+    let known: Vec<&str> =
+        config.jobs.iter().filter(|job| job.enabled).map(|job| job.name.as_str()).collect();
+    let scraped = match &options.watch {
+        Watch::Scrape { job } => format!("job={job:?},"),
+        Watch::Textfile => String::new(),
+    };
+    rule(
+        ("WatchkeeperJobWithoutRules", "warning"),
+        (format!("watchkeeper_job_enabled{{{scraped}job_name!~\"{}\"}} == 1", known.join("|")), options.hold),
+        "Job {{ $labels.job_name }} on {{ $labels.instance }}: no rule is about it".to_owned(),
+        "If it fails or does not start, no other alert fires. Write the rules anew, `watchkeeper alert-rules`, and reload Prometheus."
+            .to_owned(),
+    )
 }
 
 fn rule(

@@ -69,6 +69,21 @@ pub(super) const DAEMON: &[Metric<OfDaemon>] = &[
         |shown| Some(shown.standing.is_some().into()),
     ),
     gauge(
+        "watchkeeper_history_writable",
+        "Whether what runs could be noted in the history at the last look",
+        |shown| Some(shown.state.not_writable.is_none().into()),
+    ),
+    gauge(
+        "watchkeeper_history_unwritten_runs",
+        "How many runs only the daemon knows of, until they can be written to the history",
+        |shown| shown.daemon.map(|daemon| daemon.unwritten.into()),
+    ),
+    gauge(
+        "watchkeeper_history_set_aside_timestamp_seconds",
+        "When a damaged history was set aside, for 7 days or until its file is gone",
+        |shown| shown.state.set_aside.as_ref().map(|aside| aside.at.into()),
+    ),
+    gauge(
         "watchkeeper_last_look_timestamp_seconds",
         "When it was last looked how everything stands",
         |shown| Some(shown.at.into()),

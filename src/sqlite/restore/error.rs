@@ -123,6 +123,18 @@ pub enum RestoreError {
 }
 
 impl RestoreError {
+    /// Nothing was begun, as things are or because there is nothing to do it with.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherKind { .. }
+                | Self::Unfinished { .. }
+                | Self::NothingToUndo { .. }
+                | Self::TookItselfBack { .. }
+                | Self::NotAside { .. }
+        )
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {

@@ -26,6 +26,7 @@ fn well() -> BTreeMap<&'static str, &'static str> {
         ("up", ONE),
         ("daemon_running", ONE),
         ("history_readable", ONE),
+        ("history_writable", ONE),
         ("last_look_timestamp_seconds", NOW),
         ("daemon_last_alive_timestamp_seconds", NOW),
         ("job_enabled", ONE),
@@ -113,6 +114,10 @@ const COMMON: &[Case] = &[
         300,
         &["WatchkeeperHistoryUnreadable"],
     ),
+    (&[("history_writable", "0x1700")], 300, &["WatchkeeperHistoryUnwritable"]),
+    (&[("history_set_aside_timestamp_seconds", "60x1700")], 300, &["WatchkeeperHistorySetAside"]),
+    (&[("new:job_enabled", "1x1700")], 300, &["WatchkeeperJobWithoutRules"]),
+    (&[("new:job_enabled", "0x1700")], 300, &[]),
     (&[("last_look_timestamp_seconds", "0x1700")], 300, &["WatchkeeperStale"]),
     (&[("*", "")], 300, &["WatchkeeperAbsent"]),
 ];
@@ -147,6 +152,7 @@ fn series(changed: &[(&'static str, &'static str)]) -> Vec<serde_json::Value> {
             job if job.starts_with("job_") => {
                 format!("watchkeeper_{job}{{{labels},job_name=\"conf\",kind=\"files-backup\",target=\"\"}}")
             }
+            "new:job_enabled" => format!("watchkeeper_job_enabled{{{labels},job_name=\"new\"}}"),
             other => format!("watchkeeper_{other}{{{labels}}}"),
         };
         json!({ "series": series, "values": values })

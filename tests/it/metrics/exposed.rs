@@ -64,6 +64,8 @@ fn eventful(port: u16) -> (Watchkeeper, Child) {
     introduce(&watchkeeper, 3);
     watchkeeper.run(&["run-now", "broken"]).expect(1);
     set_back(&watchkeeper, 9);
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    fs::write(watchkeeper.state().join(format!("history.db.damaged-{now}")), "").unwrap();
     let daemon = start(&watchkeeper);
     wait_until("what was missed is made up for", SOON, || {
         value(&metrics(port), "watchkeeper_job_backups{job_name=\"conf\"") == Some(1.0)

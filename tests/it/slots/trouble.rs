@@ -407,3 +407,18 @@ fn a_daemon_whose_history_cannot_be_opened_runs_its_jobs_and_writes_it_later() {
     assert!(text.lines().all(|run| known.contains(&run)), "{log}");
     assert!(log.contains("what they did is kept in memory"), "{log}");
 }
+
+#[test]
+fn a_run_that_the_daemon_was_told_to_stop_says_so() {
+    let watchkeeper = endless("* * * * * *");
+    let mut daemon = watchkeeper.spawn(&["-q", "run"]);
+    wait_until("the job runs", SOON, || !pids(&watchkeeper).is_empty());
+    // The first lets it end by itself for a while.
+    wait_until("the daemon has ended", SOON, || {
+        let _ = std::process::Command::new("kill").args(["-TERM", &daemon.id().to_string()]).status();
+        daemon.try_wait().unwrap().is_some()
+    });
+    let history = watchkeeper.run_json(&["history", "j", "--outcome", "interrupted"]).expect(0).json();
+    let reason = history["runs"][0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("the daemon was told to stop while it ran: "), "{reason}");
+}

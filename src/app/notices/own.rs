@@ -1,0 +1,306 @@
+//! What the daemon has to tell of itself: that it cannot note what runs, or that its history was lost. What is noted with the
+//! history would not be told then, so it is kept in memory and sent at once: on the beginning, as a reminder, and on the end.
+//! A daemon that is started anew tells what is still so once more.
+//!
+//! healthchecks.io is told nothing: its checks miss the pings, and say so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinSet;
+
+use super::Teller;
+use crate::app::{App, Sight};
+use crate::blocking::blocking;
+use crate::config::notify::{Channel, Event, Notifier};
+use crate::config::values::Name;
+use crate::report::notify::{Notice, Say, Told};
+use crate::standing::SetAside;
+use crate::words;
+
+/// The job of these messages, which none of the configuration need have.
+const JOB: &str = "watchkeeper";
+/// Their kind.
+const KIND: &str = "daemon";
+/// An alert that nobody repeats would end by itself.
+const REPEATED: Duration = Duration::from_hours(1);
+/// The wait after the first try; doubled after each further one,
+const FIRST: Duration = Duration::from_secs(15);
+/// up to this.
+const LONGEST: Duration = Duration::from_mins(10);
+
+/// What is told to whom.
+#[derive(Default)]
+pub(super) struct Own {
+    tasks: JoinSet<Said>,
+    busy: BTreeSet<Name>,
+    /// Since when nothing can be noted, and why.
+    trouble: Option<(Timestamp, String)>,
+    told: BTreeMap<Name, Heard>,
+}
+
+/// What a notifier has told.
+#[derive(Debug, Default)]
+struct Heard {
+    /// That nothing can be noted: since when that is, and when it was told last.
+    trouble: Option<(Timestamp, Timestamp)>,
+    aside: Option<PathBuf>,
+    /// When anything was told last.
+    last: Option<Timestamp>,
+    /// How often in a row it did not work, and when it is tried again.
+    tries: u32,
+    due: Option<Timestamp>,
+}
+
+/// What came of telling something.
+struct Said {
+    notifier: Name,
+    word: Word,
+    was_taken: bool,
+    at: Timestamp,
+}
+
+/// What is to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Word {
+    /// Nothing can be noted since then.
+    Begins(Timestamp, String),
+    /// It still cannot.
+    Still(Timestamp, String),
+    /// It can again; it could not since then.
+    Ends(Timestamp),
+    /// A history was damaged.
+    Aside(SetAside),
+}
+
+/// What is so now.
+struct Now<'a> {
+    trouble: Option<&'a (Timestamp, String)>,
+    aside: Option<&'a SetAside>,
+    at: Timestamp,
+}
+
+impl Heard {
+    /// What a notifier is to tell now.
+    fn due(&self, notifier: &Notifier, now: &Now<'_>) -> Option<Word> {
+        let is_mute =
+            matches!(notifier.channel, Channel::Healthchecks(_)) || !notifier.on.contains(&Event::Failed);
+        if is_mute || self.due.is_some_and(|due| now.at < due) {
+            return None;
+        }
+        let remind = match notifier.channel {
+            Channel::Alertmanager(_) => Some(REPEATED),
+            _ => notifier.rhythm.remind,
+        };
+        let is_to_be_reminded = |last: Timestamp| {
+            remind.is_some_and(|remind| now.at.duration_since(last).unsigned_abs() >= remind)
+        };
+        let cooldown = notifier.rhythm.cooldown;
+        let is_cool = self.last.is_none_or(|last| now.at.duration_since(last).unsigned_abs() >= cooldown);
+        match (now.trouble, self.trouble) {
+            (Some((since, why)), None) if is_cool => return Some(Word::Begins(*since, why.clone())),
+            (Some((since, why)), Some((_, last))) if is_to_be_reminded(last) => {
+                return Some(Word::Still(*since, why.clone()));
+            }
+            (None, Some((since, _))) => return Some(Word::Ends(since)),
+            _ => {}
+        }
+        now.aside.filter(|aside| self.aside.as_ref() != Some(&aside.path)).cloned().map(Word::Aside)
+    }
+
+    /// What came of telling it.
+    fn told(&mut self, word: Word, was_taken: bool, now: Timestamp) {
+        if !was_taken {
+            let wait = FIRST.saturating_mul(2_u32.saturating_pow(self.tries.min(16))).min(LONGEST);
+            self.tries = self.tries.saturating_add(1);
+            self.due = now.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).ok();
+            return;
+        }
+        (self.tries, self.due, self.last) = (0, None, Some(now));
+        match word {
+            Word::Begins(since, _) | Word::Still(since, _) => self.trouble = Some((since, now)),
+            Word::Ends(_) => self.trouble = None,
+            Word::Aside(aside) => self.aside = Some(aside.path),
+        }
+    }
+}
+
+impl Own {
+    /// Begins to tell what a sight has shown.
+    pub(super) fn look(&mut self, sight: &Sight, teller: &Teller) {
+        let trouble = sight.trouble();
+        self.trouble = trouble.map(|why| (self.trouble.as_ref().map_or(sight.at, |(since, _)| *since), why));
+        let aside = sight.app.runner.history.set_aside().and_then(SetAside::of);
+        let now = Now { trouble: self.trouble.as_ref(), aside: aside.as_ref(), at: sight.at };
+        let notifiers = &sight.app.config().notify;
+        self.told.retain(|name, _| notifiers.contains_key(name));
+        for (name, notifier) in notifiers {
+            if self.busy.contains(name) {
+                continue;
+            }
+            let heard = self.told.entry(name.clone()).or_default();
+            let Some(word) = heard.due(notifier, &now) else { continue };
+            if matches!(word, Word::Ends(_)) && !notifier.on.contains(&Event::Recovered) {
+                heard.trouble = None;
+                continue;
+            }
+            self.busy.insert(name.clone());
+            let (app, host) = (Arc::clone(&sight.app), Arc::clone(&teller.host));
+            self.tasks.spawn(send(app, notifier.clone(), word, (host, sight.at)));
+        }
+    }
+
+    /// One of them is told, or was not taken; never, where none is under way.
+    pub(super) async fn ended(&mut self) {
+        match self.tasks.join_next().await {
+            Some(Ok(Said { notifier, word, was_taken, at })) => {
+                self.busy.remove(&notifier);
+                self.told.entry(notifier).or_default().told(word, was_taken, at);
+            }
+            Some(Err(_)) => self.busy.clear(),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+async fn send(app: Arc<App>, notifier: Notifier, word: Word, (host, at): (Arc<str>, Timestamp)) -> Said {
+    let sender = app.sender(&notifier).await;
+    let shared = Arc::clone(&app.shared);
+    let veil = blocking(move || shared.veil()).await;
+    let notice = notice(&app, &word, &host, at).under(&veil);
+    let (name, message) = (notifier.name, &notice.headline);
+    let sent = sender.send(&notice, at).await;
+    match &sent {
+        Ok(answer) => tracing::info!(notifier = %name, message, answer, "told"),
+        Err(error) => {
+            let error = sender.words(error);
+            tracing::warn!(notifier = %name, message, error, "not told; it is tried again");
+        }
+    }
+    Said { notifier: name, word, was_taken: sent.is_ok(), at: (app.runner.clock)() }
+}
+
+fn notice(app: &App, word: &Word, host: &str, at: Timestamp) -> Notice {
+    let zone = &app.config().timezone;
+    let failed = Event::Failed.words();
+    let after = "jobs run all the same. Free some space on the disk of state_dir, or make it writable; `watchkeeper status` says \
+                 whether it is";
+    let (say, since, reason, headline) = match word {
+        Word::Begins(since, why) => {
+            (Say::Bad(Event::Failed), *since, Some(why.clone()), format!("{failed} {JOB} on {host}: {why}"))
+        }
+        Word::Still(since, why) => {
+            let (told, when) = (Some(why.clone()), words::time(*since, zone));
+            let headline = format!("STILL {failed} {JOB} on {host} since {when}: {why}");
+            (Say::Still(Event::Failed), *since, told, headline)
+        }
+        Word::Ends(since) => {
+            let (when, recovered) = (words::time(*since, zone), Event::Recovered.words());
+            let headline = format!(
+                "{recovered} {JOB} on {host}: what runs is noted again; it could not be since {when}"
+            );
+            (Say::Recovered, *since, None, headline)
+        }
+        Word::Aside(aside) => {
+            let why = aside.words(zone);
+            let headline = format!("{failed} {JOB} on {host}: {why}");
+            (Say::Bad(Event::Failed), aside.at, Some(why), headline)
+        }
+    };
+    let is_aside = matches!(word, Word::Aside(_));
+    let body = if say == Say::Recovered || is_aside { String::new() } else { after.to_owned() };
+    let told = Told { event: Event::Failed, since, run: None, reason: None, at };
+    Notice {
+        say,
+        job: JOB.parse().unwrap_or_else(|_| unreachable!("it is a name")),
+        kind: KIND.to_owned(),
+        // What ends one alert must not end the other.
+        target: is_aside.then(|| "history".to_owned()),
+        host: host.to_owned(),
+        run: None,
+        reason,
+        since,
+        at,
+        held: 0,
+        failures: 0,
+        headline,
+        body,
+        undelivered: Vec::new(),
+        ends: (say == Say::Recovered).then_some(told),
+        // It is repeated each hour, if at all.
+        holds: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn notifier(keys: &str) -> Notifier {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jobs.toml");
+        let text = format!(
+            "state_dir = \"/x\"\nbackup_dir = \"/y\"\n[notify.ops]\ntype = \"webhook\"\nurl = \"http://localhost/\"\n{keys}\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        let config = Config::load(&path, &|_| None, jiff::tz::TimeZone::UTC).unwrap();
+        config.notify.values().next().unwrap().clone()
+    }
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + minute * 60).unwrap()
+    }
+
+    fn due(heard: &Heard, notifier: &Notifier, trouble: Option<i64>, now: i64) -> Option<Word> {
+        let trouble = trouble.map(|since| (at(since), "full".to_owned()));
+        heard.due(notifier, &Now { trouble: trouble.as_ref(), aside: None, at: at(now) })
+    }
+
+    #[test]
+    fn it_is_told_once_reminded_of_and_told_when_it_is_over() {
+        let (notifier, mut heard) = (notifier("remind = \"1h\"\ncooldown = \"30m\""), Heard::default());
+        assert_eq!(due(&heard, &notifier, None, 0), None);
+        let begins = due(&heard, &notifier, Some(1), 1).unwrap();
+        assert_eq!(begins, Word::Begins(at(1), "full".into()));
+        heard.told(begins, true, at(1));
+        assert_eq!(due(&heard, &notifier, Some(1), 60), None);
+        let still = due(&heard, &notifier, Some(1), 61).unwrap();
+        assert_eq!(still, Word::Still(at(1), "full".into()));
+        heard.told(still, true, at(61));
+        assert_eq!(due(&heard, &notifier, Some(1), 62), None);
+        let ends = due(&heard, &notifier, None, 63).unwrap();
+        assert_eq!(ends, Word::Ends(at(1)));
+        heard.told(ends, true, at(63));
+        assert_eq!(due(&heard, &notifier, None, 64), None);
+        // It cools down for 30 minutes.
+        assert_eq!(due(&heard, &notifier, Some(70), 70), None);
+        assert_eq!(due(&heard, &notifier, Some(70), 93), Some(Word::Begins(at(70), "full".into())));
+    }
+
+    #[test]
+    fn what_was_not_taken_is_tried_again_after_a_while_and_who_does_not_want_it_is_not_told() {
+        let (ops, mut heard) = (notifier(""), Heard::default());
+        let begins = due(&heard, &ops, Some(1), 1).unwrap();
+        heard.told(begins.clone(), false, at(1));
+        heard.told(begins.clone(), false, at(1));
+        heard.told(begins.clone(), false, at(1));
+        assert_eq!(due(&heard, &ops, Some(1), 1), None);
+        assert_eq!(due(&heard, &ops, Some(1), 2), Some(begins));
+        assert_eq!(due(&Heard::default(), &notifier("on = [\"warned\"]"), Some(1), 2), None);
+    }
+
+    #[test]
+    fn a_history_that_was_set_aside_is_told_of_once() {
+        let (ops, mut heard) = (notifier(""), Heard::default());
+        let aside = SetAside { at: at(0), path: "/x/history.db.damaged-20270115T080000Z".into() };
+        let now = Now { trouble: None, aside: Some(&aside), at: at(1) };
+        let word = heard.due(&ops, &now).unwrap();
+        assert_eq!(word, Word::Aside(aside.clone()));
+        heard.told(word, true, at(1));
+        assert_eq!(heard.due(&ops, &now), None);
+    }
+}
