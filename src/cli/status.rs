@@ -29,7 +29,7 @@ fn text(session: &Session, standing: &Standing) -> String {
     let screen = Screen::of(io::stdout());
     let daemon = standing.daemon.words(session.zone()).map(|words| format!("CAUTION: {words}."));
     let cautions = daemon.into_iter().chain(troubles(session, standing));
-    let cautions: String = cautions.map(|line| format!("\n{}\n", screen.fold(&line))).collect();
+    let cautions = cautions.fold(String::new(), |text, line| text + "\n" + &screen.fold(&line) + "\n");
     // The prompt, and a line between the two.
     let others = text.lines().count() + cautions.lines().count() + 2;
     let told = screen.fit(&told(session, standing), others, |left| {

@@ -139,9 +139,8 @@ impl History {
         let memory = Connection::open_in_memory().map_err(|e| failure(&self.path, "replace", e))?;
         drop(std::mem::replace(&mut *connection, memory));
         let aside = match why {
-            Renewed::Damaged(_) => set_aside(&self.path, now),
-            // Beside one that replaces it nothing is touched: it may be a good one, as of a restore.
-            Renewed::Gone => set_aside(&self.path, now),
+            // One that replaces it may be a good one, as of a restore.
+            Renewed::Damaged(_) | Renewed::Gone => set_aside(&self.path, now),
             _ => None,
         };
         if let (Renewed::Replaced, Some(known), Some(found)) = (&why, known, found) {

@@ -130,9 +130,9 @@ mod tests {
             [false, false, true, false]
         );
         drop(new);
-        let _next = places.take().await;
+        let next = places.take().await;
         assert!(is_lost(&mut resting) && !is_lost(&mut other));
-        for place in [&answered, &other, &_next] {
+        for place in [&answered, &other, &next] {
             place.set_idle(false);
         }
         assert!(tokio::time::timeout(Duration::from_secs(1), places.take()).await.is_err());

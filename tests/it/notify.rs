@@ -3,6 +3,8 @@
 
 mod channels;
 mod daemon;
+mod live;
+mod secrets;
 mod servers;
 
 use std::time::Duration;
