@@ -331,7 +331,7 @@ fn a_prometheus_that_is_restarted_scrapes_on_and_its_alerts_are_right() {
         let seen = prometheus.query(&format!("count_over_time(up{{job=\"watchkeeper\"}}[{of}])"));
         seen["value"][1].as_str().map_or(0, |count| count.parse().unwrap())
     };
-    wait_until("the alert fires", SOON, || failed());
+    wait_until("the alert fires", SOON, &failed);
     for ends in [Prometheus::stop, Prometheus::kill] {
         ends(&prometheus);
         // What it had open is of no use any more, and the daemon answers who asks meanwhile.
@@ -341,7 +341,7 @@ fn a_prometheus_that_is_restarted_scrapes_on_and_its_alerts_are_right() {
         let before = scrapes("1h");
         wait_until("it scrapes on", SOON, || scrapes("1h") >= before + 3);
         assert_eq!(prometheus.query("up{job=\"watchkeeper\"}")["value"][1], "1");
-        wait_until("the alert fires again", SOON, || failed());
+        wait_until("the alert fires again", SOON, &failed);
         assert_eq!(firing(), "1", "and no other does");
     }
     fs::write(&flag, "").unwrap();

@@ -76,8 +76,9 @@ impl Watched {
         let Self { receiver, smtp, alertmanager, port, watchkeeper } = self;
         let (ntfy, hook) = (receiver.url("/"), receiver.url("/hook"));
         let textfile = watchkeeper.folder().join("watchkeeper.prom");
+        let textfile = textfile.display();
         [
-            format!("[metrics]\nlisten = \"127.0.0.1:{port}\"\ntextfile = {textfile:?}\ntoken = {}\n", self.of("metrics")),
+            format!("[metrics]\nlisten = \"127.0.0.1:{port}\"\ntextfile = \"{textfile}\"\ntoken = {}\n", self.of("metrics")),
             format!("[grafana.main]\nurl = \"{}\"\nuser = \"admin\"\npassword = {}\n", receiver.url("/echo"), self.of("grafana")),
             format!("{}token = {}\n", alertmanager.target(), self.of("alerts")),
             "[notify.am]\ntype = \"alertmanager\"\nalertmanager = \"main\"\n".to_owned(),
@@ -114,18 +115,17 @@ impl Watched {
     fn jobs(&self) -> String {
         let secrets = self.watchkeeper.folder().join("secrets");
         let secrets = secrets.display();
-        let mut says = format!("cat {secrets}/* | tee /dev/stderr; ");
-        for alone in never_seen(&self.receiver) {
-            says += &format!("echo \"see {alone}.\" >&2; ");
-        }
+        let alone = never_seen(&self.receiver).into_iter().map(|alone| format!("echo 'see {alone}.' >&2\n"));
+        let says = format!("cat {secrets}/* | tee /dev/stderr\n") + &alone.collect::<Vec<_>>().concat();
         fs::write(self.watchkeeper.folder().join("says.sh"), says).unwrap();
         let says = format!("sh {}", self.watchkeeper.folder().join("says.sh").display());
         let config = self.watchkeeper.config();
+        let config = config.display();
         format!(
             "[defaults]\nretries = {{ max = 0 }}\n\
              [[job]]\nname = \"bad\"\nkind = \"command\"\nshell = true\nschedule = \"* * * * * *\"\ncommand = '{says}; exit 3'\n\
              hooks = {{ on_failure = {{ shell = true, command = '{says}; exit 4' }} }}\n\
-             [[job]]\nname = \"conf\"\nkind = \"files-backup\"\nkeep = {{ last = 5 }}\npaths = [{config:?}]\n\
+             [[job]]\nname = \"conf\"\nkind = \"files-backup\"\nkeep = {{ last = 5 }}\npaths = [\"{config}\"]\n\
              hooks = {{ before = {{ shell = true, command = '{says}' }}, after = {{ shell = true, command = '{says}; exit 5' }} }}\n\
              [[job]]\nname = \"boards\"\nkind = \"grafana-export\"\ngrafana = \"main\"\nkeep = {{ last = 5 }}\n"
         )
