@@ -7,14 +7,17 @@
 #   <!-- /output -->
 #   <!-- then: the data is lost -->
 #   <!-- then: the Grafana is lost -->
+#   <!-- then: somebody is told -->      by two notifiers, one of which takes nothing, of a job that fails; no other job is there
+#   <!-- then: all jobs are there again -->
+#   <!-- then: the daemon runs -->
 #
 # In a mount namespace of its own, so that the folders have the names they have for a user and whatever lies there on
-# this host is not seen. Needs root for that, ports 9090, 8080 and 3000, and an engine without anything of those names.
+# this host is not seen. Needs root for that, ports 9090, 8080, 3000, 8081, 8082 and 9469, and an engine without anything of those names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-folders=(/etc/watchkeeper /var/lib/watchkeeper /var/backups/watchkeeper)
+folders=(/etc/watchkeeper /etc/prometheus /var/lib/watchkeeper /var/backups/watchkeeper)
 
 # The namespace needs somewhere to mount: folders that are not there are made, and removed again.
 outside() {
@@ -45,13 +48,13 @@ inside() {
       ! docker "$kind" inspect "$taken" >/dev/null 2>&1 || die "There is a Docker $kind called $taken already."
     done
   done
-  for taken in "$port" "$application_port" "$grafana_port"; do
+  for taken in "$port" "$application_port" "$grafana_port" 8081 8082 9469; do
     ! (: <"/dev/tcp/127.0.0.1/$taken") 2>/dev/null || die "Somebody listens on port $taken already."
   done
   . scripts/scene.sh
   . scripts/application.sh
   . scripts/grafana.sh
-  at_end tidy
+  at_end tidy_all
   for place in "${folders[@]}"; do mount -t tmpfs -o mode=755 watchkeeper "$place"; done
   sed -n '/^```toml$/,/^```$/{/^```/!p}' README.md >/etc/watchkeeper/jobs.toml
   make_blocks
@@ -65,6 +68,68 @@ inside() {
   readme=$PWD/README.md
   cd /
   retell
+}
+
+started=()
+tidy_all() {
+  [ "${#started[@]}" = 0 ] || kill "${started[@]}" 2>/dev/null || true
+  tidy
+}
+
+# A chat that says `ok`, and a hook that takes nothing.
+tell_somebody() {
+  export SLACK_URL=http://127.0.0.1:8081/services/T0000/B0000/key
+  python3 - <<'SERVERS' &
+import http.server
+import threading
+
+
+def serve(port, status, said):
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_):
+            pass
+
+    http.server.HTTPServer(("127.0.0.1", port), Answers).serve_forever()
+
+
+threading.Thread(target=serve, args=(8082, 503, b"try later")).start()
+serve(8081, 200, b"ok")
+SERVERS
+  started+=("$!")
+  wait_for 30 answers 8081 && wait_for 30 answers 8082 || die "The receivers do not answer"
+  mv /etc/watchkeeper/jobs.toml /etc/watchkeeper/all
+  cat >/etc/watchkeeper/jobs.toml <<'JOBS'
+state_dir  = "/var/lib/watchkeeper/told"
+backup_dir = "/var/backups/watchkeeper"
+
+[[job]]
+name    = "disk"
+kind    = "command"
+command = ["df", "/mnt/backups"]
+retries = { max = 0 }
+
+[notify.chat]
+type = "slack"
+url  = { env = "SLACK_URL" }
+
+[notify.hook]
+type = "webhook"
+url  = "http://127.0.0.1:8082/hook"
+JOBS
+}
+answers() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+run_daemon() {
+  watchkeeper run >/dev/null 2>&1 &
+  started+=("$!")
+  wait_for 60 curl -fsS -o /dev/null localhost:9469/metrics || die "The daemon serves no metrics"
 }
 
 # README.md with every output made anew.
@@ -84,18 +149,21 @@ retell() {
       wait_for 60 ready || die "Prometheus does not get ready"
       ;;
     '<!-- then: the Grafana is lost -->') lose_grafana >&2 ;;
+    '<!-- then: somebody is told -->') tell_somebody >&2 ;;
+    '<!-- then: all jobs are there again -->') mv /etc/watchkeeper/all /etc/watchkeeper/jobs.toml ;;
+    '<!-- then: the daemon runs -->') run_daemon >&2 ;;
     '<!-- then: '*) die "README.md: nobody knows how: $line" ;;
     esac
   done 3<"$readme"
   [ -z "$old" ] || die "README.md: an output has no end"
 }
 
-# As a terminal would show it; a warning (exit code 3) is no end, nor is a check that fails as README says, and status with it.
+# As a terminal would show it; a warning (exit code 3) is no end, nor is what fails as README says, and status with it.
 show_output() {
   local code=0 said
   said=$(bash -c "$1" 2>&1 </dev/null) || code=$?
   say "\$ $1: exit code $code"
-  case $code:$1 in 0:* | 3:* | 1:*" release" | 1:*" status") ;; *) die "$said" ;; esac
+  case $code:$1 in 0:* | 3:* | 1:*" release" | 1:*" disk" | 1:*" status" | 1:*" notify-test") ;; *) die "$said" ;; esac
   printf '```console\n$ %s\n%s\n```\n' "$1" "$said"
 }
 

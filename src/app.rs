@@ -26,6 +26,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::OnceCell;
@@ -45,6 +47,7 @@ pub(crate) use targets::Hints;
 pub use targets::TargetError;
 
 use crate::blocking::blocking;
+use crate::config::notify::parts_of_secret_url;
 use crate::config::values::{Secret, SecretRef, TargetName, Veil};
 use crate::config::{self, Config, JobConfig, JobKind};
 use crate::docker::{Docker, DockerError};
@@ -286,6 +289,11 @@ impl App {
     }
 }
 
+/// What is decoded as easily as it is read.
+fn as_a_request_carries_it(user: &str, password: &Secret) -> Secret {
+    Secret::new(BASE64.encode(format!("{user}:{}", password.expose())))
+}
+
 impl Shared {
     /// The Docker engine; connected to when it is first needed.
     pub(crate) async fn docker(&self) -> Result<&Docker, DockerError> {
@@ -294,7 +302,12 @@ impl Shared {
 
     /// What is not to be seen in what programs say.
     pub(crate) fn veil(&self) -> Veil {
-        Veil::new(self.config.secrets().filter_map(|secret| self.resolve(secret).ok()))
+        let all: Vec<Secret> = self.config.secrets().filter_map(|secret| self.resolve(secret).ok()).collect();
+        let parts: Vec<Secret> = all.iter().flat_map(parts_of_secret_url).collect();
+        let logins = self.config.logins().filter_map(|(user, password)| {
+            self.resolve(password).ok().map(|password| as_a_request_carries_it(user, &password))
+        });
+        Veil::new(all.into_iter().chain(parts).chain(logins))
     }
 
     /// A secret, from where it is.

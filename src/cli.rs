@@ -21,6 +21,7 @@ mod prune;
 mod restore;
 mod run;
 mod run_now;
+mod screen;
 mod session;
 mod sparkline;
 mod status;
@@ -114,8 +115,9 @@ enum Command {
     },
     /// Send a message by each notifier, and say what came back
     NotifyTest {
-        /// Only by this one
-        name: Option<String>,
+        /// Only by these
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
     },
     /// Print or write a systemd timer for each job, to be used in place of the daemon
     SystemdTimers(systemd_timers::Args),
@@ -187,7 +189,7 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::Status => status::run(&Session::open(&global, out)?),
         Command::AlertRules(args) => alert_rules::rules(&Session::open(&global, out)?, args),
         Command::Dashboard(args) => alert_rules::dashboard(out, &args),
-        Command::NotifyTest { name } => notify_test::run(&Session::open(&global, out)?, name.as_deref()),
+        Command::NotifyTest { names } => notify_test::run(&Session::open(&global, out)?, &names),
         Command::SystemdTimers(args) => systemd_timers::run(&Session::open(&global, out)?, &args),
     }
 }

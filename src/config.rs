@@ -131,14 +131,24 @@ impl Config {
 
     /// Every secret that is named.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        let all = self.endpoints();
+        let token = self.metrics.listen.iter().filter_map(|listen| listen.token.as_ref());
+        let notifiers = self.notify.values().flat_map(notify::Notifier::secrets);
+        all.filter_map(|endpoint| endpoint.auth.secret()).chain(token).chain(notifiers)
+    }
+
+    /// Every user with a password that a request carries.
+    pub fn logins(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
+        let notifiers = self.notify.values().filter_map(|notifier| notifier.channel.login());
+        self.endpoints().filter_map(|endpoint| endpoint.auth.login()).chain(notifiers)
+    }
+
+    fn endpoints(&self) -> impl Iterator<Item = &values::Endpoint> {
         let prometheus = self.prometheus.values().map(|target| &target.endpoint);
         let grafana = self.grafana.values().map(|target| &target.endpoint);
         let alertmanager = self.alertmanager.values().map(|target| &target.endpoint);
         let application = self.application.values().map(|target| &target.endpoint);
-        let all = prometheus.chain(grafana).chain(alertmanager).chain(application);
-        let token = self.metrics.listen.iter().filter_map(|listen| listen.token.as_ref());
-        let notifiers = self.notify.values().flat_map(notify::Notifier::secrets);
-        all.filter_map(|endpoint| endpoint.auth.secret()).chain(token).chain(notifiers)
+        prometheus.chain(grafana).chain(alertmanager).chain(application)
     }
 
     /// The job of that name.

@@ -11,6 +11,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::Response;
 use url::Url;
 
@@ -118,9 +119,21 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// Its head calls the body HTML. Many a framework says that of any text.
     pub called_html: bool,
+    /// `Retry-After` as it came: seconds, or a date.
+    pub retry_after: Option<String>,
 }
 
 impl Reply {
+    /// In how long the server wants to be asked again, where it says so and is not over; by `now`.
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        let text = self.retry_after.as_deref()?.trim();
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+        }
+        let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        Duration::try_from(date.duration_since(now)).ok()
+    }
+
     /// It is a page for people: by how it begins, or called HTML and beginning with a tag.
     pub fn is_page(&self) -> bool {
         let text = String::from_utf8_lossy(&self.body[..self.body.len().min(256)]);
@@ -253,11 +266,13 @@ async fn read(request: reqwest::RequestBuilder) -> Result<Option<Reply>, reqwest
     let called = response.headers().get(reqwest::header::CONTENT_TYPE);
     let called = called.and_then(|called| called.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
     let called_html = called.starts_with("text/html") || called.starts_with("application/xhtml");
+    let after = response.headers().get(reqwest::header::RETRY_AFTER);
+    let retry_after = after.and_then(|after| after.to_str().ok()).map(str::to_owned);
     let Some(mut body) = bounded_body(&mut response).await? else { return Ok(None) };
     if response.status().is_redirection() {
         body = leads_to(&response);
     }
-    Ok(Some(Reply { status: response.status().as_u16(), body, called_html }))
+    Ok(Some(Reply { status: response.status().as_u16(), body, called_html, retry_after }))
 }
 
 /// The body of a reply; nothing where it is longer than [`LARGEST_REPLY`].
@@ -315,7 +330,12 @@ mod tests {
 
     #[test]
     fn a_page_is_told_from_text_and_json_whatever_they_are_called() {
-        let reply = |body: &str, called_html| Reply { status: 200, body: body.into(), called_html };
+        let reply = |body: &str, called_html| Reply {
+            status: 200,
+            body: body.into(),
+            called_html,
+            retry_after: None,
+        };
         for page in ["<!DOCTYPE html>", "\n <HTML>", "\u{feff}<html lang=de>"] {
             assert!(reply(page, false).is_page() && reply(page, true).is_page(), "{page:?}");
         }
@@ -324,6 +344,22 @@ mod tests {
         }
         for text in ["OK", "", "{\"status\":\"<html>\"}", "ok <html>"] {
             assert!(!reply(text, true).is_page() && !reply(text, false).is_page(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn it_is_known_when_a_server_wants_to_be_asked_again() {
+        let now = "2026-11-26T09:00:00Z".parse().unwrap();
+        let seconds = |text: &str| {
+            let reply =
+                Reply { status: 503, body: Vec::new(), called_html: false, retry_after: Some(text.into()) };
+            reply.retry_after(now).map(|after| after.as_secs())
+        };
+        assert_eq!([seconds("120"), seconds(" 0 ")], [Some(120), Some(0)]);
+        assert_eq!(seconds("Thu, 26 Nov 2026 09:15:00 GMT"), Some(900));
+        assert_eq!(seconds("99999999999999999999999"), Some(u64::MAX));
+        for nothing in ["", "-1", "1.5", "soon", "Thu, 26 Nov 2026 08:59:00 GMT"] {
+            assert_eq!(seconds(nothing), None, "{nothing}");
         }
     }
 

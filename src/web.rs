@@ -5,6 +5,7 @@
 
 mod accept;
 mod limits;
+mod places;
 
 use std::io;
 use std::net::SocketAddr;
@@ -120,8 +121,10 @@ async fn health(State(site): State<Arc<Site>>) -> Response {
 fn is_allowed(token: Option<&Secret>, headers: &HeaderMap) -> bool {
     let Some(token) = token else { return true };
     let shown = headers.get(header::AUTHORIZATION).map(axum::http::HeaderValue::as_bytes).unwrap_or_default();
-    let (scheme, shown) = shown.split_at(shown.len().min("Bearer ".len()));
-    scheme.eq_ignore_ascii_case(b"Bearer ") && are_equal(token.expose().as_bytes(), shown)
+    // One space or more, and the name in any letters: RFC 9110, 11.4.
+    let mut parts = shown.splitn(2, |byte| *byte == b' ');
+    let (scheme, shown) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    scheme.eq_ignore_ascii_case(b"Bearer") && are_equal(token.expose().as_bytes(), shown.trim_ascii_start())
 }
 
 /// Takes as long wherever they differ: how much of a guess is right cannot be measured.
@@ -142,9 +145,20 @@ mod tests {
             headers.insert(header::AUTHORIZATION, shown.parse().unwrap());
             is_allowed(Some(&token), &headers)
         };
-        assert!(allowed("Bearer hunter2") && allowed("bearer hunter2"));
-        for wrong in ["", "Bearer", "Bearer ", "Bearer hunter", "Bearer hunter22", "Basic hunter2", "hunter2"]
-        {
+        for right in ["Bearer hunter2", "bearer hunter2", "BEARER   hunter2"] {
+            assert!(allowed(right), "{right}");
+        }
+        for wrong in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearerhunter2",
+            "Bearer hunter 2",
+            "Bearer hunter",
+            "Bearer hunter22",
+            "Basic hunter2",
+            "hunter2",
+        ] {
             assert!(!allowed(wrong), "{wrong}");
         }
         assert!(!is_allowed(Some(&token), &HeaderMap::new()) && is_allowed(None, &HeaderMap::new()));

@@ -215,20 +215,21 @@ impl App {
         let mut all = Vec::new();
         for notifier in self.config().notify.values() {
             let sender = self.sender(notifier).await;
-            let finding = match sender.probe().await {
-                Ok(Some(said)) => Finding::ok(said),
+            let findings = match sender.probe().await {
+                Ok(Some(said)) => vec![Finding::ok(said)],
                 Ok(None) => {
                     let name = &notifier.name;
-                    Finding::ok(format!(
+                    vec![Finding::ok(format!(
                         "its secrets are there; `watchkeeper notify-test {name}` sends a message"
-                    ))
+                    ))]
                 }
-                Err(error) => {
-                    let hint = "nobody is told by it until that is mended".to_owned();
-                    Finding::problem(sender.words(&error), Some(hint))
+                Err(errors) => {
+                    let hint = "nobody is told by it until that is mended";
+                    let problem = |error| Finding::problem(sender.words(error), Some(hint.to_owned()));
+                    errors.iter().map(problem).collect()
                 }
             };
-            all.push((format!("notify.{}", notifier.name), vec![finding]));
+            all.push((format!("notify.{}", notifier.name), findings));
         }
         all
     }

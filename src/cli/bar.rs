@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::screen::{columns, folded};
 use super::session::Session;
 use crate::progress::{Silent, Sink, Step};
 use crate::words::{self, terminal};
@@ -88,7 +89,9 @@ impl Bar {
 impl Sink for Bar {
     fn step_started(&self, name: &str, total: Option<u64>) {
         let bar = match total {
-            Some(total) => ProgressBar::new(total).with_style(style(&line::of_bytes(line::columns(), name))),
+            Some(total) => {
+                ProgressBar::new(total).with_style(style(&line::of_bytes(columns(io::stderr()), name)))
+            }
             None => ProgressBar::new_spinner().with_style(style("{spinner} {wide_msg}")),
         };
         bar.set_message(terminal(name).into_owned());
@@ -118,7 +121,7 @@ impl Sink for Bar {
                 bar.set_length(total);
                 bar.set_position(done);
                 bar.set_message(current);
-                let template = line::of_things(line::columns(), &name, total);
+                let template = line::of_things(columns(io::stderr()), &name, total);
                 bar.set_prefix(name);
                 bar.set_style(style(&template));
             }
@@ -129,7 +132,7 @@ impl Sink for Bar {
         if let Some(bar) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
         }
-        self.print(&line::folded(&line(step), line::columns()));
+        self.print(&folded(&line(step), columns(io::stderr())));
     }
 
     fn warned(&self, text: &str) {

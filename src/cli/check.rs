@@ -9,6 +9,7 @@ use super::exit_code::ExitCode;
 use super::output::{CliError, Output};
 use super::session::{Session, block_on, config_path, environment, wrong};
 use crate::app::{lacks, unusable_folders};
+use crate::config::Config;
 use crate::prometheus::preflight::{Finding, Severity};
 use crate::words;
 
@@ -17,6 +18,7 @@ struct Checked {
     config: String,
     jobs: usize,
     warnings: Vec<String>,
+    notes: Vec<String>,
     targets: Vec<Target>,
 }
 
@@ -76,8 +78,13 @@ pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode
     let targets: Vec<Target> =
         folders.into_iter().chain(found).map(|(target, findings)| Target { target, findings }).collect();
     let worst = targets.iter().flat_map(|target| &target.findings).map(|finding| finding.severity).max();
-    let checked =
-        Checked { config: config.path.display().to_string(), jobs: config.jobs.len(), warnings, targets };
+    let checked = Checked {
+        config: config.path.display().to_string(),
+        jobs: config.jobs.len(),
+        warnings,
+        notes: notes(config),
+        targets,
+    };
     out.result(&checked, || text(&checked));
     Ok(match worst {
         Some(Severity::Problem) => ExitCode::Failed,
@@ -87,10 +94,24 @@ pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode
     })
 }
 
+/// What is right, and hardly meant.
+fn notes(config: &Config) -> Vec<String> {
+    let somebody_learns = !config.notify.is_empty() || config.metrics.is_wanted() || config.jobs.is_empty();
+    if somebody_learns {
+        return Vec::new();
+    }
+    let note = "nobody is told when a job fails: add a notifier, such as [notify.NAME] with type = \"email\", or [metrics] for \
+                a Prometheus that alerts (README, \"Who is told\")";
+    vec![note.to_owned()]
+}
+
 fn text(checked: &Checked) -> String {
     let mut text = format!("{}: {}\n", checked.config, checked.headline());
     for warning in &checked.warnings {
         let _ = writeln!(text, "warning: {}", warning.trim_end());
+    }
+    for note in &checked.notes {
+        let _ = writeln!(text, "note: {note}");
     }
     for target in &checked.targets {
         let _ = writeln!(text, "{}", target.target);

@@ -8,8 +8,8 @@ use super::output::{CliError, table};
 use super::session::{GRACE, Session, block_on, host};
 use crate::config::notify::Notifier;
 
-pub(super) fn run(session: &Session, name: Option<&str>) -> Result<ExitCode, CliError> {
-    let notifiers = chosen(session, name)?;
+pub(super) fn run(session: &Session, names: &[String]) -> Result<ExitCode, CliError> {
+    let notifiers = chosen(session, names)?;
     session.start_log();
     let tested = block_on(async {
         let app = session.app_now(CancellationToken::new(), GRACE)?;
@@ -25,19 +25,20 @@ pub(super) fn run(session: &Session, name: Option<&str>) -> Result<ExitCode, Cli
     Ok(if tested.iter().all(|tested| tested.delivered) { ExitCode::Ok } else { ExitCode::Failed })
 }
 
-/// The one that is called so, or all.
-fn chosen(session: &Session, name: Option<&str>) -> Result<Vec<Notifier>, CliError> {
+/// Those that are called so, or all, as they stand in the file.
+fn chosen(session: &Session, names: &[String]) -> Result<Vec<Notifier>, CliError> {
     let all = &session.config.notify;
     if all.is_empty() {
         let message = format!("There is no notifier in {}", session.config.path.display());
         let hint = "add one, such as [notify.ops] with type = \"email\"".to_owned();
         return Err(CliError::usage(message, Some(hint)));
     }
-    let Some(name) = name else { return Ok(all.values().cloned().collect()) };
-    let found = all.values().find(|notifier| notifier.name.as_str() == name);
-    found.map(|notifier| vec![notifier.clone()]).ok_or_else(|| {
-        let names: Vec<&str> = all.keys().map(crate::config::values::Name::as_str).collect();
-        let hint = format!("the notifiers are: {}", names.join(", "));
-        CliError::usage(format!("There is no notifier {name:?}"), Some(hint))
-    })
+    let known: Vec<&str> = all.keys().map(crate::config::values::Name::as_str).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        let hint = format!("the notifiers are: {}", known.join(", "));
+        return Err(CliError::usage(format!("There is no notifier {unknown:?}"), Some(hint)));
+    }
+    let is_meant =
+        |notifier: &&Notifier| names.is_empty() || names.iter().any(|name| notifier.name.as_str() == name);
+    Ok(all.values().filter(is_meant).cloned().collect())
 }

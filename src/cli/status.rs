@@ -1,7 +1,10 @@
 //! `status`: how every job stands, a line each, and below that what somebody has to look at.
 
+use std::io;
+
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
+use super::screen::Screen;
 use super::session::Session;
 use super::sparkline::sparkline;
 use crate::history::NotifierTrouble;
@@ -50,26 +53,41 @@ fn of_state(session: &Session, state: &StateStanding) -> String {
 fn text(session: &Session, standing: &Standing) -> String {
     let header = ["job", "last", "age", "next", "took", "backups", "newest"];
     let mut text = table(&header, standing.jobs.iter().map(|job| row(session, job)));
-    let told = standing
-        .jobs
-        .iter()
-        .flat_map(|job| notes(session, job).into_iter().map(move |note| format!("{}: {note}\n", job.job)));
-    let told: String = told.collect();
+    let screen = Screen::of(io::stdout());
+    let daemon = standing.daemon.words(session.zone()).map(|words| format!("CAUTION: {words}."));
+    let cautions = daemon.into_iter().chain(troubles(session, standing));
+    let cautions = cautions.fold(String::new(), |text, line| text + "\n" + &screen.fold(&line) + "\n");
+    // The prompt, and a line between the two.
+    let others = text.lines().count() + cautions.lines().count() + 2;
+    let told = screen.fit(&told(session, standing), others, |left| {
+        format!(
+            "and {left} more: `watchkeeper explain JOB` has those of a job, `watchkeeper --json status` all"
+        )
+    });
     if !told.is_empty() {
-        text = text + "\n" + &told;
+        text = text + "\n" + &told.join("\n") + "\n";
     }
-    let caution = standing.daemon.words(session.zone());
-    text + &caution.map(|words| format!("\nCAUTION: {words}.\n")).unwrap_or_default()
-        + &troubles(session, standing)
+    text + &cautions
+}
+
+/// What is to be said of the jobs, of those that are bad first.
+fn told(session: &Session, standing: &Standing) -> Vec<String> {
+    let mut jobs: Vec<&JobStanding> = standing.jobs.iter().collect();
+    jobs.sort_by_key(|job| !job.is_bad());
+    let notes = |job: &JobStanding| {
+        let notes = notes(session, job).into_iter();
+        notes.map(|note| format!("{}: {note}", job.job)).collect::<Vec<_>>()
+    };
+    jobs.into_iter().flat_map(notes).collect()
 }
 
 /// Who does not learn what happens, and why.
-fn troubles(session: &Session, standing: &Standing) -> String {
+fn troubles(session: &Session, standing: &Standing) -> Vec<String> {
     let line = |trouble: &NotifierTrouble| {
         let (name, since) = (&trouble.notifier, session.time(trouble.since));
         let waiting = words::count(trouble.waiting, "message");
         let reason = &trouble.reason;
-        format!("\nCAUTION: notifier {name}: not delivered since {since}, {waiting} waiting: {reason}\n")
+        format!("CAUTION: notifier {name}: not delivered since {since}, {waiting} waiting: {reason}")
     };
     standing.notifiers.iter().map(line).collect()
 }

@@ -73,7 +73,7 @@ fn events(item: &Item<'_, '_>) -> Option<BTreeSet<Event>> {
         );
         return None;
     }
-    elements.iter().map(|element| super::job::choice(element, &known)).collect()
+    all(elements.iter().map(|element| super::job::choice(element, &known)))
 }
 
 fn jobs(item: &Item<'_, '_>, context: &Context<'_>) -> Option<BTreeSet<JobName>> {
@@ -85,7 +85,13 @@ fn jobs(item: &Item<'_, '_>, context: &Context<'_>) -> Option<BTreeSet<JobName>>
         );
         return None;
     }
-    elements.iter().map(|element| known_job(element, context)).collect()
+    all(elements.iter().map(|element| known_job(element, context)))
+}
+
+/// All of them, or nothing where one is wrong; each is read, so that all that is wrong is told.
+fn all<T, C: FromIterator<T>>(read: impl Iterator<Item = Option<T>>) -> Option<C> {
+    let read: Vec<Option<T>> = read.collect();
+    read.into_iter().collect()
 }
 
 /// The name of a job that is in the file.

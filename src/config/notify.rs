@@ -125,6 +125,26 @@ impl Channel {
         }
     }
 
+    /// The URLs that may be secrets.
+    pub fn addresses(&self) -> Vec<&Address> {
+        match self {
+            Self::Webhook(webhook) => vec![&webhook.web.address],
+            Self::Slack(web) => vec![&web.address],
+            Self::Healthchecks(checks) => checks.one.iter().chain(checks.of_job.values()).collect(),
+            Self::Ntfy(_) | Self::Email(_) | Self::Alertmanager(_) => Vec::new(),
+        }
+    }
+
+    /// How it proves who it is.
+    pub fn login(&self) -> Option<(&str, &SecretRef)> {
+        match self {
+            Self::Webhook(webhook) => webhook.auth.login(),
+            Self::Ntfy(ntfy) => ntfy.auth.login(),
+            Self::Alertmanager(alerts) => alerts.endpoint.auth.login(),
+            Self::Email(_) | Self::Slack(_) | Self::Healthchecks(_) => None,
+        }
+    }
+
     fn secrets(&self) -> Vec<&SecretRef> {
         match self {
             Self::Webhook(webhook) => {

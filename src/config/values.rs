@@ -101,6 +101,14 @@ impl Secret {
 }
 
 impl Auth {
+    /// User and password, where it is by these.
+    pub fn login(&self) -> Option<(&str, &SecretRef)> {
+        match self {
+            Self::Basic { user, password } => Some((user, password)),
+            Self::None | Self::Token(_) => None,
+        }
+    }
+
     /// The secret in it, where there is one.
     pub fn secret(&self) -> Option<&SecretRef> {
         match self {
@@ -127,6 +135,18 @@ pub enum SecretRef {
     Credential(String),
     /// `{ plain = "…" }`; warned about.
     Plain(Secret),
+}
+
+/// Where it is from, for a message; never what it is.
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "the environment variable {name}"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Credential(name) => write!(f, "the credential {name}"),
+            Self::Plain(_) => f.write_str("jobs.toml itself"),
+        }
+    }
 }
 
 /// How a request proves who it is.

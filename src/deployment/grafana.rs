@@ -104,12 +104,16 @@ mod tests {
 
     #[test]
     fn only_a_plain_ok_of_a_data_source_is_one() {
-        let judged =
-            |status, body: &str| match judge(&Reply { status, body: body.into(), called_html: false }) {
-                Health::Ok => "ok".to_owned(),
-                Health::Untold => "untold".to_owned(),
-                Health::Wrong(why) => why,
-            };
+        let judged = |status, body: &str| match judge(&Reply {
+            status,
+            body: body.into(),
+            called_html: false,
+            retry_after: None,
+        }) {
+            Health::Ok => "ok".to_owned(),
+            Health::Untold => "untold".to_owned(),
+            Health::Wrong(why) => why,
+        };
         assert_eq!(judged(200, r#"{"status":"OK","message":"fine"}"#), "ok");
         assert_eq!(judged(404, r#"{"message":"Not found"}"#), "untold");
         assert_eq!(judged(400, r#"{"status":"ERROR","message":"refused"}"#), "refused (400)");

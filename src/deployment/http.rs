@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, body: &str) -> Reply {
-        Reply { status, body: body.into(), called_html: false }
+        Reply { status, body: body.into(), called_html: false, retry_after: None }
     }
 
     fn asked(answer: &Answer, reply: &Reply) -> String {

@@ -24,8 +24,10 @@ const BESIDE: [&str; 2] = ["-wal", "-shm"];
 /// Why a history was opened anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Renewed {
-    /// The old one was taken away, or another one stands in its place.
+    /// The old one was taken away.
     Gone,
+    /// Another one stands in its place.
+    Replaced,
     /// The old one was damaged, and is there now.
     Damaged(PathBuf),
     /// What was beside the file was taken away. What was in the file is still there.
@@ -55,6 +57,16 @@ impl Files {
     fn are_in(self, found: Self) -> bool {
         let same = |(known, found): (&Option<Identity>, &Option<Identity>)| known.is_none() || known == found;
         self.main == found.main && self.beside.iter().zip(&found.beside).all(same)
+    }
+
+    /// Of a file that another one has replaced, its log would get into that one. SQLite leaves it there, as the file is gone;
+    /// what has come with the other one stays.
+    fn remove_what_is_left_beside(self, found: Self, path: &Path) {
+        for (at, beside) in BESIDE.iter().enumerate() {
+            if self.beside[at].is_some() && self.beside[at] == found.beside[at] {
+                let _ = fs::remove_file(named(path, beside));
+            }
+        }
     }
 
     /// Somebody else may have written to another log than the one that was opened.
@@ -124,7 +136,8 @@ impl History {
             (None, _) => return Ok(None),
             (Some(known), Some(found)) if known.are_in(found) => return Ok(None),
             (Some(known), Some(found)) if known.main == found.main => Renewed::Beside,
-            _ => Renewed::Gone,
+            (Some(_), Some(_)) => Renewed::Replaced,
+            (Some(_), None) => Renewed::Gone,
         };
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         if why == Renewed::Beside
@@ -137,11 +150,13 @@ impl History {
         let memory = Connection::open_in_memory().map_err(|e| failure(&self.path, "replace", e))?;
         drop(std::mem::replace(&mut *connection, memory));
         let aside = match why {
-            Renewed::Damaged(_) => set_aside(&self.path, now),
-            // Another program may have put a good one there, as one that restores.
-            Renewed::Gone if found.is_none() => set_aside(&self.path, now),
+            // One that replaces it may be a good one, as of a restore.
+            Renewed::Damaged(_) | Renewed::Gone => set_aside(&self.path, now),
             _ => None,
         };
+        if let (Renewed::Replaced, Some(known), Some(found)) = (&why, known, found) {
+            known.remove_what_is_left_beside(found, &self.path);
+        }
         let anew = state_dir::file(&self.path).map_err(HistoryError::from).and_then(|_| opened(&self.path));
         let (new, opened) = match anew {
             Ok(anew) => anew,

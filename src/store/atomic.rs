@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -39,7 +40,7 @@ pub fn written_beside(path: &Path) -> io::Result<NamedTempFile> {
     let beside = beside(path);
     remove_if_there(&beside)?;
     let name = beside.file_name().unwrap_or_default();
-    tempfile::Builder::new().prefix(name).rand_bytes(0).tempfile_in(owner::parent(path))
+    temp_in(tempfile::Builder::new().prefix(name).rand_bytes(0), owner::parent(path))
 }
 
 /// Removes what [`replace_alone`] has written, and what it was killed over. Says whether there was a file at `path`.
@@ -93,10 +94,17 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 fn written(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
-    let mut temp = NamedTempFile::with_prefix_in(TEMP_PREFIX, owner::parent(path))?;
+    let mut temp = temp_in(tempfile::Builder::new().prefix(TEMP_PREFIX), owner::parent(path))?;
     owner::settle_file(temp.as_file(), path, mode)?;
     fill(&mut temp, bytes)?;
     Ok(temp)
+}
+
+/// A new file, for its owner alone. An error does not name it: nobody has asked for one of that name.
+fn temp_in(builder: &mut tempfile::Builder<'_, '_>, folder: &Path) -> io::Result<NamedTempFile> {
+    let open = |path: &Path| File::options().read(true).write(true).create_new(true).mode(0o600).open(path);
+    let (file, path) = builder.make_in(folder, open)?.into_parts();
+    Ok(NamedTempFile::from_parts(file, path))
 }
 
 /// Writes all of it to disk, and reads it back: a disk that is broken may take less than it says.

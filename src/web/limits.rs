@@ -1,18 +1,19 @@
 //! Connections that nobody can hold open: a request must come whole within some seconds, an answer must be taken within some,
-//! and a connection that says nothing is closed. Only so many are open at once; who comes then waits.
+//! and a connection that says nothing is closed. Only so many are open at once; for who comes then the one is closed that has
+//! been without a whole request for the longest time.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
+
+use super::places::{Place, Places};
 
 /// How long a request may take to come, and an answer to be taken.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -25,13 +26,13 @@ const MOST: usize = 64;
 #[derive(Debug)]
 pub struct Limited {
     listener: TcpListener,
-    places: Arc<Semaphore>,
+    places: Places,
 }
 
 impl Limited {
     pub(super) async fn listen(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        Ok(Self { listener, places: Arc::new(Semaphore::new(MOST)) })
+        Ok(Self { listener, places: Places::new(MOST) })
     }
 }
 
@@ -40,10 +41,8 @@ impl Listener for Limited {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        // It is never closed; without a place there would be no limit, and no harm.
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        (Connection::new(stream, place), address)
+        (Connection::new(stream, self.places.take().await), address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -57,7 +56,7 @@ pub struct Connection {
     stream: TcpStream,
     does: Does,
     deadline: Pin<Box<Sleep>>,
-    _place: Option<OwnedSemaphorePermit>,
+    place: Place,
 }
 
 /// What a connection does.
@@ -72,9 +71,9 @@ enum Does {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: Option<OwnedSemaphorePermit>) -> Self {
+    fn new(stream: TcpStream, place: Place) -> Self {
         // Who has just come is to ask at once.
-        Self { stream, does: Does::Ask, deadline: Box::pin(tokio::time::sleep(REQUEST)), _place: place }
+        Self { stream, does: Does::Ask, deadline: Box::pin(tokio::time::sleep(REQUEST)), place }
     }
 
     /// Does something else from now on; a request that goes on coming gains no time by it.
@@ -83,6 +82,7 @@ impl Connection {
             self.does = does;
             let within = if does == Does::Rest { SILENCE } else { REQUEST };
             self.deadline.as_mut().reset(Instant::now() + within);
+            self.place.set_idle(does != Does::Answer);
         }
     }
 
@@ -109,6 +109,10 @@ impl AsyncRead for Connection {
             if self.deadline.is_elapsed() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
+        }
+        // Who is being answered is through with that first.
+        if polled.is_pending() && self.does != Does::Answer && self.place.poll_lost(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         self.or_late(polled, context)
     }

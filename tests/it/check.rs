@@ -34,5 +34,39 @@ fn the_headline_counts_all_that_is_told_below_it() {
     assert!(head.ends_with(&wanted), "{found}");
 
     watchkeeper.configure("[[job]]\nname = \"a\"\nkind = \"command\"\ncommand = [\"true\"]\n");
-    assert!(watchkeeper.run(&["check"]).expect(0).stdout.ends_with(": 1 job, no errors\n"));
+    let found = watchkeeper.run(&["check"]).expect(0).stdout;
+    assert!(found.lines().next().unwrap().ends_with(": 1 job, no errors"), "{found}");
+}
+
+#[test]
+fn where_nobody_would_learn_of_a_failure_it_is_said_what_to_add_and_that_is_no_failure() {
+    const JOB: &str = "[[job]]\nname = \"a\"\nkind = \"command\"\ncommand = [\"true\"]\n";
+    let watchkeeper = Watchkeeper::with_config(JOB);
+    let found = watchkeeper.run(&["check"]).expect(0).stdout;
+    assert!(
+        found.contains("note: nobody is told when a job fails") && found.contains("[notify.NAME]"),
+        "{found}"
+    );
+    let json = watchkeeper.run_json(&["check"]).expect(0).json();
+    assert_eq!(json["notes"].as_array().unwrap().len(), 1, "{json}");
+    for somebody in [
+        "[notify.ops]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\n",
+        "[metrics]\nlisten = \"127.0.0.1:9469\"\n",
+    ] {
+        watchkeeper.configure(&(JOB.to_owned() + somebody));
+        let found = watchkeeper.run(&["check"]).expect(0).stdout;
+        assert!(!found.contains("note:"), "{found}");
+    }
+    watchkeeper.configure("");
+    assert!(!watchkeeper.run(&["check"]).stdout.contains("note:"), "there is no job that could fail");
+}
+
+#[test]
+fn all_secrets_of_a_notifier_that_are_not_there_are_told_at_once() {
+    let watchkeeper = Watchkeeper::with_config(
+        "[notify.phone]\ntype = \"ntfy\"\ntopic = { env = \"NO_TOPIC\" }\ntoken = { env = \"NO_TOKEN\" }\n\
+         [[job]]\nname = \"a\"\nkind = \"command\"\ncommand = [\"true\"]\n",
+    );
+    let found = watchkeeper.run(&["check", "--online"]).expect(1).stdout;
+    assert!(found.contains("NO_TOPIC is not set") && found.contains("NO_TOKEN is not set"), "{found}");
 }

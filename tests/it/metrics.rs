@@ -11,8 +11,7 @@ use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rusqlite::Connection;
-
+use crate::support::past::{history, set_back};
 use crate::support::watchkeeper::Watchkeeper;
 use crate::support::{http, installed, missing, run, scratch, wait_until};
 
@@ -64,28 +63,6 @@ fn metrics(port: u16) -> String {
 fn value(metrics: &str, start: &str) -> Option<f64> {
     let line = metrics.lines().find(|line| line.starts_with(start))?;
     line.rsplit(' ').next()?.parse().ok()
-}
-
-fn history(watchkeeper: &Watchkeeper) -> Connection {
-    let history = Connection::open(watchkeeper.state().join("history.db")).unwrap();
-    history.busy_timeout(SOON).unwrap();
-    history
-}
-
-/// As if everything that the history knows had been so many hours earlier.
-fn set_back(watchkeeper: &Watchkeeper, hours: i64) {
-    let (history, by) = (history(watchkeeper), hours * 3_600_000);
-    for sql in [
-        "UPDATE watched SET born = born - ?1, until = until - ?1",
-        "UPDATE run SET started = started - ?1, finished = finished - ?1, slot = slot - ?1",
-    ] {
-        history.execute(sql, [by]).unwrap();
-    }
-    let alive = watchkeeper.state().join("daemon-alive");
-    if let Ok(text) = fs::read_to_string(&alive) {
-        let time: i64 = text.trim().parse().unwrap();
-        fs::write(alive, format!("{:>20}\n", time - by)).unwrap();
-    }
 }
 
 /// Lets a daemon see its jobs, and ends it.

@@ -3,7 +3,9 @@
 
 mod channels;
 mod daemon;
+mod live;
 mod own;
+mod secrets;
 mod servers;
 
 use std::time::Duration;

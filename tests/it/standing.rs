@@ -103,6 +103,24 @@ fn status_has_a_line_for_each_job_and_says_below_what_needs_a_look() {
 }
 
 #[test]
+fn many_jobs_that_need_a_look_take_no_more_than_a_screen_and_the_gravest_are_named() {
+    let jobs: String = (10..60).map(|nth| job(&format!("j{nth}"), "true", "")).collect();
+    let watchkeeper = Watchkeeper::with_config(&(jobs + &job("zz", "exit 1", "retries = { max = 0 }")));
+    for nth in 10..60 {
+        watchkeeper.run(&["pause", &format!("j{nth}"), "--reason", "the disk is changed"]).expect(0);
+    }
+    watchkeeper.run(&["run-now", "zz"]).expect(1);
+    let status = watchkeeper.run(&["status"]).expect(1).stdout;
+    let (table, notes) = status.split_once("\n\n").unwrap();
+    assert_eq!((table.lines().count(), notes.lines().count()), (52, 20), "{status}");
+    assert!(notes.starts_with("zz: failed: "), "{notes}");
+    let more = notes.lines().last().unwrap();
+    assert!(more.starts_with("and 32 more: ") && more.contains("`watchkeeper --json status`"), "{more}");
+    let json = watchkeeper.run_json(&["status"]).expect(1).json();
+    assert_eq!(json["jobs"].as_array().unwrap().len(), 51);
+}
+
+#[test]
 fn history_is_filtered_by_outcome_and_time_and_shown_in_pages() {
     let watchkeeper = Watchkeeper::with_config(&(job("good", "true", "") + &job("bad", "exit 1", "")));
     for number in 0..5 {

@@ -297,7 +297,7 @@ impl Books {
             Ok(None) => false,
             Ok(Some(renewed)) => {
                 tell_renewed(&renewed);
-                matches!(renewed, Renewed::Gone | Renewed::Damaged(_))
+                matches!(renewed, Renewed::Gone | Renewed::Replaced | Renewed::Damaged(_))
             }
             Err(error) => {
                 tracing::error!(
@@ -361,6 +361,10 @@ pub(in crate::app) fn tell_renewed(renewed: &Renewed) {
     let lost = "a new one begins, which knows of no run, slot or pause before";
     match renewed {
         Renewed::Gone => tracing::error!("the file of the history was taken away: {lost}"),
+        Renewed::Replaced => tracing::warn!(
+            "another file stands in the place of the history, such as one that was moved back: it is used from now on, and \
+             what was noted in the other one is not in it"
+        ),
         Renewed::Damaged(aside) => {
             tracing::error!(aside = %aside.display(), "the history is damaged, and was set aside: {lost}");
         }

@@ -19,6 +19,8 @@ use crate::words;
 const FIRST: Duration = Duration::from_secs(2);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_mins(10);
+/// Whoever wants to be asked later than this is asked then all the same.
+const LATEST: Duration = Duration::from_hours(1);
 /// What could not be told for so long is not tried again.
 const GIVEN_UP: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -89,21 +91,16 @@ async fn posts(app: &App) -> BTreeMap<crate::history::About, Post> {
 async fn deliver(app: &Arc<App>, notifier: Notifier, mut posts: Vec<Post>) {
     posts.sort_by_key(|post| post.id);
     let sender = app.sender(&notifier).await;
-    let mut is_down: Option<String> = None;
+    let mut is_down: Option<Failed> = None;
     for post in posts {
         let now = (app.runner.clock)();
-        if let Some(why) = &is_down {
+        if let Some(failed) = &is_down {
             // It is not asked in vain for each of them.
-            write(
-                app,
-                move |history, why| history.post_waits(post.id, now + wait(post.tries), why, false),
-                why,
-            )
-            .await;
+            let due = now + failed.wait(post.tries);
+            write(app, move |history, why| history.post_waits(post.id, due, why, false), &failed.why).await;
             continue;
         }
-        let failed = attempt(&sender, &notifier.name, &post, now).await;
-        let Err((why, down)) = failed else {
+        let Err(failed) = attempt(&sender, &notifier.name, &post, now).await else {
             write(app, move |history, _| history.post_ends(post.id), "").await;
             continue;
         };
@@ -112,14 +109,29 @@ async fn deliver(app: &Arc<App>, notifier: Notifier, mut posts: Vec<Post>) {
             write(app, move |history, _| history.post_ends(post.id), "").await;
             continue;
         }
-        write(app, move |history, why| history.post_waits(post.id, now + wait(post.tries), why, true), &why)
-            .await;
-        is_down = down.then_some(why);
+        let due = now + failed.wait(post.tries);
+        write(app, move |history, why| history.post_waits(post.id, due, why, true), &failed.why).await;
+        is_down = Some(failed).filter(|failed| failed.is_down);
     }
 }
 
-/// Why it was not delivered, and whether nothing else would be.
-async fn attempt(sender: &Sender, name: &Name, post: &Post, now: Timestamp) -> Result<(), (String, bool)> {
+/// A message was not delivered.
+struct Failed {
+    why: String,
+    /// Nothing else would be.
+    is_down: bool,
+    /// When the receiver wants to be asked again, where it says so.
+    again: Option<Duration>,
+}
+
+impl Failed {
+    /// Until the next try of a message that was tried so often before.
+    fn wait(&self, tries: u32) -> Duration {
+        wait(tries).max(self.again.unwrap_or_default().min(LATEST))
+    }
+}
+
+async fn attempt(sender: &Sender, name: &Name, post: &Post, now: Timestamp) -> Result<(), Failed> {
     let Ok(notice) = serde_json::from_str::<Notice>(&post.message) else {
         // Of another version: what it said is told again where it still holds.
         return Ok(());
@@ -130,10 +142,10 @@ async fn attempt(sender: &Sender, name: &Name, post: &Post, now: Timestamp) -> R
             Ok(())
         }
         Err(error) => {
-            let why = sender.words(&error);
-            let again = words::duration(wait(post.tries));
-            tracing::warn!(notifier = %name, message = notice.headline, error = why, "not told; it is tried again in {again}");
-            Err((why, error.is_down()))
+            let failed = Failed { why: sender.words(&error), is_down: error.is_down(), again: error.again() };
+            let again = words::duration(failed.wait(post.tries));
+            tracing::warn!(notifier = %name, message = notice.headline, error = failed.why, "not told; it is tried again in {again}");
+            Err(failed)
         }
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::{NoteError, Teller, is_repeated};
 use crate::app::{App, Sight, task};
 use crate::config::JobConfig;
-use crate::config::notify::{Channel, Notifier, parts_of_secret_url};
+use crate::config::notify::{Channel, Notifier};
 use crate::config::values::{JobName, Name, Veil};
 use crate::history::{About, Notes, NotesChange};
 use crate::report::notify::{
-    Draft, Entry, Ground, Known, Limits, Look, Notice, Say, View, notice, plan, plan_removed,
+    Draft, Entry, Ground, Known, Limits, Look, Notice, Ping, Say, View, notice, plan, plan_removed,
 };
 use crate::runner::Limit;
 use crate::standing::{JobStanding, Standing};
@@ -123,8 +123,9 @@ impl Desk<'_> {
     fn post(&mut self, notifier: &Notifier, draft: Draft) {
         let about = (notifier.name.clone(), draft.job.clone());
         let undelivered = match notifier.channel {
-            // They are told how it is now.
-            Channel::Alertmanager(_) | Channel::Healthchecks(_) => Vec::new(),
+            // It is told how it is now.
+            Channel::Alertmanager(_) => Vec::new(),
+            Channel::Healthchecks(_) => self.fails(&about, draft.say),
             _ => self.undelivered(&about),
         };
         let draft = match notifier.channel {
@@ -157,15 +158,20 @@ impl Desk<'_> {
         all
     }
 
+    /// The last ping that a run failed, where another one takes its place that does not say so: a check that was down and is
+    /// up again tells both.
+    fn fails(&self, about: &About, say: Say) -> Vec<String> {
+        let old = self.waiting(about).filter(|_| say != Say::Ping(Ping::Fail));
+        let failed = |old: Notice| match old.say {
+            Say::Ping(Ping::Fail) => vec![old.headline],
+            _ => old.undelivered,
+        };
+        old.map(failed).unwrap_or_default()
+    }
+
     fn veil(&mut self) -> &Veil {
         let app = self.app;
-        self.veil.get_or_insert_with(|| {
-            let shared = &app.shared;
-            let secrets: Vec<_> =
-                shared.config.secrets().filter_map(|secret| shared.resolve(secret).ok()).collect();
-            let parts: Vec<_> = secrets.iter().flat_map(parts_of_secret_url).collect();
-            Veil::new(secrets.into_iter().chain(parts))
-        })
+        self.veil.get_or_insert_with(|| app.shared.veil())
     }
 
     fn limits(&self, job: &Name) -> Limits {

@@ -1,19 +1,13 @@
 //! The lines of a progress bar, as wide as the terminal: one that wraps cannot be drawn over, and is left behind.
 
-/// Where nobody knows how wide the terminal is.
-const USUAL: usize = 80;
+use crate::cli::screen::width;
+
 /// The longest bar.
 const LONGEST: usize = 30;
 /// The shortest that still shows something.
 const SHORTEST: usize = 6;
 /// So much is left for the name of what a step is at.
 const CURRENT: usize = 14;
-
-/// How many columns the terminal has on which the bar is drawn.
-pub(super) fn columns() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stderr());
-    size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(USUAL)
-}
 
 /// A part of a line, with the columns that it takes at most, and how it is written as a template.
 struct Part(usize, &'static str);
@@ -55,34 +49,6 @@ fn take_bar(free: &mut usize) -> Option<usize> {
     Some(SHORTEST)
 }
 
-/// The text in lines of at most so many columns, broken between words, and what follows the first one indented.
-pub(super) fn folded(text: &str, columns: usize) -> String {
-    const INDENT: &str = "    ";
-    let (mut lines, mut line) = (Vec::new(), String::new());
-    // What the first line begins with is no gap between words.
-    let begins = text.len() - text.trim_start().len();
-    line.push_str(&text[..begins]);
-    let mut is_new = true;
-    for word in text.split_whitespace() {
-        if !is_new && width(&line) + 1 + width(word) > columns {
-            lines.push(std::mem::replace(&mut line, INDENT.to_owned()));
-            is_new = true;
-        }
-        if !is_new {
-            line.push(' ');
-        }
-        line.push_str(word);
-        is_new = false;
-    }
-    lines.push(line);
-    lines.join("\n")
-}
-
-/// Columns, rather too many than too few: what is not of the scripts of Europe may take two.
-fn width(text: &str) -> usize {
-    text.chars().map(|c| if c < '\u{1100}' { 1 } else { 2 }).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,14 +74,5 @@ mod tests {
             "  {msg}  [{bar:20}] {binary_bytes} of {binary_total_bytes}, {eta} left"
         );
         assert_eq!(of_bytes(40, "verify the backup"), "  {wide_msg} {percent:>3}%");
-    }
-
-    #[test]
-    fn a_long_line_is_broken_between_words() {
-        let text = "  verify the backup: 1.1 s, its hash is the one in its manifest";
-        assert_eq!(folded(text, 80), text);
-        let folded = folded(text, 40);
-        assert_eq!(folded, "  verify the backup: 1.1 s, its hash is\n    the one in its manifest");
-        assert_eq!(super::folded("  a-word-that-is-too-long b", 10), "  a-word-that-is-too-long\n    b");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{Context, check_job};
+use super::{Context, all, check_job};
 use crate::config::job::choice;
 use crate::config::notify::{
     Address, Alerts, Channel, Email, Field, Healthchecks, Ntfy, SmtpTls, Template, TemplateError, Text, Web,
@@ -49,16 +49,14 @@ fn webhook(section: &mut Section<'_, '_>, context: &Context<'_>) -> Option<Webho
 
 fn headers(item: &Item<'_, '_>, context: &Context<'_>) -> Option<Vec<(String, Text)>> {
     let section = item.section("\"headers\"".to_owned())?.hide_values();
-    let mut headers = Vec::new();
-    for (name, span, value) in section.entries() {
+    all(section.entries().map(|(name, span, value)| {
         let is_token = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || !name.chars().all(is_token) {
             section.report.error(&span, format!("{name:?} is not the name of a header"), None);
             return None;
         }
-        headers.push((name.to_owned(), text(&value, context)?));
-    }
-    Some(headers)
+        Some((name.to_owned(), text(&value, context)?))
+    }))
 }
 
 fn template(item: &Item<'_, '_>, is_json: bool) -> Option<Template> {
@@ -137,7 +135,7 @@ fn mailboxes(item: &Item<'_, '_>) -> Option<Vec<String>> {
         item.error("\"to\" is empty: nobody would get the mail", None);
         return None;
     }
-    elements.iter().map(mailbox).collect()
+    all(elements.iter().map(mailbox))
 }
 
 /// `ops@example.org`, or `Operators <ops@example.org>`
@@ -169,17 +167,13 @@ fn healthchecks(section: &mut Section<'_, '_>, context: &Context<'_>) -> Option<
 
 fn of_jobs(item: &Item<'_, '_>, context: &Context<'_>) -> Option<BTreeMap<Name, Address>> {
     let section = item.section("\"urls\"".to_owned())?.hide_values();
-    let mut all = BTreeMap::new();
-    for (name, span, value) in section.entries() {
-        match check_job(name, &context.jobs) {
-            Ok(job) => drop(all.insert(job, address(&value, context)?)),
-            Err(hint) => {
-                section.report.error_hiding(&span, format!("there is no job {name:?}"), Some(hint));
-                return None;
-            }
-        }
-    }
-    Some(all)
+    all(section.entries().map(|(name, span, value)| {
+        let address = address(&value, context);
+        let job = check_job(name, &context.jobs).map_err(|hint| {
+            section.report.error_hiding(&span, format!("there is no job {name:?}"), Some(hint));
+        });
+        Some((job.ok()?, address?))
+    }))
 }
 
 fn alerts(section: &mut Section<'_, '_>, context: &Context<'_>) -> Option<Alerts> {
@@ -222,8 +216,7 @@ const OWN_LABELS: [&str; 6] = ["alertname", "job", "kind", "target", "instance",
 
 fn labels(item: &Item<'_, '_>) -> Option<BTreeMap<String, String>> {
     let section = item.section("\"labels\"".to_owned())?;
-    let mut labels = BTreeMap::new();
-    for (name, span, value) in section.entries() {
+    all(section.entries().map(|(name, span, value)| {
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if !name.chars().all(fits) || name.starts_with(|c: char| c.is_ascii_digit()) {
             section.report.error(&span, format!("{name:?} is not the name of a label"), None);
@@ -234,9 +227,8 @@ fn labels(item: &Item<'_, '_>) -> Option<BTreeMap<String, String>> {
             section.report.error(&span, format!("the label {name:?} cannot be set"), Some(hint));
             return None;
         }
-        labels.insert(name.to_owned(), value.text()?.to_owned());
-    }
-    Some(labels)
+        Some((name.to_owned(), value.text()?.to_owned()))
+    }))
 }
 
 /// A URL as it is, or a secret one.

@@ -91,6 +91,14 @@ const BAD: &[(&str, &str, &[&str])] = &[
     (NOTHING, "[notify.x]\ntype = \"healthchecks\"\nurl = \"http://h/1\"\nremind = \"1d\"", &[r#"4:1: unknown key "remind" -> known here: type, jobs, url, urls, ca_file"#]),
     (NOTHING, "[notify.x]\ntype = \"alertmanager\"\nalertmanager = \"main\"", &["3:16: there is no [alertmanager.main] -> add [alertmanager.main]"]),
     (NOTHING, "[notify.x]\ntype = \"email\"\nhost = \"h\"\nfrom = \"keeper\"\nto = []", &[r#"4:8: "keeper" is not an address -> such as "ops@example.org" or "Operators <ops@example.org>""#, r#"5:6: "to" is empty: nobody would get the mail"#]),
+    (HOOK, "on = [\"fail\", \"warn\"]\njobs = [\"a\", \"b\"]\nheaders = { \"a b\" = \"c\", \"d e\" = \"f\" }", &[
+        r#"4:7: each of "on" cannot be "fail" -> write "failed" or "warned" or "too-long" or "missed" or "overdue" or "recovered""#,
+        r#"4:15: each of "on" cannot be "warn" -> write "failed" or "warned" or "too-long" or "missed" or "overdue" or "recovered""#,
+        r#"5:9: there is no job "a" -> the file has no job"#,
+        r#"5:14: there is no job "b" -> the file has no job"#,
+        r#"6:13: "a b" is not the name of a header"#,
+        r#"6:26: "d e" is not the name of a header"#,
+    ]),
 ];
 
 #[test]

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::Notice;
-use crate::config::notify::{Address, Channel, Notifier, Text, parts_of_secret_url};
+use crate::config::notify::{Address, Channel, Notifier, Text};
 use crate::config::secret::SecretError;
 use crate::config::values::{Auth, Endpoint, Secret, SecretRef, Veil};
 use crate::http::{Credentials, HttpClient, HttpError, Outgoing, Reply, SetupError, excerpt};
@@ -31,8 +31,11 @@ pub enum SendError {
     #[error(transparent)]
     Secret(Arc<SecretError>),
     /// What a secret holds is no URL.
-    #[error("The secret that should be a URL is none, or not one of http or https")]
-    NoUrl,
+    #[error("The secret from {from} should be a URL, and is none, or not one of http or https")]
+    NoUrl {
+        /// Where it is from.
+        from: String,
+    },
     /// The client cannot be made.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -48,6 +51,8 @@ pub enum SendError {
         status: u16,
         /// What it said.
         said: String,
+        /// In how long it wants to be asked again.
+        again: Option<Duration>,
     },
     /// A file with certificates cannot be used.
     #[error("Cannot read {}", path.display())]
@@ -92,7 +97,7 @@ impl SendError {
             Self::Http(_)
             | Self::SmtpLate { .. }
             | Self::Secret(_)
-            | Self::NoUrl
+            | Self::NoUrl { .. }
             | Self::Setup(_)
             | Self::File { .. } => true,
             Self::Smtp { source, .. } => !email::is_answer(source),
@@ -101,6 +106,19 @@ impl SendError {
             Self::Refused { status, .. } => !matches!(status, 400 | 413 | 422),
             Self::Mail { .. } => false,
         }
+    }
+
+    /// In how long the server wants to be asked again, where it says so.
+    pub fn again(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { again, .. } => *again,
+            _ => None,
+        }
+    }
+
+    fn refused(url: &Url, reply: &Reply, said: String) -> Self {
+        let again = reply.retry_after(Timestamp::now());
+        Self::Refused { server: shown(url), status: reply.status, said, again }
     }
 }
 
@@ -113,7 +131,7 @@ pub struct Sender {
 
 impl Sender {
     /// Reads the secrets, by `resolve`, which may block. One that is not there is an error when it is needed. `veil` hides
-    /// all others.
+    /// them and all others.
     pub fn new(
         notifier: &Notifier,
         resolve: impl Fn(&SecretRef) -> Result<Secret, SecretError>,
@@ -121,9 +139,7 @@ impl Sender {
     ) -> Self {
         let resolved = |secret: &SecretRef| (secret.clone(), resolve(secret).map_err(Arc::new));
         let secrets: Vec<_> = notifier.secrets().into_iter().map(resolved).collect();
-        let own = secrets.iter().filter_map(|(_, secret)| secret.as_ref().ok());
-        let parts: Vec<Secret> = own.flat_map(parts_of_secret_url).collect();
-        Self { notifier: notifier.clone(), secrets, veil: veil.clone().and(parts) }
+        Self { notifier: notifier.clone(), secrets, veil: veil.clone() }
     }
 
     /// Delivers a message, and gives what was answered, in one line.
@@ -144,18 +160,28 @@ impl Sender {
         self.veil.over(&words::chain(error))
     }
 
-    /// Tries what can be tried without telling anybody anything, and says what was; nothing where nothing can be.
-    pub async fn probe(&self) -> Result<Option<String>, SendError> {
-        for (_, secret) in &self.secrets {
-            if let Err(error) = secret {
-                return Err(SendError::Secret(Arc::clone(error)));
-            }
+    /// Tries what can be tried without telling anybody anything, and says what was; nothing where nothing can be. All that
+    /// is wrong is told.
+    pub async fn probe(&self) -> Result<Option<String>, Vec<SendError>> {
+        let wrong = self.secrets.iter().filter_map(|(_, secret)| secret.as_ref().err());
+        let wrong = wrong.map(|error| SendError::Secret(Arc::clone(error)));
+        let wrong: Vec<SendError> = wrong.chain(self.no_urls()).collect();
+        if !wrong.is_empty() {
+            return Err(wrong);
         }
-        match &self.notifier.channel {
+        let probed = match &self.notifier.channel {
             Channel::Email(email) => email::probe(self, email).await.map(Some),
             Channel::Alertmanager(alerts) => alertmanager::probe(self, alerts).await.map(Some),
             _ => Ok(None),
-        }
+        };
+        probed.map_err(|error| vec![error])
+    }
+
+    /// The secrets that should be URLs, and are none.
+    fn no_urls(&self) -> impl Iterator<Item = SendError> {
+        let wrong =
+            self.notifier.channel.addresses().into_iter().filter_map(|address| self.url(address).err());
+        wrong.filter(|error| matches!(error, SendError::NoUrl { .. }))
     }
 
     fn secret(&self, reference: &SecretRef) -> Result<&Secret, SendError> {
@@ -175,7 +201,8 @@ impl Sender {
             Address::Plain(url) => Ok(url.clone()),
             Address::Secret(secret) => {
                 let url = Url::parse(self.secret(secret)?.expose().trim()).ok();
-                url.filter(|url| matches!(url.scheme(), "http" | "https")).ok_or(SendError::NoUrl)
+                url.filter(|url| matches!(url.scheme(), "http" | "https"))
+                    .ok_or_else(|| SendError::NoUrl { from: secret.to_string() })
             }
         }
     }
@@ -203,7 +230,7 @@ impl Sender {
         let shown = shown(&endpoint.url);
         let mut headers = post.headers;
         headers.push(("Content-Type".to_owned(), post.content_type));
-        let outgoing = Outgoing { url: endpoint.url.clone(), shown: shown.clone(), headers, body: post.body };
+        let outgoing = Outgoing { url: endpoint.url.clone(), shown, headers, body: post.body };
         let reply = client.post(outgoing, LIMIT).await?;
         if (200..300).contains(&reply.status) && !reply.is_page() {
             return Ok(reply);
@@ -213,7 +240,7 @@ impl Sender {
         } else {
             excerpt(&reply.body)
         };
-        Err(SendError::Refused { server: shown, status: reply.status, said })
+        Err(SendError::refused(&endpoint.url, &reply, said))
     }
 }
 

@@ -312,3 +312,52 @@ fn a_real_prometheus_fires_when_a_job_is_overdue_and_again_when_the_daemon_is_go
     wait_until("the daemon is back", SOON, || !fires("Absent"));
     stop(&watchkeeper, daemon);
 }
+
+#[test]
+fn a_prometheus_that_is_restarted_scrapes_on_and_its_alerts_are_right() {
+    let Some(prometheus) = Prometheus::host(Builder::default().without_blocks()) else { return };
+    let port = free_port();
+    let watchkeeper = Watchkeeper::with_config("");
+    let flag = watchkeeper.folder().join("flag");
+    let bad = format!(
+        "[[job]]\nname = \"bad\"\nkind = \"command\"\nretries = {{ max = 0 }}\ncommand = [\"test\", \"-e\", {flag:?}]\n"
+    );
+    watchkeeper.configure(&(listening(port) + &bad + &command("good", "true", "")));
+    watchkeeper.run(&["run-now", "bad"]).expect(1);
+    let rules = watchkeeper.run(&["alert-rules", "--for", "2s"]).expect(0).stdout;
+    let daemon = start(&watchkeeper);
+    prometheus.scrape_also("watchkeeper", port);
+    prometheus.load_rules(&rules);
+    let firing = || prometheus.query("count(ALERTS{alertstate=\"firing\"})")["value"][1].clone();
+    let failed = || {
+        let alerts = "ALERTS{alertname=\"WatchkeeperJobFailed\",alertstate=\"firing\",job_name=\"bad\"}";
+        prometheus.query(alerts)["value"][1] == "1"
+    };
+    let scrapes = |of: &str| -> u64 {
+        let seen = prometheus.query(&format!("count_over_time(up{{job=\"watchkeeper\"}}[{of}])"));
+        seen["value"][1].as_str().map_or(0, |count| count.parse().unwrap())
+    };
+    wait_until("the alert fires", SOON, &failed);
+    for ends in [Prometheus::stop, Prometheus::kill] {
+        ends(&prometheus);
+        // What it had open is of no use any more, and the daemon answers who asks meanwhile.
+        assert!(value(&metrics(port), "watchkeeper_job_consecutive_failures{job_name=\"bad\"").is_some());
+        prometheus.start();
+        prometheus.wait_ready();
+        let before = scrapes("1h");
+        wait_until("it scrapes on", SOON, || scrapes("1h") >= before + 3);
+        assert_eq!(prometheus.query("up{job=\"watchkeeper\"}")["value"][1], "1");
+        wait_until("the alert fires again", SOON, &failed);
+        assert_eq!(firing(), "1", "and no other does");
+    }
+    fs::write(&flag, "").unwrap();
+    prometheus.stop();
+    watchkeeper.run(&["run-now", "bad"]).expect(0);
+    prometheus.start();
+    prometheus.wait_ready();
+    let before = scrapes("1h");
+    wait_until("it scrapes on", SOON, || scrapes("1h") >= before + 3);
+    wait_until("the alert that has ended meanwhile is over", SOON, || firing().is_null());
+    assert!(!log(&watchkeeper).contains("ERROR"), "{}", log(&watchkeeper));
+    stop(&watchkeeper, daemon);
+}

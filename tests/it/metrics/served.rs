@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::time::Instant;
 
 use super::*;
 
@@ -112,4 +113,27 @@ fn a_daemon_that_no_longer_plans_is_not_well() {
         signal("-TERM", &daemon);
         daemon.try_wait().unwrap().is_some()
     });
+}
+
+#[test]
+fn whoever_holds_many_connections_open_and_asks_nothing_keeps_nobody_from_the_metrics() {
+    let port = free_port();
+    let watchkeeper = quiet(&listening(port));
+    let daemon = start(&watchkeeper);
+    wait_until("it is served", SOON, || !metrics(port).is_empty());
+    let idle: Vec<TcpStream> = (0..600)
+        .map(|nth| {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            // Some say something, and never all of it.
+            if nth % 2 == 0 {
+                stream.write_all(b"GET /metrics HTTP/1.1\r\nHo").unwrap();
+            }
+            stream
+        })
+        .collect();
+    let since = Instant::now();
+    assert!(!metrics(port).is_empty());
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+    drop(idle);
+    stop(&watchkeeper, daemon);
 }

@@ -107,6 +107,7 @@ fn a_folder_that_is_not_there_or_not_to_be_written_is_found_by_check_and_told_by
         ran.stderr.contains("Cannot write the metrics to ") && ran.stderr.contains("make the folder"),
         "{ran:?}"
     );
+    assert!(ran.stderr.contains(&file.display().to_string()) && !ran.stderr.contains(".tmp"), "{ran:?}");
     let daemon = start(&watchkeeper);
     wait_until("the daemon tells it", SOON, || log(&watchkeeper).contains("Cannot write the metrics to "));
     assert!(
@@ -114,6 +115,7 @@ fn a_folder_that_is_not_there_or_not_to_be_written_is_found_by_check_and_told_by
         "{}",
         log(&watchkeeper)
     );
+    assert!(!log(&watchkeeper).contains(".tmp"), "{}", log(&watchkeeper));
     fs::create_dir(folder).unwrap();
     wait_until("it is written again", SOON, || file.exists());
     stop(&watchkeeper, daemon);

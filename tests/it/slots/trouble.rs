@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -139,6 +140,36 @@ fn a_history_that_is_taken_away_under_the_daemon_is_noticed_told_once_and_made_a
     // The new one is as good as any: what is due is known from its birth on.
     let born = count(&watchkeeper, "SELECT born FROM watched");
     assert!(born <= count(&watchkeeper, "SELECT until FROM watched"));
+}
+
+#[test]
+fn a_history_that_is_moved_away_and_back_is_gone_once_and_then_used_again() {
+    let watchkeeper = Watchkeeper::with_config(&job("j", "* * * * * *", "on_missed = \"all\""));
+    let daemon = watchkeeper.spawn(&["run"]);
+    wait_until("the job runs", SOON, || watched(&watchkeeper) == 1 && !runs(&watchkeeper, "j").is_empty());
+    let file = watchkeeper.state().join("history.db");
+    let away = watchkeeper.folder().join("history.db");
+    let first = |file: &Path| {
+        let found = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+        let sql = "SELECT min(id), count(*) FROM run";
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
+        found.query_row(sql, [], row).ok()
+    };
+    history(&watchkeeper).execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let (id, _) = first(&file).unwrap();
+    fs::rename(&file, &away).unwrap();
+    wait_until("a new one is begun", SOON, || first(&file).is_some_and(|(first, _)| first != id));
+    let (same, count) = first(&away).unwrap();
+    assert_eq!(same, id);
+    // The log of the new one is beside it, and is none of its own.
+    fs::rename(&away, &file).unwrap();
+    wait_until("the old one is used again", SOON, || {
+        first(&file).is_some_and(|(first, now)| first == id && now > count)
+    });
+    crate::support::run(std::process::Command::new("kill").args(["-TERM", &daemon.id().to_string()]));
+    let said = watchkeeper.wait(daemon, &["run"]).expect(0).stderr;
+    assert_eq!(said.matches("the file of the history was taken away").count(), 1, "{said}");
+    assert_eq!(said.matches("another file stands in the place of the history").count(), 1, "{said}");
 }
 
 #[test]

@@ -60,13 +60,22 @@ impl Receiver {
         let (nth, body) = {
             let mut all = self.posted.lock().unwrap();
             all.push(posted.clone());
-            (all.iter().filter(|other| other.path == path).count(), posted.body)
+            (all.iter().filter(|other| other.path == path).count(), &posted.body)
         };
         let answer = if path.starts_with("/hang") {
             return self.hung.lock().unwrap().push(stream);
         } else if path.starts_with("/thrice") && nth <= 3 {
             // As many a server does, it repeats what it was asked.
             ("500 Internal Server Error", format!("cannot serve {path}: {body}"))
+        } else if path.starts_with("/later") {
+            // Any number of seconds, or a date.
+            let after = path.rsplit('/').next().unwrap_or_default().replace('_', " ");
+            return reply(&stream, &format!("503 Busy\r\nRetry-After: {after}"), "try later");
+        } else if path.starts_with("/echo") {
+            // As many a server does that is being looked into: all that it was told.
+            let shown: Vec<String> =
+                posted.headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            ("500 Internal Server Error", format!("{path} {}", shown.join(" ")))
         } else if path.starts_with("/invalid") {
             ("200 OK", format!("invalid_token in {path}"))
         } else if path.starts_with("/notfound") {
@@ -78,10 +87,13 @@ impl Receiver {
         } else {
             ("200 OK", "ok".to_owned())
         };
-        let (head, body) = answer;
-        let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-        let _ = (&stream).write_all((head + &body).as_bytes());
+        reply(&stream, answer.0, &answer.1);
     }
+}
+
+fn reply(mut stream: &TcpStream, head: &str, body: &str) {
+    let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let _ = stream.write_all((head + body).as_bytes());
 }
 
 fn read(stream: &TcpStream) -> Option<Posted> {

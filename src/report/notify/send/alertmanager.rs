@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Post, SendError, Sender, answer, shown};
+use super::{Post, SendError, Sender, answer};
 use crate::config::notify::{Alerts, Event};
 use crate::http::{HttpClient, below};
 use crate::report::notify::{Condition, Notice, Say, Subject, severity};
@@ -39,8 +39,7 @@ pub(super) async fn probe(sender: &Sender, alerts: &Alerts) -> Result<String, Se
     if reply.status == 200 {
         return Ok("the Alertmanager is ready".to_owned());
     }
-    let (server, said) = (shown(&alerts.endpoint.url), crate::http::excerpt(&reply.body));
-    Err(SendError::Refused { server, status: reply.status, said })
+    Err(SendError::refused(&alerts.endpoint.url, &reply, crate::http::excerpt(&reply.body)))
 }
 
 /// One alert: what is wrong, and until when that holds.

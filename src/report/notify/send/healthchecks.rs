@@ -1,13 +1,22 @@
 //! Pings of healthchecks.io. It says `OK`, and with 200 also what it did not take.
 
-use super::{Post, SendError, Sender, answer, clipped, endpoint, shown};
-use crate::config::notify::Healthchecks;
+use super::{Post, SendError, Sender, answer, clipped, endpoint};
+use crate::config::notify::{Address, Healthchecks};
 use crate::config::values::Auth;
-use crate::http::excerpt;
+use crate::http::{Reply, excerpt};
 use crate::report::notify::{Notice, Ping, Say};
 
 /// It keeps no more of a log.
 const LONGEST: usize = 90_000;
+const FAIL: &str = "/fail";
+
+/// One ping.
+struct Signal<'a> {
+    /// What follows the URL of the check.
+    ending: &'static str,
+    run: Option<String>,
+    body: &'a str,
+}
 
 pub(super) async fn send(
     sender: &Sender,
@@ -19,32 +28,45 @@ pub(super) async fn send(
         Say::Test => checks.one.iter().chain(checks.of_job.values()).collect(),
         _ => checks.of(&notice.job).into_iter().collect(),
     };
+    let (text, before) = (notice.text(), notice.undelivered.join("\n"));
     let mut said = String::from("no check");
     for address in addresses {
-        let mut url = sender.url(address)?;
-        let path = format!("{}{}", url.path().trim_end_matches('/'), ending(notice.say));
-        url.set_path(&path);
-        if let Some(id) = run_id(notice) {
-            url.query_pairs_mut().append_pair("rid", &id);
+        if !before.is_empty() {
+            // It was down, and who is told of that should not have to find it in a log.
+            ping(sender, checks, address, Signal { ending: FAIL, run: None, body: &before }).await?;
         }
-        let endpoint = endpoint(url, Auth::None, checks.ca_file.as_ref());
-        let body = clipped(&notice.text(), LONGEST).into_bytes();
-        let post = Post { content_type: "text/plain; charset=utf-8".to_owned(), headers: Vec::new(), body };
-        let reply = sender.post(&endpoint, post).await?;
-        let text = String::from_utf8_lossy(&reply.body);
-        if text.trim().starts_with("OK (") {
-            let server = shown(&endpoint.url);
-            return Err(SendError::Refused { server, status: reply.status, said: excerpt(&reply.body) });
-        }
-        said = answer(&reply);
+        let signal = Signal { ending: ending(notice.say), run: run_id(notice), body: &text };
+        said = answer(&ping(sender, checks, address, signal).await?);
     }
     Ok(said)
+}
+
+async fn ping(
+    sender: &Sender,
+    checks: &Healthchecks,
+    address: &Address,
+    signal: Signal<'_>,
+) -> Result<Reply, SendError> {
+    let mut url = sender.url(address)?;
+    let path = format!("{}{}", url.path().trim_end_matches('/'), signal.ending);
+    url.set_path(&path);
+    if let Some(id) = signal.run {
+        url.query_pairs_mut().append_pair("rid", &id);
+    }
+    let endpoint = endpoint(url, Auth::None, checks.ca_file.as_ref());
+    let body = clipped(signal.body, LONGEST).into_bytes();
+    let post = Post { content_type: "text/plain; charset=utf-8".to_owned(), headers: Vec::new(), body };
+    let reply = sender.post(&endpoint, post).await?;
+    if String::from_utf8_lossy(&reply.body).trim().starts_with("OK (") {
+        return Err(SendError::refused(&endpoint.url, &reply, excerpt(&reply.body)));
+    }
+    Ok(reply)
 }
 
 fn ending(say: Say) -> &'static str {
     match say {
         Say::Ping(Ping::Start) => "/start",
-        Say::Ping(Ping::Fail | Ping::OthersFail) => "/fail",
+        Say::Ping(Ping::Fail | Ping::OthersFail) => FAIL,
         Say::Test => "/log",
         _ => "",
     }

@@ -1,6 +1,6 @@
 //! An incoming webhook of Slack. It says `ok`, or what is wrong, also with 200.
 
-use super::{Post, SendError, Sender, answer, clipped, endpoint, shown};
+use super::{Post, SendError, Sender, answer, clipped, endpoint};
 use crate::config::notify::Web;
 use crate::config::values::Auth;
 use crate::http::excerpt;
@@ -16,8 +16,7 @@ pub(super) async fn send(sender: &Sender, web: &Web, notice: &Notice) -> Result<
     if String::from_utf8_lossy(&reply.body).trim() == "ok" {
         return Ok(answer(&reply));
     }
-    let server = shown(&endpoint.url);
-    Err(SendError::Refused { server, status: reply.status, said: excerpt(&reply.body) })
+    Err(SendError::refused(&endpoint.url, &reply, excerpt(&reply.body)))
 }
 
 /// Bold, then as it is. Three characters mean something to Slack.
