@@ -36,7 +36,7 @@ fn text(session: &Session, standing: &Standing) -> String {
         + &troubles(session, standing)
 }
 
-/// Who does not learn what happens, and why.
+/// Who does not learn what happens, what the history will lack, and why.
 fn troubles(session: &Session, standing: &Standing) -> String {
     let line = |trouble: &NotifierTrouble| {
         let (name, since) = (&trouble.notifier, session.time(trouble.since));
@@ -44,7 +44,9 @@ fn troubles(session: &Session, standing: &Standing) -> String {
         let reason = &trouble.reason;
         format!("\nCAUTION: notifier {name}: not delivered since {since}, {waiting} waiting: {reason}\n")
     };
-    standing.notifiers.iter().map(line).collect()
+    let notifiers: String = standing.notifiers.iter().map(line).collect();
+    let no_reserve = standing.no_reserve.as_ref().map(|why| format!("\nCAUTION: {why}.\n"));
+    notifiers + &no_reserve.unwrap_or_default()
 }
 
 fn row(session: &Session, job: &JobStanding) -> Vec<String> {

@@ -224,8 +224,17 @@ pub(super) fn clean(watchkeeper: &Watchkeeper) {
         assert!(left.is_empty(), "left in {}: {left:?}", folder.display());
     }
     let state = watchkeeper.state();
-    let known =
-        ["history.db", "history.db-wal", "history.db-shm", "locks", "ledger", "paused", "undo", "copies"];
+    let known = [
+        "history.db",
+        "history.db-wal",
+        "history.db-shm",
+        "locks",
+        "ledger",
+        "paused",
+        "undo",
+        "copies",
+        "reserve",
+    ];
     let others: Vec<String> = fs::read_dir(&state)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
