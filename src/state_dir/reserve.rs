@@ -185,7 +185,7 @@ mod tests {
     fn nothing_is_written_through_a_link() {
         let dir = tempfile::tempdir().unwrap();
         let other = dir.path().join("other");
-        fs::write(&other, "mine").unwrap();
+        File::create(&other).unwrap().write_all(b"mine").unwrap();
         std::os::unix::fs::symlink(&other, dir.path().join(FILE)).unwrap();
         Reserve::new(dir.path(), 1 << 16).keep().unwrap();
         assert_eq!(fs::read(&other).unwrap(), b"mine");

@@ -74,7 +74,9 @@ fn a_backup_without_room_is_refused_before_it_begins_and_check_tells_it() {
 
 #[test]
 fn a_backup_ends_while_it_is_written_before_the_disk_is_full() {
-    let (_folder, _, watchkeeper) = conf(24, "");
+    let (_folder, conf, watchkeeper) = conf(24, "");
+    // A backup of this alone would be good, and lack the other.
+    fs::write(conf.join("small"), "small").unwrap();
     // Nothing is known of what it needs. First the copy of the large file does not fit, then the archive beside it.
     let script = format!(
         "run first run-now conf; {LEFT}; mount -o remount,size=60m $FOLDER; run again run-now conf; run history history"
@@ -98,7 +100,8 @@ fn a_backup_of_a_database_needs_room_for_its_copy_too() {
     database.execute("INSERT INTO t VALUES (?1)", [noise(4 * MIB)]).unwrap();
     drop(database);
     let watchkeeper = Watchkeeper::with_config(&format!(
-        "[[job]]\nname = \"db\"\nkind = \"sqlite-backup\"\ndatabase = {path:?}\nkeep = {{ last = 3 }}\n"
+        "[[job]]\nname = \"db\"\nkind = \"sqlite-backup\"\ndatabase = \"{}\"\nkeep = {{ last = 3 }}\n",
+        path.display()
     ));
     let script = format!(
         "run first run-now db; run second run-now db; run check check; {LEFT}; \
@@ -217,8 +220,8 @@ fn a_backup_whose_folder_is_removed_while_it_is_written_fails_and_the_next_one_i
 #[test]
 fn a_run_whose_state_folder_is_removed_meanwhile_is_done_and_the_next_one_is_well() {
     let (_folder, conf, watchkeeper) = conf(1, "");
-    let state = watchkeeper.state();
-    let hooks = format!("hooks = {{ before = [\"rm\", \"-rf\", {state:?}] }}\n");
+    let (state, gone) = (watchkeeper.state(), watchkeeper.folder().join("gone"));
+    let hooks = format!("hooks = {{ before = [\"mv\", \"{}\", \"{}\"] }}\n", state.display(), gone.display());
     watchkeeper.configure(&format!("{}{hooks}", files_job(5, &[&conf])));
     let output = watchkeeper.run(&["run-now", "conf"]);
     assert!(matches!(output.code, 0 | 3), "{output:?}");

@@ -188,7 +188,7 @@ fn killed_at(trace: &Path, ended: &AtomicBool, mut is_it: impl FnMut(&str) -> bo
             }
             let text = String::from_utf8_lossy(&std::mem::take(&mut line)).into_owned();
             if program.is_empty() {
-                program = text.split(' ').next().unwrap().to_owned();
+                text.split(' ').next().unwrap().clone_into(&mut program);
             }
             if is_it(&text) {
                 let _ = Command::new("kill").args(["-KILL", &program]).output();

@@ -29,8 +29,9 @@ impl Stand {
         open.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (randomblob(400000))").unwrap();
         drop(open);
         let jobs = format!(
-            "{}[[job]]\nname = \"db\"\nkind = \"sqlite-backup\"\ndatabase = {database:?}\nkeep = {{ last = 2 }}\n",
-            files_job(2, &[&conf])
+            "{}[[job]]\nname = \"db\"\nkind = \"sqlite-backup\"\ndatabase = \"{}\"\nkeep = {{ last = 2 }}\n",
+            files_job(2, &[&conf]),
+            database.display()
         );
         let watchkeeper = Watchkeeper::with_config(&jobs);
         watchkeeper.run(&["run-now", "conf", "db"]).expect(0);
@@ -93,6 +94,7 @@ fn a_read_that_fails_is_told_and_nothing_is_made_of_it() {
             fails(&path, &["verify", job], &[0, 1]);
         }
     }
+    let was = fs::read(&conf).unwrap();
     fs::write(&conf, "mine").unwrap();
     for end in [".json", ".tar.gz"] {
         let path = stand.stored("conf", end);
@@ -102,6 +104,7 @@ fn a_read_that_fails_is_told_and_nothing_is_made_of_it() {
         }
         assert_eq!(fs::read(&conf).unwrap(), b"mine");
     }
+    fs::write(&conf, was).unwrap();
     fails(&history, &["history"], &[0, 1]);
     fails(&history, &["run-now", "conf"], &[0, 1, 3]);
     figure(
@@ -113,7 +116,7 @@ fn a_read_that_fails_is_told_and_nothing_is_made_of_it() {
 }
 
 /// Does half of each read and write of a regular file, at least a byte.
-const HALVES: &str = r#"
+const HALVES: &str = r"
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <sys/stat.h>
@@ -128,7 +131,7 @@ ssize_t write(int fd, const void *b, size_t n) { NEXT(write); return next(fd, b,
 ssize_t read(int fd, void *b, size_t n) { NEXT(read); return next(fd, b, half(fd, n)); }
 ssize_t pwrite64(int fd, const void *b, size_t n, off64_t o) { NEXT(pwrite64); return next(fd, b, half(fd, n), o); }
 ssize_t pread64(int fd, void *b, size_t n, off64_t o) { NEXT(pread64); return next(fd, b, half(fd, n), o); }
-"#;
+";
 
 #[test]
 fn what_is_read_and_written_in_pieces_is_whole() {
