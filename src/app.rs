@@ -14,6 +14,7 @@ mod notices;
 mod observer;
 mod preview;
 mod restore;
+mod room;
 mod snapshot_job;
 mod sqlite_job;
 mod sqlite_restore;
@@ -42,6 +43,7 @@ pub use notices::{Teller, Tested, tell};
 pub use observer::{Sight, Sights, observe};
 pub use preview::Preview;
 pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
+pub use room::no_room;
 pub use sqlite_restore::{SqliteAction, SqliteOpenError};
 pub(crate) use targets::Hints;
 pub use targets::TargetError;
@@ -54,6 +56,7 @@ use crate::docker::{Docker, DockerError};
 use crate::history::{self, Cause, History, HistoryError, RunReport};
 use crate::progress::Sink;
 use crate::runner::{Cleared, Limit, Live, Lock, Locks, LogBook, Origin, Patience, Runner, Task, Unwritten};
+use crate::state_dir::reserve::Reserve;
 use crate::store::{Store, StoreError};
 use crate::upkeep::Policy;
 
@@ -145,6 +148,10 @@ impl App {
             opened => opened?,
         };
         settle_history(&config, &history, (around.clock)());
+        let reserve = Reserve::new(&config.state_dir, config.reserve);
+        if let Some(lack) = reserve.tend() {
+            tracing::warn!("{lack}");
+        }
         let runner = Runner {
             history: Arc::new(history),
             unwritten: Unwritten::default(),
@@ -154,6 +161,7 @@ impl App {
             locks: Locks::new(&config.state_dir),
             log: around.log,
             state_dir: config.state_dir.clone(),
+            reserve,
             backup_dir: config.backup_dir.clone(),
             zone: config.timezone.clone(),
             clock: around.clock,
@@ -181,7 +189,8 @@ impl App {
             docker: Arc::clone(&self.shared.docker),
             config,
         };
-        let runner = Runner { zone: shared.config.timezone.clone(), ..self.runner.clone() };
+        let reserve = Reserve::new(&shared.config.state_dir, shared.config.reserve);
+        let runner = Runner { zone: shared.config.timezone.clone(), reserve, ..self.runner.clone() };
         Self { shared: Arc::new(shared), runner }
     }
 

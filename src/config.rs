@@ -45,6 +45,8 @@ use values::{Name, Place, PrometheusTarget, SecretRef};
 
 /// No configuration is longer; a file that is, is something else.
 const LONGEST: u64 = 1024 * 1024;
+/// What is kept free in `state_dir` where the file does not say: some thousand runs with their logs.
+const RESERVE: u64 = 16 << 20;
 /// For how long runs are kept in the history where the file does not say.
 const HISTORY_KEEP: Duration = Duration::from_hours(400 * 24);
 /// Syntax errors that are shown; one often causes others.
@@ -61,6 +63,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Where backups are; absolute.
     pub backup_dir: PathBuf,
+    /// Bytes that are kept free in `state_dir` for a full disk; 0 for none.
+    pub reserve: u64,
     /// How many jobs may run at once; at least one.
     pub max_concurrent: usize,
     /// For how long runs are kept in the history.
@@ -170,6 +174,7 @@ fn read_root(
     let timezone = root.get("timezone").and_then(|item| job::time_zone(&item)).unwrap_or(default_zone);
     let state_dir = root.get("state_dir").and_then(|item| item.path());
     let backup_dir = root.get("backup_dir").and_then(|item| item.path());
+    let reserve = root.get("reserve").and_then(|item| item.bytes());
     let max_concurrent = root.get("max_concurrent").and_then(|item| item.number(1..65)).unwrap_or(2);
     let history_keep = root.get("history_keep").and_then(|item| item.some_duration());
     let prometheus =
@@ -226,6 +231,7 @@ fn read_root(
         path: path.to_owned(),
         state_dir: state_dir.unwrap_or_else(|| "/var/lib/watchkeeper".into()),
         backup_dir: backup_dir.unwrap_or_else(|| "/var/backups/watchkeeper".into()),
+        reserve: reserve.unwrap_or(RESERVE),
         max_concurrent,
         history_keep: history_keep.unwrap_or(HISTORY_KEEP),
         jobs,

@@ -54,7 +54,7 @@ pub use waits::Wait;
 
 use crate::config::values::JobName;
 use crate::jobs::Outcome;
-use crate::state_dir::{self, StateDirError};
+use crate::state_dir::{self, StateDirError, reserve};
 use crate::words;
 
 /// The file's name in the `state_dir`.
@@ -142,8 +142,15 @@ impl Filter {
 }
 
 impl History {
-    /// Opens the history, made where it is missing.
+    /// Opens the history, made where it is missing. Where the disk is full, the reserve of `state_dir` is freed for it.
     pub fn open(state_dir: &Path) -> Result<Self, HistoryError> {
+        match Self::open_now(state_dir) {
+            Err(error) if error.is_of_a_full_disk() && reserve::free(state_dir) => Self::open_now(state_dir),
+            opened => opened,
+        }
+    }
+
+    fn open_now(state_dir: &Path) -> Result<Self, HistoryError> {
         state_dir::folder(state_dir)?;
         let path = state_dir.join(FILE);
         // Made here and not by SQLite, so that it has the right owner before SQLite copies that to -wal and -shm.
@@ -233,14 +240,25 @@ impl History {
 
     /// Notes that a run begins.
     pub fn start(&self, new: &NewRun) -> Result<(), HistoryError> {
-        let inserted = rows::insert(&self.lock(), new);
-        self.begun(new, inserted.map(drop))
-    }
-
-    fn begun(&self, new: &NewRun, inserted: rusqlite::Result<()>) -> Result<(), HistoryError> {
-        let begun = inserted.map_err(|e| self.not_begun(new, e));
+        let begun = self.with_reserve(|| {
+            let inserted = rows::insert(&self.lock(), new);
+            inserted.map(drop).map_err(|e| self.not_begun(new, e))
+        });
         self.remember(Sort::Runs, begun.as_ref().err());
         begun
+    }
+
+    /// Writes, and once more where the disk is full and the reserve could be freed for it.
+    fn with_reserve(&self, write: impl Fn() -> Result<(), HistoryError>) -> Result<(), HistoryError> {
+        match write() {
+            Err(error) if self.has_freed_for(&error) => write(),
+            done => done,
+        }
+    }
+
+    /// The disk is full, and the reserve was freed for what could not be written.
+    fn has_freed_for(&self, error: &HistoryError) -> bool {
+        error.is_of_a_full_disk() && self.path.parent().is_some_and(reserve::free)
     }
 
     /// Why the beginning of a run could not be noted.
@@ -255,8 +273,10 @@ impl History {
 
     /// Notes how a run ended, with everything it told.
     pub fn finish(&self, report: &RunReport) -> Result<(), HistoryError> {
-        let closed = close(&mut self.lock(), report);
-        self.wrote(Sort::Runs, closed)
+        let closed =
+            self.with_reserve(|| close(&mut self.lock(), report).map_err(|e| self.failed("write", e)));
+        self.remember(Sort::Runs, closed.as_ref().err());
+        closed
     }
 
     /// Writes a run that has ended and of which the beginning, the end or both could not be written.

@@ -25,6 +25,7 @@
 //! | [`state_dir`] | the program's own folder |
 //! | [`report`] | how an outcome is worded, and who is told of it |
 //! | [`rights`] | what this process may do, and what gives it what it lacks |
+//! | [`room`] | how much a disk can take, and what of it is left alone |
 //! | [`web`] | what the daemon serves over HTTP |
 //! | [`words`] | sizes, times and errors as a person reads them |
 //! | [`schedule`] | when a job is due |
@@ -48,6 +49,7 @@ pub mod prometheus;
 pub mod report;
 pub mod retention;
 pub mod rights;
+pub mod room;
 pub mod runner;
 pub mod schedule;
 pub mod service;

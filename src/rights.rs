@@ -98,6 +98,9 @@ pub fn hint(error: &io::Error, whose: &str) -> Option<String> {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Some(files_hint(whose)),
         io::ErrorKind::ReadOnlyFilesystem => Some(read_only_hint()),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some(format!("the disk is full: free some space where {whose} are"))
+        }
         _ => None,
     }
 }

@@ -21,6 +21,8 @@ mod live;
 mod logbook;
 mod patience;
 mod shutdown;
+#[cfg(test)]
+mod tests;
 mod unusual;
 mod unwritten;
 mod watch;
@@ -56,6 +58,7 @@ use crate::config::values::{Anomalies, Hooks, JobName, Retries, Veil};
 use crate::history::{Attempt, Cause, History, HistoryError, NewRun, RunReport};
 use crate::jobs::{JobOutput, Outcome, RunContext};
 use crate::progress::{Progress, Silent, Sink};
+use crate::state_dir::reserve::Reserve;
 use crate::words;
 use again::{Ground, Waited};
 use attempt::{Ended, Terms, attempt};
@@ -155,6 +158,8 @@ pub struct Runner {
     pub log: Arc<LogBook>,
     /// The program's own folder.
     pub state_dir: PathBuf,
+    /// What is kept free for a full disk.
+    pub reserve: Reserve,
     /// Where backups go.
     pub backup_dir: PathBuf,
     /// The zone in which messages name times.
@@ -402,6 +407,13 @@ impl Runner {
 
     /// Closes the record. One that cannot be written is kept until it can.
     async fn close(&self, mut report: RunReport) -> RunReport {
+        let reserve = self.reserve.clone();
+        if let Some(lack) = blocking(move || reserve.tend()).await {
+            report.warnings.push(lack);
+            if report.outcome == Some(Outcome::Done) {
+                report.outcome = Some(Outcome::Warned);
+            }
+        }
         let (history, copy) = (Arc::clone(&self.history), report.clone());
         if let Err(error) = blocking(move || history.finish(&copy)).await {
             self.unwritten.keep(report.clone());

@@ -21,6 +21,7 @@ pub use store::{Listings, NewestBackup, StoreStanding};
 
 use crate::config::Config;
 use crate::history::{History, HistoryError, NotifierTrouble};
+use crate::state_dir::reserve::Reserve;
 use crate::store::{Store, StoreError};
 
 /// How a run stands that waits for its next attempt where no daemon runs.
@@ -61,6 +62,8 @@ pub struct Standing {
     pub daemon: DaemonStanding,
     /// The notifiers that did not deliver.
     pub notifiers: Vec<NotifierTrouble>,
+    /// Why a full disk would keep runs out of the history, where it would.
+    pub no_reserve: Option<String>,
 }
 
 impl Standing {
@@ -73,6 +76,7 @@ impl Standing {
         let jobs = job::all(view, &daemon, listings)?;
         let mut notifiers = view.history.map(History::notifier_troubles).transpose()?.unwrap_or_default();
         notifiers.retain(|trouble| view.config.notify.contains_key(&trouble.notifier));
-        Ok(Self { jobs, daemon, notifiers })
+        let no_reserve = Reserve::new(&view.config.state_dir, view.config.reserve).lack();
+        Ok(Self { jobs, daemon, notifiers, no_reserve })
     }
 }

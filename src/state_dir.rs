@@ -5,6 +5,8 @@
 //! owner of the folder it is made in: root hands it over, anybody else owns the folder already or could not
 //! have written into it.
 
+pub mod reserve;
+
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -50,6 +52,25 @@ impl StateDirError {
             Self::ForeignLink { .. } => return false,
         };
         matches!(source.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+    }
+
+    /// What the system said.
+    pub fn into_io(self) -> io::Error {
+        match self {
+            Self::Folder { source, .. } | Self::File { source, .. } => source,
+            Self::ForeignLink { .. } => io::Error::other(self),
+        }
+    }
+
+    /// Nothing more fits on the disk, or into the quota.
+    pub fn is_of_a_full_disk(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        match self {
+            Self::Folder { source, .. } | Self::File { source, .. } => {
+                matches!(source.kind(), QuotaExceeded | StorageFull)
+            }
+            Self::ForeignLink { .. } => false,
+        }
     }
 
     /// What to do about it.

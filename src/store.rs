@@ -19,6 +19,7 @@ pub mod owner;
 mod pending;
 mod publish;
 mod remove;
+mod room;
 mod sealed;
 mod shared;
 mod state;
@@ -46,6 +47,7 @@ pub use manifest::{Contents, Layout, Manifest, Owner, Source, StoredFile, is_lac
 pub use pending::Pending;
 pub use publish::Draft;
 pub use remove::Removed;
+pub use room::Beside;
 pub use shared::{
     Novelty, Published, SharedDraft, SharedFile, SharedIndex, SharedSwept, StoredName, Unclaimed,
     key_of as shared_key,

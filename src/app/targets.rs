@@ -12,6 +12,7 @@ use crate::docker::{ContainerState, DockerError};
 use crate::prometheus::client::{ClientError, Credentials, PrometheusClient};
 use crate::prometheus::folder::{Clues, DataFolder, FolderError};
 use crate::prometheus::preflight::{self, Finding, Severity};
+use crate::room::Room;
 use crate::words;
 
 use super::{App, Shared, cleanup_job};
@@ -329,6 +330,5 @@ fn problem(error: &TargetError) -> Finding {
 
 /// MiB that are free for an ordinary user.
 fn free_mib(folder: &Path) -> Option<u64> {
-    let found = rustix::fs::statvfs(folder).ok()?;
-    Some(found.f_bavail.saturating_mul(found.f_frsize) >> 20)
+    Room::at(folder).ok().map(|room| room.free >> 20)
 }

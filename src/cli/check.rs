@@ -8,7 +8,7 @@ use super::Global;
 use super::exit_code::ExitCode;
 use super::output::{CliError, Output};
 use super::session::{Session, block_on, config_path, environment, wrong};
-use crate::app::{lacks, unusable_folders};
+use crate::app::{lacks, no_room, unusable_folders};
 use crate::config::Config;
 use crate::prometheus::preflight::{Finding, Severity};
 use crate::words;
@@ -62,6 +62,9 @@ pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode
         config.warnings.iter().map(|problem| problem.show(&config.path).to_string()).collect();
     let folders = unusable_folders(config);
     let mut found = lacks(config, environment("DOCKER_HOST").as_deref());
+    if folders.is_empty() {
+        found.extend(no_room(config));
+    }
     // Without its own folders nothing can be tried.
     if online && folders.is_empty() {
         let mut probed = block_on(async {

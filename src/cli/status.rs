@@ -19,7 +19,7 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
     let store = if session.config.backup_dir.exists() { Some(session.store()?) } else { None };
     let view = View { store: store.as_ref(), ..session.view(history.as_ref()) };
     let all = All { standing: Standing::of(view, &mut Listings::default())?, state: StateStanding::of(view) };
-    session.out.result(&all, || text(session, &all.standing) + &of_state(session, &all.state));
+    session.out.result(&all, || text(session, &all));
     let is_bad = all.state.not_writable.is_some() || all.standing.jobs.iter().any(JobStanding::is_bad);
     Ok(if is_bad { ExitCode::Failed } else { ExitCode::Ok })
 }
@@ -33,29 +33,29 @@ struct All {
 }
 
 /// What runs is not noted, or what ran is lost.
-fn of_state(session: &Session, state: &StateStanding) -> String {
+fn of_state(session: &Session, state: &StateStanding) -> Vec<String> {
     let full = state.not_writable.as_ref().map(|why| {
         format!(
-            "\nCAUTION: what runs cannot be noted: {why}. What stands above may be OLD, and nobody is told of failures. Free some \
-             space there, or make it writable\n"
+            "CAUTION: what runs cannot be noted: {why}. What stands above may be OLD, and nobody is told of failures. Free some \
+             space there, or make it writable"
         )
     });
     let aside = state.set_aside.as_ref().map(|aside| {
         let ago = words::duration(session.now.duration_since(aside.at).unsigned_abs());
         format!(
-            "\nCAUTION: {ago} ago {}; this is said for 7 days, or until it is moved away\n",
+            "CAUTION: {ago} ago {}; this is said for 7 days, or until it is moved away",
             aside.words(session.zone())
         )
     });
     full.into_iter().chain(aside).collect()
 }
 
-fn text(session: &Session, standing: &Standing) -> String {
+fn text(session: &Session, All { standing, state }: &All) -> String {
     let header = ["job", "last", "age", "next", "took", "backups", "newest"];
     let mut text = table(&header, standing.jobs.iter().map(|job| row(session, job)));
     let screen = Screen::of(io::stdout());
     let daemon = standing.daemon.words(session.zone()).map(|words| format!("CAUTION: {words}."));
-    let cautions = daemon.into_iter().chain(troubles(session, standing));
+    let cautions = of_state(session, state).into_iter().chain(daemon).chain(troubles(session, standing));
     let cautions = cautions.fold(String::new(), |text, line| text + "\n" + &screen.fold(&line) + "\n");
     // The prompt, and a line between the two.
     let others = text.lines().count() + cautions.lines().count() + 2;
@@ -81,7 +81,7 @@ fn told(session: &Session, standing: &Standing) -> Vec<String> {
     jobs.into_iter().flat_map(notes).collect()
 }
 
-/// Who does not learn what happens, and why.
+/// Who does not learn what happens, what the history will lack, and why.
 fn troubles(session: &Session, standing: &Standing) -> Vec<String> {
     let line = |trouble: &NotifierTrouble| {
         let (name, since) = (&trouble.notifier, session.time(trouble.since));
@@ -89,7 +89,8 @@ fn troubles(session: &Session, standing: &Standing) -> Vec<String> {
         let reason = &trouble.reason;
         format!("CAUTION: notifier {name}: not delivered since {since}, {waiting} waiting: {reason}")
     };
-    standing.notifiers.iter().map(line).collect()
+    let no_reserve = standing.no_reserve.as_ref().map(|why| format!("CAUTION: {why}."));
+    standing.notifiers.iter().map(line).chain(no_reserve).collect()
 }
 
 fn row(session: &Session, job: &JobStanding) -> Vec<String> {

@@ -261,6 +261,17 @@ impl<'a, 't> Item<'a, 't> {
         number
     }
 
+    /// A number of bytes: `"16MiB"`, or `"0"`.
+    pub(super) fn bytes(&self) -> Option<u64> {
+        let text = self.text()?;
+        let bytes = if text == "0" { Some(0) } else { bytes(text) };
+        if bytes.is_none() {
+            let hint = "such as \"16MiB\" or \"1GiB\"; \"0\" for none".to_owned();
+            self.error(format!("{} is no size: {text:?}", self.what), Some(hint));
+        }
+        bytes
+    }
+
     /// A finite number, with or without a fraction.
     pub(super) fn float(&self) -> Option<f64> {
         let text = match self.value.get_ref() {
@@ -390,6 +401,14 @@ pub(super) fn nearest<'k>(text: &str, known: impl Iterator<Item = &'k str>) -> O
         (distance <= allowed || continues).then_some((distance, known))
     });
     rated.min().map(|(_, known)| known)
+}
+
+/// So many bytes, at least one: `500MiB`.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)].into_iter().find_map(|(unit, shift)| {
+        let number: u32 = text.strip_suffix(unit)?.trim().parse().ok()?;
+        (number > 0).then_some(u64::from(number) << shift)
+    })
 }
 
 #[cfg(test)]

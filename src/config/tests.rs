@@ -55,7 +55,8 @@ fn the_smallest_file_has_the_documented_defaults() {
     let config = good(JOB, "");
     assert_eq!(config.state_dir, Path::new("/var/lib/watchkeeper"));
     assert_eq!(config.backup_dir, Path::new("/var/backups/watchkeeper"));
-    assert_eq!((config.max_concurrent, config.timezone), (2, TimeZone::UTC));
+    assert_eq!((config.max_concurrent, config.reserve), (2, 16 << 20));
+    assert_eq!(config.timezone, TimeZone::UTC);
     assert_eq!(config.warnings, []);
     let job = &config.jobs[0];
     assert_eq!((job.name.as_str(), job.kind.kind_name(), job.enabled), ("a", "prometheus-snapshot", true));
@@ -77,6 +78,7 @@ timezone = "Europe/Berlin"
 state_dir = "/s"
 backup_dir = "/b"
 max_concurrent = 5
+reserve = "3MiB"
 [prometheus.host]
 url = "https://h/prefix/"
 user = "u"
@@ -114,7 +116,7 @@ idle_timeout = "30s"
     let config = good(NOTHING, text);
     assert_eq!(config.timezone.iana_name(), Some("Europe/Berlin"));
     assert_eq!((config.state_dir.to_str(), config.backup_dir.to_str()), (Some("/s"), Some("/b")));
-    assert_eq!(config.max_concurrent, 5);
+    assert_eq!((config.max_concurrent, config.reserve), (5, 3 << 20));
     let host = &config.prometheus[&name("host")];
     assert_eq!(host.endpoint.url.as_str(), "https://h/prefix/");
     let password = SecretRef::File("/p".into());

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Verdict, Wrong};
 use crate::config::checks::Free;
 use crate::rights;
+use crate::room::Room;
 use crate::words;
 
 /// Asks the file system.
@@ -33,8 +34,8 @@ impl DiskCheck {
 
 /// What an ordinary user may still write, and the size, in bytes.
 fn room(path: &Path) -> io::Result<(u64, u64)> {
-    let found = rustix::fs::statvfs(path)?;
-    Ok((found.f_bavail.saturating_mul(found.f_frsize), found.f_blocks.saturating_mul(found.f_frsize)))
+    let Room { free, total } = Room::at(path)?;
+    Ok((free, total))
 }
 
 fn judge(wanted: Free, free: u64, total: u64) -> Verdict {

@@ -7,7 +7,7 @@ use globset::GlobSet;
 use tokio_util::sync::CancellationToken;
 
 use super::links::Links;
-use super::spool::Spooled;
+use super::spool::{IN_MEMORY, Spooled};
 use super::{
     BeforeRestore, FileEntry, FilePath, FilesContents, FilesError, Held, KIND, Lack, What, container, host,
     roots,
@@ -18,7 +18,7 @@ use crate::docker::Docker;
 use crate::jobs::RunContext;
 use crate::progress::StepGuard;
 use crate::store::archive::ArchiveWriter;
-use crate::store::{Backup, Draft, JobStore, Pending, Source};
+use crate::store::{Backup, Beside, Draft, JobStore, Pending, Source};
 use crate::{rights, words};
 
 /// What to back up.
@@ -109,6 +109,17 @@ impl Collector<'_> {
     }
 }
 
+/// What lies beside the archive while files are backed up: the largest of them, as far as the newest backup tells.
+pub fn beside(store: &JobStore) -> Beside {
+    let newest = store.newest().ok().flatten().and_then(|newest| newest.contents::<FilesContents>().ok());
+    let sizes = newest.iter().flat_map(|contents| &contents.entries).map(|entry| match entry.what {
+        What::File { size, .. } => size,
+        What::Folder | What::Link { .. } => 0,
+    });
+    let largest = sizes.max().unwrap_or_default();
+    if largest > IN_MEMORY as u64 { Beside::Bytes(largest) } else { Beside::Nothing }
+}
+
 /// Backs files up and publishes the backup. `before` is said of one that is made so that a restore can be taken back.
 pub async fn back_up(
     source: &FilesSource,
@@ -119,7 +130,11 @@ pub async fn back_up(
     context: &RunContext,
 ) -> Result<(Backup, FilesContents), FilesError> {
     let step = context.progress.step("read the files", None);
-    let pending = store.begin(context.run, context.now)?;
+    let mut pending = store.begin(context.run, context.now)?;
+    // One before a restore is as large as what that changes.
+    if before.is_none() {
+        pending = pending.within_room(beside(store))?;
+    }
     let writer = pending.archive(compression)?;
     let reader = match (&source.container, docker) {
         (Some(name), Some(docker)) => Some(container::open(docker, name).await?),

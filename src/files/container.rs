@@ -8,7 +8,7 @@ use tar::EntryType;
 use tokio::runtime::Handle;
 
 use super::backup::Collector;
-use super::spool::Spooled;
+use super::spool::{Failed, Spooled};
 use super::{FileEntry, FilePath, FilesError, What};
 use crate::docker::{Container, Docker, DockerError};
 
@@ -138,11 +138,6 @@ fn stream(
     Ok(Some(taken))
 }
 
-enum Failed {
-    Read(io::Error),
-    Files(FilesError),
-}
-
 /// Takes one entry, and says what it is.
 fn one(
     path: &Path,
@@ -163,7 +158,7 @@ fn one(
         }
         EntryType::Regular | EntryType::Continuous => {
             let size = entry.size();
-            let read = Spooled::read(entry, collector.spool, collector.cancel).map_err(Failed::Read)?;
+            let read = Spooled::read(entry, collector.spool, collector.cancel)?;
             if read.size != size {
                 return Err(Failed::Read(io::ErrorKind::UnexpectedEof.into()));
             }

@@ -140,6 +140,7 @@ impl FilesError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.hint(),
+            Self::Archive(error) => error.hint(),
             Self::Docker(error) => error.hint(),
             Self::Halfway { undoing, source, .. } => {
                 let next = if *undoing {

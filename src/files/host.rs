@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use super::backup::Collector;
-use super::spool::{Spooled, Stamp};
+use super::spool::{Failed, Spooled, Stamp};
 use super::{FileEntry, FilePath, FilesError, What};
 
 /// How often a file is read that changes while it is read.
@@ -163,7 +163,8 @@ fn file(path: &Path, metadata: &Metadata, collector: &mut Collector<'_>) -> Resu
                 }
             }
             Err(_) if collector.cancel.is_cancelled() => return Err(FilesError::Cancelled),
-            Err(error) => {
+            Err(Failed::Files(error)) => return Err(error),
+            Err(Failed::Read(error)) => {
                 collector.lacks(&path.into(), &reason(&error));
                 return Ok(());
             }
@@ -180,7 +181,7 @@ fn file(path: &Path, metadata: &Metadata, collector: &mut Collector<'_>) -> Resu
 }
 
 /// Reads a file, and says whether nothing had changed by the end.
-fn read_once(path: &Path, collector: &Collector<'_>) -> io::Result<(Spooled, bool)> {
+fn read_once(path: &Path, collector: &Collector<'_>) -> Result<(Spooled, bool), Failed> {
     // Somebody may have put a link in its place since it was looked at, or a pipe, whose opening waits for a writer.
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
@@ -188,7 +189,7 @@ fn read_once(path: &Path, collector: &Collector<'_>) -> io::Result<(Spooled, boo
     let before = Stamp::of(&file)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(io::Error::other("it is no file any more"));
+        return Err(io::Error::other("it is no file any more").into());
     }
     // A file that grows as fast as it is read would never end; one of /proc says that it is empty.
     let most = metadata.len().max(LEAST_READ);

@@ -9,6 +9,7 @@ mod apply;
 mod denied;
 mod diff;
 mod kept;
+mod room;
 mod undo;
 mod write;
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use self::denied::Denied;
+use self::room::Needs;
 use super::places::Places;
 use super::{FileEntry, FilePath, FilesContents, FilesError, KIND, Lack, What};
 use crate::store::archive::{ArchiveError, EntryKind, Watched, open_archive};
@@ -130,7 +132,7 @@ impl FilesBackup {
             lacks: self.contents.lacks.clone(),
             refusals: Vec::new(),
         };
-        let mut denied = Denied::default();
+        let (mut denied, mut needs) = (Denied::default(), Needs::default());
         for entry in &self.contents.entries {
             if cancel.is_cancelled() {
                 return Err(FilesError::Cancelled);
@@ -148,6 +150,7 @@ impl FilesBackup {
                     if self.leaves(entry) => {}
                 Compared::Differs(how) => {
                     denied.look_at(entry, &real, how);
+                    needs.add(entry, &real, how);
                     plan.changes.push(Change { entry: entry.clone(), how, diff: None });
                 }
                 Compared::InTheWay(what) => {
@@ -156,6 +159,7 @@ impl FilesBackup {
             }
         }
         plan.refusals.extend(denied.refusal());
+        plan.refusals.extend(needs.refusals());
         self.add_diffs(&mut plan, cancel)?;
         Ok(plan)
     }

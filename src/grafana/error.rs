@@ -185,6 +185,7 @@ impl GrafanaError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Store(error) => return error.hint(),
+            Self::Archive(error) => return error.hint(),
             Self::Bundle(error) => return error.hint(),
             Self::Unreachable { source, .. } if source.before_sending => {
                 "is Grafana running, and is its url in jobs.toml right?"

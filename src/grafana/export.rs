@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 
 use crate::config::values::Compression;
 use crate::jobs::RunContext;
-use crate::store::{Backup, Draft, JobStore, Pending, Source};
+use crate::store::{Backup, Beside, Draft, JobStore, Pending, Source};
 use crate::words;
 
 use super::client::GrafanaClient;
@@ -92,7 +92,11 @@ pub async fn back_up(
         for warning in &survey.warnings {
             context.progress.warn(warning.clone());
         }
-        let pending = store.begin(context.run, context.now)?;
+        let mut pending = store.begin(context.run, context.now)?;
+        // One before a restore is as large as what that changes.
+        if before.is_none() {
+            pending = pending.within_room(Beside::Nothing)?;
+        }
         let (contents, bytes) = write::write(survey, &pending, compression, context).await?;
         let contents = GrafanaContents { before_restore: before, ..contents };
         let earlier = match contents.before_restore {

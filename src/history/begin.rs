@@ -37,6 +37,15 @@ impl History {
     /// Notes that a run begins, of whose job the caller has the lock, if nothing stands against it. A history that cannot
     /// be read keeps no job from running.
     pub fn begin(&self, new: &NewRun, terms: &Terms) -> Begins {
+        match self.begin_once(new, terms) {
+            Begins::Now { noted: Err(error), .. } if self.has_freed_for(&error) => {
+                self.begin_once(new, terms)
+            }
+            begins => begins,
+        }
+    }
+
+    fn begin_once(&self, new: &NewRun, terms: &Terms) -> Begins {
         let connection = self.lock();
         match Transaction::new_unchecked(&connection, TransactionBehavior::Immediate) {
             Ok(transaction) => match self.stands(&transaction, new, terms) {

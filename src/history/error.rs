@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::ffi;
+
+use crate::room::Room;
 use crate::state_dir::StateDirError;
 
 /// The history could not be read or written.
@@ -80,6 +83,10 @@ pub enum HistoryError {
     },
 }
 
+/// What SQLite says where a write, the growth of the shared memory, or a sync finds no room.
+const FULL_PERHAPS: [std::ffi::c_int; 3] =
+    [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_SHMSIZE, ffi::SQLITE_IOERR_FSYNC];
+
 impl HistoryError {
     /// The same may work a little later.
     pub fn is_transient(&self) -> bool {
@@ -98,6 +105,24 @@ impl HistoryError {
                 let code = source.sqlite_error_code();
                 matches!(code, Some(CannotOpen | DiskFull | ReadOnly | SystemIoFailure)) && !is_closed(path)
             }
+            _ => false,
+        }
+    }
+
+    /// Nothing more fits on its disk, or into the quota.
+    pub fn is_of_a_full_disk(&self) -> bool {
+        match self {
+            Self::StateDir(error) => error.is_of_a_full_disk(),
+            Self::Sqlite { source, path, .. } => match source.sqlite_error() {
+                Some(error) if error.code == rusqlite::ErrorCode::DiskFull => true,
+                // SQLite does not say whether that was a quota, or a disk that fails.
+                Some(error) if FULL_PERHAPS.contains(&error.extended_code) => true,
+                // It could not make a file beside it.
+                Some(error) if error.code == rusqlite::ErrorCode::CannotOpen => {
+                    path.parent().is_some_and(|folder| Room::at(folder).is_ok_and(|room| !room.is_for(0)))
+                }
+                _ => false,
+            },
             _ => false,
         }
     }

@@ -33,7 +33,9 @@ use crate::blocking::blocking;
 use crate::config::values::{Compression, PrometheusTarget, SnapshotLayout};
 use crate::jobs::RunContext;
 use crate::progress::Progress;
-use crate::store::{Backup, Draft, JobStore, Layout, Novelty, Pending, SharedFile, SharedIndex, Source};
+use crate::store::{
+    Backup, Beside, Draft, JobStore, Layout, Novelty, Pending, SharedFile, SharedIndex, Source,
+};
 use crate::words;
 use archive::Archiver;
 use files::SnapshotFiles;
@@ -124,7 +126,7 @@ impl Snapshotter<'_> {
         must_be_removable(&before)?;
 
         let stored_before = self.sources_of_newest()?;
-        let pending = self.store.begin(context.run, context.now)?;
+        let pending = self.store.begin(context.run, context.now)?.within_room(Beside::Nothing)?;
         let name = self.ask(context, &ledger, &before).await?;
         let bytes = before.blocks.iter().map(|block| block.bytes).sum();
         let stored = self.store(context, pending, &name, bytes).await;

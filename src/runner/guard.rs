@@ -18,7 +18,7 @@ use ulid::Ulid;
 
 use super::kept::is_at;
 use crate::config::values::{JobName, TargetName};
-use crate::state_dir::{self, StateDirError};
+use crate::state_dir::{self, StateDirError, reserve};
 use crate::words;
 
 /// Longer than a look at a lock takes, also on a machine that has much to do.
@@ -209,11 +209,16 @@ impl Locks {
         if let Ok(file) = state_dir::file_to_lock(path) {
             return Ok(file);
         }
-        if let Some(state_dir) = self.folder.parent() {
+        let Some(state_dir) = self.folder.parent() else { return state_dir::file_to_lock(path) };
+        let made = || {
             state_dir::folder(state_dir)?;
+            state_dir::folder(&self.folder)?;
+            state_dir::file_to_lock(path)
+        };
+        match made() {
+            Err(error) if error.is_of_a_full_disk() && reserve::free(state_dir) => made(),
+            done => done,
         }
-        state_dir::folder(&self.folder)?;
-        state_dir::file_to_lock(path)
     }
 
     /// The jobs whose runs this process holds a lock for, in order.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::config::values::JobName;
 use crate::history::{History, HistoryError, RunReport};
-use crate::state_dir;
+use crate::state_dir::{self, StateDirError, reserve};
 use crate::words;
 
 /// Where those are left that could not be written by the end of the program.
@@ -59,12 +59,12 @@ impl Unwritten {
         let lines = reports.iter().filter_map(|report| serde_json::to_string(report).ok());
         let text: String = lines.map(|line| line + "\n").collect();
         let write = || -> io::Result<()> {
-            let mut file = state_dir::file(&path).map_err(io::Error::other)?;
+            let mut file = state_dir::file(&path).map_err(StateDirError::into_io)?;
             file.set_len(0)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()
         };
-        match write() {
+        match reserve::with(state_dir, write) {
             Ok(()) => tracing::warn!(
                 runs = reports.len(),
                 path = %path.display(),

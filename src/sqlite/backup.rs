@@ -16,7 +16,7 @@ use crate::config::values::Compression;
 use crate::jobs::RunContext;
 use crate::store::archive::Watched;
 use crate::store::digest::Hashing;
-use crate::store::{Backup, Draft, JobStore, Owner, Pending, Source};
+use crate::store::{Backup, Beside, Draft, JobStore, Owner, Pending, Source};
 use crate::words;
 
 /// The copy, until it is in the archive.
@@ -39,7 +39,7 @@ pub async fn back_up(
     compression: Compression,
     context: &RunContext,
 ) -> Result<(Backup, SqliteContents), SqliteError> {
-    let pending = store.begin(context.run, context.now)?;
+    let pending = store.begin(context.run, context.now)?.within_room(Beside::Copy)?;
     let to = pending.dir().join(COPY);
     let method = take(database, &to, context).await?;
     let shown = database.shown.clone();

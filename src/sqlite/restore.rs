@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::file;
 use super::{KIND, SqliteContents, SqliteError};
+use crate::room::Room;
 use crate::store::archive::{ArchiveError, EntryKind, open_archive};
 use crate::store::atomic::rename_new;
 use crate::store::digest::Hashing;
@@ -95,6 +96,7 @@ impl SqliteBackup {
                     return Ok(());
                 }
                 let copied = (|| {
+                    Room::of(&target)?.require(entry.size)?;
                     let mut hashing = Hashing::new(content);
                     io::copy(&mut hashing, &mut &target)?;
                     target.sync_all()?;

@@ -37,6 +37,11 @@ impl<T> Hashing<T> {
         (self.inner, self.bytes, hex(&self.hash.finalize()))
     }
 
+    /// What is behind.
+    pub(super) const fn inner(&self) -> &T {
+        &self.inner
+    }
+
     fn note(&mut self, passed: &[u8]) {
         self.hash.update(passed);
         self.bytes += passed.len() as u64;

@@ -36,6 +36,14 @@ pub enum StoreError {
         /// The link.
         link: PathBuf,
     },
+    /// The disk has none for what is to be written.
+    #[error("There is no room for this backup in {}: {lack}", path.display())]
+    NoRoom {
+        /// The job's folder.
+        path: PathBuf,
+        /// How much it needs, and how much there is.
+        lack: String,
+    },
     /// Another process holds the lock.
     #[error("{} is in use by another run, backup, restore or prune; waited {} s", path.display(), waited.as_secs())]
     Busy {
@@ -173,6 +181,7 @@ impl StoreError {
             };
         }
         match self {
+            Self::NoRoom { .. } => Some(FULL.to_owned()),
             Self::Pinned { id, .. } => Some(format!("unpin {id} first")),
             Self::NewerFormat { .. } => Some("use the watchkeeper that made it, or a newer one".to_owned()),
             Self::Unusable { .. } => Some(
@@ -197,7 +206,7 @@ impl StoreError {
 
     /// The disk or the quota is full.
     pub fn is_disk_full(&self) -> bool {
-        self.io().is_some_and(disk_full)
+        matches!(self, Self::NoRoom { .. }) || self.io().is_some_and(disk_full)
     }
 
     fn io(&self) -> Option<&io::Error> {
@@ -208,6 +217,9 @@ impl StoreError {
         }
     }
 }
+
+/// What to do about a disk without room.
+pub(super) const FULL: &str = "the disk is full: free some space, keep fewer backups, or move backup_dir";
 
 fn passing(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, ResourceBusy, StaleNetworkFileHandle, TimedOut};
@@ -220,7 +232,7 @@ fn disk_full(error: &io::Error) -> bool {
 
 pub(super) fn io_hint(error: &io::Error) -> Option<String> {
     if disk_full(error) {
-        return Some("the disk is full: free some space, keep fewer backups, or move backup_dir".to_owned());
+        return Some(FULL.to_owned());
     }
     match error.kind() {
         io::ErrorKind::PermissionDenied => {

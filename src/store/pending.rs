@@ -30,6 +30,8 @@ pub struct Pending {
     pub(super) now: Timestamp,
     dir: PathBuf,
     finished: super::archive::Finished,
+    /// About how many bytes it will write; 0 where nobody knows.
+    pub(super) expected: u64,
     /// Held while it names files of earlier backups.
     pub(super) relies: Option<SharedLock>,
     lock: Option<Held>,
@@ -57,7 +59,16 @@ impl JobStore {
         let lock = File::create_new(&path).at("create", &path)?;
         owner::settle_file(&lock, &path, owner::FILE_MODE).at("create", &path)?;
         let lock = Some(Held::fresh(lock).at("lock", &path)?);
-        Ok(Pending { job: self.clone(), run, now, dir, finished: Arc::default(), relies: None, lock })
+        Ok(Pending {
+            job: self.clone(),
+            run,
+            now,
+            dir,
+            finished: Arc::default(),
+            expected: 0,
+            relies: None,
+            lock,
+        })
     }
 }
 
@@ -72,7 +83,7 @@ impl Pending {
         let path = self.dir.join(format!("{ARCHIVE}{}", compression.codec.suffix()));
         let file = File::create_new(&path).at("create", &path)?;
         owner::settle_file(&file, &path, owner::FILE_MODE).at("create", &path)?;
-        ArchiveWriter::new(file, &path, compression, Arc::clone(&self.finished))
+        ArchiveWriter::expecting(self.expected, file, &path, compression, Arc::clone(&self.finished))
             .map_err(|source| StoreError::Archive { path, source })
     }
 

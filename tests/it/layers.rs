@@ -19,6 +19,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rights", &[]),
     // What programs do not inherit; uses nothing.
     ("inherited", &[]),
+    // How much a disk can take.
+    ("room", &["words"]),
     // Puts work on a thread of its own; uses nothing.
     ("blocking", &[]),
     // What a `verify-deployment` looks at, as pure values.
@@ -33,8 +35,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Lengths of time as people write them; uses nothing.
     ("config::duration", &[]),
     ("schedule", &["config::duration", "config::values", "words"]),
-    ("state_dir", &["rights", "config::values", "words"]),
-    ("store", &["rights", "config::values", "progress", "words"]),
+    ("state_dir", &["rights", "room", "config::values", "words"]),
+    ("store", &["rights", "room", "config::values", "progress", "words"]),
     ("retention", &["config::values", "store", "words"]),
     ("upkeep", &["config::values", "progress", "words", "store", "retention"]),
     ("docker", &["rights", "config::values", "progress", "words"]),
@@ -44,6 +46,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "prometheus",
         &[
+            "room",
+            "state_dir",
             "rights",
             "blocking",
             "config::values",
@@ -61,6 +65,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "deployment",
         &[
+            "room",
             "rights",
             "config::values",
             "config::checks",
@@ -76,7 +81,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         "command",
         &["rights", "inherited", "config::values", "progress", "words", "jobs", "docker", "state_dir"],
     ),
-    ("files", &["rights", "blocking", "config::values", "progress", "words", "jobs", "docker", "store"]),
+    (
+        "files",
+        &["room", "rights", "blocking", "config::values", "progress", "words", "jobs", "docker", "store"],
+    ),
     // What there is in a Grafana, as pure values; a configuration names its types.
     ("grafana::object", &["store", "words"]),
     (
@@ -86,6 +94,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "sqlite",
         &[
+            "room",
             "rights",
             "blocking",
             "config::values",
@@ -116,7 +125,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "grafana::object",
         ],
     ),
-    ("history", &["rights", "config::values", "progress", "words", "jobs", "state_dir", "store"]),
+    ("history", &["room", "rights", "config::values", "progress", "words", "jobs", "state_dir", "store"]),
     ("report", &["config::values", "progress", "words", "jobs", "store", "retention", "history"]),
     (
         "runner",
@@ -137,7 +146,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("telemetry", &["history", "runner", "words"]),
     (
         "standing",
-        &["config::values", "config", "words", "upkeep", "jobs", "schedule", "store", "history", "runner"],
+        &[
+            "state_dir",
+            "config::values",
+            "config",
+            "words",
+            "upkeep",
+            "jobs",
+            "schedule",
+            "store",
+            "history",
+            "runner",
+        ],
     ),
     // How everything stands, as metrics: what the rest of `report` words is below the runner, this is above.
     ("report::metrics", &["config::values", "config", "schedule", "standing"]),
@@ -162,6 +182,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "room",
             "config::notify",
             "report::notify",
             "rights",

@@ -25,6 +25,7 @@ mod files;
 mod files_roots;
 mod files_trees;
 mod files_undo;
+mod full_disk;
 mod grafana_bar;
 mod grafana_choice;
 mod grafana_client;

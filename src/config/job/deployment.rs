@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{Context, target};
 use crate::config::checks::{Answer, CheckConfig, CheckKind, Comparison, Free, JsonValue, Server, Threshold};
-use crate::config::read::{Item, Section, nearest};
+use crate::config::read::{Item, Section, bytes, nearest};
 use crate::config::target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};
 use crate::config::values::{Name, PrometheusTarget, TargetName};
 
@@ -259,14 +259,10 @@ fn disk(section: &mut Section<'_, '_>) -> Option<CheckKind> {
 
 fn free(item: &Item<'_, '_>) -> Option<Free> {
     let text = item.text()?;
-    let units = [("%", 0), ("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
-    let parsed = units.into_iter().find_map(|(unit, shift)| {
-        let number: u32 = text.strip_suffix(unit)?.trim().parse().ok()?;
-        match shift {
-            0 => (1..100).contains(&number).then_some(Free::Percent(number)),
-            shift => (number > 0).then_some(Free::Bytes(u64::from(number) << shift)),
-        }
-    });
+    let parsed = match text.strip_suffix('%') {
+        Some(share) => share.trim().parse().ok().filter(|share| (1..100).contains(share)).map(Free::Percent),
+        None => bytes(text).map(Free::Bytes),
+    };
     if parsed.is_none() {
         let hint = "such as \"10%\", \"500MiB\" or \"5GiB\"".to_owned();
         item.error(format!("{} is no room on a disk: {text:?}", item.what), Some(hint));

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Change, FilesBackup, How};
 use crate::files::{FileEntry, FilePath, FilesError, What};
+use crate::room::Room;
 use crate::store::atomic::{beside, remove_if_there, sync_folder, written_beside};
 
 /// Writes every change, and adds to `done` what is written.
@@ -102,6 +103,8 @@ pub(super) fn unpack(
         let source = io::ErrorKind::DirectoryNotEmpty.into();
         return Err(FilesError::Place { doing: "unpack into", path: into.to_owned(), source });
     }
+    let bytes = source.contents.files().1;
+    Room::at(into).and_then(|room| room.require(bytes)).map_err(place("unpack into", into))?;
     let below =
         |entry: &FileEntry| into.join(entry.path.as_path().strip_prefix("/").unwrap_or(entry.path.as_path()));
     let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
@@ -159,6 +162,9 @@ fn write_file(
     let folder = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).map_err(place("create the folder", folder))?;
     let mut temp = written_beside(path).map_err(place("write into", folder))?;
+    if let What::File { size, .. } = entry.what {
+        Room::of(temp.as_file()).and_then(|room| room.require(size)).map_err(place("write", path))?;
+    }
     let mut hashed = crate::store::digest::Hashing::new(content);
     io::copy(&mut hashed, &mut temp).map_err(place("write", path))?;
     let (_, size, sha256) = hashed.finish();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::FolderError;
+use crate::room::Room;
 use crate::store::archive::{ArchiveError, Entry, EntryKind, Watched, read_tar};
 
 /// Unpacks `tar` into the folder `into`, which has to be there. Nothing is ever overwritten.
@@ -45,5 +46,7 @@ fn write(into: &Path, entry: &Entry, content: &mut dyn Read) -> io::Result<()> {
         DirBuilder::new().mode(0o755).recursive(true).create(parent)?;
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode | 0o600).open(&path)?;
+    // Prometheus may run beside it, on the same disk.
+    Room::of(&file)?.require(entry.size)?;
     io::copy(content, &mut file).map(drop)
 }

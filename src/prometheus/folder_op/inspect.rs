@@ -7,6 +7,7 @@ use super::error::{At as _, FolderOpError};
 use super::{FolderBlock, FolderFailure, FolderState, blocks, files, guard, journal, past, shim};
 use crate::prometheus::block::BlockMeta;
 use crate::rights;
+use crate::room::Room;
 use crate::store::Owner;
 
 /// Looks at a data folder.
@@ -16,8 +17,7 @@ pub(super) fn folder(root: &Path) -> Result<FolderState, FolderOpError> {
         return Err(FolderOpError::refused(format!("{} is not a folder", root.display()), ""));
     }
     let (uid, gid) = owner(root)?;
-    let space =
-        rustix::fs::statvfs(root).map_err(std::io::Error::from).at("ask for the free space of", root)?;
+    let space = Room::at(root).at("ask for the free space of", root)?;
     let mut found = Vec::new();
     let mut head_bytes = 0;
     for name in files::names(root)? {
@@ -31,7 +31,7 @@ pub(super) fn folder(root: &Path) -> Result<FolderState, FolderOpError> {
     let (past, past_problem) = past::read(root);
     Ok(FolderState {
         owner: Owner { uid, gid, mode: metadata.mode() & 0o7777 },
-        free_bytes: space.f_bavail * space.f_frsize,
+        free_bytes: space.free,
         blocks: found,
         head_bytes,
         snapshots: files::names(&root.join("snapshots"))?,

@@ -8,7 +8,8 @@ use super::error::{RestoreError, SourceError};
 use super::source::{Reading, RestoreSource};
 use super::stage;
 use crate::prometheus::block::{BlockReport, check_dir};
-use crate::words::{count, size};
+use crate::room::Room;
+use crate::words::count;
 
 /// What was unpacked.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,13 +52,7 @@ pub fn into(source: &RestoreSource, folder: &Path, reading: &Reading) -> Result<
 
 /// A small archive may hold far more than there is room for: then nothing of it is written.
 fn has_room(folder: &Path, bytes: u64) -> io::Result<()> {
-    let space = rustix::fs::statvfs(folder)?;
-    let free = space.f_bavail.saturating_mul(space.f_frsize);
-    if bytes <= free {
-        return Ok(());
-    }
-    let problem = format!("it has {} free, and what is in the backup takes {}", size(free), size(bytes));
-    Err(io::Error::new(io::ErrorKind::StorageFull, problem))
+    Room::at(folder)?.require(bytes)
 }
 
 fn make_empty(folder: &Path) -> io::Result<()> {

@@ -13,6 +13,7 @@ use super::error::SourceError;
 use super::source::{BlockFile, RestoreSource};
 use crate::progress::StepGuard;
 use crate::prometheus::block::{BlockReport, EMPTY_TOMBSTONES};
+use crate::room::Room;
 use crate::words::chain;
 
 /// The blocks as a tar stream, `<ULID>/…` at its top. Reading fails where the source does.
@@ -155,6 +156,7 @@ pub(super) fn unpack(
         let path = into.join(&file.block).join(&file.path);
         std::fs::create_dir_all(path.parent().unwrap_or(into))?;
         let mut out = File::create_new(&path)?;
+        Room::of(&out)?.require(file.size)?;
         io::copy(&mut Counted { inner: content, step }, &mut out)?;
         out.sync_all()
     })?;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::config::values::TargetName;
+use crate::state_dir::reserve;
 use crate::store::{atomic, owner};
 
 /// How long after the request the server may have chosen the name: it does so before it does anything else.
@@ -102,12 +103,13 @@ impl Ledger {
     pub fn note(&self, entry: &Entry) -> Result<(), LedgerError> {
         let text = serde_json::to_vec_pretty(entry)
             .map_err(|source| LedgerError::Damaged { path: self.path.clone(), source })?;
-        if let Some(folder) = self.path.parent() {
-            owner::create_folder(folder, owner::FOLDER_MODE)
-                .map_err(|source| self.failed("write", source))?;
-        }
-        atomic::replace_alone(&self.path, &text, owner::FILE_MODE)
-            .map_err(|source| self.failed("write", source))
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let write = || {
+            owner::create_folder(folder, owner::FOLDER_MODE)?;
+            atomic::replace_alone(&self.path, &text, owner::FILE_MODE)
+        };
+        let state_dir = folder.parent().unwrap_or(Path::new(""));
+        reserve::with(state_dir, write).map_err(|source| self.failed("write", source))
     }
 
     /// Clears the entry: nothing of ours is on the server any more.

@@ -8,13 +8,11 @@ use serde::Serialize;
 
 use super::{Site, SqliteBackup};
 use crate::blocking::blocking;
+use crate::room::Room;
 use crate::sqlite::SqliteError;
 use crate::sqlite::contents::tables_of;
 use crate::sqlite::error::file;
 use crate::sqlite::open::{SIDES, beside};
-
-/// Room that is left beside the new database.
-const SPARE: u64 = 16 << 20;
 
 /// What a restore would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,8 +58,8 @@ pub struct TableChange {
 pub async fn plan(site: &Site, source: &SqliteBackup) -> Result<RestorePlan, SqliteError> {
     let path = site.path()?;
     let folder = path.parent().unwrap_or(&path).to_owned();
-    let room = rustix::fs::statvfs(&folder).map_err(|error| file("look at", &folder)(error.into()))?;
-    let (bytes, free) = (source.contents.bytes, room.f_bavail.saturating_mul(room.f_frsize));
+    let room = Room::at(&folder).map_err(file("look at", &folder))?;
+    let (bytes, free) = (source.contents.bytes, room.free);
     let mut plan = RestorePlan {
         source: source.title(),
         created: source.backup.manifest.created,
@@ -80,12 +78,9 @@ pub async fn plan(site: &Site, source: &SqliteBackup) -> Result<RestorePlan, Sql
     if !source.contents.damage.is_empty() {
         plan.warnings.push(format!("the backup was damaged at its source: {}", source.contents.damage[0]));
     }
-    if bytes + SPARE > free {
-        plan.refusals.push(format!(
-            "{} are needed beside the database, and {} are free",
-            crate::words::size(bytes + SPARE),
-            crate::words::size(free)
-        ));
+    // Beside the database, which is kept.
+    if !room.is_for(bytes) {
+        plan.refusals.push(format!("{}: {}", folder.display(), room.lack(bytes)));
     }
     if let Err(error) = crate::rights::may_write(&folder) {
         let error = file("write to the folder", &folder)(error);

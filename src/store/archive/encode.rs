@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use super::crew::{self, Crew, Ticket};
 use super::piece::{self, PIECE, Piece, Work};
 use crate::config::values::Compression;
+use crate::room::RoomWatch;
 use crate::store::digest::Hashing;
 
 /// The file, its length and its SHA-256.
@@ -30,17 +31,17 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new(file: File, compression: Compression) -> io::Result<Self> {
+    pub(super) fn new(file: File, compression: Compression, room: RoomWatch) -> io::Result<Self> {
         let most = if piece::is_heavy(compression) { crew::size().min(4) } else { crew::size() };
-        Self::with(file, most, &|| piece::packer(compression))
+        Self::with((file, room), most, &|| piece::packer(compression))
     }
 
-    fn with(file: File, threads: usize, make: &dyn Fn() -> io::Result<Work>) -> io::Result<Self> {
+    fn with(to: (File, RoomWatch), threads: usize, make: &dyn Fn() -> io::Result<Work>) -> io::Result<Self> {
         let crew = Crew::start(threads, make)?;
         let (order, tickets) = mpsc::channel();
         let (returns, back) = mpsc::channel();
         let writer = thread::Builder::new().name("archive-write".to_owned());
-        let writer = Some(writer.spawn(move || write(file, &tickets, &returns))?);
+        let writer = Some(writer.spawn(move || write(to, &tickets, &returns))?);
         let (piece, unmade) = (Piece::default(), crew::pieces_for(threads));
         Ok(Self { crew, piece, filled: 0, unmade, back, order: Some(order), writer })
     }
@@ -124,10 +125,15 @@ impl Drop for Encoder {
 }
 
 /// Writes each piece when it is ready and its turn has come.
-fn write(file: File, tickets: &Receiver<Ticket>, back: &Sender<Piece>) -> io::Result<Written> {
+fn write(
+    (file, mut room): (File, RoomWatch),
+    tickets: &Receiver<Ticket>,
+    back: &Sender<Piece>,
+) -> io::Result<Written> {
     let mut sink = Hashing::new(file);
     for ticket in tickets {
         let piece = ticket.wait()?;
+        room.before(sink.inner(), piece.packed.len() as u64)?;
         sink.write_all(&piece.packed)?;
         // Nobody takes it at the end.
         let _ = back.send(piece);
@@ -144,6 +150,10 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
 
+    fn to(file: File) -> (File, RoomWatch) {
+        (file, RoomWatch::default())
+    }
+
     fn noise(length: usize) -> Vec<u8> {
         let mut state = 1_u64;
         let mut next = || {
@@ -156,7 +166,7 @@ mod tests {
     fn written(threads: usize, compression: Compression, raw: &[u8]) -> Vec<u8> {
         let file = tempfile::NamedTempFile::new().unwrap();
         let make = || piece::packer(compression);
-        let mut encoder = Encoder::with(file.reopen().unwrap(), threads, &make).unwrap();
+        let mut encoder = Encoder::with(to(file.reopen().unwrap()), threads, &make).unwrap();
         encoder.write_all(raw).unwrap();
         let (_, size, sha256) = encoder.finish().unwrap();
         let bytes = fs::read(file.path()).unwrap();
@@ -185,7 +195,7 @@ mod tests {
                 Ok(())
             }))
         };
-        let mut encoder = Encoder::with(tempfile::tempfile().unwrap(), 2, &make).unwrap();
+        let mut encoder = Encoder::with(to(tempfile::tempfile().unwrap()), 2, &make).unwrap();
         encoder.write_all(&noise(PIECE).repeat(50)).unwrap();
         encoder.finish().unwrap();
         let pieces = seen.lock().unwrap().len();
@@ -195,7 +205,7 @@ mod tests {
     #[test]
     fn no_more_pieces_are_made_than_are_allowed_and_nobody_waits_for_one_that_cannot_come() {
         let make = || piece::packer(Compression::default());
-        let mut encoder = Encoder::with(tempfile::tempfile().unwrap(), 2, &make).unwrap();
+        let mut encoder = Encoder::with(to(tempfile::tempfile().unwrap()), 2, &make).unwrap();
         let held: Vec<Piece> = (0..crew::pieces_for(2)).map(|_| encoder.fresh().unwrap()).collect();
         assert_eq!((held.len(), encoder.unmade), (5, 0));
         encoder.order = None;
@@ -206,14 +216,14 @@ mod tests {
     fn a_full_disk_is_told_and_not_waited_for() {
         for codec in Codec::ALL {
             let full = File::options().write(true).open("/dev/full").unwrap();
-            let mut encoder = Encoder::new(full, codec.into()).unwrap();
+            let mut encoder = Encoder::new(full, codec.into(), RoomWatch::default()).unwrap();
             let raw = noise(PIECE).repeat(40);
             let error = encoder.write_all(&raw).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{codec:?}: {error}");
             assert!(encoder.finish().is_err());
         }
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let mut encoder = Encoder::new(full, Compression::default()).unwrap();
+        let mut encoder = Encoder::new(full, Compression::default(), RoomWatch::default()).unwrap();
         encoder.write_all(b"x").unwrap();
         assert_eq!(encoder.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
@@ -232,7 +242,7 @@ mod tests {
                     }))
                 };
                 let file = tempfile::tempfile().unwrap();
-                let mut encoder = Encoder::with(file, 2, &make).unwrap();
+                let mut encoder = Encoder::with(to(file), 2, &make).unwrap();
                 let written = encoder.write_all(&noise(PIECE).repeat(6));
                 assert!(written.is_err() || encoder.finish().is_err(), "piece {at}");
             }
@@ -249,7 +259,7 @@ mod tests {
                 Ok(())
             }))
         };
-        let mut encoder = Encoder::with(tempfile::tempfile().unwrap(), 3, &make).unwrap();
+        let mut encoder = Encoder::with(to(tempfile::tempfile().unwrap()), 3, &make).unwrap();
         encoder.write_all(&noise(PIECE).repeat(9)).unwrap();
         drop(encoder);
         assert_eq!(Arc::strong_count(&alive), 1);

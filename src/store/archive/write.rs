@@ -13,6 +13,7 @@ use super::paths::{self, Seen};
 use super::read::read_tar;
 use super::{BLOCK, EntryKind};
 use crate::config::values::Compression;
+use crate::room::RoomWatch;
 use crate::store::manifest::StoredFile;
 
 /// Where a finished archive is told.
@@ -37,7 +38,19 @@ impl ArchiveWriter {
         compression: Compression,
         finished: Finished,
     ) -> Result<Self, ArchiveError> {
-        let encoder = Encoder::new(file, compression).map_err(|source| ArchiveError::Write { source })?;
+        Self::expecting(0, file, path, compression, finished)
+    }
+
+    /// The same for an archive of which it is known about how many bytes it will have.
+    pub(in crate::store) fn expecting(
+        bytes: u64,
+        file: File,
+        path: &Path,
+        compression: Compression,
+        finished: Finished,
+    ) -> Result<Self, ArchiveError> {
+        let encoder = Encoder::new(file, compression, RoomWatch::expecting(bytes))
+            .map_err(|source| ArchiveError::Write { source })?;
         Ok(Self { encoder, path: path.to_owned(), seen: Seen::default(), poisoned: false, finished })
     }
 

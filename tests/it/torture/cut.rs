@@ -1,8 +1,11 @@
 //! One run of the program under strace, which kills it at a call, or lets that call fail.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::watchkeeper::{Output, Watchkeeper};
@@ -35,6 +38,9 @@ const CALLS: [&str; 22] = [
 /// Those that name what they change by an open file.
 const BY_FILE: [&str; 7] = ["write", "writev", "pwrite64", "fsync", "fdatasync", "ftruncate", "sendto"];
 
+/// By what a thread of the runtime wakes another one, as strace names it.
+const WAKER: &str = "<anon_inode:[eventfd]>";
+
 /// A call and the place it changes: `renameat backups/conf/*.json`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Step(pub(super) String);
@@ -54,6 +60,8 @@ pub(super) struct Traced {
     pub(super) steps: Vec<(Point, Step)>,
     /// Where it was cut.
     pub(super) at: Option<Step>,
+    /// Did a fault meet a call that wakes a thread? No disk fails that call, and nothing goes on then: the run was ended.
+    pub(super) unwoken: bool,
 }
 
 impl Traced {
@@ -110,8 +118,16 @@ pub(super) fn run(
     let trace = watchkeeper.folder().join("trace");
     let inject = cut.map(|(Point { call, nth }, how)| format!("inject={call}:{how}:when={nth}"));
     let child = spawn(watchkeeper, words, &trace, inject);
-    let output = watchkeeper.wait(child, words);
-    traced(&trace, output, places, cut.map(|(point, _)| point))
+    let mut calls = Calls::default();
+    // strace counts the calls of each thread, and cannot leave out those on an event counter.
+    let is_waker = |line: &str| {
+        let made = calls.next(line);
+        made.is_some_and(|(point, arguments)| {
+            cut.is_some_and(|(at, _)| at == point) && arguments.contains(WAKER)
+        })
+    };
+    let (output, unwoken) = wait(watchkeeper, (child, words), &trace, is_waker);
+    Traced { unwoken, ..traced(&trace, output, places, cut.map(|(point, _)| point)) }
 }
 
 /// Runs it, and kills it once it comes to a step, in whichever thread that is: each such call waits a little, so that it is
@@ -123,27 +139,86 @@ pub(super) fn kill_at(
     (step, call): (&Step, &str),
 ) -> Traced {
     let trace = watchkeeper.folder().join("trace");
-    let _ = std::fs::remove_file(&trace);
-    let mut child = spawn(watchkeeper, words, &trace, Some(format!("inject={call}:delay_enter=50000")));
-    let mut at = None;
-    while at.is_none() && child.try_wait().unwrap().is_none() {
-        let text = String::from_utf8_lossy(&std::fs::read(&trace).unwrap_or_default()).into_owned();
-        let met = |(_, call, arguments): (&str, &str, &str)| {
-            self::step(call, arguments, places).as_ref() == Some(step)
-        };
-        if text.lines().filter_map(called).any(met) {
-            let first = text.split(' ').next().unwrap();
-            let _ = Command::new("kill").args(["-KILL", first]).output();
-            at = Some(step.clone());
+    let child = spawn(watchkeeper, words, &trace, Some(format!("inject={call}:delay_enter=50000")));
+    let is_step = |line: &str| {
+        called(line)
+            .is_some_and(|(_, call, arguments)| self::step(call, arguments, places).as_ref() == Some(step))
+    };
+    let (output, met) = wait(watchkeeper, (child, words), &trace, is_step);
+    Traced { at: met.then(|| step.clone()), ..traced(&trace, output, places, None) }
+}
+
+/// Waits for its end, and kills it at the first line of its trace that is such a one: says whether there was one.
+fn wait(
+    watchkeeper: &Watchkeeper,
+    (child, words): (Child, &[&str]),
+    trace: &Path,
+    is_it: impl FnMut(&str) -> bool + Send,
+) -> (Output, bool) {
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| killed_at(trace, &ended, is_it));
+        // Also where the wait fails because it hangs.
+        let end = Ending(&ended);
+        let output = watchkeeper.wait(child, words);
+        drop(end);
+        (output, watcher.join().unwrap())
+    })
+}
+
+struct Ending<'e>(&'e AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn killed_at(trace: &Path, ended: &AtomicBool, mut is_it: impl FnMut(&str) -> bool) -> bool {
+    let (mut lines, mut line, mut program) = (None, Vec::new(), String::new());
+    loop {
+        let is_last = ended.load(Ordering::Relaxed);
+        if lines.is_none() {
+            lines = File::open(trace).ok().map(BufReader::new);
+        }
+        while lines.as_mut().is_some_and(|lines| lines.read_until(b'\n', &mut line).unwrap() > 0) {
+            // The end of a line may not be written yet.
+            if line.last() != Some(&b'\n') {
+                break;
+            }
+            let text = String::from_utf8_lossy(&std::mem::take(&mut line)).into_owned();
+            if program.is_empty() {
+                text.split(' ').next().unwrap().clone_into(&mut program);
+            }
+            if is_it(&text) {
+                let _ = Command::new("kill").args(["-KILL", &program]).output();
+                return true;
+            }
+        }
+        if is_last {
+            return false;
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    let output = watchkeeper.wait(child, words);
-    Traced { at, ..traced(&trace, output, places, None) }
+}
+
+/// Counts the calls of each thread, as strace does.
+#[derive(Default)]
+struct Calls(BTreeMap<(String, &'static str), usize>);
+
+impl Calls {
+    /// The call in a line, which one of its thread it is, and its arguments.
+    fn next<'l>(&mut self, line: &'l str) -> Option<(Point, &'l str)> {
+        let (thread, call, arguments) = called(line)?;
+        let nth = self.0.entry((thread.to_owned(), call)).or_default();
+        *nth += 1;
+        Some((Point { call, nth: *nth }, arguments))
+    }
 }
 
 /// Starts it. Another program that it starts is not traced.
 fn spawn(watchkeeper: &Watchkeeper, words: &[&str], trace: &Path, inject: Option<String>) -> Child {
+    let _ = std::fs::remove_file(trace);
     let program = watchkeeper.command(words);
     let mut strace = Command::new("strace");
     strace.args(["-f", "-b", "execve", "-qqq", "-y", "-s", "1", "-e", &format!("trace={}", CALLS.join(","))]);
@@ -159,19 +234,16 @@ fn spawn(watchkeeper: &Watchkeeper, words: &[&str], trace: &Path, inject: Option
 
 fn traced(trace: &Path, output: Output, places: &Places, cut: Option<Point>) -> Traced {
     let text = String::from_utf8_lossy(&std::fs::read(trace).unwrap()).into_owned();
-    let mut counts: BTreeMap<(&str, &'static str), usize> = BTreeMap::new();
+    let mut calls = Calls::default();
     let (mut steps, mut at) = (Vec::new(), None);
-    for (thread, call, arguments) in text.lines().filter_map(called) {
-        let nth = counts.entry((thread, call)).or_default();
-        *nth += 1;
-        let point = Point { call, nth: *nth };
-        let step = step(call, arguments, places);
+    for (point, arguments) in text.lines().filter_map(|line| calls.next(line)) {
+        let step = step(point.call, arguments, places);
         if at.is_none() && cut == Some(point) {
             at = Some(step.clone().unwrap_or_else(|| Step("between the steps".to_owned())));
         }
         steps.extend(step.map(|step| (point, step)));
     }
-    Traced { output, steps, at }
+    Traced { output, steps, at, unwoken: false }
 }
 
 /// The thread, the call and its arguments in a line of strace.

@@ -8,14 +8,14 @@ use super::sweep::{Kept, Scene, clean, kill};
 use crate::support::prometheus::{Builder, Digest, Past, Prometheus};
 use crate::support::watchkeeper::{JOB, Watchkeeper};
 
-const RESTORE: [&str; 3] = ["restore", JOB, "--yes"];
+pub(super) const RESTORE: [&str; 3] = ["restore", JOB, "--yes"];
 const RESUME: [&str; 3] = ["restore", JOB, "--resume"];
 const UNDO: [&str; 4] = ["restore", JOB, "--undo", "--yes"];
 const DISCARD: [&str; 4] = ["restore", JOB, "--discard-old", "--yes"];
 /// A restore waits a minute for Prometheus's first reload: only each so many cuts are brought to their end.
 const WHOLE: usize = 12;
 
-struct Data {
+pub(super) struct Data {
     prometheus: Prometheus,
     watchkeeper: Watchkeeper,
     words: Vec<&'static str>,
@@ -28,7 +28,7 @@ struct Data {
 }
 
 impl Data {
-    fn new(words: &[&'static str]) -> Option<Self> {
+    pub(super) fn new(words: &[&'static str]) -> Option<Self> {
         let prometheus = Prometheus::host(Builder::default())?;
         let watchkeeper = Watchkeeper::with_keys(&prometheus, "retries = { max = 0 }\n");
         let past = Past::until_now();

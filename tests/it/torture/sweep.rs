@@ -132,12 +132,14 @@ pub(super) fn kill(name: &str, scene: &impl Scene, few: usize, many: usize) {
         let (step, point) = tally.next(&mut dice);
         scene.reset();
         let (watchkeeper, words, places) = (scene.watchkeeper(), scene.words(), scene.places());
+        let aimed = Telling(format!("{name}: to be killed at {point:?}, {}", step.0));
         // Another thread may always be the first to make so many of these calls.
         let traced = if tally.is_missed(&step) {
             cut::kill_at(watchkeeper, &words, &places, (&step, point.call))
         } else {
             cut::run(watchkeeper, &words, &places, Some((point, "signal=KILL")))
         };
+        drop(aimed);
         tally.learn(&traced);
         if !traced.killed() {
             // It was not met. (A cleanup keeps away from a Prometheus that compacts at this moment.)
@@ -222,8 +224,17 @@ pub(super) fn clean(watchkeeper: &Watchkeeper) {
         assert!(left.is_empty(), "left in {}: {left:?}", folder.display());
     }
     let state = watchkeeper.state();
-    let known =
-        ["history.db", "history.db-wal", "history.db-shm", "locks", "ledger", "paused", "undo", "copies"];
+    let known = [
+        "history.db",
+        "history.db-wal",
+        "history.db-shm",
+        "locks",
+        "ledger",
+        "paused",
+        "undo",
+        "copies",
+        "reserve",
+    ];
     let others: Vec<String> = fs::read_dir(&state)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
