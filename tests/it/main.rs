@@ -68,6 +68,7 @@ mod reliability;
 mod restore;
 mod restore_source;
 mod retention;
+mod secrets;
 mod slots;
 mod sqlite;
 mod stale_sessions;
