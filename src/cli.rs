@@ -33,6 +33,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::rights;
 use exit_code::ExitCode;
 use output::{CliError, Output};
 use session::Session;
@@ -142,6 +143,7 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> std::process::ExitCode {
+    rights::leave_no_core();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misunderstood(&error),

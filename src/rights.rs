@@ -10,12 +10,21 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Where the drop-ins are explained.
 const README: &str = "(README, \"Who runs it\")";
 /// `CAP_CHOWN` and `CAP_SETUID`, as the kernel numbers them.
 const CHOWN: u32 = 0;
 const SETUID: u32 = 7;
+
+/// From now on a crash leaves nothing of this process's memory on the disk: the secrets of its targets may be in it. What
+/// it starts begins with the same, and may raise it again.
+pub fn leave_no_core() {
+    let limit = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
+    // Whoever may not even lower it can do without.
+    let _ = setrlimit(Resource::Core, limit);
+}
 
 /// The Docker engine may not be used.
 pub fn docker_hint() -> String {

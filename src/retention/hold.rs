@@ -191,6 +191,22 @@ mod tests {
     }
 
     #[test]
+    fn what_holds_it_is_told_with_what_was_usual() {
+        let fewer = vec![Fewer { sort: "users".to_owned(), newest: 1, median: 4 }];
+        let sized = Hold { newest: 25, median: 100, fewer: Vec::new(), missing: Vec::new() };
+        assert_eq!(sized.to_string(), "holds 25 % of what those before it usually do (25 of 100 bytes)");
+        let counted = Hold { fewer, ..sized };
+        assert_eq!(counted.to_string(), "has far fewer than those before it usually do: 1 users (4)");
+        let missing = vec!["Main Org.".to_owned()];
+        let lost = "has nothing any more of what those before it have: Main Org.";
+        assert_eq!(
+            Hold { missing: missing.clone(), ..counted.clone() }.to_string(),
+            format!("{lost}; it {counted}")
+        );
+        assert_eq!(Hold { missing, fewer: Vec::new(), ..counted }.to_string(), lost);
+    }
+
+    #[test]
     fn an_empty_backup_after_full_ones_holds() {
         assert!(hold(&[5, 0]).is_some());
     }

@@ -281,3 +281,46 @@ fn the_last_copy_goes_when_a_newer_backup_has_it_or_somebody_accepts_that_it_is_
     items[1].lacks.clear();
     assert_eq!(kept(&items, last(1), "UTC"), [1, 2]);
 }
+
+#[test]
+fn what_the_newest_good_backup_has_again_is_no_reason_to_keep_anything() {
+    let items = [
+        item(0, "2026-11-01T02:00:00Z"),
+        lacking(1, "2026-11-02T02:00:00Z", &["/a"]),
+        item(2, "2026-11-03T02:00:00Z"),
+    ];
+    let decisions = plan(&items, &Keep::new(last(1)).unwrap(), &TimeZone::UTC);
+    let reasons: Vec<&[Reason]> = decisions.iter().map(|decision| &decision.reasons[..]).collect();
+    assert_eq!(reasons, [&[Reason::NoRule][..], &[Reason::NoRule], &[Reason::Last, Reason::NewestGood]]);
+}
+
+#[test]
+fn a_backup_that_a_clock_set_far_ahead_has_made_is_within() {
+    // The newest was made last, and its clock says that it is the oldest but one.
+    let items =
+        [item(0, "2026-11-01T00:00:00Z"), item(1, "2026-12-24T00:00:00Z"), item(2, "2026-11-03T00:00:00Z")];
+    let within = KeepRules { within: Some(Duration::from_hours(24)), ..KeepRules::default() };
+    assert_eq!(kept(&items, within, "UTC"), [1, 2]);
+}
+
+#[test]
+fn every_reason_is_told_in_words_of_its_own() {
+    let buckets = [Bucket::Hour, Bucket::Day, Bucket::Week, Bucket::Month, Bucket::Year];
+    let told = buckets.map(|bucket| Reason::NewestOf(bucket).to_string());
+    let newest = ["hour", "day", "week", "month", "year"].map(|word| format!("the newest of its {word}"));
+    assert_eq!(told, newest);
+    let others = [
+        Reason::Last,
+        Reason::Within,
+        Reason::NewestGood,
+        Reason::LastCopy,
+        Reason::Pinned,
+        Reason::Unread,
+        Reason::NothingBetter,
+        Reason::IfItWereGood,
+        Reason::NoRule,
+        Reason::NotGood,
+    ];
+    let told: BTreeSet<String> = others.iter().map(Reason::to_string).collect();
+    assert!(told.len() == others.len() && told.iter().all(|words| words.len() > 5), "{told:?}");
+}

@@ -69,6 +69,7 @@ mod reliability;
 mod restore;
 mod restore_source;
 mod retention;
+mod secrets;
 mod slots;
 mod sqlite;
 mod stale_sessions;

@@ -4,6 +4,7 @@
 mod clocks;
 mod crowd;
 mod idle;
+mod soak;
 mod year;
 
 use std::fs::File;
