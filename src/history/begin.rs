@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use ulid::Ulid;
 
-use super::{CutRun, History, HistoryError, NewRun, Pause, cut, pauses, rows};
+use super::{CutRun, History, HistoryError, NewRun, Pause, Sort, cut, pauses, rows};
 
 /// On what terms a run begins.
 #[derive(Debug, Clone, Default)]
@@ -39,10 +39,17 @@ impl History {
     pub fn begin(&self, new: &NewRun, terms: &Terms) -> Begins {
         match self.begin_once(new, terms) {
             Begins::Now { noted: Err(error), .. } if self.has_freed_for(&error) => {
-                self.begin_once(new, terms)
+                self.noted(self.begin_once(new, terms))
             }
-            begins => begins,
+            begins => self.noted(begins),
         }
+    }
+
+    fn noted(&self, begins: Begins) -> Begins {
+        if let Begins::Now { noted, .. } = &begins {
+            self.remember(Sort::Runs, noted.as_ref().err());
+        }
+        begins
     }
 
     fn begin_once(&self, new: &NewRun, terms: &Terms) -> Begins {
@@ -67,7 +74,7 @@ impl History {
     fn begin_now(&self, transaction: Transaction<'_>, new: &NewRun) -> Begins {
         let cut_off = self.or_none(cut::since_done(&transaction, &new.job, new.run));
         let noted = rows::insert(&transaction, new).and_then(|_| transaction.commit());
-        Begins::Now { noted: self.begun(new, noted), cut_off }
+        Begins::Now { noted: noted.map_err(|e| self.not_begun(new, e)), cut_off }
     }
 
     fn stands(&self, connection: &Connection, new: &NewRun, terms: &Terms) -> Option<Begins> {

@@ -17,7 +17,7 @@ use crate::app::{App, Sight};
 use crate::blocking::blocking;
 use crate::config::notify::{Channel, Event, Notifier};
 use crate::config::values::Name;
-use crate::report::notify::{Notice, Say, Told};
+use crate::report::notify::{Condition, Notice, Say, Subject, Told};
 use crate::standing::SetAside;
 use crate::words;
 
@@ -211,8 +211,10 @@ fn notice(app: &App, word: &Word, host: &str, at: Timestamp) -> Notice {
         }
     };
     let is_aside = matches!(word, Word::Aside(_));
-    let body = if say == Say::Recovered || is_aside { String::new() } else { after.to_owned() };
-    let told = Told { event: Event::Failed, since, run: None, reason: None, at };
+    let (subject, event) = (Subject::Run, Event::Failed);
+    let what = Condition { subject, event, since, run: None, reason: reason.clone() };
+    let is_over = say == Say::Recovered;
+    let body = if is_over || is_aside { String::new() } else { after.to_owned() };
     Notice {
         say,
         job: JOB.parse().unwrap_or_else(|_| unreachable!("it is a name")),
@@ -229,7 +231,8 @@ fn notice(app: &App, word: &Word, host: &str, at: Timestamp) -> Notice {
         headline,
         body,
         undelivered: Vec::new(),
-        ends: (say == Say::Recovered).then_some(told),
+        standing: (!is_over).then(|| what.clone()).into_iter().collect(),
+        ends: is_over.then_some(Told { what, at }).into_iter().collect(),
         // It is repeated each hour, if at all.
         holds: true,
     }
