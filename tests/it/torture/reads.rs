@@ -111,6 +111,8 @@ fn a_read_that_fails_is_told_and_nothing_is_made_of_it() {
         "EIO at a read",
         &format!("{failed} reads of source, archive, manifest and history failed; each was told"),
     );
+    // What could not be read was noted as bad, until it is read again.
+    stand.watchkeeper.run(&["verify"]).expect(0);
     stand.watchkeeper.run(&["run-now", "conf", "db"]).expect(0);
     clean(&stand.watchkeeper);
 }
