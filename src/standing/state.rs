@@ -41,7 +41,8 @@ impl StateStanding {
             let error = state_dir::takes_writes(folder).err()?;
             Some(format!("Cannot write to {}: {}", folder.display(), words::chain(&error)))
         };
-        let not_writable = view.history.and_then(History::write_trouble).or_else(full);
+        // The disk first: what SQLite says of the end of a run whose beginning it could not note is nothing that helps.
+        let not_writable = full().or_else(|| view.history.and_then(History::write_trouble));
         let set_aside = newest_set_aside(folder).filter(|aside| view.now.duration_since(aside.at) < TOLD);
         Self { not_writable, set_aside }
     }

@@ -42,9 +42,9 @@ fn a_disk_that_is_full_under_the_daemon_is_told_by_everybody_until_it_is_not() {
     );
     let health = || http::get(port, "/healthz").unwrap_or_default();
     let go_on = |name: &str| fs::write(path(name), "").unwrap();
+    let state = watchkeeper.state();
+    fs::create_dir_all(&state).unwrap();
     let output = std::thread::scope(|scope| {
-        let state = watchkeeper.state();
-        fs::create_dir_all(&state).unwrap();
         let script = scope.spawn(|| watchkeeper.run_in_mounts(&state, &script));
         wait_until("the daemon is well", SOON, || health().0 == 200);
         go_on("fill");
