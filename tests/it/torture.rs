@@ -12,6 +12,7 @@ mod damage;
 mod faults;
 mod files;
 mod hostile;
+mod network;
 mod restore;
 mod sessions;
 mod sqlite;
