@@ -4,7 +4,7 @@
 //! run and hands each event to a [`Sink`]: a progress bar on a terminal, the log in the daemon, nothing in a test.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -62,6 +62,8 @@ struct Shared {
     sink: Arc<dyn Sink>,
     veil: Veil,
     record: Mutex<Record>,
+    /// The names of the steps that are under way, the newest last.
+    under_way: Mutex<Vec<String>>,
 }
 
 /// What a run has told so far.
@@ -81,7 +83,9 @@ impl Progress {
 
     /// The same, with a veil over all that is told: a program and its arguments are the name of a step.
     pub fn veiled(sink: Arc<dyn Sink>, veil: Veil) -> Self {
-        Self { shared: Arc::new(Shared { sink, veil, record: Mutex::default() }) }
+        Self {
+            shared: Arc::new(Shared { sink, veil, record: Mutex::default(), under_way: Mutex::default() }),
+        }
     }
 
     /// A fresh record that nobody watches.
@@ -92,6 +96,7 @@ impl Progress {
     /// Begins a step; it ends when the returned value is finished or dropped.
     pub fn step(&self, name: &str, total: Option<u64>) -> StepGuard {
         let name = self.shared.veil.over(name);
+        self.shared.under_way().push(name.clone());
         self.shared.sink.step_started(&name, total);
         StepGuard {
             progress: self.clone(),
@@ -100,6 +105,11 @@ impl Progress {
             bytes: AtomicU64::new(0),
             detail: Mutex::default(),
         }
+    }
+
+    /// The step that was begun last of those that have not ended.
+    pub fn under_way(&self) -> Option<String> {
+        self.shared.under_way().last().cloned()
     }
 
     /// Records a warning: the run goes on and ends as `warned`.
@@ -119,8 +129,14 @@ impl Progress {
         self.locked().clone()
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, Record> {
+    fn locked(&self) -> MutexGuard<'_, Record> {
         self.shared.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn under_way(&self) -> MutexGuard<'_, Vec<String>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -161,6 +177,11 @@ impl Drop for StepGuard {
             bytes: self.bytes.load(Ordering::Relaxed),
             detail: self.detail.lock().unwrap_or_else(PoisonError::into_inner).take(),
         };
+        let mut under_way = self.progress.shared.under_way();
+        if let Some(at) = under_way.iter().rposition(|name| *name == step.name) {
+            under_way.remove(at);
+        }
+        drop(under_way);
         self.progress.shared.sink.step_finished(&step);
         self.progress.locked().steps.push(step);
     }

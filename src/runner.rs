@@ -348,6 +348,7 @@ impl Runner {
                 stop: self.stop.clone(),
                 limit: task.limit,
                 activity: Arc::clone(activity),
+                progress: context.progress.clone(),
                 grace: self.grace,
             };
             let since = Instant::now();

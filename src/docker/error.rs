@@ -146,6 +146,9 @@ impl DockerError {
             Self::NoImage { .. } => {
                 "images are not pulled: pull it, or make the container anew from one that is there"
             }
+            Self::TimedOut { .. } | Self::Stalled { .. } | Self::Broken { .. } | Self::Failed { .. } => {
+                "does the engine run, and does it answer? `docker info` and the engine's log tell"
+            }
             Self::StillRunning { .. } => "look at `docker logs` and stop it by hand",
             _ => return None,
         };

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::error::DockerError;
 
@@ -32,6 +34,8 @@ pub struct Download {
     ended: bool,
     action: String,
     pump: JoinHandle<()>,
+    handle: Handle,
+    cancel: CancellationToken,
 }
 
 impl Download {
@@ -42,10 +46,18 @@ impl Download {
     {
         let (sender, pieces) = mpsc::channel(IN_FLIGHT);
         let pump = tokio::spawn(pump(Box::pin(stream), sender, action.clone(), idle));
-        let mut download = Self { pieces, current: Bytes::new(), ended: false, action, pump };
+        let (handle, cancel) = (Handle::current(), CancellationToken::new());
+        let mut download = Self { pieces, current: Bytes::new(), ended: false, action, pump, handle, cancel };
         let first = download.pieces.recv().await;
         download.accept(first)?;
         Ok(download)
+    }
+
+    /// Ends in an error as soon as this is cancelled, whether the engine sends anything or not.
+    #[must_use]
+    pub fn until(mut self, cancel: CancellationToken) -> Self {
+        self.cancel = cancel;
+        self
     }
 
     fn accept(&mut self, piece: Option<Piece<DockerError>>) -> Result<(), DockerError> {
@@ -62,7 +74,9 @@ impl Download {
 impl Read for Download {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.current.is_empty() && !self.ended {
-            let next = self.pieces.blocking_recv();
+            let next = self.cancel.run_until_cancelled(self.pieces.recv());
+            let cancelled = || DockerError::Cancelled { action: self.action.clone() };
+            let next = self.handle.block_on(next).ok_or_else(cancelled).map_err(io::Error::other)?;
             self.accept(next).map_err(io::Error::other)?;
         }
         let count = self.current.len().min(buffer.len());

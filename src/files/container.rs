@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tar::EntryType;
 use tokio::runtime::Handle;
 
@@ -14,6 +15,8 @@ use crate::docker::{Container, Docker, DockerError};
 
 /// How long nothing may come before it is given up.
 const IDLE: Duration = Duration::from_mins(1);
+/// Docker reads so much of a file at once. What is longer can change in the middle.
+const AT_ONCE: u64 = 32 << 10;
 /// Two blocks of zeros end a tar. A stream that was cut ends without them, and otherwise looks complete.
 const END: usize = 1024;
 
@@ -26,6 +29,23 @@ pub(super) struct Reader {
 /// Looks the container up.
 pub(super) async fn open(docker: &Docker, name: &str) -> Result<Reader, FilesError> {
     Ok(Reader { container: docker.container(name).await?, handle: Handle::current() })
+}
+
+impl Reader {
+    /// Whether a file has another size or time than when it was begun. What is gone has not changed before that.
+    fn changed(&self, path: &Path, (size, mtime): (u64, u64)) -> Result<bool, FilesError> {
+        let Some(text) = path.to_str() else { return Ok(false) };
+        let stat = match self.handle.block_on(self.container.stat(text)) {
+            Ok(stat) => stat,
+            Err(DockerError::NoPath { .. } | DockerError::NoContainer { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        // In a stream it has whole seconds.
+        let modified =
+            stat.modified.and_then(|time| time.parse::<Timestamp>().ok()).map(Timestamp::as_second);
+        let same_time = modified.is_none_or(|modified| u64::try_from(modified) == Ok(mtime));
+        Ok(stat.size != size || !same_time)
+    }
 }
 
 /// So many links may lead from one to the next.
@@ -84,6 +104,8 @@ struct Taken {
     is_link: bool,
     /// Names without content.
     hard_links: Vec<PathBuf>,
+    /// Files that may have changed in the middle, with their sizes and times when they were begun.
+    long: Vec<(PathBuf, (u64, u64))>,
 }
 
 fn stream(
@@ -98,14 +120,18 @@ fn stream(
         return Ok(None);
     };
     let download = match reader.handle.block_on(reader.container.download(text, IDLE)) {
-        Ok(download) => download,
+        Ok(download) => download.until(collector.cancel.clone()),
         Err(error @ DockerError::NoPath { .. }) => {
             collector.lacks(named, &error.to_string());
             return Ok(None);
         }
         Err(error) => return Err(error.into()),
     };
-    let broken = |source| FilesError::Stream { container: container.clone(), path: text.to_owned(), source };
+    let broken = |source: io::Error| {
+        // So it ends, in good order, when a file becomes shorter than Docker has said.
+        let source = if source.kind() == io::ErrorKind::UnexpectedEof { cut() } else { source };
+        FilesError::Stream { container: container.clone(), path: text.to_owned(), source }
+    };
     let mut archive = tar::Archive::new(Tail { inner: download, last: Vec::new() });
     // Entries begin with the last part of the path.
     let above = path.parent().unwrap_or(Path::new("/"));
@@ -116,6 +142,11 @@ fn stream(
         let full: PathBuf = above.join(entry.path().map_err(broken)?).components().collect();
         if collector.is_excluded(&full) {
             continue;
+        }
+        let long = entry.header().entry_type() == EntryType::Regular && entry.size() > AT_ONCE;
+        let stamp = (entry.size(), entry.header().mtime().map_err(broken)?);
+        if long {
+            taken.long.push((full.clone(), stamp));
         }
         let kind = one(&full, &mut entry, collector).map_err(|error| match error {
             Failed::Read(source) => broken(source),
@@ -132,6 +163,11 @@ fn stream(
         }
     }
     archive.into_inner().ended().map_err(broken)?;
+    for (path, stamp) in &taken.long {
+        if reader.changed(path, *stamp)? {
+            collector.doubts(&path.into(), "it changed while it was read: exclude it, or make it rest");
+        }
+    }
     if !taken.any {
         collector.lacks(named, "Docker gives nothing of it, as of a socket: take it out of \"paths\"");
     }
@@ -204,6 +240,12 @@ impl<R: Read> Tail<R> {
         if self.last.len() == END && self.last.iter().all(|byte| *byte == 0) {
             return Ok(());
         }
-        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the stream ended before the archive did"))
+        Err(cut())
     }
+}
+
+fn cut() -> io::Error {
+    let why =
+        "it ended before it was whole: a file in it became shorter while it was read, or Docker broke off";
+    io::Error::new(io::ErrorKind::UnexpectedEof, why)
 }

@@ -142,6 +142,11 @@ impl FilesError {
             Self::Store(error) => error.hint(),
             Self::Archive(error) => error.hint(),
             Self::Docker(error) => error.hint(),
+            Self::Stream { source, .. } => {
+                let docker = source.get_ref().and_then(|inner| inner.downcast_ref::<DockerError>());
+                let rest = || Some("exclude what is written all the time, or make it rest".to_owned());
+                docker.map_or_else(rest, DockerError::hint)
+            }
             Self::Halfway { undoing, source, .. } => {
                 let next = if *undoing {
                     "`watchkeeper restore JOB --undo` again does the rest"

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use crate::config::values::Veil;
 use crate::jobs::JobOutput;
+use crate::progress::Progress;
 use crate::words;
 
 /// What ends an attempt that does not end by itself.
@@ -53,6 +54,8 @@ pub(super) struct Terms {
     pub(super) stop: CancellationToken,
     pub(super) limit: Option<Limit>,
     pub(super) activity: Arc<Notify>,
+    /// Knows at which step the work is.
+    pub(super) progress: Progress,
     /// How long the work may take to tidy up once it was told to stop.
     pub(super) grace: Duration,
 }
@@ -73,7 +76,7 @@ where
             ended => ended,
         },
         () = terms.stop.cancelled() => None,
-        limit = reached(terms) => Some(limit),
+        limit = reached(terms) => Some(Reached { limit, step: terms.progress.under_way() }),
     };
     terms.cancel.cancel();
     let Ok(result) = tokio::time::timeout(terms.grace, &mut task).await else {
@@ -82,9 +85,15 @@ where
     };
     match (by_itself(result), told) {
         (Ended::Failed(failure), None) => Ended::Stopped(failure),
-        (Ended::Failed(failure), Some(limit)) => {
+        (Ended::Failed(failure), Some(reached)) => {
             let Failure { is_lost, data_not_back, output, .. } = failure;
-            Ended::Failed(Failure { is_lost, transient: !is_lost, data_not_back, output, ..at_limit(limit) })
+            Ended::Failed(Failure {
+                is_lost,
+                transient: !is_lost,
+                data_not_back,
+                output,
+                ..reached.failure()
+            })
         }
         (ended, _) => ended,
     }
@@ -124,25 +133,37 @@ async fn reached(terms: &Terms) -> Limit {
     }
 }
 
-fn at_limit(limit: Limit) -> Failure {
-    let (reason, hint) = match limit {
-        Limit::Total(time) => {
-            (format!("Timed out after {}", words::duration(time)), "raise `timeout` if that was too short")
-        }
-        Limit::Idle(time) => (
-            format!("Nothing moved for {}", words::duration(time)),
-            "raise `idle_timeout` if that was too short",
-        ),
-    };
-    Failure { hint: Some(hint.into()), transient: true, ..Failure::new(reason) }
+/// A limit that was reached, and the step at which the work was then.
+struct Reached {
+    limit: Limit,
+    step: Option<String>,
 }
 
-fn cut_off(told: Option<Limit>, grace: Duration) -> Ended {
+impl Reached {
+    fn failure(&self) -> Failure {
+        let (what, time, key) = match self.limit {
+            Limit::Total(time) => ("Timed out after", time, "timeout"),
+            Limit::Idle(time) => ("Nothing moved for", time, "idle_timeout"),
+        };
+        let step = self.step.as_ref().map_or_else(
+            || " before its first step began".to_owned(),
+            |step| format!(" at the step {step:?}"),
+        );
+        let hint = format!(
+            "`watchkeeper check --online` looks whether what the job works with answers; raise `{key}` if that was \
+             too short"
+        );
+        let reason = format!("{what} {}{step}", words::duration(time));
+        Failure { hint: Some(hint), transient: true, ..Failure::new(reason) }
+    }
+}
+
+fn cut_off(told: Option<Reached>, grace: Duration) -> Ended {
     let late = format!("did not stop within {} and was cut off", words::duration(grace));
     match told {
         // Not tried again: a part of it may be alive.
-        Some(limit) => {
-            let failure = at_limit(limit);
+        Some(reached) => {
+            let failure = reached.failure();
             Ended::Failed(Failure {
                 reason: format!("{}, then {late}", failure.reason),
                 transient: false,

@@ -18,6 +18,7 @@ pub(crate) mod grafana_keeper;
 pub(crate) mod http;
 pub(crate) mod past;
 pub(crate) mod prometheus;
+pub(crate) mod proxy;
 pub(crate) mod receiver;
 pub(crate) mod scratch;
 pub(crate) mod smtp;

@@ -12,6 +12,7 @@ mod damage;
 mod faults;
 mod files;
 mod hostile;
+mod network;
 mod reads;
 mod restore;
 mod sessions;

@@ -58,6 +58,11 @@ impl<'a> Archiver<'a> {
         self.end_block()
     }
 
+    /// Told when it is to stop.
+    pub(super) fn cancel(&self) -> CancellationToken {
+        self.cancel.clone()
+    }
+
     /// Takes the blocks in a tar stream, as Docker sends it. `above` is how many folders are above them.
     pub(super) fn take_tar(&mut self, stream: impl Read, above: usize) -> Result<(), SnapshotError> {
         let mut failed = None;

@@ -130,6 +130,9 @@ impl SnapshotError {
             Self::Store(error) => error.hint(),
             Self::Archive(error) => error.hint(),
             Self::Folder { failure } | Self::Closed { failure } => failure.hint.clone(),
+            Self::Stream { .. } => Some(
+                "see that the container and the engine run (`docker ps -a`, `docker info`), and run it again".into(),
+            ),
             Self::RestoreUnfinished { .. } => Some(
                 "finish it with `watchkeeper restore JOB --resume`, or take it back with `--undo`".into(),
             ),

@@ -31,7 +31,8 @@ impl SnapshotFiles {
         match self {
             Self::Here(snapshot) => archiver.take_folder(snapshot, None),
             Self::Docker { reader, relative, handle } => {
-                archiver.take_tar(handle.block_on(reader.read(relative))?, 1)
+                let stream = handle.block_on(reader.read(relative))?.until(archiver.cancel());
+                archiver.take_tar(stream, 1)
             }
         }
     }
@@ -41,7 +42,8 @@ impl SnapshotFiles {
         match self {
             Self::Here(snapshot) => archiver.take_folder(snapshot, Some(block)),
             Self::Docker { reader, relative, handle } => {
-                archiver.take_tar(handle.block_on(reader.read(&format!("{relative}/{block}")))?, 0)
+                let stream = handle.block_on(reader.read(&format!("{relative}/{block}")))?;
+                archiver.take_tar(stream.until(archiver.cancel()), 0)
             }
         }
     }

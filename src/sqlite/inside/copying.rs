@@ -136,7 +136,7 @@ impl Inside {
             Err(DockerError::NoPath { .. }) => {
                 return Err(self.out_of_reach(format!("its copy {path} is where the engine cannot read it")));
             }
-            stream => stream?,
+            stream => stream?.until(self.cancel.clone()),
         };
         let to = to.to_owned();
         let work = move || {
