@@ -100,7 +100,8 @@ fn a_damaged_history_is_told_of_once_and_status_says_so() {
     let json = watchkeeper.run_json(&["status"]).expect(0).json();
     let aside = json["state"]["set_aside"]["path"].as_str().unwrap_or_else(|| panic!("{json}"));
     fs::rename(aside, watchkeeper.folder().join("away")).unwrap();
-    assert!(!watchkeeper.run(&["status"]).expect(0).stdout.contains("CAUTION: "), "it was moved away");
+    let status = watchkeeper.run(&["status"]).expect(0).stdout;
+    assert!(!status.contains("the history was damaged"), "it was moved away: {status}");
 }
 
 #[test]
