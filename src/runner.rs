@@ -101,6 +101,7 @@ impl Task {
 }
 
 /// Why work was not done, in words: an error with all its causes, as a person reads it and history keeps it.
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own, and most are false")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The error and its causes.

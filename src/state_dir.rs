@@ -184,7 +184,7 @@ fn write_nameless(folder: &Path) -> io::Result<()> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     // A file system that has no files without a name says so, and is asked no further.
     let file = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)?;
-    File::from(file).write_all(&[0x57; ROOM])
+    File::from(file).write_all(&vec![0x57; ROOM])
 }
 
 /// Hands `path` to the owner of its folder, where we are root and that is somebody else.

@@ -175,5 +175,5 @@ fn failure(error: &RestoreError, command: &str) -> Failure {
     let named = command.trim_start_matches("watchkeeper restore ");
     let hint = error.hint().map(|hint| words::for_job(&hint, named));
     let (data_not_back, is_refusal) = (error.data_not_back(), error.is_refusal());
-    Failure { data_not_back, is_refusal, ..Failure::of(error, hint, error.is_transient()) }
+    Failure { is_refusal, data_not_back, ..Failure::of(error, hint, error.is_transient()) }
 }
