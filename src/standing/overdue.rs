@@ -74,6 +74,7 @@ mod tests {
     use crate::config::Config;
     use crate::history::{Cause, NewRun, Watched};
     use crate::jobs::Outcome;
+    use crate::store::{atomic, owner};
 
     const NIGHT: i64 = 1_800_000_000 / 3_600 * 60;
 
@@ -98,7 +99,7 @@ mod tests {
                  schedule = \"0 * * * *\"\n",
                 folder.path()
             );
-            std::fs::write(&path, text).unwrap();
+            atomic::replace(&path, text.as_bytes(), owner::FILE_MODE).unwrap();
             let config = Config::load(&path, &|_| None, TimeZone::UTC).unwrap();
             let history = History::open(folder.path()).unwrap();
             Self { history, job: config.jobs[0].clone(), _folder: folder }

@@ -74,13 +74,14 @@ fn newest_set_aside(folder: &Path) -> Option<SetAside> {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::store::{atomic, owner};
 
     #[test]
     fn a_history_that_was_set_aside_is_told_of_for_a_week_or_until_its_file_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let text = format!("state_dir = {0:?}\nbackup_dir = \"/x\"\n", folder.path());
         let path = folder.path().join("jobs.toml");
-        fs::write(&path, text).unwrap();
+        atomic::replace(&path, text.as_bytes(), owner::FILE_MODE).unwrap();
         let config = Config::load(&path, &|_| None, TimeZone::UTC).unwrap();
         let of = |now: &str| {
             let view = View { config: &config, history: None, store: None, now: now.parse().unwrap() };
@@ -89,7 +90,8 @@ mod tests {
         assert_eq!(of("2026-11-26T02:00:00Z"), None);
         for name in ["20261120T020000Z", "20261125T010203Z", "20261124T000000Z", "20261125T010203Z-wal", "x"]
         {
-            fs::write(folder.path().join(format!("history.db.damaged-{name}")), "").unwrap();
+            let file = folder.path().join(format!("history.db.damaged-{name}"));
+            atomic::replace(&file, b"", owner::FILE_MODE).unwrap();
         }
         assert_eq!(of("2026-11-26T02:00:00Z").as_deref(), Some("2026-11-25T01:02:03Z"));
         assert_eq!(of("2026-12-02T01:00:00Z").as_deref(), Some("2026-11-25T01:02:03Z"));

@@ -242,6 +242,7 @@ fn notice(app: &App, word: &Word, host: &str, at: Timestamp) -> Notice {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::store::{atomic, owner};
 
     fn notifier(keys: &str) -> Notifier {
         let folder = tempfile::tempdir().unwrap();
@@ -249,7 +250,7 @@ mod tests {
         let text = format!(
             "state_dir = \"/x\"\nbackup_dir = \"/y\"\n[notify.ops]\ntype = \"webhook\"\nurl = \"http://localhost/\"\n{keys}\n"
         );
-        std::fs::write(&path, text).unwrap();
+        atomic::replace(&path, text.as_bytes(), owner::FILE_MODE).unwrap();
         let config = Config::load(&path, &|_| None, jiff::tz::TimeZone::UTC).unwrap();
         config.notify.values().next().unwrap().clone()
     }
