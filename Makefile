@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help build install uninstall deb test demo readme bench bench-parts oracle reliability torture kills scale fmt clippy deny doc sweep
+.PHONY: help build install uninstall deb test demo readme bench bench-parts oracle reliability torture mutants kills scale fmt clippy deny doc sweep
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -48,6 +48,9 @@ reliability: ## take the figures of the scheduler, for docs/RELIABILITY.md
 
 torture: ## kill every operation at each of its steps, and let its calls fail, for docs/RELIABILITY.md (under 30 minutes)
 	@scripts/torture.sh $(ARGS)
+
+mutants: ## change schedules, retention, store and restores in one place at a time: do their tests notice? (hours; SAMPLE=20: some)
+	@scripts/mutants.sh $(ARGS)
 
 scale: ## measure many blocks and large ones, for docs/SCALE.md
 	@scripts/scale.sh $(ARGS)

@@ -79,7 +79,7 @@ try() {
   rm -rf "$out"
   # It ends with 2 where a change was missed, and with 3 where one took too long.
   CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target/mutants/target} cargo mutants --in-place --dir "target/mutants/$room" --output "$out" \
-    --colors never --minimum-test-timeout 60 "${chosen[@]}" "${wanted[@]}" -- --lib "$room::" >&2 || [ $? -le 3 ]
+    --colors never --timeout-multiplier 2 --minimum-test-timeout 60 "${chosen[@]}" "${wanted[@]}" -- --lib "$room::" >&2 || [ $? -le 3 ]
   caught=$(count "$room" caught) missed=$(count "$room" missed)
   unviable=$(count "$room" unviable) slow=$(count "$room" timeout)
   [ $((caught + missed + slow)) -gt 0 ] || die "$room: nothing was tried"

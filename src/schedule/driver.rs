@@ -437,6 +437,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_alarm_that_is_stopped_rings_no_more() {
+        let mut alarm = Alarm::set().await.unwrap();
+        // Looked at beyond its end.
+        let (_ring, rings) = mpsc::channel(1);
+        let mut rings = std::mem::replace(&mut alarm.rings, rings);
+        rings.recv().await.unwrap();
+        alarm.stop().await.unwrap();
+        // One ring may have been under way.
+        let _ = rings.try_recv();
+        // There is nothing to wait for: it is silence that is looked at.
+        let ring = tokio::time::timeout(Duration::from_secs(3), rings.recv()).await;
+        assert!(ring.is_err(), "it still rings");
+    }
+
+    #[tokio::test]
     async fn an_alarm_that_falls_silent_is_given_up_after_what_is_due_is_sent() {
         static CALLS: AtomicI64 = AtomicI64::new(0);
         fn clock() -> Timestamp {

@@ -109,4 +109,16 @@ mod tests {
             assert_eq!(filled(field, 1, "a"), field);
         }
     }
+
+    #[test]
+    fn a_step_is_at_most_as_long_as_its_range_and_never_nothing() {
+        for (field, start) in [("H/60", 59), ("H(10-19)/10", 19), ("H(7-7)/1", 7)] {
+            let text = filled(field, 1, "a");
+            let first = text.split('-').next().unwrap().parse::<u64>().unwrap();
+            assert!(first <= start, "{text}");
+        }
+        for field in ["H/61", "H/0", "H(10-19)/11", "H(7-7)/2"] {
+            assert!(fill(field, 1, "a").is_err(), "{field}");
+        }
+    }
 }

@@ -336,3 +336,19 @@ proptest! {
         prop_assert_eq!(schedule.last_between(from, to), walked.last().copied());
     }
 }
+
+#[test]
+fn months_without_the_days_of_a_pattern_are_named() {
+    let short = |text: &str| schedule(text, "UTC").short_months();
+    let named = |first_day, months: &[usize], are_all| {
+        Some(ShortMonths { first_day, months: months.to_vec(), are_all })
+    };
+    assert_eq!(short("0 2 31 * *"), named(31, &[2, 4, 6, 9, 11], false));
+    assert_eq!(short("0 2 30,31 * *"), named(30, &[2], false));
+    assert_eq!(short("0 2 31 1,4,12 *"), named(31, &[4], false));
+    assert_eq!(short("0 2 29 2 *"), named(29, &[2], true));
+    assert_eq!(short("0 2 31W 11,12 *"), named(31, &[11], false));
+    for every_month_has_one in ["0 2 28 * *", "0 2 31 1,12 *", "0 2 L * *", "0 2 31 * MON", "@every 6h"] {
+        assert_eq!(short(every_month_has_one), None, "{every_month_has_one}");
+    }
+}
