@@ -453,17 +453,7 @@ fn in_a_container(data: Data) {
     let script = fs::canonicalize(scratch::folder("sql").keep()).unwrap().join("sessions.sql");
     fs::write(&script, format!(".timeout 9000\n{SESSIONS}")).unwrap();
     docker(["cp", script.to_str().unwrap(), &format!("{}:/tmp/sessions.sql", application.container_name())]);
-    let sql = |sql: &str| {
-        docker([
-            "exec",
-            application.container_name(),
-            "sqlite3",
-            "-cmd",
-            ".timeout 9000",
-            "/app/data/memory.db",
-            sql,
-        ])
-    };
+    let sql = |sql: &str| application.sqlite(sql);
     sql(".read /tmp/sessions.sql");
     let config = application.config().split("[[job]]").next().unwrap().to_owned();
     let watchkeeper = Watchkeeper::with_config(&format!("{config}{JOB}application = \"app\"\n"));

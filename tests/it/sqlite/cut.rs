@@ -228,16 +228,7 @@ fn a_disk_that_is_full_leaves_no_cut_database_where_one_is_unpacked() {
 fn the_copy_that_a_killed_run_has_left_in_a_container_is_removed_by_the_next_one() {
     let Some(application) = Application::container(Data::Layer, &["sqlite3"]) else { return };
     application.wait_well();
-    let big = "INSERT INTO pairs VALUES (1, -1, randomblob(90000000))";
-    docker([
-        "exec",
-        application.container_name(),
-        "sqlite3",
-        "-cmd",
-        ".timeout 9000",
-        "/app/data/memory.db",
-        big,
-    ]);
+    application.sqlite("INSERT INTO pairs VALUES (1, -1, randomblob(90000000))");
     let data = application.root().join("app/data");
     let copies = || names(&data).into_iter().filter(|name| name.contains("watchkeeper")).collect::<Vec<_>>();
     // Of somebody else.

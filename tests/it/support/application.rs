@@ -184,6 +184,12 @@ impl Application {
         docker::docker(["cp", file.to_str().unwrap(), &format!("{}:{to}", self.container_name())]);
     }
 
+    /// What `sqlite3` in the container says, which waits for the application.
+    pub(crate) fn sqlite(&self, sql: &str) -> String {
+        let database = "/app/data/memory.db";
+        docker::docker(["exec", self.container_name(), "sqlite3", "-cmd", ".timeout 9000", database, sql])
+    }
+
     pub(crate) fn container_name(&self) -> &str {
         let Place::Container { container, .. } = &self.place else { panic!("it is no container") };
         &container.name

@@ -1,7 +1,6 @@
 //! Backups of a real Prometheus in both layouts, and their retention.
 
-use super::cut::Places;
-use super::sweep::{Kept, Scene, clean, kill};
+use super::sweep::{Kept, Scene, Stage, clean, kill};
 use crate::support::prometheus::{Builder, Prometheus};
 use crate::support::watchkeeper::{JOB, Watchkeeper};
 
@@ -29,16 +28,12 @@ impl Store {
 }
 
 impl Scene for Store {
-    fn watchkeeper(&self) -> &Watchkeeper {
-        &self.watchkeeper
-    }
-
-    fn places(&self) -> Places {
-        Places::of(&self.watchkeeper, &[(self.prometheus.data_dir(), "data")])
-    }
-
-    fn words(&self) -> Vec<&str> {
-        self.words.clone()
+    fn stage(&self) -> Stage<'_> {
+        Stage {
+            watchkeeper: &self.watchkeeper,
+            words: &self.words,
+            data: (self.prometheus.data_dir(), "data"),
+        }
     }
 
     fn reset(&self) {

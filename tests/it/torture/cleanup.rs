@@ -2,8 +2,7 @@
 
 use std::cell::Cell;
 
-use super::cut::Places;
-use super::sweep::{Kept, Scene, clean, kill};
+use super::sweep::{Kept, Scene, Stage, clean, kill};
 use crate::support::blocks::{BLOCKS, range};
 use crate::support::prometheus::{Builder, Digest, Past, Prometheus};
 use crate::support::watchkeeper::{JOB, Watchkeeper};
@@ -57,16 +56,12 @@ impl Blocks {
 }
 
 impl Scene for Blocks {
-    fn watchkeeper(&self) -> &Watchkeeper {
-        &self.watchkeeper
-    }
-
-    fn places(&self) -> Places {
-        Places::of(&self.watchkeeper, &[(self.prometheus.data_dir(), "data")])
-    }
-
-    fn words(&self) -> Vec<&str> {
-        vec!["run-now", CLEANUP]
+    fn stage(&self) -> Stage<'_> {
+        Stage {
+            watchkeeper: &self.watchkeeper,
+            words: &["run-now", CLEANUP],
+            data: (self.prometheus.data_dir(), "data"),
+        }
     }
 
     fn reset(&self) {

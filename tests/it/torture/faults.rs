@@ -108,7 +108,7 @@ fn fail_by(name: &str, scene: &impl Scene, faults: &[Fault], times: usize) {
             let (point, _) = points[dice.roll(points.len())];
             scene.reset();
             let told = Telling(format!("{name}: {fault} at {point:?}"));
-            let traced = cut::run(scene.watchkeeper(), &scene.words(), &scene.places(), Some((*point, how)));
+            let traced = cut::run(scene.watchkeeper(), scene.words(), &scene.places(), Some((*point, how)));
             let why = Telling(format!("{:?} {:?}", traced.at, traced.output));
             // Of one that could not go on and was killed, or met another call than it was to, no more is known.
             if !traced.unwoken && traced.at.as_ref().is_some_and(|at| at.0 != "between the steps") {

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::cut::Places;
-use super::sweep::{Kept, Scene, clean, kill};
+use super::sweep::{Kept, Scene, Stage, clean, kill};
 use crate::support::scratch;
 use crate::support::watchkeeper::{Watchkeeper, files_job};
 
@@ -90,16 +89,8 @@ fn tree(folder: &std::path::Path) -> Tree {
 }
 
 impl Scene for Conf {
-    fn watchkeeper(&self) -> &Watchkeeper {
-        &self.watchkeeper
-    }
-
-    fn places(&self) -> Places {
-        Places::of(&self.watchkeeper, &[(self.conf(), "conf")])
-    }
-
-    fn words(&self) -> Vec<&str> {
-        self.words.clone()
+    fn stage(&self) -> Stage<'_> {
+        Stage { watchkeeper: &self.watchkeeper, words: &self.words, data: (self.conf(), "conf") }
     }
 
     fn reset(&self) {

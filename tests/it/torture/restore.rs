@@ -3,8 +3,7 @@
 
 use std::cell::Cell;
 
-use super::cut::Places;
-use super::sweep::{Kept, Scene, clean, kill};
+use super::sweep::{Kept, Scene, Stage, clean, kill};
 use crate::support::prometheus::{Builder, Digest, Past, Prometheus};
 use crate::support::watchkeeper::{JOB, Watchkeeper};
 
@@ -70,16 +69,12 @@ impl Data {
 }
 
 impl Scene for Data {
-    fn watchkeeper(&self) -> &Watchkeeper {
-        &self.watchkeeper
-    }
-
-    fn places(&self) -> Places {
-        Places::of(&self.watchkeeper, &[(self.prometheus.data_dir(), "data")])
-    }
-
-    fn words(&self) -> Vec<&str> {
-        self.words.clone()
+    fn stage(&self) -> Stage<'_> {
+        Stage {
+            watchkeeper: &self.watchkeeper,
+            words: &self.words,
+            data: (self.prometheus.data_dir(), "data"),
+        }
     }
 
     fn reset(&self) {

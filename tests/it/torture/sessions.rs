@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::cut::Places;
-use super::sweep::{Kept, Scene, clean, kill};
+use super::sweep::{Kept, Scene, Stage, clean, kill};
 use crate::support::database::{create, number};
 use crate::support::scratch;
 use crate::support::watchkeeper::Watchkeeper;
@@ -61,16 +60,12 @@ impl Sessions {
 }
 
 impl Scene for Sessions {
-    fn watchkeeper(&self) -> &Watchkeeper {
-        &self.watchkeeper
-    }
-
-    fn places(&self) -> Places {
-        Places::of(&self.watchkeeper, &[(self.folder.path().join("data"), "data")])
-    }
-
-    fn words(&self) -> Vec<&str> {
-        self.words.clone()
+    fn stage(&self) -> Stage<'_> {
+        Stage {
+            watchkeeper: &self.watchkeeper,
+            words: &self.words,
+            data: (self.folder.path().join("data"), "data"),
+        }
     }
 
     fn reset(&self) {

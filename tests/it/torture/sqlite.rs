@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::cut::Places;
-use super::sweep::{Kept, Scene, clean, kill};
+use super::sweep::{Kept, Scene, Stage, clean, kill};
 use crate::support::application::Application;
 use crate::support::database::number;
 use crate::support::watchkeeper::Watchkeeper;
@@ -65,16 +64,8 @@ fn mark(path: &Path) {
 }
 
 impl Scene for Database {
-    fn watchkeeper(&self) -> &Watchkeeper {
-        &self.watchkeeper
-    }
-
-    fn places(&self) -> Places {
-        Places::of(&self.watchkeeper, &[(self.application.data(), "data")])
-    }
-
-    fn words(&self) -> Vec<&str> {
-        self.words.clone()
+    fn stage(&self) -> Stage<'_> {
+        Stage { watchkeeper: &self.watchkeeper, words: &self.words, data: (self.application.data(), "data") }
     }
 
     fn reset(&self) {

@@ -15,19 +15,34 @@ use crate::support::watchkeeper::Watchkeeper;
 /// How often each step of an operation may be missed before that fails.
 const PATIENCE: usize = 12;
 
+/// What is run and killed, and where it works.
+pub(super) struct Stage<'a> {
+    pub(super) watchkeeper: &'a Watchkeeper,
+    pub(super) words: &'a [&'static str],
+    /// The folder of what it works on, and what that is called.
+    pub(super) data: (PathBuf, &'static str),
+}
+
 /// An operation, what it sets out from, and what must hold when it was killed.
 pub(super) trait Scene {
-    fn watchkeeper(&self) -> &Watchkeeper;
-    fn places(&self) -> Places;
-    /// What is run and killed.
-    fn words(&self) -> Vec<&str>;
+    fn stage(&self) -> Stage<'_>;
     /// Puts all as it was before.
     fn reset(&self);
     /// Fails where something that must hold after a kill does not.
     fn holds(&self);
+    fn watchkeeper(&self) -> &Watchkeeper {
+        self.stage().watchkeeper
+    }
+    fn words(&self) -> &[&'static str] {
+        self.stage().words
+    }
+    fn places(&self) -> Places {
+        let Stage { watchkeeper, data, .. } = self.stage();
+        Places::of(watchkeeper, &[data])
+    }
     /// Runs it without a cut, and says what it does.
     fn undisturbed(&self) -> Traced {
-        let traced = cut::run(self.watchkeeper(), &self.words(), &self.places(), None);
+        let traced = cut::run(self.watchkeeper(), self.words(), &self.places(), None);
         assert!(matches!(traced.output.code, 0 | 3), "{:?}", traced.output);
         traced
     }
@@ -135,9 +150,9 @@ pub(super) fn kill(name: &str, scene: &impl Scene, few: usize, many: usize) {
         let aimed = Telling(format!("{name}: to be killed at {point:?}, {}", step.0));
         // Another thread may always be the first to make so many of these calls.
         let traced = if tally.is_missed(&step) {
-            cut::kill_at(watchkeeper, &words, &places, (&step, point.call))
+            cut::kill_at(watchkeeper, words, &places, (&step, point.call))
         } else {
-            cut::run(watchkeeper, &words, &places, Some((point, "signal=KILL")))
+            cut::run(watchkeeper, words, &places, Some((point, "signal=KILL")))
         };
         drop(aimed);
         tally.learn(&traced);

@@ -11,7 +11,6 @@ use std::thread;
 
 use crate::reliability::figure;
 use crate::support::application::{Application, Data};
-use crate::support::docker::docker;
 use crate::support::prometheus::{Builder, Prometheus};
 use crate::support::scratch;
 use crate::support::watchkeeper::{JOB, Watchkeeper};
@@ -149,15 +148,7 @@ fn of_an_application(data: Data) -> Option<(Application, Watchkeeper)> {
     application.wait_well();
     let sessions = "[[job]]\nname = \"stale\"\nkind = \"close-stale-sessions\"\nkeep = { last = 3 }\napplication = \"app\"\nretries = { max = 0 }\n";
     let watchkeeper = Watchkeeper::with_config(&format!("{}{sessions}", application.config()));
-    docker([
-        "exec",
-        application.container_name(),
-        "sqlite3",
-        "-cmd",
-        ".timeout 9000",
-        "/app/data/memory.db",
-        "INSERT INTO work_sessions VALUES (9, 'stuck', '2026-01-01 09:00:00', NULL)",
-    ]);
+    application.sqlite("INSERT INTO work_sessions VALUES (9, 'stuck', '2026-01-01 09:00:00', NULL)");
     Some((application, watchkeeper))
 }
 
