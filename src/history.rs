@@ -68,6 +68,8 @@ const NOT_WAITING: &str = "id NOT IN (SELECT run FROM waiting)";
 
 /// The condition of a run that was not skipped and is no restore, word for word that of an index.
 const RAN: &str = "outcome <> 'skipped' AND kind NOT LIKE '%-restore'";
+/// Runs that were not good; in the words of their index.
+const BAD: &str = "outcome IN ('failed', 'interrupted', 'warned') AND kind NOT LIKE '%-restore'";
 
 /// The history of one `state_dir`. Shared by threads and, as the file is, by processes.
 pub struct History {
@@ -312,8 +314,17 @@ impl History {
     /// The newest runs of a job that were not skipped, restores left out: however many were skipped since, for a slot that comes
     /// during a long run is.
     pub fn newest_that_ran(&self, job: &JobName, limit: u32) -> Result<Vec<RunReport>, HistoryError> {
+        self.newest_of(RAN, job, limit)
+    }
+
+    /// The newest runs of a job that failed, were interrupted or had warnings, restores left out: however many were good since.
+    pub fn newest_bad(&self, job: &JobName, limit: u32) -> Result<Vec<RunReport>, HistoryError> {
+        self.newest_of(BAD, job, limit)
+    }
+
+    fn newest_of(&self, which: &str, job: &JobName, limit: u32) -> Result<Vec<RunReport>, HistoryError> {
         let sql = format!(
-            "SELECT {} FROM run WHERE job = ?1 AND {RAN} ORDER BY started DESC, id DESC LIMIT ?2",
+            "SELECT {} FROM run WHERE job = ?1 AND {which} ORDER BY started DESC, id DESC LIMIT ?2",
             rows::COLUMNS
         );
         self.select(&sql, params![job.as_str(), limit])

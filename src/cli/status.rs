@@ -128,6 +128,10 @@ fn notes(session: &Session, job: &JobStanding) -> Vec<String> {
     let ago = |at| format!("{} ago", words::duration(session.now.duration_since(at).unsigned_abs()));
     let mut notes = Vec::new();
     notes.extend(job.last.as_ref().and_then(|last| of_last(job, last)));
+    if job.failures > 0 && job.last.as_ref().is_some_and(|last| last.finished.is_none()) {
+        let times = if job.failures > 1 { format!("{} runs", job.failures) } else { "the run".to_owned() };
+        notes.push(format!("{times} before this one failed, see `watchkeeper history {} --failed`", job.job));
+    }
     if job.last.as_ref().is_some_and(|last| last.outcome == WAITING) {
         notes.push(NO_DAEMON.to_owned());
     }

@@ -189,6 +189,8 @@ CREATE TABLE post (
 ) STRICT;
 ", "
 CREATE INDEX run_ran ON run (job, started) WHERE outcome <> 'skipped' AND kind NOT LIKE '%-restore';
+CREATE INDEX run_bad ON run (job, started)
+    WHERE outcome IN ('failed', 'interrupted', 'warned') AND kind NOT LIKE '%-restore';
 "];
 
 /// The version this program writes.

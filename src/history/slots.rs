@@ -202,9 +202,16 @@ impl History {
         self.stretches(sql, params![job.as_str(), limit])
     }
 
-    /// How many slots of a job are noted as missed.
-    pub fn count_missed(&self, job: &JobName) -> Result<usize, HistoryError> {
-        let sql = "SELECT coalesce(sum(count), 0) FROM missed WHERE job = ?1";
+    /// The newest stretch of slots of a job that were missed, and nobody had paused it.
+    pub fn last_lost(&self, job: &JobName) -> Result<Option<MissedSlots>, HistoryError> {
+        let sql = "SELECT first, last, count, reason, at_least FROM missed \
+                   WHERE job = ?1 AND reason NOT LIKE 'paused %' ORDER BY last DESC LIMIT 1";
+        Ok(self.stretches(sql, params![job.as_str()])?.pop())
+    }
+
+    /// How many slots of a job were missed, those of a pause left out.
+    pub fn count_lost(&self, job: &JobName) -> Result<usize, HistoryError> {
+        let sql = "SELECT coalesce(sum(count), 0) FROM missed WHERE job = ?1 AND reason NOT LIKE 'paused %'";
         let count = self.lock().query_row(sql, [job.as_str()], |row| row.get::<_, i64>(0));
         count.map(|count| usize::try_from(count).unwrap_or(0)).map_err(|e| self.failed("read", e))
     }

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::notify::{Event, Field};
 use crate::config::values::{JobName, Veil};
+use crate::history::MissedSlots;
 
 pub use condition::{Condition, Limits, Subject, View};
 pub use plan::{Draft, Entry, Known, Look, Ping, Say, Told, plan, plan_removed};
@@ -61,6 +62,8 @@ pub struct Notice {
     pub standing: Vec<Condition>,
     /// What is not wrong any more.
     pub ends: Vec<Told>,
+    /// Slots that did not run.
+    pub missed: Option<MissedSlots>,
     /// Nobody repeats an alert: it holds until somebody ends it, for a day at most.
     pub holds: bool,
 }

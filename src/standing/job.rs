@@ -56,12 +56,16 @@ pub struct JobStanding {
     pub overdue: Option<Overdue>,
     /// It runs far longer than it usually does.
     pub too_long: Option<TooLong>,
-    /// All slots that are noted as missed, as far as the history reaches.
+    /// The slots that were missed, those of a pause left out, as far as the history reaches.
     pub missed: usize,
     /// The newest of them.
     pub last_missed: Option<MissedSlots>,
     /// The newest runs that were not skipped, oldest first.
     pub past: Vec<PastRun>,
+    /// The newest runs that failed, were interrupted or had warnings, oldest first: some of them may be older than all of
+    /// [`JobStanding::past`].
+    #[serde(skip)]
+    pub bad: Vec<PastRun>,
     /// Its backups.
     #[serde(flatten)]
     pub store: StoreStanding,
@@ -138,7 +142,8 @@ impl JobStanding {
 
     /// Whether somebody has to look at it.
     pub fn is_bad(&self) -> bool {
-        let failed = self.last.as_ref().is_some_and(LastRun::failed) || self.failed_restore().is_some();
+        // The next run, while it goes on, makes it no better.
+        let failed = self.failures > 0 || self.failed_restore().is_some();
         failed || self.overdue.is_some() || self.store.broken > 0 || self.store.bad > 0
     }
 }
@@ -196,6 +201,7 @@ fn of_history(
         missed: 0,
         last_missed: None,
         past: Vec::new(),
+        bad: Vec::new(),
         store: StoreStanding::default(),
     };
     let Some(history) = view.history else { return Ok(stands) };
@@ -205,10 +211,11 @@ fn of_history(
     stands.pause = history.pause_of(&job.name)?;
     stands.paused_before = PausedBefore::of(view.config, history, job)?;
     (stands.last_success, stands.failures) = history.last_success(&job.name)?;
-    stands.missed = history.count_missed(&job.name)?;
-    stands.last_missed = history.missed(&job.name, 1)?.pop();
-    stands.past = past(history, &job.name)?;
-    stands.watched_since = watched_since(view, history, job, stands.last_missed.as_ref())?;
+    stands.missed = history.count_lost(&job.name)?;
+    stands.last_missed = history.last_lost(&job.name)?;
+    stands.past = past(&history.newest_that_ran(&job.name, PAST)?);
+    stands.bad = past(&history.newest_bad(&job.name, PAST)?);
+    stands.watched_since = watched_since(view, history, job)?;
     // One that waits for its next attempt, and for a daemon to make it, is not running.
     let is_held = || Locks::new(&view.config.state_dir).is_held(&Lock::Job(job.name.clone()));
     let is_running = last.is_some_and(|last| last.outcome.is_none()) && is_held();
@@ -224,8 +231,8 @@ fn of_history(
     Ok(stands)
 }
 
-fn past(history: &History, job: &JobName) -> Result<Vec<PastRun>, StandingError> {
-    let runs = history.newest_that_ran(job, PAST)?;
+/// Of the newest first, the oldest first.
+fn past(runs: &[RunReport]) -> Vec<PastRun> {
     let of = |run: &RunReport| PastRun {
         run: run.run.to_string(),
         started: run.started,
@@ -233,7 +240,7 @@ fn past(history: &History, job: &JobName) -> Result<Vec<PastRun>, StandingError>
         millis: run.millis(),
         bytes: run.output.as_ref().and_then(|output| output.bytes),
     };
-    Ok(runs.iter().rev().map(of).collect())
+    runs.iter().rev().map(of).collect()
 }
 
 fn whole_millis(duration: Duration) -> u64 {
@@ -246,10 +253,10 @@ fn watched_since(
     view: View<'_>,
     history: &History,
     job: &JobConfig,
-    last_missed: Option<&MissedSlots>,
 ) -> Result<Option<Timestamp>, StandingError> {
     let born = born(view, history, job, LONGEST_CHAIN)?;
-    let paused = last_missed.filter(|missed| missed.are_of_a_pause()).map(|missed| missed.last);
+    let newest = history.missed(&job.name, 1)?.pop();
+    let paused = newest.filter(MissedSlots::are_of_a_pause).map(|missed| missed.last);
     Ok(born.map(|born| paused.map_or(born, |paused| paused.max(born))))
 }
 

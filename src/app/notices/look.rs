@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{NoteError, Teller, is_repeated};
 use crate::app::{App, Sight, task};
 use crate::config::JobConfig;
-use crate::config::notify::{Channel, Notifier};
+use crate::config::notify::{Channel, Event, Notifier};
 use crate::config::values::{JobName, Name, Veil};
 use crate::history::{About, Notes, NotesChange};
 use crate::report::notify::{
@@ -13,6 +13,7 @@ use crate::report::notify::{
 };
 use crate::runner::Limit;
 use crate::standing::{JobStanding, Standing};
+use crate::words;
 
 /// Notes what there is to tell of a sight.
 pub(super) fn note(sight: &Sight, teller: &Teller) -> Result<(), NoteError> {
@@ -125,13 +126,14 @@ impl Desk<'_> {
         let undelivered = match notifier.channel {
             // It is told how it is now.
             Channel::Alertmanager(_) => Vec::new(),
-            Channel::Healthchecks(_) => self.fails(&about, draft.say),
+            Channel::Healthchecks(_) => self.fails(&about, &draft),
             _ => self.undelivered(&about),
         };
         let draft = match notifier.channel {
-            Channel::Alertmanager(_) => {
-                draft.ending(self.waiting(&about).map(|old| old.ends).unwrap_or_default())
-            }
+            Channel::Alertmanager(_) => match self.waiting(&about) {
+                Some(before) => draft.ending(before),
+                None => draft,
+            },
             _ => draft,
         };
         let run = draft.run.clone();
@@ -158,10 +160,17 @@ impl Desk<'_> {
         all
     }
 
-    /// The last ping that a run failed, where another one takes its place that does not say so: a check that was down and is
-    /// up again tells both.
-    fn fails(&self, about: &About, say: Say) -> Vec<String> {
-        let old = self.waiting(about).filter(|_| say != Say::Ping(Ping::Fail));
+    /// The last ping that a run failed, or that one did of which there was none, where another one takes its place that does
+    /// not say so: a check that was down and is up again tells both.
+    fn fails(&self, about: &About, draft: &Draft) -> Vec<String> {
+        if draft.say == Say::Ping(Ping::Fail) {
+            return Vec::new();
+        }
+        if draft.meanwhile > 0 {
+            let runs = words::count(draft.meanwhile as usize, "run");
+            return vec![format!("{} {}: {runs} before this one", Event::Failed.words(), draft.job)];
+        }
+        let old = self.waiting(about);
         let failed = |old: Notice| match old.say {
             Say::Ping(Ping::Fail) => vec![old.headline],
             _ => old.undelivered,

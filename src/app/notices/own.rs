@@ -25,8 +25,6 @@ use crate::words;
 const JOB: &str = "watchkeeper";
 /// Their kind.
 const KIND: &str = "daemon";
-/// An alert that nobody repeats would end by itself.
-const REPEATED: Duration = Duration::from_hours(1);
 /// The wait after the first try; doubled after each further one,
 const FIRST: Duration = Duration::from_secs(15);
 /// up to this.
@@ -47,7 +45,8 @@ pub(super) struct Own {
 struct Heard {
     /// That nothing can be noted: since when that is, and when it was told last.
     trouble: Option<(Timestamp, Timestamp)>,
-    aside: Option<PathBuf>,
+    /// Which damaged history, and when it was told last.
+    aside: Option<(PathBuf, Timestamp)>,
     /// When anything was told last.
     last: Option<Timestamp>,
     /// How often in a row it did not work, and when it is tried again.
@@ -91,8 +90,9 @@ impl Heard {
         if is_mute || self.due.is_some_and(|due| now.at < due) {
             return None;
         }
-        let remind = match notifier.channel {
-            Channel::Alertmanager(_) => Some(REPEATED),
+        let remind = match &notifier.channel {
+            // It ends by itself where nobody repeats it.
+            Channel::Alertmanager(alerts) => Some(alerts.resend),
             _ => notifier.rhythm.remind,
         };
         let is_to_be_reminded = |last: Timestamp| {
@@ -108,7 +108,12 @@ impl Heard {
             (None, Some((since, _))) => return Some(Word::Ends(since)),
             _ => {}
         }
-        now.aside.filter(|aside| self.aside.as_ref() != Some(&aside.path)).cloned().map(Word::Aside)
+        let is_alert = matches!(notifier.channel, Channel::Alertmanager(_));
+        let is_told = |aside: &&SetAside| {
+            let told = self.aside.as_ref().filter(|(path, _)| *path == aside.path);
+            told.is_some_and(|(_, last)| !is_alert || !is_to_be_reminded(*last))
+        };
+        now.aside.filter(|aside| !is_told(aside)).cloned().map(Word::Aside)
     }
 
     /// What came of telling it.
@@ -123,7 +128,7 @@ impl Heard {
         match word {
             Word::Begins(since, _) | Word::Still(since, _) => self.trouble = Some((since, now)),
             Word::Ends(_) => self.trouble = None,
-            Word::Aside(aside) => self.aside = Some(aside.path),
+            Word::Aside(aside) => self.aside = Some((aside.path, now)),
         }
     }
 }
@@ -211,7 +216,8 @@ fn notice(app: &App, word: &Word, host: &str, at: Timestamp) -> Notice {
         }
     };
     let is_aside = matches!(word, Word::Aside(_));
-    let (subject, event) = (Subject::Run, Event::Failed);
+    let subject = if is_aside { Subject::Aside } else { Subject::Noting };
+    let event = Event::Failed;
     let what = Condition { subject, event, since, run: None, reason: reason.clone() };
     let is_over = say == Say::Recovered;
     let body = if is_over || is_aside { String::new() } else { after.to_owned() };
@@ -233,8 +239,9 @@ fn notice(app: &App, word: &Word, host: &str, at: Timestamp) -> Notice {
         undelivered: Vec::new(),
         standing: (!is_over).then(|| what.clone()).into_iter().collect(),
         ends: is_over.then_some(Told { what, at }).into_iter().collect(),
-        // It is repeated each hour, if at all.
-        holds: true,
+        missed: None,
+        // Who has died does not repeat it, and an alert of that is another one.
+        holds: false,
     }
 }
 

@@ -143,7 +143,7 @@ fn of_program(options: &RuleOptions) -> Vec<Rule> {
             .to_owned(),
     ));
     rules.push(rule(
-        ("WatchkeeperHistorySetAside", "warning"),
+        ("WatchkeeperHistorySetAside", severity(Event::Failed)),
         (format!("watchkeeper_history_set_aside_timestamp_seconds{of} > 0"), Duration::ZERO),
         format!("The history of Watchkeeper was damaged, and was begun anew {on}"),
         "Runs, missed slots and pauses from before are forgotten. `watchkeeper status` says where the old one is; the alert ends \

@@ -1,5 +1,6 @@
 //! What is wrong with a job now: each trouble by itself, for one that lasts must not hide another one that is new.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +16,7 @@ use crate::words;
 /// What a run may take beyond the limits of its attempts.
 const GRACE: Duration = Duration::from_mins(10);
 
-/// What of a job something is wrong with. The order is that in which equal troubles are told.
+/// What of a job something is wrong with, or of the program itself. The order is that in which equal troubles are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Subject {
@@ -29,11 +30,15 @@ pub enum Subject {
     Start,
     /// The run that is under way.
     Length,
+    /// That runs are noted: of the daemon.
+    Noting,
+    /// The history, which was damaged: of the daemon.
+    Aside,
 }
 
 impl Subject {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Restore, Self::Run, Self::Backups, Self::Start, Self::Length];
+    /// Those of a job.
+    pub const OF_A_JOB: [Self; 5] = [Self::Restore, Self::Run, Self::Backups, Self::Start, Self::Length];
 }
 
 /// What is wrong with a job.
@@ -116,6 +121,11 @@ impl View {
         troubles.sort_by_key(Condition::gravity);
         let run_is_known = job.last.is_none() || ended(job).is_some() || newest_past(job).is_some();
         Self { troubles, run_is_known }
+    }
+
+    /// Something is wrong, and more than a warning, that is not among these.
+    pub(super) fn is_worse_than(&self, on: &BTreeSet<Event>) -> bool {
+        self.troubles.iter().any(|trouble| trouble.event != Event::Warned && !on.contains(&trouble.event))
     }
 
     /// What is wrong with this of it.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::Notice;
 use super::condition::{Condition, View};
 use crate::config::notify::{Channel, Event, Notifier};
 use crate::config::values::JobName;
@@ -158,10 +159,11 @@ impl Draft {
         }
     }
 
-    /// Ends, too, what one in whose place it comes would have ended.
+    /// Ends, too, what one in whose place it comes would have ended, and tells of the slots that it told of.
     #[must_use]
-    pub fn ending(mut self, before: Vec<Told>) -> Self {
-        for old in before {
+    pub fn ending(mut self, before: Notice) -> Self {
+        self.missed = self.missed.or(before.missed);
+        for old in before.ends {
             let is_same = |what: &Condition| (what.subject, what.event) == (old.what.subject, old.what.event);
             if !self.standing.iter().chain(self.ends.iter().map(|told| &told.what)).any(is_same) {
                 self.ends.push(old);

@@ -59,6 +59,7 @@ pub fn notice(
         undelivered: undelivered.to_vec(),
         standing: draft.standing,
         ends: draft.ends,
+        missed: draft.missed,
         holds: ground.holds,
     }
 }
@@ -69,7 +70,12 @@ fn headline(draft: &Draft, reason: Option<&str>, ground: Ground<'_>) -> String {
     let why = || why(draft, reason, &since);
     match draft.say {
         Say::Bad(event) => format!("{} {job} on {host}: {}", event.words(), why()),
-        Say::Still(event) => format!("STILL {} {job} on {host} since {since}: {}", event.words(), why()),
+        Say::Still(event) => {
+            let failed = words::count(draft.meanwhile as usize, "run");
+            let failed =
+                if draft.meanwhile > 0 { format!("{failed} failed meanwhile; ") } else { String::new() };
+            format!("STILL {} {job} on {host} since {since}: {failed}{}", event.words(), why())
+        }
         Say::Missed => {
             let missed =
                 draft.missed.as_ref().map_or_else(String::new, |missed| missed_slots(missed, ground.zone));
@@ -154,7 +160,7 @@ fn body(draft: &Draft, report: Option<&RunReport>, undelivered: &[String], groun
     for told in draft.ends.iter().filter(|_| !is_one_line) {
         lines.push(format!("  over     {}", trouble(&told.what, ground.zone)));
     }
-    if draft.meanwhile > 0 && !is_one_line {
+    if draft.meanwhile > 0 && !is_one_line && !matches!(draft.say, Say::Ping(_)) {
         let failed = words::count(draft.meanwhile as usize, "run");
         lines.push(format!("  between  {failed} failed since the last message, and a later one did not"));
     }

@@ -14,14 +14,19 @@ pub(super) fn alert(
     resend: Duration,
     look: Look<'_>,
 ) -> Option<Draft> {
-    entry.account(look, &notifier.on);
     let well = View { troubles: Vec::new(), run_is_known: true };
-    let view = if is_quiet(look.job) { &well } else { look.view };
-    if is_quiet(look.job) {
-        entry.settle();
-    }
+    let view = if is_quiet(look.job) {
+        entry.account_quietly(look, &notifier.on);
+        &well
+    } else {
+        entry.account(look, &notifier.on);
+        look.view
+    };
     let mut change = entry.compare(view, &notifier.on);
-    if change.holds.is_empty() && entry.told.is_empty() && entry.failed + entry.warned > 0 {
+    let is_of_run = |what: &Condition| what.subject == Subject::Run;
+    let was_told = entry.told.iter().any(|told| is_of_run(&told.what));
+    let is_told = was_told || change.holds.iter().any(is_of_run);
+    if !is_quiet(look.job) && !is_told && entry.failed + entry.warned > 0 {
         // It was bad and well again before anybody looked: it fires once, and ends at the next look.
         change.holds.push(passed(entry, look));
     }

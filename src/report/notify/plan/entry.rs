@@ -50,12 +50,16 @@ pub struct Entry {
     pub(super) failed: u32,
     /// Runs that were done with warnings, and no message told of them.
     pub(super) warned: u32,
+    /// How many of these two came after a run that was good.
+    anew: u32,
+    /// A run was good since the last message.
+    was_well: bool,
     /// Bad runs since it was last well.
     pub(super) bad_runs: u32,
     /// Missed slots that no message told of.
     pub(super) missed: Option<MissedSlots>,
     /// The run whose beginning was told.
-    pub(super) started: Option<String>,
+    pub(super) started: Option<(Timestamp, String)>,
     pub(super) kind: String,
     pub(super) target: Option<String>,
 }
@@ -83,12 +87,12 @@ impl Entry {
             Known::NotifierSince(born) => {
                 let old = |what: &&Condition| what.since <= born || what.subject == Subject::Backups;
                 let old = look.view.troubles.iter().filter(old).cloned();
-                let seen = job.past.iter().filter(is_ended).filter(|run| run.started <= born);
+                let seen = job.past.iter().filter(is_ended).chain(&job.bad).filter(|run| run.started <= born);
                 (old.map(|what| Told { what, at: born }).collect(), ids(seen), born)
             }
             Known::JobIsNew => {
                 let missed = job.last_missed.as_ref().map_or(Timestamp::MIN, |missed| missed.last);
-                (Vec::new(), ids(job.past.iter().filter(is_ended)), missed)
+                (Vec::new(), ids(job.past.iter().filter(is_ended).chain(&job.bad)), missed)
             }
         };
         let state = told.iter().map(|told: &Told| (told.what.subject, told.what.event)).collect();
@@ -101,6 +105,8 @@ impl Entry {
             held: 0,
             failed: 0,
             warned: 0,
+            anew: 0,
+            was_well: false,
             bad_runs: 0,
             missed: None,
             started: None,
@@ -112,31 +118,27 @@ impl Entry {
     /// Its job is not there any more. What it has seen is kept for when that comes back.
     #[must_use]
     pub fn closed(self) -> Self {
-        let none = BTreeSet::new();
-        Self {
-            told: Vec::new(),
-            state: none,
-            held: 0,
-            failed: 0,
-            warned: 0,
-            bad_runs: 0,
-            missed: None,
-            ..self
-        }
+        let mut closed = Self { told: Vec::new(), state: BTreeSet::new(), ..self };
+        closed.settle();
+        closed
     }
 
     /// Takes in what has happened since it was last looked.
     pub(super) fn account(&mut self, look: Look<'_>, on: &BTreeSet<Event>) {
         let is_new = |run: &&PastRun| run.millis.is_some() && !self.seen.contains(&run.run);
         let new: Vec<&PastRun> = look.job.past.iter().filter(is_new).collect();
+        let event_of = |run: &PastRun| condition::event_of(run.outcome).filter(|event| on.contains(event));
+        let bad = look.job.bad.iter().filter(|run| !self.seen.contains(&run.run)).filter_map(event_of);
+        let (failed, warned): (Vec<_>, Vec<_>) = bad.partition(|event| *event == Event::Failed);
+        let counted = |events: &[Event]| u32::try_from(events.len()).unwrap_or(u32::MAX);
+        let (failed, warned) = (counted(&failed), counted(&warned));
+        self.failed += failed;
+        self.warned += warned;
+        self.bad_runs += failed + warned;
         for (index, run) in new.iter().enumerate() {
-            let event = condition::event_of(run.outcome).filter(|event| on.contains(event));
-            match event {
-                Some(Event::Failed) => self.failed += 1,
-                Some(_) => self.warned += 1,
-                None => {}
-            }
-            self.bad_runs += u32::from(event.is_some());
+            let event = event_of(run);
+            self.anew += u32::from(event.is_some() && self.was_well);
+            self.was_well |= event.is_none();
             // Of the newest the view knows.
             if index + 1 < new.len() {
                 let others = self.state.iter().copied().filter(|(subject, _)| *subject != Subject::Run);
@@ -144,7 +146,7 @@ impl Entry {
                 self.changes_to(others.chain(run).collect());
             }
         }
-        self.seen = ids(look.job.past.iter().filter(|run| run.millis.is_some()));
+        self.see(look);
         let wanted = look.view.troubles.iter().filter(|trouble| on.contains(&trouble.event));
         self.changes_to(wanted.map(|trouble| (trouble.subject, trouble.event)).collect());
         if let Some(missed) = look.job.last_missed.as_ref().filter(|missed| missed.last > self.missed_until) {
@@ -156,12 +158,27 @@ impl Entry {
         }
     }
 
-    /// The newest run that has ended and was not accounted for. It and those before it are from now on.
-    pub(super) fn newest_new_run<'a>(&mut self, look: Look<'a>) -> Option<&'a PastRun> {
-        let ended = || look.job.past.iter().filter(|run| run.millis.is_some());
-        let newest = ended().rfind(|run| !self.seen.contains(&run.run));
-        self.seen = ids(ended());
-        newest
+    /// The newest run that has ended and was not accounted for, and how many before it failed. From now on all of them are.
+    pub(super) fn newest_new_run<'a>(&mut self, look: Look<'a>) -> Option<(&'a PastRun, u32)> {
+        let is_new = |run: &&PastRun| run.millis.is_some() && !self.seen.contains(&run.run);
+        let newest = look.job.past.iter().rfind(is_new)?;
+        let failed = look.job.bad.iter().filter(|run| run.run != newest.run && !self.seen.contains(&run.run));
+        let failed = failed.filter(|run| condition::event_of(run.outcome) == Some(Event::Failed)).count();
+        self.see(look);
+        Some((newest, u32::try_from(failed).unwrap_or(u32::MAX)))
+    }
+
+    fn see(&mut self, look: Look<'_>) {
+        let ended = look.job.past.iter().filter(|run| run.millis.is_some());
+        self.seen = ids(ended.chain(&look.job.bad));
+    }
+
+    /// Takes in what happens while nobody is to be told, who is told of what was before all the same.
+    pub(super) fn account_quietly(&mut self, look: Look<'_>, on: &BTreeSet<Event>) {
+        let before = self.clone();
+        self.account(look, on);
+        let Self { held, failed, warned, anew, was_well, bad_runs, missed, .. } = before;
+        *self = Self { held, failed, warned, anew, was_well, bad_runs, missed, ..self.clone() };
     }
 
     fn changes_to(&mut self, state: BTreeSet<(Subject, Event)>) {
@@ -174,6 +191,7 @@ impl Entry {
     /// Forgets what no message told of.
     pub(super) fn settle(&mut self) {
         (self.held, self.failed, self.warned, self.missed) = (0, 0, 0, None);
+        (self.anew, self.was_well) = (0, false);
         if self.told.is_empty() {
             self.bad_runs = 0;
         }
@@ -183,11 +201,15 @@ impl Entry {
     /// is no end of what he was told, unless it is a warning after a failure.
     pub(super) fn compare(&self, view: &View, on: &BTreeSet<Event>) -> Change {
         let mut change = Change::default();
-        for subject in Subject::ALL {
+        for subject in Subject::OF_A_JOB {
             let old = self.told.iter().find(|told| told.what.subject == subject);
             let now = view.about(subject);
             match (now, old) {
                 (None, Some(old)) if subject == Subject::Run && !view.run_is_known => {
+                    change.holds.push(old.what.clone());
+                }
+                // It is not well: the reader only does not want to hear of what it is.
+                (None, Some(old)) if on.contains(&Event::Recovered) && view.is_worse_than(on) => {
                     change.holds.push(old.what.clone());
                 }
                 (None, Some(old)) => {
@@ -217,7 +239,10 @@ impl Entry {
         self.told.retain(|told| change.holds.iter().any(|what| what.subject == told.what.subject));
         change.ends.retain(|told| self.told.contains(told));
         if self.told.is_empty() && change.begins.is_empty() {
-            (self.held, self.failed, self.warned, self.bad_runs) = (0, 0, 0, 0);
+            // Those before were of what was told.
+            self.failed = self.failed.min(self.anew);
+            self.warned = self.warned.min(self.anew - self.failed);
+            (self.held, self.bad_runs) = (0, self.failed + self.warned);
         }
     }
 

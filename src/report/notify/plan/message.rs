@@ -8,11 +8,11 @@ use crate::config::notify::{Event, Notifier};
 use crate::report::notify::condition::Subject;
 
 pub(super) fn message(entry: &mut Entry, notifier: &Notifier, look: Look<'_>) -> Option<Draft> {
-    entry.account(look, &notifier.on);
     if is_quiet(look.job) {
-        entry.settle();
+        entry.account_quietly(look, &notifier.on);
         return None;
     }
+    entry.account(look, &notifier.on);
     let mut change = entry.compare(look.view, &notifier.on);
     let tells_ends = notifier.on.contains(&Event::Recovered);
     if !tells_ends {

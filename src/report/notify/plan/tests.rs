@@ -86,6 +86,7 @@ impl World {
             missed: 0,
             last_missed: None,
             past: vec![],
+            bad: vec![],
             store: StoreStanding::default(),
         };
         let known = Known::NotifierSince(minute(0));
@@ -116,6 +117,9 @@ impl World {
         last.reason = (outcome != "done").then(|| "no space".to_owned());
         let past = self.job.past.last_mut().unwrap();
         (past.outcome, past.millis) = (outcome, Some(10));
+        if outcome != "done" {
+            self.job.bad.push(past.clone());
+        }
         self.job.failures = if outcome == "failed" { self.job.failures + 1 } else { 0 };
     }
 
@@ -138,6 +142,12 @@ impl World {
     fn says(&mut self, at: i64) -> Option<Say> {
         self.look(at).map(|draft| draft.say)
     }
+}
+
+fn notice(draft: Draft) -> Notice {
+    let zone = &jiff::tz::TimeZone::UTC;
+    let ground = crate::report::notify::Ground { host: "vm", zone, now: minute(0), holds: false };
+    crate::report::notify::notice(draft, None, &[], ground)
 }
 
 const FAILED: Option<Say> = Some(Say::Bad(Event::Failed));
@@ -523,9 +533,11 @@ fn a_run_that_comes_late_into_the_history_is_told() {
     let mut world = World::new(webhook());
     world.ran(1, "failed");
     let late = world.job.past.pop().unwrap();
+    world.job.bad.clear();
     world.ran(2, "done");
     assert_eq!(world.says(2), None);
-    world.job.past.insert(0, late);
+    world.job.past.insert(0, late.clone());
+    world.job.bad.insert(0, late);
     let draft = world.look(3).unwrap();
     assert_eq!((draft.say, draft.failures), (Say::Recovered, 1));
 }
@@ -536,9 +548,11 @@ fn an_alert_that_was_to_end_ends_though_the_message_did_not_arrive() {
     world.ran(1, "failed");
     world.look(1);
     world.ran(2, "warned");
-    let lost = world.look(2).unwrap();
+    world.job.last_missed = Some(missed(2, "no daemon ran"));
+    let lost = notice(world.look(2).unwrap());
     world.ran(3, "done");
-    let draft = world.look(3).unwrap().ending(lost.ends);
+    let draft = world.look(3).unwrap().ending(lost);
+    assert_eq!(draft.missed.as_ref().unwrap().count, 3);
     let ended: Vec<Event> = draft.ends.iter().map(|told| told.what.event).collect();
     assert_eq!(ended, [Event::Warned, Event::Failed]);
 }
@@ -548,6 +562,9 @@ fn a_check_is_told_each_beginning_and_end() {
     let mut world = World::new(healthchecks());
     world.begins(1);
     assert_eq!(world.says(1), Some(Say::Ping(Ping::Start)));
+    assert_eq!(world.says(2), None);
+    // A slot that is skipped a moment later is seen as a run, and then the one that goes on again.
+    world.job.last.as_mut().unwrap().started = minute(0);
     assert_eq!(world.says(2), None);
     world.job.past.clear();
     world.ran(1, "failed");
@@ -561,6 +578,86 @@ fn a_check_is_told_each_beginning_and_end() {
     assert_eq!(world.says(7), Some(Say::Ping(Ping::OthersFail)), "it is not said that this one failed");
     world.ran(9, "failed");
     assert_eq!(world.says(9), Some(Say::Ping(Ping::Fail)));
+    world.ran(10, "failed");
+    (11..60).for_each(|at| world.ran(at, "done"));
+    world.job.past.drain(..40);
+    let draft = world.look(60).unwrap();
+    assert_eq!((draft.say, draft.meanwhile), (Say::Ping(Ping::OthersFail), 1), "one failed before it");
+}
+
+#[test]
+fn a_failure_is_told_however_many_runs_were_good_since() {
+    for on in [Event::ALL.into(), BTreeSet::from([Event::Failed])] {
+        let mut world = World::new(webhook());
+        world.notifier.on = on;
+        world.ran(1, "failed");
+        (2..60).for_each(|at| world.ran(at, "done"));
+        world.job.past.drain(..40);
+        let draft = world.look(60).unwrap();
+        assert!(draft.failures == 1 || draft.say == Say::Bad(Event::Failed), "{draft:?}");
+    }
+}
+
+#[test]
+fn who_hears_of_no_recovery_hears_of_a_second_failure_that_was_over_at_the_next_look() {
+    let mut world = World::new(webhook());
+    world.notifier.on = BTreeSet::from([Event::Failed]);
+    world.notifier.rhythm.cooldown = Duration::ZERO;
+    world.ran(1, "failed");
+    assert_eq!(world.says(1), FAILED);
+    world.ran(2, "failed");
+    world.ran(3, "done");
+    assert_eq!(world.says(3), None, "of the one that was told");
+    world.ran(4, "failed");
+    assert_eq!(world.says(4), FAILED);
+    world.ran(5, "done");
+    world.ran(6, "failed");
+    world.ran(7, "done");
+    assert_eq!(world.says(7), FAILED, "it was well between the two");
+    assert_eq!(world.says(8), None);
+}
+
+#[test]
+fn what_ends_in_something_that_nobody_wants_to_hear_of_is_not_well() {
+    let mut world = World::new(webhook());
+    world.notifier.on = BTreeSet::from([Event::TooLong, Event::Recovered]);
+    world.begins(1);
+    let told = world.says(80);
+    assert_eq!(told, Some(Say::Bad(Event::TooLong)));
+    world.ran(1, "failed");
+    assert_eq!(world.says(200), None);
+    world.ran(300, "done");
+    assert_eq!(world.says(300), RECOVERED);
+}
+
+#[test]
+fn a_pause_hides_nothing_that_was_before_it() {
+    let mut world = World::new(webhook());
+    world.ran(1, "warned");
+    assert_eq!(world.says(1), Some(Say::Bad(Event::Warned)));
+    world.ran(2, "failed");
+    assert_eq!(world.says(2), None, "within the cool-down");
+    world.job.pause = Some(crate::history::Pause { since: minute(3), reason: None });
+    world.ran(4, "failed");
+    assert_eq!(world.says(5), None);
+    world.job.pause = None;
+    world.ran(100, "done");
+    let draft = world.look(100).unwrap();
+    assert_eq!((draft.say, draft.meanwhile), (Say::Recovered, 1), "and of the pause none");
+}
+
+#[test]
+fn a_failure_that_is_over_is_an_alert_also_where_another_one_fires() {
+    let mut world = World::new(alertmanager());
+    world.job.store.bad = 1;
+    world.known = Known::JobIsNew;
+    assert_eq!(world.says(1), FAILED);
+    world.ran(2, "failed");
+    world.ran(3, "done");
+    let draft = world.look(3).unwrap();
+    assert_eq!(draft.standing.len(), 2, "{draft:?}");
+    let draft = world.look(4).unwrap();
+    assert_eq!((draft.standing.len(), draft.ends.len()), (1, 1));
 }
 
 proptest::proptest! {

@@ -47,62 +47,51 @@ struct Alert<'a> {
     name: &'static str,
     severity: &'static str,
     times: (Timestamp, Timestamp),
-    summary: &'a str,
-    description: &'a str,
+    /// Summary and description.
+    said: (&'a str, &'a str),
 }
 
 /// Those that end, and those that fire.
 fn all(alerts: &Alerts, notice: &Notice, now: Timestamp) -> Vec<Value> {
+    let text = notice.text();
+    let whole = (notice.headline.as_str(), text.as_str());
     let until =
         |holds: Duration| now.checked_add(SignedDuration::try_from(holds).unwrap_or_default()).unwrap_or(now);
-    let text = notice.text();
-    let main = |name, holds| Alert {
-        name,
-        severity: notice.severity(),
-        times: (notice.since, until(holds)),
-        summary: &notice.headline,
-        description: &text,
-    };
-    let other = |what: &Condition| {
-        format!(
-            "{} {} on {}: {}",
-            what.event.words(),
-            notice.job,
-            notice.host,
-            what.reason.as_deref().unwrap_or("see `watchkeeper status`")
-        )
-    };
-    let of = |what: &Condition, until: Timestamp, said: (&str, &str)| {
-        let alert = Alert {
-            name: name(what),
-            severity: severity(what.event),
-            times: (what.since, until),
-            summary: said.0,
-            description: said.1,
-        };
-        alert.json(alerts, notice)
-    };
     let holds = if notice.holds { HOLDS } else { (alerts.resend * TIMES).max(LEAST) };
-    let ends = notice.ends.iter().map(|told| of(&told.what, now, (&notice.headline, &text)));
+    let ends = notice.ends.iter().map(|told| Alert::of(&told.what, now, whole).json(alerts, notice));
     let tells_first = matches!(notice.say, Say::Bad(_) | Say::Still(_));
     let fires = notice.standing.iter().enumerate().map(|(index, what)| {
-        if index == 0 && tells_first {
-            return of(what, until(holds), (&notice.headline, &text));
-        }
-        let said = other(what);
-        of(what, until(holds), (&said, &said))
+        let said = one_line(notice, what);
+        let said = if index == 0 && tells_first { whole } else { (said.as_str(), said.as_str()) };
+        Alert::of(what, until(holds), said).json(alerts, notice)
     });
-    let by_itself = match notice.say {
-        Say::Missed => Some(main("WatchkeeperJobMissedSlots", MISSED)),
-        // It is over before anybody is told of it.
-        Say::Test => Some(main("WatchkeeperTest", Duration::from_mins(1))),
-        _ => None,
-    };
-    let by_itself = by_itself.map(|alert| alert.json(alerts, notice));
-    ends.chain(fires).chain(by_itself).collect()
+    let missed = notice.missed.as_ref().map(|missed| Alert {
+        name: "WatchkeeperJobMissedSlots",
+        severity: severity(Event::Missed),
+        times: (missed.first, until(MISSED)),
+        said: whole,
+    });
+    // It is over before anybody is told of it.
+    let tried = (notice.say == Say::Test).then(|| Alert {
+        name: "WatchkeeperTest",
+        severity: notice.severity(),
+        times: (notice.since, until(Duration::from_mins(1))),
+        said: whole,
+    });
+    let others = missed.into_iter().chain(tried).map(|alert| alert.json(alerts, notice));
+    ends.chain(fires).chain(others).collect()
 }
 
-impl Alert<'_> {
+fn one_line(notice: &Notice, what: &Condition) -> String {
+    let why = what.reason.as_deref().unwrap_or("see `watchkeeper status`");
+    format!("{} {} on {}: {why}", what.event.words(), notice.job, notice.host)
+}
+
+impl<'a> Alert<'a> {
+    fn of(what: &Condition, until: Timestamp, said: (&'a str, &'a str)) -> Self {
+        Self { name: name(what), severity: severity(what.event), times: (what.since, until), said }
+    }
+
     fn json(&self, alerts: &Alerts, notice: &Notice) -> Value {
         let mut labels = serde_json::Map::new();
         for (label, value) in &alerts.labels {
@@ -110,7 +99,9 @@ impl Alert<'_> {
         }
         let own = [
             ("alertname", self.name),
+            // The second as the generated rules have it, whose first one is the job of the scrape.
             ("job", notice.job.as_str()),
+            ("job_name", notice.job.as_str()),
             ("kind", &notice.kind),
             ("target", notice.target.as_deref().unwrap_or_default()),
             ("instance", &notice.host),
@@ -122,7 +113,7 @@ impl Alert<'_> {
         let (starts, ends) = self.times;
         json!({
             "labels": labels,
-            "annotations": { "summary": self.summary, "description": self.description },
+            "annotations": { "summary": self.said.0, "description": self.said.1 },
             // An alert that ends before it begins is refused.
             "startsAt": starts.min(ends).to_string(),
             "endsAt": ends.to_string(),
@@ -133,6 +124,8 @@ impl Alert<'_> {
 /// As the generated rules of a Prometheus call the same.
 fn name(what: &Condition) -> &'static str {
     match (what.subject, what.event) {
+        (Subject::Noting, _) => "WatchkeeperHistoryUnwritable",
+        (Subject::Aside, _) => "WatchkeeperHistorySetAside",
         (Subject::Restore, _) => "WatchkeeperJobRestoreFailed",
         (Subject::Backups, _) => "WatchkeeperJobBadBackups",
         (Subject::Start, _) => "WatchkeeperJobOverdue",
