@@ -47,6 +47,15 @@ impl Event {
         }
     }
 
+    /// How urgent it is, to an Alertmanager and to the generated rules of a Prometheus.
+    pub const fn severity(self) -> &'static str {
+        match self {
+            Self::Failed | Self::Overdue => "critical",
+            Self::TooLong | Self::Missed | Self::Warned => "warning",
+            Self::Recovered => "info",
+        }
+    }
+
     /// As it begins a message.
     pub const fn words(self) -> &'static str {
         match self {

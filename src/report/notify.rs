@@ -81,7 +81,7 @@ impl Notice {
 
     /// `critical`, `warning` or `info`
     pub fn severity(&self) -> &'static str {
-        severity(self.event())
+        self.event().severity()
     }
 
     /// What stands for a field of a template.
@@ -130,14 +130,5 @@ impl Notice {
             ends: self.ends.into_iter().map(|told| Told { what: told.what.under(veil), ..told }).collect(),
             ..self
         }
-    }
-}
-
-/// How urgent an event is; the generated rules of a Prometheus say the same.
-pub const fn severity(event: Event) -> &'static str {
-    match event {
-        Event::Failed | Event::Overdue => "critical",
-        Event::TooLong | Event::Missed | Event::Warned => "warning",
-        Event::Recovered => "info",
     }
 }

@@ -160,7 +160,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     // How everything stands, as metrics: what the rest of `report` words is below the runner, this is above.
-    ("report::metrics", &["config::values", "config", "schedule", "standing"]),
+    // How urgent something is, its rules say as the messages do.
+    ("report::metrics", &["config::values", "config::notify", "config", "schedule", "standing"]),
     // Serves what it is handed; knows no jobs.
     ("web", &["config::values", "words"]),
     // Words and delivers what is to be told, of how every job stands.
@@ -222,6 +223,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "config::notify",
+            // A core would hold the secrets.
+            "rights",
             "blocking",
             "upkeep",
             "config::values",

@@ -12,7 +12,6 @@ use serde::Serialize;
 
 use crate::config::notify::Event;
 use crate::config::{Config, JobConfig};
-use crate::report::notify::severity;
 
 /// What is looked at again each day may be so for a day.
 const A_DAY: Duration = Duration::from_hours(24);
@@ -143,7 +142,7 @@ fn of_program(options: &RuleOptions) -> Vec<Rule> {
             .to_owned(),
     ));
     rules.push(rule(
-        ("WatchkeeperHistorySetAside", severity(Event::Failed)),
+        ("WatchkeeperHistorySetAside", Event::Failed.severity()),
         (format!("watchkeeper_history_set_aside_timestamp_seconds{of} > 0"), Duration::ZERO),
         format!("The history of Watchkeeper was damaged, and was begun anew {on}"),
         "Runs, missed slots and pauses from before are forgotten. `watchkeeper status` says where the old one is; the alert ends \
@@ -255,7 +254,7 @@ impl JobRules<'_> {
             );
         }
         self.add(
-            ("WatchkeeperJobFailed", severity(Event::Failed)),
+            ("WatchkeeperJobFailed", Event::Failed.severity()),
             (format!("{} > 0", self.metric("consecutive_failures")), hold),
             "the last run failed or was interrupted",
             "Failed in a row: {{ $value }}. `watchkeeper history JOB --failed` lists these runs, `watchkeeper show RUN` has the log \
@@ -269,7 +268,7 @@ impl JobRules<'_> {
         }
         let hold = self.options.hold;
         self.add(
-            ("WatchkeeperJobOverdue", severity(Event::Overdue)),
+            ("WatchkeeperJobOverdue", Event::Overdue.severity()),
             (format!("{} == 1", self.metric("overdue")), hold),
             "it is due and has not begun",
             "`watchkeeper explain JOB` says what it waits for, `watchkeeper run-now JOB` runs it now.",
@@ -278,7 +277,7 @@ impl JobRules<'_> {
             (self.metric("missed_slots_total"), self.metric("last_missed_slot_timestamp_seconds"));
         let success = self.metric("last_success_timestamp_seconds");
         self.add(
-            ("WatchkeeperJobMissedSlots", severity(Event::Missed)),
+            ("WatchkeeperJobMissedSlots", Event::Missed.severity()),
             // The count falls when the history forgets, so that increase() would see slots that were none.
             (format!("{missed} > {missed} offset 1h or {last} > {success}"), hold),
             "slots were missed",
@@ -289,14 +288,14 @@ impl JobRules<'_> {
     fn of_backups(&mut self) {
         let hold = self.options.hold;
         self.add(
-            ("WatchkeeperJobBadBackups", severity(Event::Failed)),
+            ("WatchkeeperJobBadBackups", Event::Failed.severity()),
             (format!("{} + {} > 0", self.metric("bad_backups"), self.metric("broken_backups")), hold),
             "backups are damaged",
             "`watchkeeper backups JOB` lists them, `watchkeeper verify JOB` reads them again. The next run stores anew what the \
              source still has.",
         );
         self.add(
-            ("WatchkeeperJobRestoreFailed", severity(Event::Failed)),
+            ("WatchkeeperJobRestoreFailed", Event::Failed.severity()),
             (format!("{} == 1", self.metric("restore_failed")), hold),
             "its last restore failed",
             "`watchkeeper status` says whether the old data are back; `watchkeeper restore JOB --resume` finishes it, `--undo` takes \

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Post, SendError, Sender, answer};
 use crate::config::notify::{Alerts, Event};
 use crate::http::{HttpClient, below};
-use crate::report::notify::{Condition, Notice, Say, Subject, severity};
+use crate::report::notify::{Condition, Notice, Say, Subject};
 
 /// An alert that is repeated is over when it was not for so many times,
 const TIMES: u32 = 4;
@@ -67,7 +67,7 @@ fn all(alerts: &Alerts, notice: &Notice, now: Timestamp) -> Vec<Value> {
     });
     let missed = notice.missed.as_ref().map(|missed| Alert {
         name: "WatchkeeperJobMissedSlots",
-        severity: severity(Event::Missed),
+        severity: Event::Missed.severity(),
         times: (missed.first, until(MISSED)),
         said: whole,
     });
@@ -89,7 +89,7 @@ fn one_line(notice: &Notice, what: &Condition) -> String {
 
 impl<'a> Alert<'a> {
     fn of(what: &Condition, until: Timestamp, said: (&'a str, &'a str)) -> Self {
-        Self { name: name(what), severity: severity(what.event), times: (what.since, until), said }
+        Self { name: name(what), severity: what.event.severity(), times: (what.since, until), said }
     }
 
     fn json(&self, alerts: &Alerts, notice: &Notice) -> Value {
