@@ -60,7 +60,7 @@ draw() {
   mapfile -t chosen < <(files "$1")
   (cd "target/mutants/$1" && cargo mutants --list --line-col=true "${chosen[@]}") | grep -e "${ONLY:-}" |
     shuf --random-source=<(openssl enc -aes-256-ctr -pass "pass:${SEED:-1}" -nosalt </dev/zero 2>/dev/null) |
-    head -n "${SAMPLE:-1000000}"
+    awk -v most="${SAMPLE:-1000000}" 'NR <= most'
 }
 
 # count ROOM LIST: how many of what was drawn are in a list of outcomes. (--re lets all deletions of fields through.)
@@ -83,7 +83,7 @@ try() {
   caught=$(count "$room" caught) missed=$(count "$room" missed)
   unviable=$(count "$room" unviable) slow=$(count "$room" timeout)
   [ $((caught + missed + slow)) -gt 0 ] || die "$room: nothing was tried"
-  cat "$out/mutants.out/missed.txt" >&2
+  grep -Fxf "target/mutants/$room.drawn" "$out/mutants.out/missed.txt" >&2 || true
   printf 'figure | mutants: %s | %s %% of %s: %s noticed, %s without end, %s missed; %s did not build; drawn from %s |\n' \
     "$room" $((100 * (caught + slow) / (caught + slow + missed))) $((caught + slow + missed)) \
     "$caught" "$slow" "$missed" "$unviable" "$of"

@@ -84,7 +84,8 @@ fn busy() -> Watchkeeper {
     let watchkeeper = Watchkeeper::with_config("");
     let of = |name: &str| watchkeeper.folder().join(name);
     database::create(&of("memory.db")).close().unwrap();
-    let mut text = format!("max_concurrent = 16\n[metrics]\ntextfile = {:?}\n", of("metrics.prom"));
+    let mut text =
+        format!("max_concurrent = 16\n[metrics]\ntextfile = \"{}\"\n", of("metrics.prom").display());
     let due = "schedule = \"* * * * * *\"\nretries = { max = 0 }\n";
     let mut command = |name: &str, script: &str| {
         writeln!(
@@ -100,8 +101,8 @@ fn busy() -> Watchkeeper {
     command("talks", &format!("seq {SAID}"));
     let files = files_job(2, &[watchkeeper.config().as_path()]);
     let sqlite = format!(
-        "[[job]]\nname = \"db\"\nkind = \"sqlite-backup\"\nkeep = {{ last = 2 }}\ndatabase = {:?}\n",
-        of("memory.db")
+        "[[job]]\nname = \"db\"\nkind = \"sqlite-backup\"\nkeep = {{ last = 2 }}\ndatabase = \"{}\"\n",
+        of("memory.db").display()
     );
     watchkeeper.configure(&format!("{text}{files}{due}{sqlite}{due}"));
     watchkeeper
