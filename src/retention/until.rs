@@ -129,4 +129,10 @@ mod tests {
         assert_eq!(ends(&[item(0)], last(5), 1..1), [Until::Unscheduled]);
         assert_eq!(ends(&[item(0)], last(5), 1..4), [Until::Beyond(day(3))]);
     }
+
+    #[test]
+    fn what_was_not_read_yet_is_as_if_the_next_run_had_found_it_good() {
+        let unread = Item { unread: true, ..item(0) };
+        assert_eq!(ends(&[unread, item(1), item(2)], last(2), 3..10)[0], Until::Dropped);
+    }
 }

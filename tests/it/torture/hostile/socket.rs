@@ -78,7 +78,7 @@ fn allowed(heading: &str) -> BTreeSet<String> {
     let column = head.iter().position(|cell| *cell == heading);
     let Some(column) = column else { return BTreeSet::new() };
     let rows = rows.take_while(|cells| cells.len() == head.len());
-    rows.filter(|cells| cells[column] == "yes").map(|cells| cells[1].to_owned()).collect()
+    rows.filter(|cells| ["yes", "left"].contains(&cells[column])).map(|cells| cells[1].to_owned()).collect()
 }
 
 /// Runs commands, and compares what the engine is asked for with the column of the table.
