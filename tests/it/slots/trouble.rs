@@ -373,7 +373,9 @@ fn tells_its_runs(schedule: &str) -> Watchkeeper {
     let watchkeeper = Watchkeeper::with_config("");
     let ran = watchkeeper.folder().join("ran").display().to_string();
     let work = format!("shell = true\ncommand = 'echo $WATCHKEEPER_RUN >> {ran}'");
-    watchkeeper.configure(&job("j", schedule, "").replace("command = [\"true\"]", &work));
+    // The disks here are smaller than a reserve.
+    let job = job("j", schedule, "").replace("command = [\"true\"]", &work);
+    watchkeeper.configure(&format!("reserve = \"0\"\n{job}"));
     watchkeeper
 }
 
@@ -420,7 +422,7 @@ fn a_daemon_whose_history_cannot_be_opened_runs_its_jobs_and_writes_it_later() {
     let watchkeeper = tells_its_runs("* * * * * *");
     let script = format!(
         "dd if=/dev/zero of=\"$FOLDER/fill\" bs=1k 2>/dev/null || true\n\
-         $WATCHKEEPER run 2>\"{0}/log\" & daemon=$!\n\
+         $WATCHKEEPER run 2>\"{0}/log\" & daemon=$!; trap 'kill $daemon 2>/dev/null || :' EXIT\n\
          lines() {{ cat \"{0}/ran\" 2>/dev/null | wc -l; }}\n\
          n=0; until [ $(lines) -gt 2 ]; do n=$((n+1)); [ $n -lt 300 ] || exit 9; sleep 0.1; done\n\
          rm \"$FOLDER/fill\"; first=$(head -n 1 \"{0}/ran\")\n\
