@@ -139,6 +139,13 @@ pub struct Look<'a> {
     pub now: Timestamp,
 }
 
+impl Look<'_> {
+    /// Since when nobody is to be told of the job: it is paused, or has been disabled for good.
+    fn quiet_since(&self) -> Option<Timestamp> {
+        if self.job.enabled { self.job.pause.as_ref().map(|pause| pause.since) } else { Some(Timestamp::MIN) }
+    }
+}
+
 impl Draft {
     fn new(say: Say, job: JobName, now: Timestamp) -> Self {
         Self {
@@ -207,10 +214,6 @@ pub fn plan_removed(entry: &Entry, notifier: &Notifier, job: &JobName, now: Time
     };
     let run = entry.told.first().filter(|_| is_wanted)?.what.run.clone();
     Some(Draft { run, ends: entry.told.clone(), ..entry.draft(job, Say::Closed, now) })
-}
-
-fn is_quiet(job: &JobStanding) -> bool {
-    !job.enabled || job.pause.is_some()
 }
 
 /// Whether so much time is over; a clock that went back makes nobody wait.

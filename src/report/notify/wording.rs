@@ -124,8 +124,9 @@ fn recovery(draft: &Draft, ground: Ground<'_>) -> String {
         0 => String::new(),
         _ => format!("; {} {what}", words::count(count, "run")),
     };
-    let bad = count(draft.failures, "had not been good");
     let failed = count(draft.meanwhile as usize, "failed meanwhile");
+    let bad = if draft.failures == draft.meanwhile as usize { 0 } else { draft.failures };
+    let bad = count(bad, "had not been good");
     let warns = if draft.warns { "; the newest run was done with warnings" } else { "" };
     match draft.ends.first() {
         Some(told) => {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::entry::{Change, Entry};
-use super::{Draft, Look, Say, draft, is_over, is_quiet};
+use super::{Draft, Look, Say, draft, is_over};
 use crate::config::notify::{Event, Notifier};
 use crate::report::notify::condition::{Condition, Subject, View};
 
@@ -15,18 +15,14 @@ pub(super) fn alert(
     look: Look<'_>,
 ) -> Option<Draft> {
     let well = View { troubles: Vec::new(), run_is_known: true };
-    let view = if is_quiet(look.job) {
-        entry.account_quietly(look, &notifier.on);
-        &well
-    } else {
-        entry.account(look, &notifier.on);
-        look.view
-    };
+    let is_quiet = look.quiet_since().is_some();
+    let view = if is_quiet { &well } else { look.view };
+    entry.account(look, &notifier.on);
     let mut change = entry.compare(view, &notifier.on);
     let is_of_run = |what: &Condition| what.subject == Subject::Run;
     let was_told = entry.told.iter().any(|told| is_of_run(&told.what));
     let is_told = was_told || change.holds.iter().any(is_of_run);
-    if !is_quiet(look.job) && !is_told && entry.failed + entry.warned > 0 {
+    if !is_quiet && !is_told && entry.failed + entry.warned > 0 {
         // It was bad and well again before anybody looked: it fires once, and ends at the next look.
         change.holds.push(passed(entry, look));
     }

@@ -128,7 +128,10 @@ impl Entry {
         let is_new = |run: &&PastRun| run.millis.is_some() && !self.seen.contains(&run.run);
         let new: Vec<&PastRun> = look.job.past.iter().filter(is_new).collect();
         let event_of = |run: &PastRun| condition::event_of(run.outcome).filter(|event| on.contains(event));
-        let bad = look.job.bad.iter().filter(|run| !self.seen.contains(&run.run)).filter_map(event_of);
+        // What runs while nobody is to be told is told to nobody; what ran before is.
+        let counts = |run: &&PastRun| look.quiet_since().is_none_or(|since| run.started < since);
+        let bad = look.job.bad.iter().filter(|run| !self.seen.contains(&run.run));
+        let bad = bad.filter(counts).filter_map(event_of);
         let (failed, warned): (Vec<_>, Vec<_>) = bad.partition(|event| *event == Event::Failed);
         let counted = |events: &[Event]| u32::try_from(events.len()).unwrap_or(u32::MAX);
         let (failed, warned) = (counted(&failed), counted(&warned));
@@ -137,7 +140,7 @@ impl Entry {
         self.bad_runs += failed + warned;
         for (index, run) in new.iter().enumerate() {
             let event = event_of(run);
-            self.anew += u32::from(event.is_some() && self.was_well);
+            self.anew += u32::from(event.is_some() && self.was_well && counts(run));
             self.was_well |= event.is_none();
             // Of the newest the view knows.
             if index + 1 < new.len() {
@@ -171,14 +174,6 @@ impl Entry {
     fn see(&mut self, look: Look<'_>) {
         let ended = look.job.past.iter().filter(|run| run.millis.is_some());
         self.seen = ids(ended.chain(&look.job.bad));
-    }
-
-    /// Takes in what happens while nobody is to be told, who is told of what was before all the same.
-    pub(super) fn account_quietly(&mut self, look: Look<'_>, on: &BTreeSet<Event>) {
-        let before = self.clone();
-        self.account(look, on);
-        let Self { held, failed, warned, anew, was_well, bad_runs, missed, .. } = before;
-        *self = Self { held, failed, warned, anew, was_well, bad_runs, missed, ..self.clone() };
     }
 
     fn changes_to(&mut self, state: BTreeSet<(Subject, Event)>) {
@@ -236,12 +231,15 @@ impl Entry {
         if !std::mem::take(&mut change.is_well_in_part) {
             return;
         }
+        let failures_were_told = change.ends.iter().any(|told| told.what.is_failed_run());
         self.told.retain(|told| change.holds.iter().any(|what| what.subject == told.what.subject));
         change.ends.retain(|told| self.told.contains(told));
         if self.told.is_empty() && change.begins.is_empty() {
-            // Those before were of what was told.
-            self.failed = self.failed.min(self.anew);
-            self.warned = self.warned.min(self.anew - self.failed);
+            // Those that came at once after what was told were told with it.
+            if failures_were_told {
+                self.failed = self.failed.min(self.anew);
+            }
+            self.warned = self.warned.min(self.anew.saturating_sub(self.failed));
             (self.held, self.bad_runs) = (0, self.failed + self.warned);
         }
     }

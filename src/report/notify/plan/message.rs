@@ -3,16 +3,15 @@
 use jiff::Timestamp;
 
 use super::entry::{Change, Entry};
-use super::{Draft, Look, Say, draft, is_over, is_quiet};
+use super::{Draft, Look, Say, draft, is_over};
 use crate::config::notify::{Event, Notifier};
 use crate::report::notify::condition::Subject;
 
 pub(super) fn message(entry: &mut Entry, notifier: &Notifier, look: Look<'_>) -> Option<Draft> {
-    if is_quiet(look.job) {
-        entry.account_quietly(look, &notifier.on);
+    entry.account(look, &notifier.on);
+    if look.quiet_since().is_some() {
         return None;
     }
-    entry.account(look, &notifier.on);
     let mut change = entry.compare(look.view, &notifier.on);
     let tells_ends = notifier.on.contains(&Event::Recovered);
     if !tells_ends {

@@ -632,18 +632,23 @@ fn what_ends_in_something_that_nobody_wants_to_hear_of_is_not_well() {
 
 #[test]
 fn a_pause_hides_nothing_that_was_before_it() {
-    let mut world = World::new(webhook());
-    world.ran(1, "warned");
-    assert_eq!(world.says(1), Some(Say::Bad(Event::Warned)));
-    world.ran(2, "failed");
-    assert_eq!(world.says(2), None, "within the cool-down");
-    world.job.pause = Some(crate::history::Pause { since: minute(3), reason: None });
-    world.ran(4, "failed");
-    assert_eq!(world.says(5), None);
-    world.job.pause = None;
-    world.ran(100, "done");
-    let draft = world.look(100).unwrap();
-    assert_eq!((draft.say, draft.meanwhile), (Say::Recovered, 1), "and of the pause none");
+    for (on, say, meanwhile) in [
+        (BTreeSet::from(Event::ALL), Say::Recovered, 1),
+        (BTreeSet::from([Event::Failed, Event::Warned]), Say::Bad(Event::Failed), 0),
+    ] {
+        let mut world = World::new(webhook());
+        world.notifier.on = on;
+        world.ran(1, "warned");
+        assert_eq!(world.says(1), Some(Say::Bad(Event::Warned)));
+        world.ran(2, "failed");
+        world.job.pause = Some(crate::history::Pause { since: minute(3), reason: None });
+        world.ran(4, "failed");
+        assert_eq!(world.says(5), None, "the first look since the first failure");
+        world.job.pause = None;
+        world.ran(100, "done");
+        let draft = world.look(100).unwrap();
+        assert_eq!((draft.say, draft.meanwhile), (say, meanwhile), "one failure, of the pause none");
+    }
 }
 
 #[test]
