@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use super::{Post, SendError, Sender, answer};
 use crate::config::notify::{Alerts, Event};
+use crate::history::MissedSlots;
 use crate::http::{HttpClient, below};
 use crate::report::notify::{Condition, Notice, Say, Subject};
+use crate::words;
 
 /// An alert that is repeated is over when it was not for so many times,
 const TIMES: u32 = 4;
@@ -65,11 +67,12 @@ fn all(alerts: &Alerts, notice: &Notice, now: Timestamp) -> Vec<Value> {
         let said = if index == 0 && tells_first { whole } else { (said.as_str(), said.as_str()) };
         Alert::of(what, until(holds), said).json(alerts, notice)
     });
+    let lost = notice.missed.as_ref().map(|missed| missed_words(notice, missed)).unwrap_or_default();
     let missed = notice.missed.as_ref().map(|missed| Alert {
         name: "WatchkeeperJobMissedSlots",
         severity: Event::Missed.severity(),
         times: (missed.first, until(MISSED)),
-        said: whole,
+        said: if notice.say == Say::Missed { whole } else { (&lost, &lost) },
     });
     // It is over before anybody is told of it.
     let tried = (notice.say == Say::Test).then(|| Alert {
@@ -80,6 +83,13 @@ fn all(alerts: &Alerts, notice: &Notice, now: Timestamp) -> Vec<Value> {
     });
     let others = missed.into_iter().chain(tried).map(|alert| alert.json(alerts, notice));
     ends.chain(fires).chain(others).collect()
+}
+
+/// Where it is told beside something else.
+fn missed_words(notice: &Notice, missed: &MissedSlots) -> String {
+    let slots = words::count(missed.count, "slot");
+    let (event, job, host) = (Event::Missed.words(), &notice.job, &notice.host);
+    format!("{event} {job} on {host}: {slots} since {} did not run: {}", missed.first, missed.reason)
 }
 
 fn one_line(notice: &Notice, what: &Condition) -> String {
