@@ -41,7 +41,14 @@ impl Scene for Store {
     }
 
     fn holds(&self) {
-        self.watchkeeper.run(&["verify"]).expect(0);
+        let verified = self.watchkeeper.run(&["verify"]);
+        if verified.code == 3 && verified.stdout.contains("damaged at its source") {
+            // A fault met a file of the source: what could not be read there is said of the backup, and read again by the next.
+            let again = self.watchkeeper.run(&self.words);
+            assert!(matches!(again.code, 0 | 3), "{again:?}");
+            return clean(&self.watchkeeper);
+        }
+        verified.expect(0);
         self.watchkeeper.run(&self.words).expect(0);
         if self.words[0] == "prune" {
             assert_eq!(self.watchkeeper.backups().len(), 1);
