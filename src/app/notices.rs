@@ -34,6 +34,14 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// How often it is looked whether it is.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// The longest wait between two tries to deliver something.
+const LONGEST: Duration = Duration::from_mins(10);
+
+/// The wait after so many tries before the last one.
+fn doubled(first: Duration, tries: u32) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(tries.min(16))).min(LONGEST)
+}
+
 /// Who tells.
 #[derive(Clone)]
 pub struct Teller {

@@ -115,6 +115,13 @@ pub struct PastRun {
     pub bytes: Option<u64>,
 }
 
+impl PastRun {
+    /// How it ended is known.
+    pub fn has_ended(&self) -> bool {
+        self.millis.is_some()
+    }
+}
+
 impl LastRun {
     fn of(report: &RunReport) -> Self {
         Self {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
+use super::doubled;
 use crate::app::App;
 use crate::blocking::blocking;
 use crate::config::notify::Notifier;
@@ -17,8 +18,6 @@ use crate::words;
 
 /// The wait after the first try; doubled after each further one.
 const FIRST: Duration = Duration::from_secs(2);
-/// The longest wait.
-const LONGEST: Duration = Duration::from_mins(10);
 /// Whoever wants to be asked later than this is asked then all the same.
 const LATEST: Duration = Duration::from_hours(1);
 /// What could not be told for so long is not tried again.
@@ -167,7 +166,7 @@ async fn write(
 }
 
 fn wait(tries: u32) -> Duration {
-    FIRST.saturating_mul(2_u32.saturating_pow(tries.min(16))).min(LONGEST)
+    doubled(FIRST, tries)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
-use super::Teller;
+use super::{Teller, doubled};
 use crate::app::{App, Sight};
 use crate::blocking::blocking;
 use crate::config::notify::{Channel, Event, Notifier};
@@ -25,10 +25,8 @@ use crate::words;
 const JOB: &str = "watchkeeper";
 /// Their kind.
 const KIND: &str = "daemon";
-/// The wait after the first try; doubled after each further one,
+/// The wait after the first try; doubled after each further one.
 const FIRST: Duration = Duration::from_secs(15);
-/// up to this.
-const LONGEST: Duration = Duration::from_mins(10);
 
 /// What is told to whom.
 #[derive(Default)]
@@ -119,7 +117,7 @@ impl Heard {
     /// What came of telling it.
     fn told(&mut self, word: Word, was_taken: bool, now: Timestamp) {
         if !was_taken {
-            let wait = FIRST.saturating_mul(2_u32.saturating_pow(self.tries.min(16))).min(LONGEST);
+            let wait = doubled(FIRST, self.tries);
             self.tries = self.tries.saturating_add(1);
             self.due = now.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).ok();
             return;

@@ -74,9 +74,14 @@ impl Condition {
         Self { reason: self.reason.map(|reason| veil.over(&reason)), ..self }
     }
 
+    /// It is of the newest run.
+    pub(super) fn is_of_run(&self) -> bool {
+        self.subject == Subject::Run
+    }
+
     /// It is of a run that failed.
     pub(super) fn is_failed_run(&self) -> bool {
-        self.subject == Subject::Run && self.event == Event::Failed
+        self.is_of_run() && self.event == Event::Failed
     }
 
     /// The same warning, whatever the numbers in it, or the same event where it is none: not each of them is told.
@@ -197,7 +202,7 @@ fn ended(job: &JobStanding) -> Option<(&LastRun, Timestamp)> {
 }
 
 fn newest_past(job: &JobStanding) -> Option<&PastRun> {
-    job.past.iter().rfind(|run| run.millis.is_some())
+    job.past.iter().rfind(|run| run.has_ended())
 }
 
 fn end_of(run: &PastRun) -> Timestamp {

@@ -19,9 +19,8 @@ pub(super) fn alert(
     let view = if is_quiet { &well } else { look.view };
     entry.account(look, &notifier.on);
     let mut change = entry.compare(view, &notifier.on);
-    let is_of_run = |what: &Condition| what.subject == Subject::Run;
-    let was_told = entry.told.iter().any(|told| is_of_run(&told.what));
-    let is_told = was_told || change.holds.iter().any(is_of_run);
+    let was_told = entry.told.iter().any(|told| told.what.is_of_run());
+    let is_told = was_told || change.holds.iter().any(Condition::is_of_run);
     if !is_quiet && !is_told && entry.failed + entry.warned > 0 {
         // It was bad and well again before anybody looked: it fires once, and ends at the next look.
         change.holds.push(passed(entry, look));

@@ -10,7 +10,7 @@ use crate::config::notify::Event;
 use crate::config::values::JobName;
 use crate::history::MissedSlots;
 use crate::report::notify::condition::{self, Condition, Subject, View};
-use crate::standing::PastRun;
+use crate::standing::{JobStanding, PastRun};
 
 /// What was told to be wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,17 +82,17 @@ pub(super) struct Change {
 impl Entry {
     /// Of a job that nothing was told of.
     pub(super) fn new(known: Known, look: Look<'_>) -> Self {
-        let (job, is_ended) = (look.job, |run: &&PastRun| run.millis.is_some());
+        let job = look.job;
         let (told, seen, missed_until) = match known {
             Known::NotifierSince(born) => {
                 let old = |what: &&Condition| what.since <= born || what.subject == Subject::Backups;
                 let old = look.view.troubles.iter().filter(old).cloned();
-                let seen = job.past.iter().filter(is_ended).chain(&job.bad).filter(|run| run.started <= born);
+                let seen = known_runs(job).filter(|run| run.started <= born);
                 (old.map(|what| Told { what, at: born }).collect(), ids(seen), born)
             }
             Known::JobIsNew => {
                 let missed = job.last_missed.as_ref().map_or(Timestamp::MIN, |missed| missed.last);
-                (Vec::new(), ids(job.past.iter().filter(is_ended).chain(&job.bad)), missed)
+                (Vec::new(), ids(known_runs(job)), missed)
             }
         };
         let state = told.iter().map(|told: &Told| (told.what.subject, told.what.event)).collect();
@@ -125,7 +125,7 @@ impl Entry {
 
     /// Takes in what has happened since it was last looked.
     pub(super) fn account(&mut self, look: Look<'_>, on: &BTreeSet<Event>) {
-        let is_new = |run: &&PastRun| run.millis.is_some() && !self.seen.contains(&run.run);
+        let is_new = |run: &&PastRun| run.has_ended() && !self.seen.contains(&run.run);
         let new: Vec<&PastRun> = look.job.past.iter().filter(is_new).collect();
         let event_of = |run: &PastRun| condition::event_of(run.outcome).filter(|event| on.contains(event));
         // What runs while nobody is to be told is told to nobody; what ran before is.
@@ -163,7 +163,7 @@ impl Entry {
 
     /// The newest run that has ended and was not accounted for, and how many before it failed. From now on all of them are.
     pub(super) fn newest_new_run<'a>(&mut self, look: Look<'a>) -> Option<(&'a PastRun, u32)> {
-        let is_new = |run: &&PastRun| run.millis.is_some() && !self.seen.contains(&run.run);
+        let is_new = |run: &&PastRun| run.has_ended() && !self.seen.contains(&run.run);
         let newest = look.job.past.iter().rfind(is_new)?;
         let failed = look.job.bad.iter().filter(|run| run.run != newest.run && !self.seen.contains(&run.run));
         let failed = failed.filter(|run| condition::event_of(run.outcome) == Some(Event::Failed)).count();
@@ -172,8 +172,7 @@ impl Entry {
     }
 
     fn see(&mut self, look: Look<'_>) {
-        let ended = look.job.past.iter().filter(|run| run.millis.is_some());
-        self.seen = ids(ended.chain(&look.job.bad));
+        self.seen = ids(known_runs(look.job));
     }
 
     fn changes_to(&mut self, state: BTreeSet<(Subject, Event)>) {
@@ -278,6 +277,11 @@ impl Change {
         }
         self.holds.push(now);
     }
+}
+
+/// The runs of which something is known: the newest, and the newest bad ones.
+fn known_runs(job: &JobStanding) -> impl Iterator<Item = &PastRun> {
+    job.past.iter().filter(|run| run.has_ended()).chain(&job.bad)
 }
 
 fn ids<'a>(runs: impl Iterator<Item = &'a PastRun>) -> BTreeSet<String> {

@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use super::entry::{Change, Entry};
 use super::{Draft, Look, Say, draft, is_over};
 use crate::config::notify::{Event, Notifier};
-use crate::report::notify::condition::Subject;
 
 pub(super) fn message(entry: &mut Entry, notifier: &Notifier, look: Look<'_>) -> Option<Draft> {
     entry.account(look, &notifier.on);
@@ -24,7 +23,7 @@ pub(super) fn message(entry: &mut Entry, notifier: &Notifier, look: Look<'_>) ->
 
 /// What is new, if anything is.
 fn news(entry: &Entry, change: &Change, tells_ends: bool) -> Option<Say> {
-    let run = change.holds.iter().find(|what| what.subject == Subject::Run).map(|what| what.event);
+    let run = change.holds.iter().find(|what| what.is_of_run()).map(|what| what.event);
     // Bad runs that were over before anybody was told, and were worse than what is told.
     let has_passed = match run {
         Some(Event::Failed) => false,
