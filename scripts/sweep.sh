@@ -26,7 +26,7 @@ for folder in "${CARGO_TARGET_DIR:-target}"/tmp/wk-it-*; do
   done
   # Programs that a failed test has left running.
   for line in /proc/[0-9]*/cmdline; do
-    if tr '\0' '\n' <"$line" 2>/dev/null | grep -q "^$folder/"; then
+    if { tr "\0" "\n" <"$line"; } 2>/dev/null | grep -q "^$folder/"; then
       kill -KILL "$(basename "$(dirname "$line")")" 2>/dev/null || true
     fi
   done

@@ -27,14 +27,16 @@ while :; do
   busybox sleep 0.1
 done
 ";
+/// One at a time, as with systemd: a stop that outlives who asked for it takes away no later start's `pid`.
 const CONTROL: &str = "#!/bin/sh
+exec 9>FOLDER/lock; flock 9
 case $1 in
-  start) setsid FOLDER/main </dev/null >/dev/null 2>&1 & echo $! >FOLDER/pid
+  start) setsid FOLDER/main </dev/null >/dev/null 2>&1 9>&- & pid=$!; echo $pid >FOLDER/pid
     # Until it is a group of its own, a stop would not find it.
-    until kill -s 0 -- -$(cat FOLDER/pid) 2>/dev/null; do sleep 0.05; done ;;
+    until kill -s 0 -- -$pid 2>/dev/null; do sleep 0.05; done ;;
   stop) [ -e FOLDER/pid ] || exit 0
     if [ -e FOLDER/stuck ]; then echo it does not stop; exit 7; fi
-    kill -- -$(cat FOLDER/pid); while kill -s 0 -- -$(cat FOLDER/pid) 2>/dev/null; do sleep 0.05; done; rm FOLDER/pid ;;
+    pid=$(cat FOLDER/pid); kill -- -$pid; while kill -s 0 -- -$pid 2>/dev/null; do sleep 0.05; done; rm FOLDER/pid ;;
 esac
 ";
 
