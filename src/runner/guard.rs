@@ -21,6 +21,8 @@ use crate::config::values::{JobName, TargetName};
 use crate::state_dir::{self, StateDirError, reserve};
 use crate::words;
 
+/// A note of who holds a lock takes a multiple of so many bytes.
+const HOLDER: usize = 256;
 /// Longer than a look at a lock takes, also on a machine that has much to do.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// How soon it is tried again to take a lock that somebody looks at.
@@ -265,10 +267,11 @@ fn is_only_looked_at(file: &File) -> bool {
 }
 
 fn write_holder(file: &File, holder: &Holder) -> std::io::Result<()> {
-    let text = serde_json::to_vec(holder)?;
+    let mut text = serde_json::to_vec(holder)?;
+    // Nearly all are as long as each other then, and one takes the place of the one before by a single write.
+    text.resize(text.len().next_multiple_of(HOLDER), b' ');
     file.write_all_at(&text, 0)?;
     let length = text.len() as u64;
-    // Mostly it is as long as the one before.
     if file.metadata()?.len() == length { Ok(()) } else { file.set_len(length) }
 }
 

@@ -3,7 +3,8 @@
 
 use std::cell::Cell;
 
-use super::sweep::{Kept, Scene, Stage, clean, kill};
+use super::sweep::{Kept, Kills, Scene, Stage, clean};
+use crate::reliability::in_full;
 use crate::support::prometheus::{Builder, Digest, Past, Prometheus};
 use crate::support::watchkeeper::{JOB, Watchkeeper};
 
@@ -13,6 +14,7 @@ const UNDO: [&str; 4] = ["restore", JOB, "--undo", "--yes"];
 const DISCARD: [&str; 4] = ["restore", JOB, "--discard-old", "--yes"];
 /// A restore waits a minute for Prometheus's first reload: only each so many cuts are brought to their end.
 const WHOLE: usize = 12;
+const SCENES: usize = 4;
 
 pub(super) struct Data {
     prometheus: Prometheus,
@@ -108,9 +110,15 @@ impl Scene for Data {
     }
 }
 
+/// In full by several at once: each waits for its Prometheus most of the time.
 fn killed(name: &str, words: &[&'static str], many: usize) {
-    let Some(data) = Data::new(words) else { return };
-    kill(name, &data, 3, many);
+    let kills = Kills::new(name, 3, many);
+    std::thread::scope(|scope| {
+        for _ in 0..if in_full() { SCENES } else { 1 } {
+            scope.spawn(|| Data::new(words).inspect(|data| kills.by(data)));
+        }
+    });
+    kills.end();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::cut::{self, Places, Point, Step, Traced};
@@ -108,6 +108,13 @@ impl Tally {
         !self.hit.contains_key(step) && self.tried.get(step).is_some_and(|tried| *tried > 2)
     }
 
+    /// It was killed there, and whole again after so long.
+    fn note(&mut self, at: Step, took: Duration) {
+        self.kills += 1;
+        *self.hit.entry(at).or_default() += 1;
+        self.longest = self.longest.max(took);
+    }
+
     fn missed(&self) -> Vec<&Step> {
         self.met.keys().filter(|step| !self.hit.contains_key(step)).collect()
     }
@@ -134,45 +141,88 @@ impl Tally {
 
 /// Kills it so often; in full until each step was hit.
 pub(super) fn kill(name: &str, scene: &impl Scene, few: usize, many: usize) {
-    let mut dice = Dice::new();
-    eprintln!("{name}: WATCHKEEPER_SEED={}", dice.seed());
-    let mut tally = Tally::default();
-    scene.reset();
-    tally.learn(&scene.undisturbed());
-    let kills = if in_full() { many } else { few };
-    let mut tries = 0;
-    while in_time() && (tally.kills < kills || (in_full() && tally.patient())) {
-        tries += 1;
-        assert!(tries < 20 * kills, "{name}: it is hardly ever killed");
-        let (step, point) = tally.next(&mut dice);
+    let kills = Kills::new(name, few, many);
+    kills.by(scene);
+    kills.end();
+}
+
+/// The kills of one operation.
+pub(super) struct Kills<'n> {
+    name: &'n str,
+    /// How many at least.
+    wanted: usize,
+    state: Mutex<(Dice, Tally)>,
+}
+
+impl<'n> Kills<'n> {
+    pub(super) fn new(name: &'n str, few: usize, many: usize) -> Self {
+        let dice = Dice::new();
+        eprintln!("{name}: WATCHKEEPER_SEED={}", dice.seed());
+        let wanted = if in_full() { many } else { few };
+        Self { name, wanted, state: Mutex::new((dice, Tally::default())) }
+    }
+
+    /// Kills the operation of this scene, until that was enough. Several threads may, each with a scene of its own.
+    pub(super) fn by(&self, scene: &impl Scene) {
+        scene.reset();
+        let traced = scene.undisturbed();
+        self.tally(|_, tally| tally.learn(&traced));
+        let mut tries = 0;
+        while in_time() && self.tally(|_, tally| self.goes_on(tally)) {
+            tries += 1;
+            assert!(tries < 20 * self.wanted, "{}: it is hardly ever killed", self.name);
+            self.once(scene);
+        }
+    }
+
+    /// Says what was hit.
+    pub(super) fn end(self) {
+        let (_, tally) = self.state.into_inner().unwrap();
+        tally.tell(self.name);
+        assert!(!in_full() || tally.missed().is_empty(), "{}: never hit: {:?}", self.name, tally.missed());
+    }
+
+    fn tally<T>(&self, work: impl FnOnce(&mut Dice, &mut Tally) -> T) -> T {
+        let mut state = self.state.lock().unwrap();
+        let (dice, tally) = &mut *state;
+        work(dice, tally)
+    }
+
+    fn goes_on(&self, tally: &Tally) -> bool {
+        tally.kills < self.wanted || (in_full() && tally.patient())
+    }
+
+    fn once(&self, scene: &impl Scene) {
+        let name = self.name;
+        let (step, point, missed) = self.tally(|dice, tally| {
+            let (step, point) = tally.next(dice);
+            let missed = tally.is_missed(&step);
+            (step, point, missed)
+        });
         scene.reset();
         let (watchkeeper, words, places) = (scene.watchkeeper(), scene.words(), scene.places());
         let aimed = Telling(format!("{name}: to be killed at {point:?}, {}", step.0));
         // Another thread may always be the first to make so many of these calls.
-        let traced = if tally.is_missed(&step) {
+        let traced = if missed {
             cut::kill_at(watchkeeper, words, &places, (&step, point.call))
         } else {
             cut::run(watchkeeper, words, &places, Some((point, "signal=KILL")))
         };
         drop(aimed);
-        tally.learn(&traced);
+        self.tally(|_, tally| tally.learn(&traced));
         if !traced.killed() {
             // It was not met. (A cleanup keeps away from a Prometheus that compacts at this moment.)
             let busy = traced.output.stdout.contains("writes a block at this moment");
             assert!(busy || matches!(traced.output.code, 0 | 3), "{name}: {:?}", traced.output);
-            continue;
+            return;
         }
         let at = traced.at.clone().unwrap_or_else(|| Step("unknown".to_owned()));
-        tally.kills += 1;
-        *tally.hit.entry(at.clone()).or_default() += 1;
         let told = Telling(format!("{name}: killed at {point:?}, {}", at.0));
         let since = Instant::now();
         scene.holds();
-        tally.longest = tally.longest.max(since.elapsed());
         drop(told);
+        self.tally(|_, tally| tally.note(at, since.elapsed()));
     }
-    tally.tell(name);
-    assert!(!in_full() || tally.missed().is_empty(), "{name}: never hit: {:?}", tally.missed());
 }
 
 /// Whether there is time for one more. `WATCHKEEPER_TORTURE_MINUTES` limits all together; what was not hit until then fails.
