@@ -1,11 +1,14 @@
 //! All that belongs together: a compose project in the order of `depends_on`, and what is configured without one.
 
+use std::process::Command;
+
 use jiff::Timestamp;
 
-use super::{application, container, image, names, texts, web};
+use super::{LONG, application, container, image, names, texts, web};
 use crate::support::application::Application;
 use crate::support::docker::{Container, Image, docker};
 use crate::support::watchkeeper::Watchkeeper;
+use crate::support::{run, scratch, wait_until};
 
 const LOOK: &str = "[[job]]\nname = \"look\"\nkind = \"verify-deployment\"\n[[job.check]]\nname = \"health\"\n\
                     type = \"http\"\napplication = \"app\"\npath = \"/health\"\n";
@@ -83,6 +86,76 @@ fn what_depends_on_something_that_is_not_healthy_is_not_started_and_is_named() {
     let told = ["its health check says", &waits, &format!("`docker start {}` starts it", app.name)];
     assert!(told.iter().all(|text| output.stdout.contains(text)), "{output:?}");
     assert_eq!(app.inspect("{{.State.Running}}"), "false");
+}
+
+#[test]
+fn told_to_stop_while_one_stops_that_one_is_started_again_and_the_others_are_not_touched() {
+    let Some(image) = image() else { return };
+    let project = project();
+    let database = container(&image, &strs(&labels(&project, "db", "")), "sleep 600");
+    // It ends slowly, and says that it does.
+    let script = "trap 'echo stopping; sleep 4; exit 0' TERM; while :; do sleep 0.1; done";
+    let depends = labels(&project, "app", "db:service_started:false");
+    let slow =
+        container(&image, &[&["--stop-signal", "SIGTERM"], strs(&depends).as_slice()].concat(), script);
+    for one in [&database, &slow] {
+        docker(["start", &one.name]);
+    }
+    let (started, created) = (at(&database, "StartedAt"), at(&slow, "StartedAt"));
+    let watchkeeper = Watchkeeper::with_config(&application("app", &slow.name, scratch::free_port()));
+    let arguments = ["recover", "app", "--full", "--yes"];
+    let child = watchkeeper.spawn(&arguments);
+    wait_until("it is told to stop", LONG, || docker(["logs", &slow.name]).contains("stopping"));
+    run(Command::new("kill").args(["-INT", &child.id().to_string()]));
+    let output = watchkeeper.wait(child, &arguments).expect(130);
+    assert!(output.stdout.contains("what was stopped was started again"), "{output:?}");
+    assert_eq!(slow.inspect("{{.State.Running}}"), "true");
+    assert!(at(&slow, "StartedAt") > created, "it was stopped");
+    assert_eq!(at(&database, "StartedAt"), started);
+}
+
+#[test]
+fn one_that_does_not_stop_is_told_and_what_was_stopped_before_it_runs_again() {
+    let Some(application) = Application::host() else { return };
+    let Some(image) = image() else { return };
+    let (web, port) = web(&image, &[]);
+    docker(["start", &web.name]);
+    let config = format!(
+        "{}[alertmanager.main]\nurl = \"http://127.0.0.1:{port}\"\ncontainer = \"{}\"\n",
+        application.config(),
+        web.name
+    );
+    let watchkeeper = Watchkeeper::with_config(&config);
+    application.refuse_to_stop(true);
+    let output = watchkeeper.run(&["recover", "app", "--full", "--yes"]).expect(1);
+    application.refuse_to_stop(false);
+    assert!(
+        output.stdout.contains("application/app is not back: ") && output.stdout.contains("it does not stop"),
+        "{output:?}"
+    );
+    assert_eq!(web.inspect("{{.State.Running}}"), "true");
+    assert!(application.health().is_some_and(|(status, _)| status == 200));
+}
+
+#[test]
+fn what_did_not_run_before_and_does_not_come_up_is_only_a_warning() {
+    let Some(image) = image() else { return };
+    let project = project();
+    let (app, port) = web(&image, &strs(&labels(&project, "app", "")));
+    let broken = container(&image, &strs(&labels(&project, "broken", "")), "exit 5");
+    let once = labels(&project, "app", "").join(" ").replace("oneoff=False", "oneoff=True");
+    let once = container(&image, &once.split(' ').collect::<Vec<_>>(), "sleep 600");
+    docker(["start", &app.name]);
+    let watchkeeper = Watchkeeper::with_config(&(application("app", &app.name, port) + LOOK));
+    let output = watchkeeper.run(&["recover", "app", "--full", "--yes"]).expect(3);
+    let told =
+        format!("what did not run before is not up: Container {} ended again: exit code 5", broken.name);
+    assert!(output.stdout.contains(&told), "{output:?}");
+    assert_eq!(once.inspect("{{.State.Status}}"), "created", "what was run once is left alone");
+    let config = application("app", &once.name, port);
+    let watchkeeper = Watchkeeper::with_config(&config);
+    let output = watchkeeper.run(&["recover", "app", "--full", "--dry-run"]).expect(1);
+    assert!(output.stdout.contains("is no service of its compose project"), "{output:?}");
 }
 
 #[test]
