@@ -13,6 +13,7 @@ pub mod metrics;
 mod notices;
 mod observer;
 mod preview;
+mod recover;
 mod restore;
 mod room;
 mod snapshot_job;
@@ -42,6 +43,7 @@ pub use lacks::lacks;
 pub use notices::{Teller, Tested, tell};
 pub use observer::{Sight, Sights, observe};
 pub use preview::Preview;
+pub use recover::{PlannedAfter, PlannedPart, RecoverError, Recovery, RecoveryOptions, RecoveryPlan};
 pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
 pub use room::no_room;
 pub use sqlite_restore::{SqliteAction, SqliteOpenError};
@@ -237,6 +239,18 @@ impl App {
         patience: Option<Patience>,
         sink: Arc<dyn Sink>,
     ) -> RunReport {
+        let task = Task { patience, ..task(job, self.shared.locks(job).await) };
+        self.run_task(job, task, origin.into(), sink).await
+    }
+
+    /// Runs a job once, as a part of work that holds these locks already.
+    async fn run_within(&self, job: &JobConfig, held: &[Lock], sink: Arc<dyn Sink>) -> RunReport {
+        let mut locks = self.shared.locks(job).await;
+        locks.retain(|lock| !held.contains(lock));
+        self.run_task(job, task(job, locks), Cause::Manual.into(), sink).await
+    }
+
+    async fn run_task(&self, job: &JobConfig, task: Task, origin: Origin, sink: Arc<dyn Sink>) -> RunReport {
         let (shared, job_of_work) = (Arc::clone(&self.shared), job.clone());
         // What the attempts of one run share.
         let begun = Arc::new(AtomicBool::new(false));
@@ -264,8 +278,7 @@ impl App {
                 }
             })
         };
-        let veil = self.shared.veil();
-        let task = Task { veil, patience, ..task(job, self.shared.locks(job).await) };
+        let task = Task { veil: self.shared.veil(), ..task };
         self.runner.run(&task, origin, sink, work).await
     }
 

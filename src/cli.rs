@@ -18,6 +18,7 @@ mod notify_test;
 mod output;
 mod pause;
 mod prune;
+mod recover;
 mod restore;
 mod run;
 mod run_now;
@@ -74,6 +75,9 @@ enum Command {
     /// Bring a backup back, prove it, and take it back if the proof fails
     #[command(after_help = help::RESTORE)]
     Restore(restore::Args),
+    /// Back up what is down, restart it, and wait until it is back
+    #[command(after_help = help::RECOVER)]
+    Recover(recover::Args),
     /// List the backups
     Backups {
         /// Only this job's
@@ -175,6 +179,7 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::Run => run::run(&Session::open(&global, out)?),
         Command::RunNow(args) => changing(&global, out, |session| run_now::run(session, &args)),
         Command::Restore(args) => changing(&global, out, |session| restore::run(session, &args)),
+        Command::Recover(args) => changing(&global, out, |session| recover::run(session, &args)),
         Command::Backups { job } => store::backups(&Session::open(&global, out)?, job.as_deref()),
         Command::Verify(args) => changing(&global, out, |session| store::verify(session, &args)),
         Command::Prune(args) => changing(&global, out, |session| prune::run(session, &args)),

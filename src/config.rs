@@ -10,6 +10,7 @@ pub mod checks;
 pub mod duration;
 mod job;
 mod metrics;
+mod named;
 mod notifiers;
 pub mod notify;
 mod problem;
@@ -36,6 +37,7 @@ pub use job::{
     GrafanaConfig, JobConfig, JobKind, RequireBackup, SnapshotConfig, SqliteConfig, StaleConfig,
 };
 pub use metrics::{Listen, MetricsConfig};
+pub use named::{NotNamed, Target, TargetKind};
 pub use problem::{ConfigErrors, Problem};
 pub use target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};
 

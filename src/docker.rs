@@ -10,6 +10,7 @@ mod error;
 mod exec;
 mod helper;
 mod image;
+mod labelled;
 mod mark;
 mod reap;
 mod run;

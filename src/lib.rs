@@ -18,6 +18,7 @@
 //! | [`prometheus`] | snapshot, block checks and restore of a Prometheus TSDB |
 //! | [`upkeep`] | what a backup job does after its backup: reading again, pruning |
 //! | [`retention`] | which backups to keep and why, as a plan with reasons |
+//! | [`recovery`] | stopping and starting what is down, in order, until it is ready or it is known why not |
 //! | [`service`] | stopping and starting what a target runs as |
 //! | [`runner`] | one run from what triggered it to its record: locks, attempts, limits |
 //! | [`history`] | what ran, in SQLite |
@@ -46,6 +47,7 @@ pub mod inherited;
 pub mod jobs;
 pub mod progress;
 pub mod prometheus;
+pub mod recovery;
 pub mod report;
 pub mod retention;
 pub mod rights;

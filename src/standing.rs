@@ -6,6 +6,7 @@ mod before;
 mod daemon;
 mod job;
 mod overdue;
+mod recovery;
 mod state;
 mod store;
 
@@ -16,6 +17,7 @@ pub use before::PausedBefore;
 pub use daemon::{DaemonStanding, LeftWaiting};
 pub use job::{JobStanding, LastRun, PastRun, TooLong};
 pub use overdue::Overdue;
+pub use recovery::RecoveryStanding;
 pub use state::{SetAside, StateStanding};
 pub use store::{Listings, NewestBackup, StoreStanding};
 
@@ -58,6 +60,9 @@ pub enum StandingError {
 pub struct Standing {
     /// The jobs, in the order of the configuration.
     pub jobs: Vec<JobStanding>,
+    /// The targets that somebody has had recovered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recoveries: Vec<RecoveryStanding>,
     /// Whether a daemon runs.
     pub daemon: DaemonStanding,
     /// The notifiers that did not deliver.
@@ -77,6 +82,7 @@ impl Standing {
         let mut notifiers = view.history.map(History::notifier_troubles).transpose()?.unwrap_or_default();
         notifiers.retain(|trouble| view.config.notify.contains_key(&trouble.notifier));
         let no_reserve = Reserve::new(&view.config.state_dir, view.config.reserve).lack();
-        Ok(Self { jobs, daemon, notifiers, no_reserve })
+        let recoveries = recovery::all(view)?;
+        Ok(Self { jobs, recoveries, daemon, notifiers, no_reserve })
     }
 }

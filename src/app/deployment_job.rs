@@ -21,6 +21,30 @@ pub(super) async fn run(
     config: &DeploymentConfig,
     context: RunContext,
 ) -> Result<JobOutput, Failure> {
+    let results = results(shared, config, &context).await;
+    let failed: Vec<&CheckResult> = results.iter().filter(|result| !result.passed).collect();
+    let summary = match failed.as_slice() {
+        [] => format!("{} passed", words::count(results.len(), "check")),
+        [one] => format!("1 of {} failed: {}: {}", words::count(results.len(), "check"), one.name, one.text),
+        many => {
+            let names: Vec<&str> = many.iter().map(|result| result.name.as_str()).collect();
+            format!("{} of {} failed: {}", many.len(), words::count(results.len(), "check"), names.join(", "))
+        }
+    };
+    let all_passed = failed.is_empty();
+    let output = JobOutput { summary: summary.clone(), checks: results, ..JobOutput::default() };
+    if all_passed {
+        return Ok(output);
+    }
+    Err(Failure { output: Some(Box::new(output)), ..Failure::new(summary) })
+}
+
+/// Makes the checks, as a step of the run.
+pub(super) async fn results(
+    shared: &Shared,
+    config: &DeploymentConfig,
+    context: &RunContext,
+) -> Vec<CheckResult> {
     let mut checks = Vec::new();
     for check in &config.checks {
         let probe = probe(shared, &check.what).await;
@@ -31,22 +55,9 @@ pub(super) async fn run(
     for hint in results.iter_mut().filter_map(|result| result.hint.as_mut()) {
         *hint = words::for_job(hint, context.job.as_str());
     }
-    let failed: Vec<&CheckResult> = results.iter().filter(|result| !result.passed).collect();
-    let summary = match failed.as_slice() {
-        [] => format!("{} passed", words::count(results.len(), "check")),
-        [one] => format!("1 of {} failed: {}: {}", words::count(results.len(), "check"), one.name, one.text),
-        many => {
-            let names: Vec<&str> = many.iter().map(|result| result.name.as_str()).collect();
-            format!("{} of {} failed: {}", many.len(), words::count(results.len(), "check"), names.join(", "))
-        }
-    };
-    step.finish(format!("{} of {} passed", results.len() - failed.len(), results.len()));
-    let all_passed = failed.is_empty();
-    let output = JobOutput { summary: summary.clone(), checks: results, ..JobOutput::default() };
-    if all_passed {
-        return Ok(output);
-    }
-    Err(Failure { output: Some(Box::new(output)), ..Failure::new(summary) })
+    let passed = results.iter().filter(|result| result.passed).count();
+    step.finish(format!("{passed} of {} passed", results.len()));
+    results
 }
 
 /// What a run would do.

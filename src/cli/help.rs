@@ -36,6 +36,15 @@ Examples:
   watchkeeper restore --from /backups/snapshot_20261120T020000Z.tar.gz --prometheus main
   watchkeeper restore prometheus-snapshot --undo          bring back what was there before";
 
+pub(super) const RECOVER: &str = "\
+Examples:
+  watchkeeper recover app --dry-run          what would be done
+  watchkeeper recover app                    restart it alone
+  watchkeeper recover application/app --full --yes
+                                             restart its whole compose project, in the order of depends_on
+  watchkeeper recover app --no-backup        also where its backup fails
+A container is stopped and started, never removed.";
+
 pub(super) fn completions(out: Output, shell: Shell) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut super::command(), "watchkeeper", &mut script);

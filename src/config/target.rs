@@ -8,8 +8,8 @@ use url::Url;
 use super::read::{Item, Section, read_name};
 use super::secret::{self, Places};
 use super::values::{
-    Auth, ClientCertificate, Endpoint, Name, Place, PrometheusTarget, Secret, SecretRef, ServiceControl,
-    TargetName,
+    Auth, ClientCertificate, Endpoint, Name, Place, PrometheusTarget, RunsAs, Secret, SecretRef,
+    ServiceControl, TargetName,
 };
 use crate::words;
 
@@ -20,6 +20,8 @@ pub struct GrafanaTarget {
     pub name: TargetName,
     /// Its HTTP API.
     pub endpoint: Endpoint,
+    /// What it runs as, where that was configured.
+    pub runs_as: Option<RunsAs>,
 }
 
 /// An Alertmanager.
@@ -29,6 +31,8 @@ pub struct AlertmanagerTarget {
     pub name: TargetName,
     /// Its HTTP API.
     pub endpoint: Endpoint,
+    /// What it runs as, where that was configured.
+    pub runs_as: Option<RunsAs>,
 }
 
 /// A watched application.
@@ -92,8 +96,9 @@ pub(super) fn prometheus(
 
 pub(super) fn grafana(name: Name, mut section: Section<'_, '_>, places: Places<'_>) -> Option<GrafanaTarget> {
     let endpoint = endpoint(&mut section, "\"http://localhost:3000\"", places);
+    let runs_as = runs_as(&mut section);
     section.finish(&[]);
-    Some(GrafanaTarget { name, endpoint: endpoint? })
+    Some(GrafanaTarget { name, endpoint: endpoint?, runs_as })
 }
 
 pub(super) fn alertmanager(
@@ -102,8 +107,9 @@ pub(super) fn alertmanager(
     places: Places<'_>,
 ) -> Option<AlertmanagerTarget> {
     let endpoint = endpoint(&mut section, "\"http://localhost:9093\"", places);
+    let runs_as = runs_as(&mut section);
     section.finish(&[]);
-    Some(AlertmanagerTarget { name, endpoint: endpoint? })
+    Some(AlertmanagerTarget { name, endpoint: endpoint?, runs_as })
 }
 
 pub(super) fn application(
@@ -126,6 +132,16 @@ pub(super) fn application(
         (health.unwrap_or_else(|| "/health".into()), metrics.unwrap_or_else(|| "/metrics".into()));
     let endpoint = endpoint?;
     Some(ApplicationTarget { name, endpoint, container, service, database, health, metrics, expect_metric })
+}
+
+/// What a server of which nothing is backed up from its host runs as.
+fn runs_as(section: &mut Section<'_, '_>) -> Option<RunsAs> {
+    let container = section.get("container").and_then(|item| item.text()).map(str::to_owned);
+    let service = section.get("service").and_then(|item| service_control(&item));
+    if container.is_some() && service.is_some() {
+        both_places(section);
+    }
+    container.map(RunsAs::Container).or(service.map(RunsAs::Service))
 }
 
 fn url_path(section: &mut Section<'_, '_>, key: &'static str) -> Option<String> {

@@ -204,6 +204,15 @@ pub enum ServiceControl {
     },
 }
 
+/// What a server runs as, where it is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunsAs {
+    /// A Docker container, by its name.
+    Container(String),
+    /// Something of this host.
+    Service(ServiceControl),
+}
+
 /// Where a target runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {

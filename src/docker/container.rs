@@ -117,6 +117,12 @@ pub struct ContainerInfo {
     pub restarts: u64,
     /// When it was last started.
     pub started: Option<Timestamp>,
+    /// With which code it ended last; 0 while it runs, and where it never did.
+    pub exit_code: i64,
+    /// The kernel ended it for want of memory.
+    pub out_of_memory: bool,
+    /// The engine removes it as soon as it ends, with all that is in its own layer.
+    pub removed_at_end: bool,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
 }
@@ -319,7 +325,9 @@ impl Docker {
 
 fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
     let config = raw.config.unwrap_or_default();
-    let policy = raw.host_config.and_then(|host| host.restart_policy).and_then(|policy| policy.name);
+    let host = raw.host_config.unwrap_or_default();
+    let removed_at_end = host.auto_remove.unwrap_or_default();
+    let policy = host.restart_policy.and_then(|policy| policy.name);
     let policy = policy.map(|name| name.to_string()).filter(|name| !name.is_empty());
     let state = raw.state.unwrap_or_default();
     let health = state.health.as_ref().and_then(|health| health.status).map(|status| status.to_string());
@@ -337,6 +345,9 @@ fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
         restart_policy: policy.unwrap_or_else(|| "no".to_owned()),
         restarts: raw.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
         started: state.started_at.as_ref().and_then(|started| started.parse().ok()),
+        exit_code: state.exit_code.unwrap_or_default(),
+        out_of_memory: state.oom_killed.unwrap_or_default(),
+        removed_at_end,
         labels: config.labels.unwrap_or_default().into_iter().collect(),
     }
 }

@@ -35,6 +35,8 @@ pub enum Lock {
     Daemon,
     /// Telling people what happened.
     Notify,
+    /// A recovery, of whichever target: two at a time would take each other's restart for a fault.
+    Recovery,
     /// A run of this job.
     Job(JobName),
     /// Work that changes, or must not see changed, this target.
@@ -51,6 +53,7 @@ impl Lock {
         match self {
             Self::Daemon => "daemon.lock".into(),
             Self::Notify => "notify.lock".into(),
+            Self::Recovery => "recovery.lock".into(),
             Self::Job(job) => format!("job-{job}.lock"),
             Self::Target { kind, name } => format!("target-{kind}-{name}.lock"),
         }
@@ -62,6 +65,7 @@ impl fmt::Display for Lock {
         match self {
             Self::Daemon => f.write_str("the daemon"),
             Self::Notify => f.write_str("the notifications"),
+            Self::Recovery => f.write_str("another recovery"),
             Self::Job(job) => write!(f, "job {job}"),
             Self::Target { kind, name } => write!(f, "{kind} {name}"),
         }
@@ -104,12 +108,12 @@ impl Busy {
     fn words(&self, link: &str, zone: &TimeZone) -> String {
         let what = match &self.lock {
             Lock::Daemon => format!("a daemon{link}is running"),
-            Lock::Job(_) => format!("{}{link}is still running", self.lock),
+            Lock::Job(_) | Lock::Recovery => format!("{}{link}is still running", self.lock),
             Lock::Target { .. } | Lock::Notify => format!("{}{link}is in use", self.lock),
         };
         let Some(holder) = &self.holder else { return format!("{what} in another process") };
         let mut by = Vec::new();
-        if let (Lock::Target { .. }, Some(job)) = (&self.lock, &holder.job) {
+        if let (Lock::Target { .. } | Lock::Recovery, Some(job)) = (&self.lock, &holder.job) {
             by.push(format!("job {job}"));
         }
         by.extend(holder.run.map(|run| format!("run {run}")));

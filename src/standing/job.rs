@@ -10,8 +10,8 @@ use super::overdue::overdue;
 use super::{
     DaemonStanding, LeftWaiting, Listings, Overdue, PausedBefore, StandingError, StoreStanding, View, WAITING,
 };
-use crate::config::JobConfig;
 use crate::config::values::JobName;
+use crate::config::{JobConfig, Target};
 use crate::history::{History, MissedSlots, Pause, RunReport};
 use crate::jobs::Outcome;
 use crate::runner::{self, Lock, Locks};
@@ -142,6 +142,32 @@ impl LastRun {
 }
 
 impl JobStanding {
+    /// Of what nothing is known.
+    fn of_nothing(job: JobName, kind: &'static str) -> Self {
+        Self {
+            job,
+            kind,
+            target: None,
+            enabled: true,
+            last: None,
+            last_success: None,
+            failures: 0,
+            restore: None,
+            watched_since: None,
+            next: None,
+            pause: None,
+            paused_before: Vec::new(),
+            waits_for: Vec::new(),
+            overdue: None,
+            too_long: None,
+            missed: 0,
+            last_missed: None,
+            past: Vec::new(),
+            bad: Vec::new(),
+            store: StoreStanding::default(),
+        }
+    }
+
     /// The newest restore, where it failed: whatever was backed up since, what was to come back did not.
     pub fn failed_restore(&self) -> Option<&LastRun> {
         self.restore.as_ref().filter(|restore| restore.failed())
@@ -183,6 +209,25 @@ pub(super) fn all(
     view.config.jobs.iter().map(&mut of).collect()
 }
 
+/// How the recoveries of a target stand, of which `last` is the newest.
+pub(super) fn of_recoveries(
+    history: &History,
+    target: &Target,
+    last: &RunReport,
+) -> Result<JobStanding, StandingError> {
+    let job = target.recoveries();
+    let (last_success, failures) = history.last_success(&job)?;
+    Ok(JobStanding {
+        target: Some(target.to_string()),
+        last: Some(LastRun { warnings: history.warnings(last.run)?, ..LastRun::of(last) }),
+        last_success,
+        failures,
+        past: past(&history.newest_that_ran(&job, PAST)?),
+        bad: past(&history.newest_bad(&job, PAST)?),
+        ..JobStanding::of_nothing(job, Target::RECOVERY_KIND)
+    })
+}
+
 fn of_history(
     view: View<'_>,
     job: &JobConfig,
@@ -190,26 +235,12 @@ fn of_history(
 ) -> Result<JobStanding, StandingError> {
     let schedule = job.schedule.as_ref().filter(|_| job.enabled);
     let mut stands = JobStanding {
-        job: job.name.clone(),
-        kind: job.kind.kind_name(),
         target: job.kind.target().map(ToString::to_string),
         enabled: job.enabled,
         last: last.map(LastRun::of),
-        last_success: None,
-        failures: 0,
         restore: restore.map(LastRun::of),
-        watched_since: None,
         next: schedule.and_then(|schedule| schedule.next_after(view.now)),
-        pause: None,
-        paused_before: Vec::new(),
-        waits_for: Vec::new(),
-        overdue: None,
-        too_long: None,
-        missed: 0,
-        last_missed: None,
-        past: Vec::new(),
-        bad: Vec::new(),
-        store: StoreStanding::default(),
+        ..JobStanding::of_nothing(job.name.clone(), job.kind.kind_name())
     };
     let Some(history) = view.history else { return Ok(stands) };
     if let (Some(last), Some(run)) = (&mut stands.last, last) {

@@ -43,6 +43,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("service", &["rights", "inherited", "config::values", "progress", "words", "docker"]),
     // What every kind of job is given and gives back. The kinds themselves live with their domain.
     ("jobs", &["blocking", "config::values", "progress", "store"]),
+    ("recovery", &["config::values", "progress", "words", "http", "jobs", "docker", "service"]),
     (
         "prometheus",
         &[
@@ -213,6 +214,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "sqlite",
             "config::sessions",
             "service",
+            "recovery",
             "jobs",
             "prometheus",
             "history",

@@ -12,7 +12,7 @@ use crate::report::notify::{
     Draft, Entry, Ground, Known, Limits, Look, Notice, Ping, Say, View, notice, plan, plan_removed,
 };
 use crate::runner::Limit;
-use crate::standing::{JobStanding, Standing};
+use crate::standing::{JobStanding, RecoveryStanding, Standing};
 use crate::words;
 
 /// Notes what there is to tell of a sight.
@@ -53,10 +53,23 @@ impl Desk<'_> {
                 });
                 self.job(notifier, job, others_are_bad);
             }
+            for recovery in &standing.recoveries {
+                if self.is_responsible(notifier, recovery) {
+                    self.job(notifier, &recovery.stands, false);
+                }
+            }
             self.removed(notifier, standing);
         }
         let gone = self.notes.born.keys().filter(|name| !notifiers.contains_key(name));
         self.change.gone = gone.cloned().collect();
+    }
+
+    /// Whether who is told by this is told of the recoveries of a target: of all jobs, or of one about the target. A check
+    /// of healthchecks.io is one of schedules, and a recovery has none.
+    fn is_responsible(&self, notifier: &Notifier, recovery: &RecoveryStanding) -> bool {
+        let mut about = self.app.config().jobs_about(&recovery.target);
+        let is_for = notifier.jobs.is_none() || about.any(|job| notifier.is_for(&job.name));
+        is_for && !matches!(notifier.channel, Channel::Healthchecks(_))
     }
 
     fn job(&mut self, notifier: &Notifier, job: &JobStanding, others_are_bad: bool) {
@@ -98,8 +111,13 @@ impl Desk<'_> {
 
     /// What was told of and is not there any more.
     fn removed(&mut self, notifier: &Notifier, standing: &Standing) {
-        let is_there =
+        let is_recovery = |job: &JobName| {
+            let of_job = standing.recoveries.iter().find(|recovery| recovery.stands.job == *job);
+            of_job.is_some_and(|recovery| self.is_responsible(notifier, recovery))
+        };
+        let is_job =
             |job: &JobName| notifier.is_for(job) && standing.jobs.iter().any(|known| known.job == *job);
+        let is_there = |job: &JobName| is_job(job) || is_recovery(job);
         let of_it = |about: &&About| about.0 == notifier.name && !is_there(&about.1);
         let gone: Vec<About> = self.notes.notes.keys().filter(of_it).cloned().collect();
         for about in gone {

@@ -205,6 +205,9 @@ mod tests {
             mounts: Vec::new(),
             restarts: 0,
             started: None,
+            exit_code: 0,
+            out_of_memory: false,
+            removed_at_end: false,
             restart_policy: "no".to_owned(),
             labels: BTreeMap::new(),
         }
