@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::prometheus::{Builder, Prometheus};
-use crate::support::proxy::{Fault, Proxy, What};
+use crate::support::proxy::{BAD_GATEWAY, Fault, Proxy, What};
 use crate::support::run;
 use crate::support::watchkeeper::{Output, Watchkeeper};
 
@@ -79,7 +79,11 @@ fn an_interval_is_changed_loaded_and_proven_and_the_rest_of_the_file_stays() {
     let again = watchkeeper.run(&["change", "scrape-interval", "2s", "--yes"]).expect(0);
     assert!(again.stdout.contains("so already"), "{again:?}");
 
-    watchkeeper.run(&["change", "scrape-interval", "3s", "--job", "live", "--yes"]).expect(0);
+    let job = ["change", "scrape-interval", "3s", "--job", "live"];
+    let plan = watchkeeper.run_json(&[&job[..], &["--dry-run"]].concat()).expect(0).json();
+    assert!(plan["plan"]["diff"].as_str().unwrap().contains("+  scrape_interval: 3s"), "{plan}");
+    let run = watchkeeper.run_json(&[&job[..], &["--yes"]].concat()).expect(0).json();
+    assert_eq!(run["runs"][0]["outcome"], "done", "{run}");
     let loaded = prometheus.loaded_config();
     assert!(loaded.split_once("job_name: live").unwrap().1.contains("scrape_interval: 3s"), "{loaded}");
     let jobs = watchkeeper.run(&["change", "scrape-interval", "3s", "--job", "nope", "--yes"]).expect(2);
@@ -216,4 +220,20 @@ fn what_somebody_has_edited_since_a_change_was_killed_is_not_written_over() {
         "{output:?}"
     );
     assert_eq!(config(&prometheus), edited);
+}
+
+#[test]
+fn where_the_old_configuration_cannot_be_proven_that_is_said_and_the_next_change_settles_it() {
+    let Some((prometheus, _)) = scene() else { return };
+    let before = (config(&prometheus), prometheus.loaded_config());
+    let proxy = Proxy::before(&prometheus.url());
+    let watchkeeper = Watchkeeper::with_config(&format!("[prometheus.main]\nurl = \"{}\"\n", proxy.url()));
+    proxy.inject(Fault::new(What::Answers(BAD_GATEWAY)).at("POST /-/reload"));
+    let lost = watchkeeper.run(&["change", "scrape-interval", "2s", "--yes"]).expect(4);
+    assert!(lost.stdout.contains("NOT back") && lost.stdout.contains(".bak"), "{lost:?}");
+    assert_eq!(config(&prometheus), before.0, "the file is the old one all the same");
+    proxy.heal();
+    let done = watchkeeper.run(&["change", "scrape-interval", "3s", "--yes"]).expect(0);
+    assert!(done.stdout.contains("or had put it back") && done.stdout.contains("3s (was 1s)"), "{done:?}");
+    assert!(prometheus.loaded_config().contains("global:\n  scrape_interval: 3s"));
 }

@@ -42,8 +42,8 @@ fn there(grafana: &Grafana, uid: &str) -> Option<(String, String)> {
         .then(|| (text(&found["dashboard"]["panels"][0]["title"]), text(&found["meta"]["folderTitle"])))
 }
 
-fn is(panel: &str, folder: &str) -> Option<(String, String)> {
-    Some((panel.to_owned(), folder.to_owned()))
+fn is(panel: &str, folder: &str) -> (String, String) {
+    (panel.to_owned(), folder.to_owned())
 }
 
 fn kept(watchkeeper: &Watchkeeper) -> Vec<PathBuf> {
@@ -64,18 +64,18 @@ fn a_dashboard_is_replaced_where_it_is_and_what_was_there_is_kept() {
             "{plan:?}"
         );
         put(&watchkeeper, &board("new"), &[]).expect(2);
-        assert_eq!((there(&grafana, "board"), kept(&watchkeeper).len()), (is("old", "Team"), 0));
+        assert_eq!((there(&grafana, "board"), kept(&watchkeeper).len()), (Some(is("old", "Team")), 0));
         // As the API gives it, with a number of another server.
         let mut foreign = json!({ "dashboard": board("new"), "meta": {} });
         foreign["dashboard"]["id"] = json!(4711);
         let done = put(&watchkeeper, &foreign, &["--yes"]).expect(0);
-        assert_eq!(there(&grafana, "board"), is("new", "Team"), "{done:?}");
+        assert_eq!(there(&grafana, "board"), Some(is("new", "Team")), "{done:?}");
         let again = put(&watchkeeper, &board("new"), &["--yes"]).expect(0);
         assert!(again.stdout.contains("so already"), "{again:?}");
         let kept = kept(&watchkeeper);
         assert!(kept.len() == 1 && done.stdout.contains(kept[0].to_str().unwrap()), "{done:?}");
         watchkeeper.run(&["change", "dashboard", kept[0].to_str().unwrap(), "--yes"]).expect(0);
-        assert_eq!(there(&grafana, "board"), is("old", "Team"));
+        assert_eq!(there(&grafana, "board"), Some(is("old", "Team")));
     }
 }
 
@@ -83,11 +83,11 @@ fn a_dashboard_is_replaced_where_it_is_and_what_was_there_is_kept() {
 fn a_folder_is_meant_by_its_title_and_a_new_dashboard_keeps_its_uid() {
     let (grafana, watchkeeper) = scene(Version::V9);
     put(&watchkeeper, &board("old"), &["--folder", "Other", "--yes"]).expect(0);
-    assert_eq!(there(&grafana, "board"), is("old", "Other"), "it moves");
+    assert_eq!(there(&grafana, "board"), Some(is("old", "Other")), "it moves");
     let mut new = board("one");
     (new["uid"], new["title"]) = (json!("fresh"), json!("Fresh"));
     put(&watchkeeper, &new, &["--folder", "team", "--yes"]).expect(0);
-    assert_eq!(there(&grafana, "fresh"), is("one", "Team"));
+    assert_eq!(there(&grafana, "fresh"), Some(is("one", "Team")));
     let nowhere = put(&watchkeeper, &new, &["--folder", "Nowhere", "--yes"]).expect(2);
     assert!(nowhere.stderr.contains("Other, Team"), "{nowhere:?}");
     put(&watchkeeper, &json!({ "title": "No UID" }), &["--yes"]).expect(2);
@@ -103,7 +103,7 @@ fn what_grafana_did_not_do_as_it_was_told_is_taken_back() {
     grafana.inject(Fault::new(What::CutAfter).on("POST", SAVE).times(1));
     let cut = put(&watchkeeper, &board("new"), &["--yes"]).expect(1);
     assert!(cut.stdout.contains("the dashboard is as it was before"), "{cut:?}");
-    assert_eq!(there(&grafana, "board"), is("old", "Team"));
+    assert_eq!(there(&grafana, "board"), Some(is("old", "Team")));
     grafana.heal();
     // Once it was saved, something else is there: one look plans, two are before the save, one after it.
     let target = SAVE.to_owned();
@@ -112,7 +112,7 @@ fn what_grafana_did_not_do_as_it_was_told_is_taken_back() {
     grafana.inject(Fault::new(meanwhile).on("GET", "/api/dashboards/uid/board").after(4).times(1));
     let differs = put(&watchkeeper, &board("new"), &["--yes"]).expect(1);
     assert!(differs.stdout.contains("it differs in dashboard"), "{differs:?}");
-    assert_eq!(there(&grafana, "board"), is("old", "Team"));
+    assert_eq!(there(&grafana, "board"), Some(is("old", "Team")));
     grafana.heal();
     // One that was not there goes again.
     let mut new = board("one");

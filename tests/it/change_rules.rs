@@ -88,7 +88,7 @@ fn broken_rules_and_those_that_there_are_already_change_nothing() {
 
 #[test]
 fn a_new_file_of_rules_goes_again_where_the_server_does_not_load_it() {
-    let Some((prometheus, watchkeeper)) = scene("'rules/*'") else { return };
+    let Some((prometheus, watchkeeper)) = scene("'./rules/*'") else { return };
     put(&watchkeeper, "a.yml", &format!("groups:\n{}", group("a", "Down", "page"))).expect(0);
     // Since then somebody has broken the configuration, which the server has not loaded yet.
     let config = prometheus.config_file();

@@ -1,12 +1,12 @@
 //! Rule files: where one belongs, what is in it, and what promtool lets pass although it is a mistake.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use globset::GlobBuilder;
 
 use super::yaml::{Document, Node, What, YamlError};
 use crate::prometheus::client::RuleGroup;
+use crate::prometheus::folder::absolute;
 
 /// What rules are told apart by: the alert's name, or that of what is recorded, and the labels.
 type Identity = (String, BTreeMap<String, String>);
@@ -119,23 +119,23 @@ fn named((name, labels): &Identity) -> String {
 /// load it there, where one is already by this name before others. `folder` is that of the configuration.
 pub(super) fn destinations(patterns: &[String], folder: &str, name: &str) -> Vec<String> {
     let place = |pattern: &String| {
-        let pattern = Path::new(folder).join(pattern);
-        let above = pattern.parent()?.to_str()?.to_owned();
-        let last = pattern.file_name()?.to_str()?;
+        let pattern = joined(folder, pattern)?;
+        let (above, last) = pattern.rsplit_once('/')?;
         // Into which of many folders cannot be told.
         let is_plain = !above.contains(['*', '?', '[']);
-        (is_plain && fits(last, name)).then(|| Path::new(&above).join(name).to_str().map(str::to_owned))?
+        (is_plain && fits(last, name)).then(|| format!("{above}/{name}"))
     };
     patterns.iter().filter_map(place).collect()
 }
 
 /// Whether one of the patterns would have the server load this path.
 pub(super) fn is_covered(patterns: &[String], folder: &str, path: &str) -> bool {
-    let path = Path::new(path);
-    patterns.iter().any(|pattern| {
-        let pattern = Path::new(folder).join(pattern);
-        pattern.to_str().is_some_and(|pattern| path.to_str().is_some_and(|path| fits(pattern, path)))
-    })
+    patterns.iter().filter_map(|pattern| joined(folder, pattern)).any(|pattern| fits(&pattern, path))
+}
+
+/// A pattern as the server reads it: from the folder of its configuration on, without `.` and `..`.
+fn joined(folder: &str, pattern: &str) -> Option<String> {
+    absolute(pattern, Some(folder))
 }
 
 /// As Go's `filepath.Match`: a star does not match a slash, two are no more than one, and braces mean nothing.
@@ -192,14 +192,16 @@ mod tests {
 
     #[test]
     fn a_file_goes_where_a_pattern_would_load_it() {
-        let patterns = ["rules/*.yml", "/srv/a?.yaml", "one.yml", "*/x.yml"].map(str::to_owned);
+        let patterns =
+            ["rules/*.yml", "/srv/a?.yaml", "one.yml", "*/x.yml", "./../rules/d*.yaml"].map(str::to_owned);
         let to = |name: &str| destinations(&patterns, "/etc/prometheus", name);
         assert_eq!(to("x.yml"), ["/etc/prometheus/rules/x.yml"]);
         assert_eq!(to("ab.yaml"), ["/srv/ab.yaml"]);
+        assert_eq!(to("dots.yaml"), ["/etc/rules/dots.yaml"]);
         assert_eq!(to("one.yml"), ["/etc/prometheus/rules/one.yml", "/etc/prometheus/one.yml"]);
         assert!(to("x.rules").is_empty());
         let covered = |path: &str| is_covered(&patterns, "/etc/prometheus", path);
         assert!(covered("/etc/prometheus/rules/x.yml") && !covered("/etc/prometheus/rules/x.yml.bak"));
-        assert!(!covered("/etc/prometheus/rules/deep/x.yml"));
+        assert!(!covered("/etc/prometheus/rules/deep/x.yml") && covered("/etc/rules/dots.yaml"));
     }
 }
