@@ -1,8 +1,10 @@
 //! The composition root: from the configuration to targets, store, history and runner, and from a job to its work.
 
+mod change;
 mod cleanup_job;
 mod command_job;
 pub mod daemon;
+mod dashboard;
 mod deployment_job;
 mod files_job;
 mod folders;
@@ -35,6 +37,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+pub use change::{ChangeAction, ChangeOpenError};
 pub use cleanup_job::BlockPlan;
 pub use files_job::FilesAction;
 pub use folders::unusable_folders;

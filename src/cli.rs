@@ -5,6 +5,7 @@
 
 mod alert_rules;
 mod bar;
+mod change;
 mod check;
 pub mod exit_code;
 mod explain;
@@ -78,6 +79,9 @@ enum Command {
     /// Back up what is down, restart it, and wait until it is back
     #[command(after_help = help::RECOVER)]
     Recover(recover::Args),
+    /// Change a Prometheus's configuration or a dashboard, prove it, and take it back if the proof fails
+    #[command(after_help = help::CHANGE)]
+    Change(change::Args),
     /// List the backups
     Backups {
         /// Only this job's
@@ -180,6 +184,7 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::RunNow(args) => changing(&global, out, |session| run_now::run(session, &args)),
         Command::Restore(args) => changing(&global, out, |session| restore::run(session, &args)),
         Command::Recover(args) => changing(&global, out, |session| recover::run(session, &args)),
+        Command::Change(args) => changing(&global, out, |session| change::run(session, &args)),
         Command::Backups { job } => store::backups(&Session::open(&global, out)?, job.as_deref()),
         Command::Verify(args) => changing(&global, out, |session| store::verify(session, &args)),
         Command::Prune(args) => changing(&global, out, |session| prune::run(session, &args)),

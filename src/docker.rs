@@ -25,7 +25,7 @@ use bollard::errors::Error as Raw;
 
 pub use container::{Container, ContainerInfo, ContainerState, Mount, MountKind, PathStat};
 pub use error::DockerError;
-pub use exec::{Exec, ExecCommand};
+pub use exec::{Exec, ExecCommand, Ran};
 pub use helper::{Helper, HelperDownload};
 pub use run::{Attendant, SelfRun, Until};
 pub use transfer::Download;

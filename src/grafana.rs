@@ -3,9 +3,10 @@
 //! [`client`] asks and judges nothing but whether a Grafana answered; [`object`] says what one thing of a Grafana is
 //! once everything that belongs to one server only is taken off it; [`bundle`] is the archive of them; [`contents`]
 //! is what the manifest says about it;
-//! [`export`] writes one.
+//! [`export`] writes one. [`change`] writes a single dashboard over another.
 
 pub mod bundle;
+pub mod change;
 pub mod client;
 pub mod contents;
 mod error;

@@ -3,6 +3,7 @@
 pub mod block;
 pub mod cleanup;
 pub mod client;
+pub mod config_change;
 pub mod contents;
 pub mod coverage;
 pub mod deep;

@@ -121,6 +121,22 @@ impl Service {
         }
     }
 
+    /// Has it read its configuration again, by SIGHUP or as its unit says; returning says nothing of whether it did.
+    pub async fn reload(&self, limit: Duration) -> Result<(), ServiceError> {
+        match self {
+            Self::Container { docker, name } => Ok(docker.container(name).await?.signal("HUP").await?),
+            Self::Unit { name } => control("reload", name, limit).await,
+            Self::Commands { .. } | Self::None { .. } => {
+                Err(ServiceError::NoControl { target: self.to_string(), verb: "reloaded" })
+            }
+        }
+    }
+
+    /// It can be told to read its configuration again.
+    pub const fn is_reloadable(&self) -> bool {
+        matches!(self, Self::Container { .. } | Self::Unit { .. })
+    }
+
     /// What it is doing now.
     pub async fn state(&self) -> Result<ServiceState, ServiceError> {
         match self {
@@ -154,7 +170,13 @@ impl std::fmt::Display for Service {
     }
 }
 
-/// Has systemd stop or start a unit.
+/// Runs a program of this host to its end, without a shell: whether it succeeded, and the end of what it said.
+pub async fn run_to_end(argv: &[String], limit: Duration) -> Result<(bool, String), ServiceError> {
+    let (status, said) = command::execute(argv, limit).await?;
+    Ok((status.success(), said))
+}
+
+/// Has systemd stop, start or reload a unit.
 async fn control(verb: &str, unit: &str, limit: Duration) -> Result<(), ServiceError> {
     match command::run(&systemctl(verb, unit), limit).await {
         Err(ServiceError::Failed { command, output, .. }) if is_denial(&output) => {

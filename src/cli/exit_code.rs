@@ -8,13 +8,13 @@ use crate::jobs::Outcome;
 pub enum ExitCode {
     /// All went well.
     Ok,
-    /// Something failed; also a restore that was taken back.
+    /// Something failed; also a restore or change that was taken back.
     Failed,
     /// The command line makes no sense, names an unknown job, or asks a question that nobody can answer.
     Usage,
     /// Finished, with warnings.
     Warned,
-    /// A restore failed and the old data are not back.
+    /// A restore or change failed and what was there before is not back.
     DataNotBack,
     /// The job or its target is in use elsewhere, or a daemon already runs on this `state_dir`.
     Busy,

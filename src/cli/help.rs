@@ -12,10 +12,10 @@ use super::output::{CliError, Output};
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0    ok
-  1    failed; also a restore that was taken back
+  1    failed; also a restore or change that was taken back
   2    wrong usage, an unknown job, or a question that nobody can answer without --yes
   3    finished with warnings
-  4    a restore failed and the old data are NOT back
+  4    a restore or change failed and what was there before is NOT back
   75   busy: the job or its target is in use, or a daemon runs already
   78   the configuration is wrong
   130  interrupted";
@@ -45,6 +45,14 @@ Examples:
   watchkeeper recover app --no-backup        also where its backup fails
 A container is stopped and started, never removed.";
 
+pub(super) const CHANGE: &str = "\
+Examples:
+  watchkeeper change scrape-interval 30s --dry-run        what differs, as a unified diff
+  watchkeeper change scrape-interval 30s --job node --yes
+  watchkeeper change prometheus-config prometheus.yml
+  watchkeeper change alert-rule api.yml                   into the folder that rule_files name
+  watchkeeper change dashboard sessions.json --folder Team";
+
 pub(super) fn completions(out: Output, shell: Shell) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut super::command(), "watchkeeper", &mut script);
@@ -71,13 +79,21 @@ pub(super) fn man(out: Output, dir: Option<&Path>) -> Result<ExitCode, CliError>
     let mut command = super::command();
     command.build();
     write_page(dir, &command, "watchkeeper").map_err(failed)?;
-    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
-        write_page(dir, sub, &format!("watchkeeper-{}", sub.get_name())).map_err(failed)?;
-    }
+    write_pages(dir, &command, "watchkeeper").map_err(failed)?;
     if out.json {
         out.result(&json!({ "folder": dir }), String::new);
     }
     Ok(ExitCode::Ok)
+}
+
+/// A page for each command below, and for those below it.
+fn write_pages(dir: &Path, command: &clap::Command, above: &str) -> std::io::Result<()> {
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+        let name = format!("{above}-{}", sub.get_name());
+        write_page(dir, sub, &name)?;
+        write_pages(dir, sub, &name)?;
+    }
+    Ok(())
 }
 
 fn write_page(dir: &Path, command: &clap::Command, name: &str) -> std::io::Result<()> {

@@ -1,6 +1,6 @@
 //! `restore`: shows what it will do, asks, does it, and tells what was proven.
 
-mod choose;
+pub(super) mod choose;
 mod files;
 mod grafana;
 mod sqlite;

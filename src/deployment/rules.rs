@@ -61,7 +61,8 @@ mod tests {
     use super::*;
 
     fn rule(health: &str) -> Rule {
-        Rule { name: format!("Is{health}"), health: health.into(), last_error: "many-to-many".into() }
+        let (name, last_error) = (format!("Is{health}"), "many-to-many".into());
+        Rule { name, health: health.into(), last_error, ..Rule::default() }
     }
 
     #[test]

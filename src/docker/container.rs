@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, MountPoint};
 use bollard::query_parameters::{
-    ContainerArchiveInfoOptionsBuilder, LogsOptionsBuilder, StopContainerOptionsBuilder,
+    ContainerArchiveInfoOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder,
+    StopContainerOptionsBuilder,
 };
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
@@ -103,6 +104,8 @@ pub struct ContainerInfo {
     pub state: ContainerState,
     /// How it is by its own health check: `starting`, `healthy` or `unhealthy`; nothing where it has none.
     pub health: Option<String>,
+    /// Its first process, as the engine's machine numbers it; nothing where it does not run.
+    pub pid: Option<u32>,
     /// What it runs: entrypoint and arguments.
     pub command: Vec<String>,
     /// Where it runs that.
@@ -250,6 +253,25 @@ impl Container {
         self.docker.download(&self.reference, &self.reference, path, idle).await
     }
 
+    /// Unpacks a tar stream into the folder `path`, whether it runs or not, with the owners of its headers. The container is
+    /// locked until it ends: only for what is small.
+    pub async fn upload(
+        &self,
+        path: &str,
+        tar: Box<dyn std::io::Read + Send>,
+        idle: Duration,
+    ) -> Result<(), DockerError> {
+        self.docker.upload((&self.reference, &self.reference), path, tar, idle).await
+    }
+
+    /// Sends a signal to its first process: `HUP`.
+    pub async fn signal(&self, signal: &str) -> Result<(), DockerError> {
+        let action = format!("send SIG{signal} to container {:?}", self.reference);
+        let options = KillContainerOptionsBuilder::default().signal(&format!("SIG{signal}")).build();
+        let sent = self.docker.client.kill_container(&self.reference, Some(options));
+        self.docker.request(&action, sent).await.map_err(|error| name_missing(&self.reference, error))
+    }
+
     /// The last lines it wrote; none where its logs cannot be read.
     pub async fn last_words(&self, lines: usize) -> Vec<String> {
         let options =
@@ -337,6 +359,7 @@ fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
         image_id: raw.image.unwrap_or_default(),
         image: config.image.unwrap_or_default(),
         state: state_of(&state),
+        pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0),
         health: health.filter(|health| !matches!(health.as_str(), "" | "none")),
         command: raw.path.into_iter().chain(raw.args.unwrap_or_default()).collect(),
         working_dir: config.working_dir.filter(|dir| !dir.is_empty()).unwrap_or_else(|| "/".to_owned()),

@@ -40,7 +40,37 @@ pub struct Exec {
     output: Pin<Box<dyn Stream<Item = Result<LogOutput, Raw>> + Send>>,
 }
 
+/// A program that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// Its exit code; nothing where the engine does not know it.
+    pub exit_code: Option<i64>,
+    /// What it said, on stdout and stderr.
+    pub said: String,
+}
+
 impl Docker {
+    /// Runs a program in the running container `name` to its end, for at most `limit`. What it says must be short.
+    pub async fn exec_to_end(
+        &self,
+        name: &str,
+        command: &ExecCommand,
+        limit: Duration,
+    ) -> Result<Ran, DockerError> {
+        let whole = async {
+            let mut exec = self.exec(name, command).await?;
+            let mut said = Vec::new();
+            while let Some(piece) = exec.next().await? {
+                said.extend_from_slice(&piece);
+            }
+            let said = String::from_utf8_lossy(&said).trim().to_owned();
+            Ok(Ran { exit_code: exec.exit_code().await?, said })
+        };
+        let program = command.argv.first().map_or("", String::as_str);
+        let action = format!("run {program:?} in container {name:?}");
+        tokio::time::timeout(limit, whole).await.unwrap_or(Err(DockerError::TimedOut { action, limit }))
+    }
+
     /// Starts a program in the running container `name`.
     pub async fn exec(&self, name: &str, command: &ExecCommand) -> Result<Exec, DockerError> {
         let program = command.argv.first().map_or("", String::as_str);

@@ -112,6 +112,26 @@ impl Docker {
         let stream = stream.map(move |item| item.map_err(|raw| docker.translate(&doing, raw)));
         Download::start(stream, action, idle).await
     }
+
+    /// Unpacks a tar stream into the folder `path` of the container `id`; errors speak of `name`.
+    pub(super) async fn upload(
+        &self,
+        (id, name): (&str, &str),
+        path: &str,
+        mut tar: Box<dyn Read + Send>,
+        idle: Duration,
+    ) -> Result<(), DockerError> {
+        let action = format!("write into {path:?} of container {name:?}");
+        // Asked before: an engine that refuses in the middle of a body closes the connection under it.
+        self.stat(id, name, path).await?;
+        let (body, watch) = transfer::outgoing(move |sink| io::copy(&mut tar, sink).map(drop));
+        let options = UploadToContainerOptionsBuilder::default().path(path).build();
+        let client = self.client.clone().with_timeout(NO_LIMIT);
+        let body = bollard::body_try_stream(body);
+        let request = client.upload_to_container(id, Some(options), body);
+        let request = async { request.await.map_err(|raw| self.translate(&action, raw)) };
+        watch.drive(&action, idle, request).await
+    }
 }
 
 /// Adds what all containers of ours have in common.
@@ -163,20 +183,10 @@ impl Helper {
     pub async fn upload(
         &self,
         path: &str,
-        mut tar: Box<dyn Read + Send>,
+        tar: Box<dyn Read + Send>,
         idle: Duration,
     ) -> Result<(), DockerError> {
-        let docker = &self.made.docker;
-        let action = format!("write into {path:?} of container {:?}", self.target);
-        // Asked before: an engine that refuses in the middle of a body closes the connection under it.
-        docker.stat(self.made.id(), &self.target, path).await?;
-        let (body, watch) = transfer::outgoing(move |sink| io::copy(&mut tar, sink).map(drop));
-        let options = UploadToContainerOptionsBuilder::default().path(path).build();
-        let client = docker.client.clone().with_timeout(NO_LIMIT);
-        let body = bollard::body_try_stream(body);
-        let request = client.upload_to_container(self.made.id(), Some(options), body);
-        let request = async { request.await.map_err(|raw| docker.translate(&action, raw)) };
-        watch.drive(&action, idle, request).await
+        self.made.docker.upload((self.made.id(), &self.target), path, tar, idle).await
     }
 
     /// Removes it, and says when that failed.

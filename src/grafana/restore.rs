@@ -22,8 +22,8 @@
 //! | [`secrets`] | what no export holds, from a file |
 
 pub mod apply;
-mod compare;
-mod door;
+pub(super) mod compare;
+pub(super) mod door;
 mod error;
 mod found;
 mod ledger;
@@ -38,7 +38,7 @@ pub mod secrets;
 pub mod shelf;
 pub mod source;
 pub mod undo;
-mod write;
+pub(super) mod write;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,7 @@
 //! used, because the servers meant here are on this host or its network.
 
 mod error;
+mod reload;
 mod reply;
 mod status;
 
@@ -18,8 +19,9 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use error::ClientError;
+pub use reload::Reloaded;
 pub use reply::{BuildInfo, Metrics, RuntimeInfo, Sample};
-pub use status::{Rule, Target};
+pub use status::{Rule, RuleGroup, Target};
 
 use crate::config::values::Endpoint;
 pub use crate::http::Credentials;

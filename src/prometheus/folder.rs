@@ -24,6 +24,7 @@ use crate::config::values::{Access, PrometheusTarget};
 use crate::docker::{Docker, DockerError, Download, Helper, Until};
 use attended::Attendance;
 pub use error::FolderError;
+pub(super) use locate::absolute;
 
 /// What is known about where the data lie, beside the configuration.
 #[derive(Debug, Clone, Copy)]

@@ -28,7 +28,7 @@ pub(super) async fn said(argv: &[String], limit: Duration) -> Result<String, Ser
     Ok(execute(argv, limit).await?.1)
 }
 
-async fn execute(argv: &[String], limit: Duration) -> Result<(ExitStatus, String), ServiceError> {
+pub(super) async fn execute(argv: &[String], limit: Duration) -> Result<(ExitStatus, String), ServiceError> {
     let command = argv.join(" ");
     let not_run = |source| ServiceError::NotRun { command: command.clone(), source };
     let mut output = tempfile::tempfile().map_err(not_run)?;

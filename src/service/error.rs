@@ -23,7 +23,7 @@ pub enum ServiceError {
     NoControl {
         /// The target's name.
         target: String,
-        /// `stopped` or `started`.
+        /// `stopped`, `started` or `reloaded`.
         verb: &'static str,
     },
     /// The command could not be run at all.

@@ -90,7 +90,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("grafana::object", &["store", "words"]),
     (
         "grafana",
-        &["blocking", "config::values", "grafana::object", "progress", "words", "http", "jobs", "store"],
+        &[
+            "blocking",
+            "config::values",
+            "grafana::object",
+            "progress",
+            "words",
+            "http",
+            "jobs",
+            "state_dir",
+            "store",
+        ],
     ),
     (
         "sqlite",
@@ -270,6 +280,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("rusqlite", &["history", "sqlite"]),
     ("reqwest", &["http", "prometheus/client", "grafana/client"]),
     ("axum", &["web"]),
+    ("saphyr_parser", &["prometheus/config_change/yaml.rs"]),
     ("prometheus_client", &["report/metrics/text.rs"]),
     ("lettre", &["report/notify"]),
     ("clap", &["cli", "main.rs"]),

@@ -145,7 +145,10 @@ pub(super) fn check(session: &Session, args: &super::Args) -> Result<(), CliErro
 }
 
 /// The Prometheus of the configuration that is called so.
-fn target<'a>(session: &'a Session, wanted: &str) -> Result<&'a PrometheusTarget, CliError> {
+pub(in crate::cli) fn target<'a>(
+    session: &'a Session,
+    wanted: &str,
+) -> Result<&'a PrometheusTarget, CliError> {
     let config = &session.config;
     let found = config.prometheus.values().find(|target| target.name.as_str() == wanted);
     found.ok_or_else(|| {
@@ -155,7 +158,7 @@ fn target<'a>(session: &'a Session, wanted: &str) -> Result<&'a PrometheusTarget
     })
 }
 
-fn hint_of_targets(kind: &str, known: &[&str]) -> String {
+pub(in crate::cli) fn hint_of_targets(kind: &str, known: &[&str]) -> String {
     if known.is_empty() {
         format!("the configuration has no [{kind}.NAME]")
     } else {

@@ -20,7 +20,7 @@ pub(super) fn same(kind: ObjectType, wanted: &Value, there: &Value) -> bool {
 }
 
 /// Where two objects say different things, each field of them once: `jsonData.httpMethod`.
-pub(super) fn differences(kind: ObjectType, wanted: &Value, there: &Value) -> Vec<String> {
+pub(in crate::grafana) fn differences(kind: ObjectType, wanted: &Value, there: &Value) -> Vec<String> {
     let both = Both { reading: Reading::Known(kind), wanted: Some(wanted), there: Some(there) };
     let mut all = Vec::new();
     for (name, field) in both.fields().into_iter().flatten() {
@@ -36,7 +36,7 @@ pub(super) fn differences(kind: ObjectType, wanted: &Value, there: &Value) -> Ve
 }
 
 /// The first few of many differences.
-pub(super) fn named(differences: &[String]) -> String {
+pub(in crate::grafana) fn named(differences: &[String]) -> String {
     crate::words::some(differences, SHOWN)
 }
 

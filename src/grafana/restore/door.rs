@@ -37,18 +37,22 @@ impl WriteError {
 
 /// One organisation of a server, or the server as a whole, as its version has it.
 #[derive(Debug, Clone)]
-pub(super) struct Door {
-    pub(super) client: GrafanaClient,
+pub(in crate::grafana) struct Door {
+    pub(in crate::grafana) client: GrafanaClient,
     /// Major and minor; what is unknown is taken for new.
-    pub(super) version: (u32, u32),
+    pub(in crate::grafana) version: (u32, u32),
     /// A write was sent that the server has not turned away: whatever it says, something may be another one there. Each
     /// object has its own.
-    pub(super) wrote: Arc<AtomicBool>,
+    pub(in crate::grafana) wrote: Arc<AtomicBool>,
 }
 
 impl Door {
     /// What is there under a path; nothing where there is none, or where this version has no such path.
-    pub(super) async fn find(&self, action: &str, path: &str) -> Result<Option<Value>, WriteError> {
+    pub(in crate::grafana) async fn find(
+        &self,
+        action: &str,
+        path: &str,
+    ) -> Result<Option<Value>, WriteError> {
         let call = Call::get(action, path);
         let answer = self.client.exchange(&call).await?;
         match answer.status {
@@ -58,7 +62,7 @@ impl Door {
     }
 
     /// What has to be there.
-    pub(super) async fn get(&self, action: &str, path: &str) -> Result<Value, WriteError> {
+    pub(in crate::grafana) async fn get(&self, action: &str, path: &str) -> Result<Value, WriteError> {
         let call = Call::get(action, path);
         let answer = self.client.exchange(&call).await?;
         Self::taken(&call, &answer)
@@ -135,7 +139,7 @@ pub(super) fn with_provenance(call: Call, provenance: &str) -> Call {
 }
 
 /// A text of an object; empty where there is none.
-pub(super) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+pub(in crate::grafana) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
     object.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -145,6 +149,6 @@ pub(super) fn number(object: &Value, field: &str) -> i64 {
 }
 
 /// Something is there under this name that is neither empty nor false.
-pub(super) fn flag(object: &Value, field: &str) -> bool {
+pub(in crate::grafana) fn flag(object: &Value, field: &str) -> bool {
     object.get(field).and_then(Value::as_bool).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 //! secrets and of provenance is kept.
 
 mod contacts;
-mod dashboards;
+pub(in crate::grafana) mod dashboards;
 mod data_sources;
 mod folders;
 mod legacy;

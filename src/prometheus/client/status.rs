@@ -1,5 +1,7 @@
 //! What a server says of its scrape targets and rules.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::{ClientError, PrometheusClient, Request};
@@ -21,7 +23,7 @@ pub struct Target {
 }
 
 /// A recording or alerting rule.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
     /// Its name.
@@ -32,6 +34,23 @@ pub struct Rule {
     /// Why it could not be evaluated.
     #[serde(default)]
     pub last_error: String,
+    /// What it adds to its alerts or samples.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A group of rules.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RuleGroup {
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// The file it was read from, as the server sees it.
+    #[serde(default)]
+    pub file: String,
+    /// Its rules, in order.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
 }
 
 #[derive(Deserialize)]
@@ -42,13 +61,7 @@ struct Targets {
 
 #[derive(Deserialize)]
 struct Groups {
-    groups: Vec<Group>,
-}
-
-#[derive(Deserialize)]
-struct Group {
-    #[serde(default)]
-    rules: Vec<Rule>,
+    groups: Vec<RuleGroup>,
 }
 
 impl PrometheusClient {
@@ -60,7 +73,12 @@ impl PrometheusClient {
 
     /// Its rules of all groups.
     pub async fn rules(&self) -> Result<Vec<Rule>, ClientError> {
+        Ok(self.rule_groups().await?.into_iter().flat_map(|group| group.rules).collect())
+    }
+
+    /// The groups of rules that it has loaded.
+    pub async fn rule_groups(&self) -> Result<Vec<RuleGroup>, ClientError> {
         let groups: Groups = self.api(&Request::get("read its rules", "api/v1/rules")).await?;
-        Ok(groups.groups.into_iter().flat_map(|group| group.rules).collect())
+        Ok(groups.groups)
     }
 }

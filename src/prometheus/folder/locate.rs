@@ -98,7 +98,7 @@ fn flag_of(command: &[String]) -> Option<&str> {
 
 /// The path without `.`, `..` and doubled slashes, joined to `cwd` where it is relative. `None` where that
 /// leaves no absolute path.
-fn absolute(path: &str, cwd: Option<&str>) -> Option<String> {
+pub(in crate::prometheus) fn absolute(path: &str, cwd: Option<&str>) -> Option<String> {
     let joined = Path::new(cwd.unwrap_or_default()).join(path);
     let mut clean = PathBuf::new();
     for part in joined.components() {
@@ -198,6 +198,7 @@ mod tests {
             image_id: String::new(),
             image: String::new(),
             state: ContainerState::Running,
+            pid: None,
             health: None,
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             working_dir: "/prometheus".to_owned(),

@@ -28,13 +28,32 @@ pub(crate) struct Builder {
     shell: Shell,
     bind: bool,
     small: bool,
+    config: ConfigMount,
     flags: Vec<&'static str>,
+}
+
+/// How a container gets its configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConfigMount {
+    /// It lies in the container itself.
+    Copied,
+    /// The file is mounted by itself.
+    File,
+    /// Its folder is mounted.
+    Folder,
 }
 
 impl Default for Builder {
     fn default() -> Self {
         let flags = vec![ADMIN_API, KEEP_BLOCKS, "--storage.tsdb.retention.time=10y"];
-        Self { blocks: true, shell: Shell::Busybox, bind: false, small: false, flags }
+        Self {
+            blocks: true,
+            shell: Shell::Busybox,
+            bind: false,
+            small: false,
+            config: ConfigMount::Copied,
+            flags,
+        }
     }
 }
 
@@ -62,6 +81,16 @@ impl Builder {
     /// With its data on a volume of 100 MiB, which is empty again after every stop.
     pub(crate) fn on_a_small_volume(self) -> Self {
         Self { small: true, ..self }
+    }
+
+    /// With its configuration on this host, where it is a container.
+    pub(crate) fn config_mounted(self, config: ConfigMount) -> Self {
+        Self { config, ..self }
+    }
+
+    /// With `/-/reload`.
+    pub(crate) fn reloadable(self) -> Self {
+        self.flag("--web.enable-lifecycle")
     }
 
     /// With Prometheus merging its blocks, which it may do seconds after its start. Otherwise it keeps them as
@@ -240,9 +269,25 @@ impl Prometheus {
         let flags = self.flags("/etc/prometheus/prometheus.yml", "/prometheus", "0.0.0.0:9090");
         let (port, mount) = (format!("127.0.0.1:{}:9090", self.port), format!("{data}:/prometheus"));
         let mut arguments = vec!["--restart", "unless-stopped", "-p", &port, "-v", &mount];
+        let folder = self.folder.path().display();
+        let config = match self.builder.config {
+            ConfigMount::Copied => None,
+            ConfigMount::File => Some(format!("{folder}/prometheus.yml:/etc/prometheus/prometheus.yml")),
+            ConfigMount::Folder => Some(format!("{folder}/etc:/etc/prometheus")),
+        };
+        if let Some(mount) = &config {
+            arguments.extend(["-v", mount]);
+        }
         arguments.extend(["--add-host", "host.docker.internal:host-gateway", &image.name]);
         arguments.extend(flags.iter().map(String::as_str));
+        if self.builder.config == ConfigMount::Folder {
+            fs::create_dir(self.path("etc")).unwrap();
+            fs::copy(self.path("prometheus.yml"), self.config_file()).unwrap();
+        }
         container.create(&arguments);
+        if config.is_some() {
+            return;
+        }
         let tar = self.path("config.tar");
         let pack = ["--owner=0", "--group=0", "--mode=644", "-cf"];
         run(Command::new("tar").args(pack).arg(&tar).arg("-C").arg(self.folder.path()).arg("prometheus.yml"));
@@ -252,6 +297,31 @@ impl Prometheus {
     fn put(&self, tar: File) {
         let Place::Container { container, .. } = &self.place else { return };
         container.put(tar, "/prometheus");
+    }
+
+    /// Its configuration, where that is on this host.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.path(if self.builder.config == ConfigMount::Folder {
+            "etc/prometheus.yml"
+        } else {
+            "prometheus.yml"
+        })
+    }
+
+    /// The configuration that it says it has loaded.
+    pub(crate) fn loaded_config(&self) -> String {
+        self.api("/api/v1/status/config")["yaml"].as_str().unwrap().to_owned()
+    }
+
+    /// Its last reload was a success, as it says itself.
+    pub(crate) fn last_reload_was_good(&self) -> bool {
+        let (_, metrics) = http::get(self.port, "/metrics").unwrap();
+        metrics.contains("\nprometheus_config_last_reload_successful 1\n")
+    }
+
+    /// The groups of rules that it says it has loaded.
+    pub(crate) fn rule_groups(&self) -> Vec<Value> {
+        self.api("/api/v1/rules")["groups"].as_array().unwrap().clone()
     }
 
     /// Starts it; does not wait.

@@ -7,11 +7,11 @@ use super::folders;
 use crate::grafana::client::segment;
 use crate::grafana::restore::door::{Door, WriteError, flag, number, text};
 
-fn path(uid: &str) -> String {
+pub(in crate::grafana) fn path(uid: &str) -> String {
     format!("/api/dashboards/uid/{}", segment(uid))
 }
 
-pub(super) async fn write(
+pub(in crate::grafana) async fn write(
     door: &Door,
     uid: &str,
     wanted: &Value,
@@ -78,6 +78,6 @@ pub(super) async fn id_of(door: &Door, uid: &str) -> Result<i64, WriteError> {
     Ok(number(&door.get("look at the dashboard", &path(uid)).await?["dashboard"], "id"))
 }
 
-pub(super) async fn remove(door: &Door, uid: &str) -> Result<(), WriteError> {
+pub(in crate::grafana) async fn remove(door: &Door, uid: &str) -> Result<(), WriteError> {
     door.delete("remove the dashboard", &path(uid)).await
 }
