@@ -4,6 +4,7 @@ mod cleanup_job;
 mod command_job;
 pub mod daemon;
 mod deployment_job;
+mod diagnosis;
 mod files_job;
 mod folders;
 mod grafana_job;
