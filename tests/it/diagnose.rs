@@ -63,7 +63,10 @@ impl Scripted {
 /// The step of that name.
 fn step<'a>(document: &'a Value, name: &str) -> &'a Value {
     let steps = document["steps"].as_array().unwrap();
-    steps.iter().find(|step| step["name"] == name).unwrap_or_else(|| panic!("no step {name:?} in {document:#}"))
+    steps
+        .iter()
+        .find(|step| step["name"] == name)
+        .unwrap_or_else(|| panic!("no step {name:?} in {document:#}"))
 }
 
 /// All that a step says.
@@ -71,7 +74,8 @@ fn said(document: &Value, name: &str) -> String {
     let step = step(document, name);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let findings = step["findings"].as_array().unwrap().iter();
-    let findings = findings.map(|finding| format!("{} {}", text(&finding["severity"]), text(&finding["text"])));
+    let findings =
+        findings.map(|finding| format!("{} {}", text(&finding["severity"]), text(&finding["text"])));
     let evidence = step["evidence"].as_array().unwrap().iter().map(text);
     findings.chain(evidence).chain([text(&step["error"])]).collect::<Vec<_>>().join("\n")
 }
@@ -128,10 +132,15 @@ fn a_stopped_application_is_told_with_its_exit_code_its_errors_and_what_to_do() 
 #[test]
 fn what_was_killed_for_memory_is_told_with_its_limit() {
     let limits = ["-m", "24m", "--memory-swap", "24m"];
-    let Some(app) = Scripted::start("exec dd if=/dev/zero of=/dev/null bs=200M count=1", &limits) else { return };
+    let Some(app) = Scripted::start("exec dd if=/dev/zero of=/dev/null bs=200M count=1", &limits) else {
+        return;
+    };
     app.wait("{{.State.OOMKilled}} {{.State.Running}}", |state| state == "true false");
     let document = app.watched("").run_json(&["diagnose", "high-memory"]).expect(1).json();
-    has(&said(&document, "memory-kills"), &["bad the engine notes that its memory was full", "a limit of 24.0 MiB"]);
+    has(
+        &said(&document, "memory-kills"),
+        &["bad the engine notes that its memory was full", "a limit of 24.0 MiB"],
+    );
     has(&said(&document, "container"), &["with exit code 137: it was killed"]);
     let recommends = document["recommends"].to_string();
     has(&recommends, &["docker update --memory", app.name()]);
@@ -144,7 +153,10 @@ fn a_kill_inside_a_container_that_goes_on_is_counted() {
     let Some(app) = Scripted::start(script, &limits) else { return };
     wait_until("the kill", Duration::from_secs(30), || docker(["logs", app.name()]).contains("killed"));
     let document = app.watched("").run_json(&["diagnose", "high-memory"]).expect(1).json();
-    has(&said(&document, "memory-kills"), &["bad the kernel has killed something in it 1 time since it was started"]);
+    has(
+        &said(&document, "memory-kills"),
+        &["bad the kernel has killed something in it 1 time since it was started"],
+    );
     has(&said(&document, "stats"), &["of its limit of 24.0 MiB", "good CPU "]);
     has(&said(&document, "top"), &["sleep ("]);
 }
@@ -159,9 +171,17 @@ fn a_paused_container_and_one_that_ends_again_and_again_are_told_so() {
     docker(["unpause", paused.name()]);
 
     let Some(circling) = Scripted::start("exit 7", &["--restart", "on-failure:4"]) else { return };
-    circling.wait("{{.RestartCount}} {{.State.Running}} {{.State.Restarting}}", |state| state == "4 false false");
+    circling
+        .wait("{{.RestartCount}} {{.State.Running}} {{.State.Restarting}}", |state| state == "4 false false");
     let page = circling.watched("").run(&["diagnose", "ServiceDown"]).expect(1).stdout;
-    has(&page, &["ended and was started again 4 times, the last time ", "with exit code 7", "docker logs --tail 100"]);
+    has(
+        &page,
+        &[
+            "ended and was started again 4 times, the last time ",
+            "with exit code 7",
+            "docker logs --tail 100",
+        ],
+    );
 }
 
 #[test]
@@ -213,22 +233,39 @@ fn what_the_response_allows_is_told_and_not_done() {
     let job = job.replace("DONE", done.to_str().unwrap());
     watchkeeper.configure(&format!("[application.app]\nurl = \"http://127.0.0.1:{nobody}\"\n{job}"));
     let page = watchkeeper.run(&["diagnose", "ServiceDown"]).expect(1).stdout;
-    has(&page, &["What the response allows to be done by itself", "run the job restart-app", "`watchkeeper run-now restart-app`"]);
+    has(
+        &page,
+        &[
+            "What the response allows to be done by itself",
+            "run the job restart-app",
+            "`watchkeeper run-now restart-app`",
+        ],
+    );
     assert!(!done.exists());
 
     let up = crate::support::http::canned("200 OK\r\nContent-Type: text/plain", "up 1\n");
     watchkeeper.configure(&format!("[application.app]\nurl = \"http://127.0.0.1:{up}\"\n{job}"));
     let document = watchkeeper.run_json(&["diagnose", "ServiceDown"]).expect(0).json();
-    assert_eq!((document["would_do"].to_string(), document["recommends"].to_string()), ("[]".into(), "[]".into()));
+    assert_eq!(
+        (document["would_do"].to_string(), document["recommends"].to_string()),
+        ("[]".into(), "[]".into())
+    );
 }
 
 #[test]
 fn an_alert_without_a_response_is_a_slip_of_the_pen() {
-    let two = "[application.a]\nurl = \"http://127.0.0.1:1\"\n[application.b]\nurl = \"http://127.0.0.1:1\"\n";
+    let two =
+        "[application.a]\nurl = \"http://127.0.0.1:1\"\n[application.b]\nurl = \"http://127.0.0.1:1\"\n";
     let watchkeeper = Watchkeeper::with_config(two);
     has(&watchkeeper.run(&["diagnose", "ServiceDwn"]).expect(2).stderr, &["did you mean ServiceDown?"]);
-    has(&watchkeeper.run(&["diagnose", "Nothing"]).expect(2).stderr, &["there is ServiceDown, ", "[[response]]"]);
-    has(&watchkeeper.run(&["diagnose", "ServiceDown", "--application", "c"]).expect(2).stderr, &["there is a, b"]);
+    has(
+        &watchkeeper.run(&["diagnose", "Nothing"]).expect(2).stderr,
+        &["there is ServiceDown, ", "[[response]]"],
+    );
+    has(
+        &watchkeeper.run(&["diagnose", "ServiceDown", "--application", "c"]).expect(2).stderr,
+        &["there is a, b"],
+    );
     let chosen = watchkeeper.run(&["diagnose", "ServiceDown", "--application", "b"]).expect(1).stdout;
     has(&chosen, &["(application.b)", "health: Cannot reach"]);
 }

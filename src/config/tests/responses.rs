@@ -107,8 +107,12 @@ fn the_responses_of_the_shipped_file_are_right() {
     let lines: Vec<&str> = after.lines().filter_map(|line| line.strip_prefix("#   ")).collect();
     let config = good(&text, &lines.join("\n"));
     assert_eq!(config.responses.len(), 4);
-    let kinds: std::collections::BTreeSet<&str> =
-        config.responses.iter().flat_map(|response| &response.steps).map(|step| step.kind.kind_name()).collect();
+    let kinds: std::collections::BTreeSet<&str> = config
+        .responses
+        .iter()
+        .flat_map(|response| &response.steps)
+        .map(|step| step.kind.kind_name())
+        .collect();
     // Every kind is shown.
     assert_eq!(kinds, StepKind::NAMES.into());
 }

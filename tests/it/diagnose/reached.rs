@@ -26,7 +26,10 @@ fn an_application_that_is_well_is_said_to_be_and_its_port_and_its_sessions_are_s
     assert!([0, 3].contains(&document.code), "{}", document.stdout);
     let document = document.json();
     let name = app.container_name();
-    has(&said(&document, "container"), &[&format!("good container {name} runs; it has no health check")]);
+    has(
+        &said(&document, "container"),
+        &[&format!("good container {name} runs for "), "it has no health check"],
+    );
     has(&said(&document, "probe"), &["good health: ", "answers 200", "good metrics: 1 series, in "]);
     has(&said(&document, "port"), &[&format!("good port 8080 in {name}: "), " by busybox ("]);
     has(&said(&document, "stats"), &["good CPU ", "good memory ", "processes and threads"]);
@@ -37,7 +40,11 @@ fn an_application_that_is_well_is_said_to_be_and_its_port_and_its_sessions_are_s
     let document = watchkeeper.run_json(&["diagnose", "TooManyActiveSessions"]).expect(1).json();
     has(
         &said(&document, "sessions"),
-        &["bad 1 session open for longer than 8 h 00 m; 0 for less", "caution of 1 session", "2 (stuck): open for "],
+        &[
+            "bad 1 session open for longer than 8 h 00 m; 0 for less",
+            "caution of 1 session",
+            "2 (stuck): open for ",
+        ],
     );
     has(&document["recommends"].to_string(), &["close-stale-sessions"]);
 
@@ -63,7 +70,10 @@ fn values_of_a_prometheus_are_judged_and_drawn() {
     let up = said(&document, "up");
     has(&up, &["bad 2, which is below 100", "last 5 m 00 s ", "█", " to 2"]);
     has(&said(&document, "fine"), &["good 1"]);
-    has(&said(&document, "p95"), &["caution no result", "histogram_quantile(0.95, sum by (le) (rate(no_such_seconds_bucket[300s])))"]);
+    has(
+        &said(&document, "p95"),
+        &["caution no result", "histogram_quantile(0.95, sum by (le) (rate(no_such_seconds_bucket[300s])))"],
+    );
     has(&said(&document, "wrong"), &["parse error"]);
     // One that is down is told with why it cannot be asked.
     prometheus.stop();
