@@ -35,7 +35,8 @@ pub(super) async fn look(step: &Step, context: &Context) -> Result<Seen, Unable>
     }
     if seen.findings.is_empty() {
         seen.good("nothing is known to have been killed for memory");
-    } else {
+    }
+    if seen.findings.iter().any(|finding| finding.severity == Severity::Bad) {
         let text = format!(
             "give it more memory, `docker update --memory 1g --memory-swap 1g {name}` (and in its compose file), or find \
              what takes so much"

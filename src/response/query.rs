@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::seen::Seen;
 use super::{Context, Severity, Unable};
 use crate::config::response::Limits;
@@ -18,8 +20,10 @@ pub(super) async fn look(query: &str, limits: Limits, context: &Context) -> Resu
     let client = context.needs_prometheus()?;
     let now = (context.clock)();
     let step = Duration::from_secs((context.last.as_secs() / u64::from(DRAWN)).max(1));
+    // The last instant is now: what has just begun is seen too.
+    let from = now.checked_sub(SignedDuration::try_from(step * DRAWN).unwrap_or_default()).unwrap_or(now);
     let (samples, series) =
-        tokio::join!(client.query(query, now), client.query_range(query, (context.since(now), now), step));
+        tokio::join!(client.query(query, now), client.query_range(query, (from, now), step));
     let failed = |error: &ClientError| Unable::of(error, error.hint());
     let samples = samples.map_err(|error| failed(&error))?;
     let mut seen = Seen::default();
