@@ -6,6 +6,7 @@ mod command_job;
 pub mod daemon;
 mod dashboard;
 mod deployment_job;
+mod diagnosis;
 mod files_job;
 mod folders;
 mod grafana_job;

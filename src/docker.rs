@@ -11,6 +11,7 @@ mod exec;
 mod helper;
 mod image;
 mod labelled;
+mod look;
 mod mark;
 mod reap;
 mod run;
@@ -23,10 +24,11 @@ use std::time::Duration;
 
 use bollard::errors::Error as Raw;
 
-pub use container::{Container, ContainerInfo, ContainerState, Mount, MountKind, PathStat};
+pub use container::{Bounds, Container, ContainerInfo, ContainerState, Life, Mount, MountKind, PathStat};
 pub use error::DockerError;
 pub use exec::{Exec, ExecCommand, Ran};
 pub use helper::{Helper, HelperDownload};
+pub use look::{LogLines, Process, Usage};
 pub use run::{Attendant, SelfRun, Until};
 pub use transfer::Download;
 

@@ -4,6 +4,7 @@
 mod doubtful;
 mod notifiers;
 mod refused;
+mod responses;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, MountPoint};
+use bollard::models::{
+    ContainerInspectResponse, ContainerStateStatusEnum, HostConfig, MountPoint, NetworkSettings, PortBinding,
+};
 use bollard::query_parameters::{
     ContainerArchiveInfoOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder,
     StopContainerOptionsBuilder,
@@ -104,8 +106,6 @@ pub struct ContainerInfo {
     pub state: ContainerState,
     /// How it is by its own health check: `starting`, `healthy` or `unhealthy`; nothing where it has none.
     pub health: Option<String>,
-    /// Its first process, as the engine's machine numbers it; nothing where it does not run.
-    pub pid: Option<u32>,
     /// What it runs: entrypoint and arguments.
     pub command: Vec<String>,
     /// Where it runs that.
@@ -120,14 +120,42 @@ pub struct ContainerInfo {
     pub restarts: u64,
     /// When it was last started.
     pub started: Option<Timestamp>,
-    /// With which code it ended last; 0 while it runs, and where it never did.
-    pub exit_code: i64,
-    /// The kernel ended it for want of memory.
-    pub out_of_memory: bool,
     /// The engine removes it as soon as it ends, with all that is in its own layer.
     pub removed_at_end: bool,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// How it is now, or how it ended.
+    pub life: Life,
+    /// What it may take of the machine, and what of it is reached from outside.
+    pub bounds: Bounds,
+}
+
+/// How a container is now, or how it ended, beside its state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Life {
+    /// With which code it ended last; 0 while it runs, and where it never did.
+    pub exit_code: i64,
+    /// The kernel has killed something in it because its memory was full. Only of its last life.
+    pub out_of_memory: bool,
+    /// Its first process as the engine's machine numbers it, while it runs.
+    pub pid: Option<u32>,
+    /// When it last ended.
+    pub finished: Option<Timestamp>,
+    /// Why the engine could not start it.
+    pub error: Option<String>,
+    /// What its own health check said last.
+    pub health_output: Option<String>,
+}
+
+/// What a container may take of the machine, and what of it is reached from outside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of memory; nothing: all that there is.
+    pub memory: Option<u64>,
+    /// Thousandths of a CPU; nothing: all that there are.
+    pub milli_cpus: Option<u64>,
+    /// TCP ports that are reached from outside: inside, and on the engine's machine.
+    pub ports: Vec<(u16, u16)>,
 }
 
 impl ContainerInfo {
@@ -348,6 +376,7 @@ impl Docker {
 fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
     let config = raw.config.unwrap_or_default();
     let host = raw.host_config.unwrap_or_default();
+    let bounds = bounds_of(&host, raw.network_settings);
     let removed_at_end = host.auto_remove.unwrap_or_default();
     let policy = host.restart_policy.and_then(|policy| policy.name);
     let policy = policy.map(|name| name.to_string()).filter(|name| !name.is_empty());
@@ -359,7 +388,6 @@ fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
         image_id: raw.image.unwrap_or_default(),
         image: config.image.unwrap_or_default(),
         state: state_of(&state),
-        pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0),
         health: health.filter(|health| !matches!(health.as_str(), "" | "none")),
         command: raw.path.into_iter().chain(raw.args.unwrap_or_default()).collect(),
         working_dir: config.working_dir.filter(|dir| !dir.is_empty()).unwrap_or_else(|| "/".to_owned()),
@@ -368,10 +396,48 @@ fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
         restart_policy: policy.unwrap_or_else(|| "no".to_owned()),
         restarts: raw.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
         started: state.started_at.as_ref().and_then(|started| started.parse().ok()),
-        exit_code: state.exit_code.unwrap_or_default(),
-        out_of_memory: state.oom_killed.unwrap_or_default(),
         removed_at_end,
         labels: config.labels.unwrap_or_default().into_iter().collect(),
+        life: life_of(state),
+        bounds,
+    }
+}
+
+fn life_of(state: bollard::models::ContainerState) -> Life {
+    let text = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let last = state.health.and_then(|health| health.log).unwrap_or_default().pop();
+    // One that never ended has the year 1.
+    let finished = state.finished_at.and_then(|at| at.parse::<Timestamp>().ok());
+    Life {
+        exit_code: state.exit_code.unwrap_or_default(),
+        out_of_memory: state.oom_killed.unwrap_or_default(),
+        pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0),
+        finished: finished.filter(|at| *at > Timestamp::UNIX_EPOCH),
+        error: state.error.and_then(text),
+        health_output: last.and_then(|last| last.output).and_then(text),
+    }
+}
+
+fn bounds_of(host: &HostConfig, network: Option<NetworkSettings>) -> Bounds {
+    let positive =
+        |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).filter(|n| *n > 0);
+    let resource = |get: fn(&HostConfig) -> Option<i64>| positive(get(host));
+    let share = resource(|host| host.cpu_quota).zip(resource(|host| host.cpu_period).or(Some(100_000)));
+    let milli_cpus = resource(|host| host.nano_cpus).map(|nanos| nanos / 1_000_000);
+    let ports = network.and_then(|network| network.ports).unwrap_or_default();
+    let mut ports: Vec<(u16, u16)> = ports
+        .into_iter()
+        .filter_map(|(inside, bindings)| Some((inside.strip_suffix("/tcp")?.parse().ok()?, bindings?)))
+        .flat_map(|(inside, bindings): (u16, Vec<PortBinding>)| {
+            bindings.into_iter().filter_map(move |binding| Some((inside, binding.host_port?.parse().ok()?)))
+        })
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    Bounds {
+        memory: resource(|host| host.memory),
+        milli_cpus: milli_cpus.or(share.map(|(quota, period)| quota * 1000 / period)),
+        ports,
     }
 }
 

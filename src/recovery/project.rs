@@ -92,7 +92,7 @@ fn dependency(text: &str) -> (&str, Until) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::docker::ContainerState;
+    use crate::docker::{Bounds, ContainerState, Life};
 
     fn container(name: &str, labels: &[(&str, &str)]) -> ContainerInfo {
         let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -109,11 +109,11 @@ mod tests {
             mounts: Vec::new(),
             restarts: 0,
             started: None,
-            exit_code: 0,
-            out_of_memory: false,
             removed_at_end: false,
             restart_policy: "no".to_owned(),
             labels,
+            life: Life::default(),
+            bounds: Bounds::default(),
         }
     }
 

@@ -186,7 +186,7 @@ impl Waiting<'_> {
             match docker.container(name).await {
                 Ok(container) => {
                     let info = container.info();
-                    let (code, restarts) = (info.exit_code, info.restarts);
+                    let (code, restarts) = (info.life.exit_code, info.restarts);
                     if info.state.is_stopped() && code == 0 && (self.is_to_end || !self.part.ran) {
                         return Ok(ENDED_WELL.to_owned());
                     }
@@ -194,7 +194,7 @@ impl Waiting<'_> {
                         return Err(RecoveryError::Ended {
                             container: info.name.clone(),
                             code,
-                            out_of_memory: info.out_of_memory,
+                            out_of_memory: info.life.out_of_memory,
                             restarts,
                             words: container.last_words(LINES).await,
                         });

@@ -29,6 +29,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config::sessions", &[]),
     // Whom to tell, as pure values.
     ("config::notify", &["config::values"]),
+    // What is looked at where an alert fires, as pure values.
+    ("config::response", &["config::values", "config::checks", "config::sessions"]),
     ("http", &["config::values"]),
     ("progress", &["config::values"]),
     ("config::secret", &["rights", "config::values"]),
@@ -121,6 +123,26 @@ const ROOMS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    // Looks at what an alert is about, and changes nothing.
+    (
+        "response",
+        &[
+            "room",
+            "blocking",
+            "config::values",
+            "config::checks",
+            "config::sessions",
+            "config::response",
+            "words",
+            "http",
+            "jobs",
+            "docker",
+            "command",
+            "prometheus",
+            "deployment",
+            "sqlite",
+        ],
+    ),
     (
         "config",
         &[
@@ -129,6 +151,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config::checks",
             "config::sessions",
             "config::notify",
+            "config::response",
             "config::secret",
             "words",
             "config::duration",
@@ -194,6 +217,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "response",
+            "config::response",
             "room",
             "config::notify",
             "report::notify",
@@ -234,6 +259,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "response",
+            "config::response",
             "config::notify",
             // A core would hold the secrets.
             "rights",

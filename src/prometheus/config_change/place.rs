@@ -217,7 +217,7 @@ async fn way(docker: &Docker, container: &Container, path: &str) -> Result<Way, 
 /// Another file was renamed over the one that is mounted. The engine shows what is at the source now, and not what the
 /// container's processes see: that is asked of them, where that is allowed.
 fn is_stale(container: &Container, path: &str, here: &Path) -> bool {
-    let Some(pid) = container.info().pid else { return false };
+    let Some(pid) = container.info().life.pid else { return false };
     let seen = fs::metadata(format!("/proc/{pid}/root{path}"));
     let file = |meta: fs::Metadata| (meta.dev(), meta.ino());
     let (Ok(seen), Ok(here)) = (seen, fs::metadata(here)) else { return false };

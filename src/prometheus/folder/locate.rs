@@ -189,7 +189,7 @@ fn not_there(target: &PrometheusTarget, said: Said) -> FolderError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::docker::ContainerState;
+    use crate::docker::{Bounds, ContainerState, Life};
 
     fn container(command: &[&str]) -> ContainerInfo {
         ContainerInfo {
@@ -198,7 +198,6 @@ mod tests {
             image_id: String::new(),
             image: String::new(),
             state: ContainerState::Running,
-            pid: None,
             health: None,
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             working_dir: "/prometheus".to_owned(),
@@ -206,11 +205,11 @@ mod tests {
             mounts: Vec::new(),
             restarts: 0,
             started: None,
-            exit_code: 0,
-            out_of_memory: false,
             removed_at_end: false,
             restart_policy: "no".to_owned(),
             labels: BTreeMap::new(),
+            life: Life::default(),
+            bounds: Bounds::default(),
         }
     }
 
