@@ -29,6 +29,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config::sessions", &[]),
     // Whom to tell, as pure values.
     ("config::notify", &["config::values"]),
+    // Who is told of an incident that lasts, as pure values.
+    ("config::escalation", &["config::values"]),
+    // What becomes of an alert: pure.
+    ("incident", &["config::escalation", "config::values", "words"]),
     ("http", &["config::values"]),
     ("progress", &["config::values"]),
     ("config::secret", &["rights", "config::values"]),
@@ -118,6 +122,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config::checks",
             "config::sessions",
             "config::notify",
+            "config::escalation",
             "config::secret",
             "words",
             "config::duration",
@@ -125,7 +130,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "grafana::object",
         ],
     ),
-    ("history", &["room", "rights", "config::values", "progress", "words", "jobs", "state_dir", "store"]),
+    (
+        "history",
+        &["room", "rights", "config::values", "incident", "progress", "words", "jobs", "state_dir", "store"],
+    ),
     ("report", &["config::values", "progress", "words", "jobs", "store", "retention", "history"]),
     (
         "runner",
@@ -170,6 +178,9 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "config::values",
             "config::notify",
+            // An escalation is a message.
+            "config::escalation",
+            "incident",
             "config::secret",
             "words",
             "http",
@@ -185,6 +196,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "room",
             "config::notify",
+            "config::escalation",
+            "incident",
             "report::notify",
             "rights",
             "blocking",
@@ -223,6 +236,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "config::notify",
+            "incident",
             // A core would hold the secrets.
             "rights",
             "blocking",
