@@ -4,6 +4,7 @@ mod cleanup_job;
 mod command_job;
 pub mod daemon;
 mod deployment_job;
+mod diagnosis;
 mod files_job;
 mod folders;
 mod grafana_job;
@@ -277,7 +278,13 @@ impl App {
         match blocking(move || history.prune(keep, now)).await {
             Ok(Some(pruned)) if pruned != history::Pruned::default() => {
                 let history::Pruned { runs, missed, log_lines, incidents } = pruned;
-                tracing::info!(runs, missed, log_lines, incidents, "what was old in the history is forgotten");
+                tracing::info!(
+                    runs,
+                    missed,
+                    log_lines,
+                    incidents,
+                    "what was old in the history is forgotten"
+                );
             }
             Ok(_) => {}
             Err(error) => {

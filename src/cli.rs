@@ -6,6 +6,7 @@
 mod alert_rules;
 mod bar;
 mod check;
+mod diagnose;
 pub mod exit_code;
 mod explain;
 mod export;
@@ -24,7 +25,6 @@ mod run;
 mod run_now;
 mod screen;
 mod session;
-mod sparkline;
 mod status;
 mod store;
 mod systemd_timers;
@@ -120,6 +120,9 @@ enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// Look at what an alert is about, and print what was found; changes nothing
+    #[command(after_help = help::DIAGNOSE)]
+    Diagnose(diagnose::Args),
     /// Send a message by each notifier, and say what came back
     NotifyTest {
         /// Only by these
@@ -197,6 +200,7 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::Next(args) => next::run(&Session::open(&global, out)?, &args),
         Command::Explain(args) => explain::run(&Session::open(&global, out)?, &args),
         Command::Status => status::run(&Session::open(&global, out)?),
+        Command::Diagnose(args) => diagnose::run(&Session::open(&global, out)?, &args),
         Command::AlertRules(args) => alert_rules::rules(&Session::open(&global, out)?, args),
         Command::Dashboard(args) => alert_rules::dashboard(out, &args),
         Command::NotifyTest { names } => notify_test::run(&Session::open(&global, out)?, &names),

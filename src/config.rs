@@ -16,6 +16,8 @@ mod notifiers;
 pub mod notify;
 mod problem;
 mod read;
+pub mod response;
+mod responses;
 pub mod secret;
 pub mod sessions;
 mod target;
@@ -44,8 +46,9 @@ pub use target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};
 pub use webhook::WebhookConfig;
 
 use read::{Report, Section};
+use response::{Labels, Response, shipped};
 use secret::{Env, Places};
-use values::{Name, Place, PrometheusTarget, SecretRef};
+use values::{Name, Place, PrometheusTarget, SecretRef, TargetName};
 
 /// No configuration is longer; a file that is, is something else.
 const LONGEST: u64 = 1024 * 1024;
@@ -91,6 +94,8 @@ pub struct Config {
     pub webhook: Option<WebhookConfig>,
     /// The jobs, in the order of the file.
     pub jobs: Vec<JobConfig>,
+    /// What is done where an alert fires, in the order of the file. [`Config::response_for`] has the shipped ones too.
+    pub responses: Vec<Response>,
     /// What is doubtful but not wrong, in the order of the file. What the schedules come to is in it only after
     /// [`Config::check`].
     pub warnings: Vec<Problem>,
@@ -164,10 +169,47 @@ impl Config {
         prometheus.chain(grafana).chain(alertmanager).chain(application)
     }
 
+    /// The response to an alert with these labels: the first of the file that fits, else the shipped one; nothing where
+    /// there is none.
+    pub fn response_for(&self, alert: &str, labels: &Labels) -> Option<Response> {
+        let written = self.responses.iter().find(|response| response.is_for(alert, labels));
+        written.cloned().or_else(|| self.shipped_response(alert, None))
+    }
+
+    /// The response to an alert whatever its labels, for a person who asks, on another application where one is named. A
+    /// shipped one may be written in other ways: `high-cpu`.
+    pub fn response_named(&self, alert: &str, application: Option<&TargetName>) -> Option<Response> {
+        let fits = |response: &&Response| {
+            response.alert == alert
+                && application.is_none_or(|name| response.application.as_ref() == Some(name))
+        };
+        let canonical = shipped::canonical(alert);
+        let written = self.responses.iter().find(fits).or_else(|| {
+            self.responses
+                .iter()
+                .find(|response| Some(response.alert.as_str()) == canonical && application.is_none())
+        });
+        written.cloned().or_else(|| self.shipped_response(alert, application))
+    }
+
+    /// The shipped response, on the targets that are the only ones of their kind.
+    fn shipped_response(&self, alert: &str, application: Option<&TargetName>) -> Option<Response> {
+        let application = application.or_else(|| only(&self.application));
+        let prometheus = only(&self.prometheus);
+        let ground = responses::ground_of(&self.application, &self.jobs, application, prometheus);
+        shipped::response(alert, &ground)
+    }
+
     /// The job of that name.
     pub fn job(&self, name: &str) -> Option<&JobConfig> {
         self.jobs.iter().find(|job| job.name.as_str() == name)
     }
+}
+
+/// The name of the only target.
+fn only<T>(targets: &BTreeMap<Name, T>) -> Option<&Name> {
+    let mut names = targets.keys();
+    names.next().filter(|_| names.next().is_none())
 }
 
 /// Where the schedule of each job is.
@@ -200,6 +242,7 @@ fn read_root(
     let webhook = webhook::read(&mut root, &metrics, secrets);
     let mut names = |kind| root.get(kind).and_then(|item| item.keys()).unwrap_or_default();
     let prometheus_names = names("prometheus");
+    let (servers, programs) = (prometheus_names.clone(), names("application"));
     let (grafana_names, alertmanager_names) = (names("grafana"), names("alertmanager"));
     let application_names = names("application");
     let defaults = job::defaults(&mut root, env);
@@ -225,9 +268,10 @@ fn read_root(
         snapshots: snapshots.collect(),
     };
     let names = root.get("job").map(|item| item.rows(["name"])).unwrap_or_default();
+    let job_names: Vec<String> = names.into_iter().filter_map(|[name]| name).collect();
     let notifiers = notifiers::Context {
         places: secrets,
-        jobs: names.into_iter().filter_map(|[name]| name).collect(),
+        jobs: job_names.clone(),
         alertmanagers: &alertmanager,
         alertmanager_names,
     };
@@ -237,7 +281,16 @@ fn read_root(
     let placed = job::read_all(&mut root, &context);
     let max_concurrent = usize::try_from(max_concurrent).unwrap_or(1);
     job::check_after(root.report, &placed);
-    let (jobs, spans): (_, Spans) = placed.into_iter().map(|placed| (placed.job, placed.span)).unzip();
+    let (jobs, spans): (Vec<JobConfig>, Spans) =
+        placed.into_iter().map(|placed| (placed.job, placed.span)).unzip();
+    let responses = responses::Context {
+        applications: &application,
+        application_names: programs,
+        prometheus_names: servers,
+        job_names,
+        jobs: &jobs,
+    };
+    let responses = responses::read_all(&mut root, &responses);
     let config = Config {
         path: path.to_owned(),
         state_dir: state_dir.unwrap_or_else(|| "/var/lib/watchkeeper".into()),
@@ -253,6 +306,7 @@ fn read_root(
         alertmanager,
         notify,
         escalation,
+        responses,
         application,
         metrics,
         webhook,

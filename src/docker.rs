@@ -10,6 +10,7 @@ mod error;
 mod exec;
 mod helper;
 mod image;
+mod look;
 mod mark;
 mod reap;
 mod run;
@@ -22,10 +23,11 @@ use std::time::Duration;
 
 use bollard::errors::Error as Raw;
 
-pub use container::{Container, ContainerInfo, ContainerState, Mount, MountKind, PathStat};
+pub use container::{Bounds, Container, ContainerInfo, ContainerState, Life, Mount, MountKind, PathStat};
 pub use error::DockerError;
 pub use exec::{Exec, ExecCommand};
 pub use helper::{Helper, HelperDownload};
+pub use look::{LogLines, Process, Usage};
 pub use run::{Attendant, SelfRun, Until};
 pub use transfer::Download;
 

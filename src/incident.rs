@@ -161,8 +161,7 @@ pub enum Response {
 
 impl Response {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Due, Self::Runs, Self::Acts, Self::Done, Self::None, Self::Missed];
+    pub const ALL: [Self; 6] = [Self::Due, Self::Runs, Self::Acts, Self::Done, Self::None, Self::Missed];
 
     /// One word, as it is stored and shown.
     pub const fn word(self) -> &'static str {
@@ -232,7 +231,9 @@ impl Incident {
 
     /// What the alert says of itself, in one line.
     pub fn summary(&self) -> Option<&str> {
-        let text = |name| self.annotations.get(name).map(|text: &String| text.trim()).filter(|text| !text.is_empty());
+        let text = |name| {
+            self.annotations.get(name).map(|text: &String| text.trim()).filter(|text| !text.is_empty())
+        };
         text("summary").or_else(|| text("description")).or_else(|| text("message"))
     }
 }
@@ -259,15 +260,8 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Opened,
-        Self::Step,
-        Self::Response,
-        Self::Action,
-        Self::Escalated,
-        Self::Note,
-        Self::Closed,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Opened, Self::Step, Self::Response, Self::Action, Self::Escalated, Self::Note, Self::Closed];
 
     /// One word, as it is stored and shown.
     pub const fn word(self) -> &'static str {

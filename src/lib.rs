@@ -12,6 +12,7 @@
 //! | [`http`] | requests with limits, for those who know what a server should answer |
 //! | [`deployment`] | the checks of a `verify-deployment`, one file each |
 //! | [`command`] | any program as a job |
+//! | [`response`] | looking at what an alert is about: steps that change nothing, and what they come to |
 //! | `blocking` | work on a thread of its own |
 //! | [`progress`] | what a run is doing: steps, bytes, warnings; collected for the record, shown by a sink |
 //! | [`jobs`] | the kinds of job, what one is given, and what comes out of it |
@@ -49,6 +50,7 @@ pub mod jobs;
 pub mod progress;
 pub mod prometheus;
 pub mod report;
+pub mod response;
 pub mod retention;
 pub mod rights;
 pub mod room;

@@ -67,6 +67,23 @@ impl Room {
     }
 }
 
+/// How many files a file system may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inodes {
+    /// So many more.
+    pub free: u64,
+    /// So many in all; 0 where it has no limit.
+    pub total: u64,
+}
+
+impl Inodes {
+    /// Of the file system that a path is on.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        let found = statvfs(path)?;
+        Ok(Self { free: found.f_favail, total: found.f_files })
+    }
+}
+
 impl From<StatVfs> for Room {
     fn from(found: StatVfs) -> Self {
         let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);

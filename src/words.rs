@@ -3,12 +3,16 @@
 //! Sizes are binary (`12.1 MiB`), rates per second, durations as `1 m 03 s`, and times stand in the configured
 //! zone with their offset.
 
+mod sparkline;
+
 use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+
+pub use sparkline::{sparkline, sparkline_of};
 
 /// `0 B`, `999 B`, `1.5 KiB`, `12.1 MiB`, `340 GiB`
 pub fn size(bytes: u64) -> String {

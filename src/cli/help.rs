@@ -27,6 +27,18 @@ Examples:
   watchkeeper run-now prometheus-snapshot --dry-run
   watchkeeper run-now verify --wait 60s --junit verify.xml";
 
+pub(super) const DIAGNOSE: &str = "\
+Exit codes:
+  0    nothing was found that is wrong
+  1    something is wrong
+  2    no response to such an alert
+  3    something needs a look, or could not be looked at
+
+Examples:
+  watchkeeper diagnose ServiceDown
+  watchkeeper diagnose high-memory --last 6h
+  watchkeeper --json diagnose TooManyActiveSessions";
+
 pub(super) const RESTORE: &str = "\
 Examples:
   watchkeeper restore prometheus-snapshot --dry-run       what a restore of the newest good backup would do

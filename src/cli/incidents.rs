@@ -116,12 +116,16 @@ fn show(session: &Session, number: Number) -> Result<ExitCode, CliError> {
 
 fn note(session: &Session, number: Number, text: &str) -> Result<ExitCode, CliError> {
     // What nobody has written yet has no incident, and is not made for one.
-    let Some(history) = History::open_existing(&session.config.state_dir)? else { return Err(unknown(number)) };
+    let Some(history) = History::open_existing(&session.config.state_dir)? else {
+        return Err(unknown(number));
+    };
     let entry = Entry::new(session.now, EntryKind::Note, text);
     if !history.add_to_incident(number, &entry)? {
         return Err(unknown(number));
     }
-    session.out.result(&json!({ "number": number, "noted": entry }), || format!("noted in incident {number}\n"));
+    session
+        .out
+        .result(&json!({ "number": number, "noted": entry }), || format!("noted in incident {number}\n"));
     Ok(ExitCode::Ok)
 }
 
@@ -142,7 +146,15 @@ fn text(session: &Session, incident: &Incident, timeline: &[Entry]) -> String {
     }
     line(&mut out, "  timeline");
     for entry in timeline {
-        line(&mut out, &format!("    {}  {:<9}  {}", session.time(entry.at), entry.kind.word(), in_one_line(&entry.text)));
+        line(
+            &mut out,
+            &format!(
+                "    {}  {:<9}  {}",
+                session.time(entry.at),
+                entry.kind.word(),
+                in_one_line(&entry.text)
+            ),
+        );
         for detail in entry.detail.iter().flat_map(|detail| detail.lines()) {
             line(&mut out, &format!("      {detail}"));
         }
@@ -176,6 +188,7 @@ fn line(out: &mut String, text: &str) {
 
 /// What comes from an alert makes no lines of its own.
 fn in_one_line(text: &str) -> String {
-    let text: String = text.trim().chars().map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c }).collect();
+    let text: String =
+        text.trim().chars().map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c }).collect();
     words::clipped(&text, LONGEST_NOTE).into_owned()
 }

@@ -6,10 +6,9 @@ use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::screen::Screen;
 use super::session::Session;
-use super::sparkline::sparkline;
 use crate::history::NotifierTrouble;
 use crate::standing::{JobStanding, LastRun, Listings, NO_DAEMON, Standing, StateStanding, View, WAITING};
-use crate::words;
+use crate::words::{self, sparkline};
 
 /// So many of the newest runs are drawn.
 const DRAWN: usize = 12;

@@ -20,7 +20,8 @@ pub(super) fn read_all(root: &mut Section<'_, '_>, notifiers: &BTreeMap<Name, No
         let Some(section) = item.section(format!("escalation {}", index + 1)) else { continue };
         let Some(step) = read(section, &Notifiers { all: notifiers, names: &known }) else { continue };
         if steps.iter().any(|other| other.key() == step.key()) {
-            let hint = "when, \"alert\", \"severity\" and \"to\" are those of an earlier one: remove one of the two";
+            let hint =
+                "when, \"alert\", \"severity\" and \"to\" are those of an earlier one: remove one of the two";
             item.error("this [[escalation]] stands there twice", Some(hint.to_owned()));
         }
         steps.push(step);
@@ -63,7 +64,11 @@ fn when(section: &mut Section<'_, '_>) -> Option<When> {
         (None, Some(item)) => times(&item),
         (after, _) => {
             let says = if after.is_some() { "both" } else { "neither" };
-            let message = format!("{} has {says} \"after\" {} \"repeated\"", section.name, if after.is_some() { "and" } else { "nor" });
+            let message = format!(
+                "{} has {says} \"after\" {} \"repeated\"",
+                section.name,
+                if after.is_some() { "and" } else { "nor" }
+            );
             let hint = "write after = \"15m\", or repeated = { times = 5, within = \"1h\" }".to_owned();
             section.error(message, Some(hint));
             None
@@ -73,7 +78,8 @@ fn when(section: &mut Section<'_, '_>) -> Option<When> {
 
 fn times(item: &Item<'_, '_>) -> Option<When> {
     let mut section = item.section("\"repeated\"".to_owned())?;
-    let times = section.require("times", "5").and_then(|item| item.number(1..1_001)).and_then(NonZeroU32::new);
+    let times =
+        section.require("times", "5").and_then(|item| item.number(1..1_001)).and_then(NonZeroU32::new);
     let within = section.require("within", "\"1h\"").and_then(|item| item.some_duration());
     section.finish(&[]);
     Some(When::Repeated { times: times?, within: within? })

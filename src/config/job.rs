@@ -29,10 +29,13 @@ pub(super) use after::check as check_after;
 pub use after::{After, AfterOutcome};
 pub use cleanup::{CleanupConfig, RequireBackup};
 pub use command::CommandConfig;
+pub(super) use command::program_of;
 pub use deployment::DeploymentConfig;
+pub(super) use deployment::free;
 pub(super) use deployment::{Names as CheckNames, standard as standard_checks};
 pub use files::FilesConfig;
 pub use grafana::GrafanaConfig;
+pub(super) use sqlite::session_keys;
 pub use sqlite::{DatabaseRef, SqliteConfig, StaleConfig};
 
 const DAY: Duration = Duration::from_hours(24);

@@ -19,6 +19,26 @@ pub struct Sessions {
     pub max_rows: u32,
 }
 
+impl Default for Sessions {
+    /// Those of the runbook.
+    fn default() -> Self {
+        let columns = Columns {
+            table: "work_sessions".to_owned(),
+            id: "id".to_owned(),
+            label: "task".to_owned(),
+            start: "start_time".to_owned(),
+            end: "end_time".to_owned(),
+        };
+        Self {
+            older_than: Duration::from_hours(8),
+            columns,
+            start_format: StartFormat::Iso,
+            start_zone: TimeZone::UTC,
+            max_rows: 100,
+        }
+    }
+}
+
 /// Where sessions are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, MountPoint};
+use bollard::models::{
+    ContainerInspectResponse, ContainerStateStatusEnum, HostConfig, MountPoint, NetworkSettings, PortBinding,
+};
 use bollard::query_parameters::{
     ContainerArchiveInfoOptionsBuilder, LogsOptionsBuilder, StopContainerOptionsBuilder,
 };
@@ -119,6 +121,36 @@ pub struct ContainerInfo {
     pub started: Option<Timestamp>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// How it is now, or how it ended.
+    pub life: Life,
+    /// What it may take of the machine, and what of it is reached from outside.
+    pub bounds: Bounds,
+}
+
+/// How a container is now, or how it ended, beside its state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Life {
+    /// The kernel has killed something in it because its memory was full. Only of its last life.
+    pub out_of_memory: bool,
+    /// Its first process as the engine's machine numbers it, while it runs.
+    pub pid: Option<u32>,
+    /// When it last ended.
+    pub finished: Option<Timestamp>,
+    /// Why the engine could not start it.
+    pub error: Option<String>,
+    /// What its own health check said last.
+    pub health_output: Option<String>,
+}
+
+/// What a container may take of the machine, and what of it is reached from outside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of memory; nothing: all that there is.
+    pub memory: Option<u64>,
+    /// Thousandths of a CPU; nothing: all that there are.
+    pub milli_cpus: Option<u64>,
+    /// TCP ports that are reached from outside: inside, and on the engine's machine.
+    pub ports: Vec<(u16, u16)>,
 }
 
 impl ContainerInfo {
@@ -319,6 +351,7 @@ impl Docker {
 
 fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
     let config = raw.config.unwrap_or_default();
+    let bounds = bounds_of(raw.host_config.as_ref(), raw.network_settings);
     let policy = raw.host_config.and_then(|host| host.restart_policy).and_then(|policy| policy.name);
     let policy = policy.map(|name| name.to_string()).filter(|name| !name.is_empty());
     let state = raw.state.unwrap_or_default();
@@ -338,6 +371,45 @@ fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
         restarts: raw.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
         started: state.started_at.as_ref().and_then(|started| started.parse().ok()),
         labels: config.labels.unwrap_or_default().into_iter().collect(),
+        life: life_of(state),
+        bounds,
+    }
+}
+
+fn life_of(state: bollard::models::ContainerState) -> Life {
+    let text = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let last = state.health.and_then(|health| health.log).unwrap_or_default().pop();
+    // One that never ended has the year 1.
+    let finished = state.finished_at.and_then(|at| at.parse::<Timestamp>().ok());
+    Life {
+        out_of_memory: state.oom_killed.unwrap_or_default(),
+        pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0),
+        finished: finished.filter(|at| *at > Timestamp::UNIX_EPOCH),
+        error: state.error.and_then(text),
+        health_output: last.and_then(|last| last.output).and_then(text),
+    }
+}
+
+fn bounds_of(host: Option<&HostConfig>, network: Option<NetworkSettings>) -> Bounds {
+    let positive =
+        |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).filter(|n| *n > 0);
+    let resource = |get: fn(&HostConfig) -> Option<i64>| positive(host.and_then(get));
+    let share = resource(|host| host.cpu_quota).zip(resource(|host| host.cpu_period).or(Some(100_000)));
+    let milli_cpus = resource(|host| host.nano_cpus).map(|nanos| nanos / 1_000_000);
+    let ports = network.and_then(|network| network.ports).unwrap_or_default();
+    let mut ports: Vec<(u16, u16)> = ports
+        .into_iter()
+        .filter_map(|(inside, bindings)| Some((inside.strip_suffix("/tcp")?.parse().ok()?, bindings?)))
+        .flat_map(|(inside, bindings): (u16, Vec<PortBinding>)| {
+            bindings.into_iter().filter_map(move |binding| Some((inside, binding.host_port?.parse().ok()?)))
+        })
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    Bounds {
+        memory: resource(|host| host.memory),
+        milli_cpus: milli_cpus.or(share.map(|(quota, period)| quota * 1000 / period)),
+        ports,
     }
 }
 

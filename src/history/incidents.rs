@@ -72,7 +72,9 @@ impl History {
     /// An incident with its timeline, where there is one of that number.
     pub fn incident(&self, number: Number) -> Result<Option<(Incident, Vec<Entry>)>, HistoryError> {
         let sql = format!("SELECT {COLUMNS} FROM incident WHERE number = ?1");
-        let Some(incident) = self.ask_incidents(&sql, params![signed(number)])?.pop() else { return Ok(None) };
+        let Some(incident) = self.ask_incidents(&sql, params![signed(number)])?.pop() else {
+            return Ok(None);
+        };
         let timeline = timeline(&self.lock(), number).map_err(|e| self.failed("read", e))?;
         Ok(Some((incident, timeline)))
     }
@@ -93,7 +95,8 @@ impl History {
 
     /// When a response was last begun, and for which incident.
     pub fn last_response(&self, responder: &str) -> Result<Option<(Number, Timestamp)>, HistoryError> {
-        let sql = "SELECT number, responded FROM incident WHERE responder = ?1 ORDER BY responded DESC LIMIT 1";
+        let sql =
+            "SELECT number, responded FROM incident WHERE responder = ?1 ORDER BY responded DESC LIMIT 1";
         let read = |row: &Row<'_>| Ok((number(row.get(0)?), time(row.get(1)?)));
         let found = self.lock().query_row(sql, [responder], read).optional();
         let found = found.map_err(|e| self.failed("read", e))?;
@@ -143,7 +146,8 @@ impl History {
     /// The open incidents and those that were opened since then, with what was told of each; `since` is also how far back
     /// openings of the same alert are looked for.
     pub fn watched_incidents(&self, since: Timestamp) -> Result<Vec<WatchedIncident>, HistoryError> {
-        let sql = format!("SELECT {COLUMNS} FROM incident WHERE closed IS NULL OR opened > ?1 ORDER BY number");
+        let sql =
+            format!("SELECT {COLUMNS} FROM incident WHERE closed IS NULL OR opened > ?1 ORDER BY number");
         let incidents = self.ask_incidents(&sql, params![since.as_millisecond()])?;
         let connection = self.lock();
         let watched = incidents.into_iter().map(|incident| watched(&connection, incident, since));
@@ -162,7 +166,9 @@ impl History {
             let sql = "INSERT OR IGNORE INTO escalated VALUES (?1, ?2, ?3)";
             let new = transaction.execute(sql, params![signed(number), step, entry.at.as_millisecond()])? > 0;
             if new {
-                posts.iter().try_for_each(|(about, message)| write_post(transaction, about, message, entry.at))?;
+                posts
+                    .iter()
+                    .try_for_each(|(about, message)| write_post(transaction, about, message, entry.at))?;
                 add(transaction, number, entry)?;
             }
             Ok(new)

@@ -145,7 +145,8 @@ mod tests {
             all.extend(due.iter().map(|key| (start.elapsed().as_secs() / 60, key.clone())));
             told.extend(due);
             let closes = closes.map(at).filter(|closes| *closes > now());
-            let wait = next.into_iter().chain(closes).min().map(|next| next.duration_since(now()).unsigned_abs());
+            let wait =
+                next.into_iter().chain(closes).min().map(|next| next.duration_since(now()).unsigned_abs());
             tokio::time::sleep(wait.unwrap_or(Duration::from_hours(2))).await;
         }
         all

@@ -112,13 +112,18 @@ impl RawAlert {
     fn notice(self) -> Result<Notice, &'static str> {
         let is_hex = |c: char| c.is_ascii_hexdigit();
         let Self { status, mut labels, annotations, starts_at, ends_at, fingerprint } = self;
-        if fingerprint.is_empty() || fingerprint.len() > LONGEST_FINGERPRINT || !fingerprint.chars().all(is_hex) {
+        if fingerprint.is_empty()
+            || fingerprint.len() > LONGEST_FINGERPRINT
+            || !fingerprint.chars().all(is_hex)
+        {
             return Err("\"fingerprint\" is no hexadecimal number of at most 64 digits");
         }
         let ended = match (status, ends_at) {
             (RawStatus::Firing, _) => None,
             (RawStatus::Resolved, Some(at)) if at >= starts_at => Some(at),
-            (RawStatus::Resolved, _) => return Err("it is resolved, and \"endsAt\" is not after \"startsAt\""),
+            (RawStatus::Resolved, _) => {
+                return Err("it is resolved, and \"endsAt\" is not after \"startsAt\"");
+            }
         };
         let short = |text: String| words::clipped(&text, LONGEST).into_owned();
         let alert = labels.get("alertname").filter(|name| !name.is_empty()).cloned();
@@ -206,7 +211,8 @@ mod tests {
 
     #[test]
     fn of_many_and_long_labels_only_so_much_is_kept_and_what_rules_ask_for_always() {
-        let mut labels: BTreeMap<String, String> = (0..500).map(|nth| (format!("a{nth}"), "x".repeat(5_000))).collect();
+        let mut labels: BTreeMap<String, String> =
+            (0..500).map(|nth| (format!("a{nth}"), "x".repeat(5_000))).collect();
         labels.insert("alertname".into(), "Big".into());
         labels.insert("severity".into(), "critical".into());
         let payload = with("labels", json!(labels)).unwrap();

@@ -77,5 +77,7 @@ fn an_alert_that_was_over_before_it_was_told_of_is_noted_as_one_and_fires_no_mor
 fn words_read_back() {
     assert!(Response::ALL.iter().all(|one| Response::from_word(one.word()) == Some(*one)));
     assert!(EntryKind::ALL.iter().all(|one| EntryKind::from_word(one.word()) == Some(*one)));
-    assert!("0".parse::<Number>().is_err() && "x".parse::<Number>().is_err() && "3".parse::<Number>().is_ok());
+    assert!(
+        "0".parse::<Number>().is_err() && "x".parse::<Number>().is_err() && "3".parse::<Number>().is_ok()
+    );
 }

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use error::ClientError;
-pub use reply::{BuildInfo, Metrics, RuntimeInfo, Sample};
+pub use reply::{BuildInfo, Metrics, RuntimeInfo, Sample, Series};
 pub use status::{Rule, Target};
 
 use crate::config::values::Endpoint;
@@ -124,6 +124,25 @@ impl PrometheusClient {
         let request = Request::post("query it", "api/v1/query", &form).within(QUERY_LIMIT);
         let vector: reply::Vector = self.api(&request).await?;
         vector.samples().map_err(|problem| self.not_prometheus(&request, problem))
+    }
+
+    /// Evaluates a PromQL expression at instants `step` apart, from `from` to `to`.
+    pub async fn query_range(
+        &self,
+        expression: &str,
+        (from, to): (Timestamp, Timestamp),
+        step: Duration,
+    ) -> Result<Vec<Series>, ClientError> {
+        let seconds = |at: Timestamp| at.as_second().to_string();
+        let form = [
+            ("query", expression.to_owned()),
+            ("start", seconds(from)),
+            ("end", seconds(to)),
+            ("step", step.as_secs().max(1).to_string()),
+        ];
+        let request = Request::post("query it over a time", "api/v1/query_range", &form).within(QUERY_LIMIT);
+        let matrix: reply::Matrix = self.api(&request).await?;
+        matrix.series().map_err(|problem| self.not_prometheus(&request, problem))
     }
 
     /// What the server says about itself at `/metrics`.

@@ -216,7 +216,9 @@ pub fn families(shown: Shown<'_>) -> Vec<Family> {
 
 fn notices(daemon: DaemonSigns) -> Vec<Sample> {
     let counts = [("taken", daemon.notices_taken), ("refused", daemon.notices_refused)];
-    counts.map(|(result, count)| Sample { labels: vec![("result", result.to_owned())], value: count.into() }).into()
+    counts
+        .map(|(result, count)| Sample { labels: vec![("result", result.to_owned())], value: count.into() })
+        .into()
 }
 
 fn seen<'a>(shown: Shown<'a>, config: &'a JobConfig) -> SeenJob<'a> {

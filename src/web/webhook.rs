@@ -86,7 +86,8 @@ impl IntoResponse for NoBody {
 }
 
 async fn whole(headers: &HeaderMap, body: Body) -> Result<Bytes, NoBody> {
-    let said = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let said =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let mut kept = Vec::with_capacity(said.unwrap_or_default().min(LONGEST));
     let (mut came, mut pieces) = (0_usize, body.into_data_stream());
     while let Some(piece) = pieces.next().await {

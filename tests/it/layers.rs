@@ -33,6 +33,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config::escalation", &["config::values"]),
     // What becomes of an alert: pure.
     ("incident", &["config::escalation", "config::values", "words"]),
+    // What is looked at where an alert fires, as pure values.
+    ("config::response", &["config::values", "config::checks", "config::sessions"]),
     ("http", &["config::values"]),
     ("progress", &["config::values"]),
     ("config::secret", &["rights", "config::values"]),
@@ -114,6 +116,26 @@ const ROOMS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    // Looks at what an alert is about, and changes nothing.
+    (
+        "response",
+        &[
+            "room",
+            "blocking",
+            "config::values",
+            "config::checks",
+            "config::sessions",
+            "config::response",
+            "words",
+            "http",
+            "jobs",
+            "docker",
+            "command",
+            "prometheus",
+            "deployment",
+            "sqlite",
+        ],
+    ),
     (
         "config",
         &[
@@ -123,6 +145,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config::sessions",
             "config::notify",
             "config::escalation",
+            "config::response",
             "config::secret",
             "words",
             "config::duration",
@@ -194,6 +217,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "response",
+            "config::response",
             "room",
             "config::notify",
             "config::escalation",
@@ -235,6 +260,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "response",
+            "config::response",
             "config::notify",
             "incident",
             // A core would hold the secrets.

@@ -71,7 +71,12 @@ fn tell(
         step.to.iter().map(|notifier| ((notifier.clone(), about.clone()), message.clone())).collect();
     let to: Vec<&str> = step.to.iter().map(Name::as_str).collect();
     let text = format!("{} is told, by {}: {}", step.contact, to.join(" and "), notice.headline);
-    let new = history.escalate(incident.number, &step.key(), &posts, &Entry::new(now, EntryKind::Escalated, text))?;
+    let new = history.escalate(
+        incident.number,
+        &step.key(),
+        &posts,
+        &Entry::new(now, EntryKind::Escalated, text),
+    )?;
     if new {
         tracing::warn!(incident = %incident.number, "{}", notice.headline);
     }

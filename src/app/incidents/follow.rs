@@ -126,7 +126,8 @@ impl Responses {
             Fate::Begins(wanted) => {
                 let key = key(&wanted);
                 let noted = key.clone();
-                blocking(move || history.note_response(number, Response::Runs, Some((&noted, now)), &[])).await?;
+                blocking(move || history.note_response(number, Response::Runs, Some((&noted, now)), &[]))
+                    .await?;
                 let (app, stop, acts) = (Arc::clone(app), self.stop.clone(), Arc::clone(&self.acts));
                 let task = self.tasks.spawn(Responder { app, stop, acts }.respond(incident, *wanted));
                 self.running.insert(task.id(), key);
@@ -153,14 +154,17 @@ impl Responses {
         let now = (app.runner.clock)();
         let cools = last.filter(|(_, at)| {
             let passed = now.duration_since(*at);
-            !passed.is_negative() && passed < SignedDuration::try_from(cooldown).unwrap_or(SignedDuration::MAX)
+            !passed.is_negative()
+                && passed < SignedDuration::try_from(cooldown).unwrap_or(SignedDuration::MAX)
         });
         Ok(match cools {
             None => Fate::Begins(Box::new(wanted)),
             Some((other, at)) => {
                 let ago = words::duration(now.duration_since(at).unsigned_abs());
                 let cooldown = words::duration(cooldown);
-                let why = format!("it is not looked at: that was done for incident {other} {ago} ago, and its cooldown is {cooldown}");
+                let why = format!(
+                    "it is not looked at: that was done for incident {other} {ago} ago, and its cooldown is {cooldown}"
+                );
                 Fate::Ends(Response::None, Some(why))
             }
         })

@@ -79,7 +79,9 @@ impl Incoming {
         count.fetch_add(1, Ordering::Relaxed);
         match &taken {
             Taken::Kept(_) => self.news.notify_one(),
-            Taken::Wrong(why) | Taken::NotNow(why) => tracing::warn!("a notice of an Alertmanager was not taken: {why}"),
+            Taken::Wrong(why) | Taken::NotNow(why) => {
+                tracing::warn!("a notice of an Alertmanager was not taken: {why}")
+            }
         }
         taken
     }
@@ -105,8 +107,13 @@ fn told(noted: &Noted, truncated: u64) -> String {
         tracing::info!("incident {number} is closed");
     }
     if truncated > 0 {
-        tracing::warn!("an Alertmanager left {truncated} alerts out of its notice (max_alerts): nobody knows of these");
+        tracing::warn!(
+            "an Alertmanager left {truncated} alerts out of its notice (max_alerts): nobody knows of these"
+        );
     }
     let (opened, closed) = (noted.opened.len(), noted.closed.len());
-    format!("kept: {opened} opened, {closed} closed, {} go on, {} told nothing new", noted.go_on, noted.nothing)
+    format!(
+        "kept: {opened} opened, {closed} closed, {} go on, {} told nothing new",
+        noted.go_on, noted.nothing
+    )
 }

@@ -107,7 +107,8 @@ impl Responder {
             let ran = ran.sum::<Result<usize, HistoryError>>()?;
             let most = words::count(cap.runs as usize, "run");
             let within = words::duration(cap.within);
-            Ok((ran >= cap.runs as usize).then(|| format!("at most {most} within {within} are allowed, and so many there were")))
+            Ok((ran >= cap.runs as usize)
+                .then(|| format!("at most {most} within {within} are allowed, and so many there were")))
         })
         .await
     }
@@ -128,7 +129,12 @@ impl Responder {
         Arc::clone(&self.app.runner.history)
     }
 
-    async fn note(&self, number: Number, response: Response, entries: Vec<Entry>) -> Result<(), HistoryError> {
+    async fn note(
+        &self,
+        number: Number,
+        response: Response,
+        entries: Vec<Entry>,
+    ) -> Result<(), HistoryError> {
         let history = self.history();
         blocking(move || history.note_response(number, response, None, &entries)).await
     }

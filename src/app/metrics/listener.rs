@@ -141,7 +141,9 @@ async fn serve(
         // One whose token cannot be read now goes on with the one it has.
         let tokens = listen.as_ref().and_then(|listen| tokens(app, listen).ok());
         let is_told = app.config().webhook.is_some() == wanted.tokens.webhook.is_some();
-        listen.as_ref() == Some(&wanted.listen) && is_told && tokens.is_none_or(|tokens| tokens == wanted.tokens)
+        listen.as_ref() == Some(&wanted.listen)
+            && is_told
+            && tokens.is_none_or(|tokens| tokens == wanted.tokens)
     };
     while !stop.is_cancelled() {
         tokio::select! {

@@ -44,7 +44,7 @@ pub(super) fn command(mut section: Section<'_, '_>) -> Option<CommandConfig> {
 }
 
 /// What is run, as a list of a program and its arguments, or as a text for the shell.
-pub(super) fn program_of(item: &Item<'_, '_>, is_shell: bool) -> Option<Program> {
+pub(in crate::config) fn program_of(item: &Item<'_, '_>, is_shell: bool) -> Option<Program> {
     if item.is_plain() {
         let text = item.text()?;
         if !is_shell {

@@ -257,7 +257,8 @@ fn disk(section: &mut Section<'_, '_>) -> Option<CheckKind> {
     Some(CheckKind::Disk { path: path?, free: free? })
 }
 
-fn free(item: &Item<'_, '_>) -> Option<Free> {
+/// Room on a disk: `10%`, `5GiB`.
+pub(in crate::config) fn free(item: &Item<'_, '_>) -> Option<Free> {
     let text = item.text()?;
     let parsed = match text.strip_suffix('%') {
         Some(share) => share.trim().parse().ok().filter(|share| (1..100).contains(share)).map(Free::Percent),

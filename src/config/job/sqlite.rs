@@ -59,26 +59,34 @@ pub(super) fn backup(mut section: Section<'_, '_>, context: &Context<'_>) -> Opt
 
 pub(super) fn stale(mut section: Section<'_, '_>, context: &Context<'_>) -> Option<StaleConfig> {
     let backup = common(&mut section, context);
+    let usual = Sessions::default();
+    let max_rows = section.get("max_rows").map_or(Some(usual.max_rows), |item| item.number(1..100_001));
+    let sessions = session_keys(&mut section, &usual);
+    section.finish(&[]);
+    Some(StaleConfig { backup: backup?, sessions: Sessions { max_rows: max_rows?, ..sessions? } })
+}
+
+/// Which sessions are stale, with what is `usual` where nothing is said.
+pub(in crate::config) fn session_keys(section: &mut Section<'_, '_>, usual: &Sessions) -> Option<Sessions> {
     let older_than = section.get("older_than").and_then(|item| item.some_duration());
     let mut name = |key, otherwise: &str| match section.get(key) {
         Some(item) => item.text().map(str::to_owned),
         None => Some(otherwise.to_owned()),
     };
-    let (table, id, label) = (name("table", "work_sessions"), name("id", "id"), name("label", "task"));
-    let (start, end) = (name("start", "start_time"), name("end", "end_time"));
+    let Columns { table, id, label, start, end } = &usual.columns;
+    let (table, id, label) = (name("table", table), name("id", id), name("label", label));
+    let (start, end) = (name("start", start), name("end", end));
     let formats = [("iso", StartFormat::Iso), ("unix", StartFormat::Unix)];
-    let start_format = section.get("start_format").map_or(Some(StartFormat::Iso), |i| choice(&i, &formats));
-    let start_zone = section.get("start_zone").map_or(Some(TimeZone::UTC), |item| zone(&item));
-    let max_rows = section.get("max_rows").map_or(Some(100), |item| item.number(1..100_001));
-    section.finish(&[]);
-    let sessions = Sessions {
-        older_than: older_than.unwrap_or(Duration::from_hours(8)),
+    let start_format =
+        section.get("start_format").map_or(Some(usual.start_format), |item| choice(&item, &formats));
+    let start_zone = section.get("start_zone").map_or(Some(usual.start_zone.clone()), |item| zone(&item));
+    Some(Sessions {
+        older_than: older_than.unwrap_or(usual.older_than),
         columns: Columns { table: table?, id: id?, label: label?, start: start?, end: end? },
         start_format: start_format?,
         start_zone: start_zone?,
-        max_rows: max_rows?,
-    };
-    Some(StaleConfig { backup: backup?, sessions })
+        max_rows: usual.max_rows,
+    })
 }
 
 /// `utc` is understood as it is written in the documentation.

@@ -22,7 +22,10 @@ fn the_table_of_the_runbook_as_it_is_shipped_is_read() {
     assert_eq!((first.alert.as_deref(), first.contact.as_str()), (Some("ServiceDown"), "On-call Engineer"));
     assert_eq!(first.when, When::After(Duration::from_mins(15)));
     let repeated = config.escalation.iter().find(|step| matches!(step.when, When::Repeated { .. })).unwrap();
-    assert_eq!(repeated.when, When::Repeated { times: 5.try_into().unwrap(), within: Duration::from_hours(1) });
+    assert_eq!(
+        repeated.when,
+        When::Repeated { times: 5.try_into().unwrap(), within: Duration::from_hours(1) }
+    );
     let keys: std::collections::BTreeSet<String> = config.escalation.iter().map(|step| step.key()).collect();
     assert_eq!(keys.len(), 6);
     assert_eq!(config.secrets().count(), 1);
@@ -30,20 +33,33 @@ fn the_table_of_the_runbook_as_it_is_shipped_is_read() {
 
 #[test]
 fn what_is_wrong_with_a_step_is_said() {
-    let step = |keys: &str| said(&format!("{MAIL}[[escalation]]\n{keys}\ncontact = \"SRE\"\nneed = \"help\"\n"));
+    let step =
+        |keys: &str| said(&format!("{MAIL}[[escalation]]\n{keys}\ncontact = \"SRE\"\nneed = \"help\"\n"));
     assert_eq!(step("after = \"1m\"\nto = [\"mail\"]"), Vec::<String>::new());
     for (keys, wanted) in [
         ("to = [\"mail\"]", "has neither \"after\" nor \"repeated\""),
-        ("after = \"1m\"\nrepeated = { times = 5, within = \"1h\" }\nto = [\"mail\"]", "has both \"after\" and \"repeated\""),
+        (
+            "after = \"1m\"\nrepeated = { times = 5, within = \"1h\" }\nto = [\"mail\"]",
+            "has both \"after\" and \"repeated\"",
+        ),
         ("after = \"1m\"", "has no \"to\""),
         ("after = \"1m\"\nto = []", "\"to\" is empty: nobody would be told"),
         ("after = \"1m\"\nto = [\"mial\"]", "there is no notifier \"mial\" -> did you mean \"mail\"?"),
-        ("after = \"1m\"\nto = [\"am\"]", "\"am\" cannot be told: an Alertmanager has told of the alert itself"),
-        ("repeated = { times = 0, within = \"1h\" }\nto = [\"mail\"]", "must be a whole number from 1 to 1000"),
+        (
+            "after = \"1m\"\nto = [\"am\"]",
+            "\"am\" cannot be told: an Alertmanager has told of the alert itself",
+        ),
+        (
+            "repeated = { times = 0, within = \"1h\" }\nto = [\"mail\"]",
+            "must be a whole number from 1 to 1000",
+        ),
         ("repeated = { times = 5 }\nto = [\"mail\"]", "has no \"within\""),
         ("after = \"1m\"\nto = [\"mail\"]\nalert = 5", "\"alert\" must be a string"),
         ("after = \"1m\"\nto = [\"mail\"]\nimpact = \"a\\nb\"", "\"impact\" must be one line"),
-        ("after = \"1m\"\nto = [\"mail\"]\nseverty = \"x\"", "unknown key \"severty\" -> did you mean \"severity\"?"),
+        (
+            "after = \"1m\"\nto = [\"mail\"]\nseverty = \"x\"",
+            "unknown key \"severty\" -> did you mean \"severity\"?",
+        ),
     ] {
         let problems = step(keys);
         assert!(problems.len() == 1 && problems[0].contains(wanted), "{keys}: {problems:?}");
@@ -56,7 +72,9 @@ fn what_is_wrong_with_a_step_is_said() {
 fn a_webhook_needs_a_token_and_who_listens() {
     let token = "[webhook]\ntoken = { env = \"X\" }\n";
     assert!(said(token)[0].contains("[webhook] has nobody who listens -> add [metrics] with listen"));
-    assert!(said("[metrics]\nlisten = \"127.0.0.1:1\"\n[webhook]\n")[0].contains("[webhook] has no \"token\""));
+    assert!(
+        said("[metrics]\nlisten = \"127.0.0.1:1\"\n[webhook]\n")[0].contains("[webhook] has no \"token\"")
+    );
     let name = "[[job]]\nname = \"incident-3-1\"\nkind = \"command\"\ncommand = [\"true\"]\n";
     assert!(said(name)[0].contains("\"incident-3-1\" is the name of a message about an incident"));
     assert_eq!(said(&name.replace("-3-1", "-report")), Vec::<String>::new());

@@ -81,6 +81,46 @@ impl Vector {
     }
 }
 
+/// The values of one series over a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// All labels.
+    pub labels: BTreeMap<String, String>,
+    /// Seconds since 1970 and values, in their order; instants without a value are left out.
+    pub values: Vec<(f64, f64)>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Matrix {
+    result_type: String,
+    result: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    metric: BTreeMap<String, String>,
+    values: Vec<(f64, String)>,
+}
+
+impl Matrix {
+    pub(super) fn series(self) -> Result<Vec<Series>, String> {
+        if self.result_type != "matrix" {
+            return Err(format!("the result is a {}, not a matrix", self.result_type));
+        }
+        let rows: Vec<Row> =
+            serde_json::from_value(self.result).map_err(|e| format!("the matrix has another shape: {e}"))?;
+        let value = |(at, value): (f64, String)| {
+            Ok((at, value.parse().map_err(|_| format!("{value:?} is not a number"))?))
+        };
+        let series = |row: Row| {
+            let values = row.values.into_iter().map(value).collect::<Result<_, String>>()?;
+            Ok(Series { labels: row.metric, values })
+        };
+        rows.into_iter().map(series).collect()
+    }
+}
+
 /// The text of `/metrics`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metrics(String);

@@ -189,7 +189,7 @@ fn not_there(target: &PrometheusTarget, said: Said) -> FolderError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::docker::ContainerState;
+    use crate::docker::{Bounds, ContainerState, Life};
 
     fn container(command: &[&str]) -> ContainerInfo {
         ContainerInfo {
@@ -207,6 +207,8 @@ mod tests {
             started: None,
             restart_policy: "no".to_owned(),
             labels: BTreeMap::new(),
+            life: Life::default(),
+            bounds: Bounds::default(),
         }
     }
 

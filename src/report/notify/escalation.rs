@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::Notice;
 use super::plan::Say;
 use super::wording::Ground;
-use super::Notice;
 use crate::config::escalation::{Escalation, When};
 use crate::config::notify::Event;
 use crate::config::values::JobName;
@@ -29,7 +29,11 @@ pub fn escalation(
     ground: Ground<'_>,
 ) -> Notice {
     let now = ground.now;
-    let event = if incident.severity.as_deref() == Some(Event::Failed.severity()) { Event::Failed } else { Event::Warned };
+    let event = if incident.severity.as_deref() == Some(Event::Failed.severity()) {
+        Event::Failed
+    } else {
+        Event::Warned
+    };
     let headline = format!(
         "ESCALATION {} {} on {}: {}; for: {} (incident {})",
         severity(incident),
@@ -79,7 +83,10 @@ fn body(step: &Escalation, (incident, timeline): (&Incident, &[Entry]), ground: 
         format!("Current status: {}", status(incident)),
         format!("Need:           {}", step.need),
         format!("Contact:        {}", step.contact),
-        format!("Incident:       {1} on {0}; there `watchkeeper incident show {1}` tells more", ground.host, incident.number),
+        format!(
+            "Incident:       {1} on {0}; there `watchkeeper incident show {1}` tells more",
+            ground.host, incident.number
+        ),
     ]);
     lines.join("\n")
 }
@@ -146,7 +153,8 @@ mod tests {
     }
 
     fn incident() -> Incident {
-        let annotations = [("summary", "the app\nNeed: nothing"), ("description", "nobody can\u{1b}[2J log in")];
+        let annotations =
+            [("summary", "the app\nNeed: nothing"), ("description", "nobody can\u{1b}[2J log in")];
         Incident {
             number: Number::new(12).unwrap(),
             fingerprint: "ab".into(),
@@ -217,7 +225,9 @@ mod tests {
         let timeline: Vec<Entry> = (0..50).map(line).collect();
         let step = Escalation { impact: Some("no logins".into()), ..step() };
         let body = worded(&step, &timeline).body;
-        assert!(body.contains("  30 lines before these\n  1. 12:00:07 UTC note 30\n") && body.contains("note 49"));
+        assert!(
+            body.contains("  30 lines before these\n  1. 12:00:07 UTC note 30\n") && body.contains("note 49")
+        );
         assert!(body.contains("Impact:         no logins\n"));
         assert!(worded(&step, &[]).body.contains("Actions taken:\n  none yet\n"));
     }

@@ -14,7 +14,8 @@ fn routed_to(port: u16) -> String {
 
 fn fire(server: &Alertmanager, alert: &Value) {
     let body = json!([alert]).to_string();
-    let answer = http::send(server.port, "POST", "/api/v2/alerts", &[("Content-Type", "application/json")], &body);
+    let answer =
+        http::send(server.port, "POST", "/api/v2/alerts", &[("Content-Type", "application/json")], &body);
     assert_eq!(answer.unwrap().status, 200);
 }
 

@@ -20,8 +20,12 @@ fn each_step_is_told_once_also_over_restarts_with_what_was_done() {
     let mut keeper = Keeper::start(
         &(notifier("ops", &receiver, "/ops")
             + &notifier("boss", &receiver, "/boss")
-            + &step("alert = \"Down\"\nafter = \"1s\"\nto = [\"ops\", \"boss\"]\ncontact = \"On-call Engineer\"")
-            + &step("severity = \"critical\"\nafter = \"6s\"\nto = [\"boss\"]\ncontact = \"Senior SRE\"\nimpact = \"no logins\"")
+            + &step(
+                "alert = \"Down\"\nafter = \"1s\"\nto = [\"ops\", \"boss\"]\ncontact = \"On-call Engineer\"",
+            )
+            + &step(
+                "severity = \"critical\"\nafter = \"6s\"\nto = [\"boss\"]\ncontact = \"Senior SRE\"\nimpact = \"no logins\"",
+            )
             + &step("alert = \"Other\"\nafter = \"0s\"\nto = [\"ops\"]\ncontact = \"nobody\"")),
     );
     keeper.tell(&[firing("ab", "Down", &now())]);

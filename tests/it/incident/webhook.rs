@@ -21,7 +21,11 @@ fn who_has_no_token_or_makes_no_sense_is_refused_with_a_reason_and_nothing_is_ke
         assert!(found == status && said.contains(why), "{found}: {said}");
     };
     refused("not JSON", 400, "is not the JSON that an Alertmanager posts");
-    refused(&body.replace("\"version\":\"4\"", "\"version\":\"3\""), 400, "version \"3\", and version \"4\" is read");
+    refused(
+        &body.replace("\"version\":\"4\"", "\"version\":\"3\""),
+        400,
+        "version \"3\", and version \"4\" is read",
+    );
     refused(&body.replace("\"ab\"", "\"../x\""), 400, "alert 1: \"fingerprint\"");
     refused(&"[".repeat(100_000), 400, "recursion");
     let large = body.replace("nobody can log in", &"x".repeat(2 << 20));
@@ -30,7 +34,8 @@ fn who_has_no_token_or_makes_no_sense_is_refused_with_a_reason_and_nothing_is_ke
     let half = payload(&[firing("ab", "Down", &now()), json!({ "status": "firing" })]).to_string();
     refused(&half, 400, "missing field");
     assert!(keeper.incidents().is_empty());
-    let counter = |result: &str| keeper.metric(&format!("watchkeeper_webhook_notices_total{{result=\"{result}\"}}"));
+    let counter =
+        |result: &str| keeper.metric(&format!("watchkeeper_webhook_notices_total{{result=\"{result}\"}}"));
     wait_until("they are counted", SOON, || counter("refused") == Some(9.0) && counter("taken") == Some(0.0));
     assert_eq!(keeper.post(&body).0, 200);
     wait_until("it is counted", SOON, || {
@@ -104,17 +109,27 @@ fn what_was_answered_with_200_is_there_after_a_kill_and_late_notices_change_noth
 
 #[test]
 fn what_cannot_be_kept_is_to_be_told_again() {
-    let mut keeper = Keeper::start("[[job]]\nname = \"long\"\nkind = \"command\"\ncommand = [\"sleep\", \"600\"]\nschedule = \"* * * * * *\"\n");
+    let mut keeper = Keeper::start(
+        "[[job]]\nname = \"long\"\nkind = \"command\"\ncommand = [\"sleep\", \"600\"]\nschedule = \"* * * * * *\"\n",
+    );
     let body = payload(&[firing("ab", "Down", &now())]).to_string();
     let other = history(&keeper.watchkeeper);
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (status, said) = keeper.post(&body);
-    assert!(status == 503 && said.contains("it cannot be kept now: ") && said.contains("history.db"), "{said}");
+    assert!(
+        status == 503 && said.contains("it cannot be kept now: ") && said.contains("history.db"),
+        "{said}"
+    );
     other.execute_batch("ROLLBACK").unwrap();
     wait_until("it is kept", SOON, || keeper.post(&body).0 == 200);
     assert_eq!(keeper.incidents().len(), 1);
     // It waits for its run, and takes nothing more.
-    let running = || !keeper.watchkeeper.run_json(&["history", "long"]).expect(0).json()["runs"].as_array().unwrap().is_empty();
+    let running = || {
+        !keeper.watchkeeper.run_json(&["history", "long"]).expect(0).json()["runs"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    };
     wait_until("the job runs", SOON, running);
     keeper.signal("-TERM");
     let is_refused = || {
