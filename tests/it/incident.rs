@@ -2,6 +2,7 @@
 
 mod alertmanager;
 mod escalation;
+mod response;
 mod webhook;
 
 use std::fs::{self, File};

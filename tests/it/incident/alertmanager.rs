@@ -25,7 +25,7 @@ fn an_alert_of_a_real_alertmanager_opens_an_incident_which_its_end_closes() {
     let Some(server) = Alertmanager::start_with(&routed_to(keeper.port)) else { return };
     wait_until("the Alertmanager is up", SOON, || server.is_up());
     let mut alert = json!({
-        "labels": { "alertname": "ServiceDown", "severity": "critical", "instance": "app:8080" },
+        "labels": { "alertname": "AppDown", "severity": "critical", "instance": "app:8080" },
         "annotations": { "summary": "the app is down" }, "startsAt": now(),
     });
     fire(&server, &alert);
@@ -33,7 +33,7 @@ fn an_alert_of_a_real_alertmanager_opens_an_incident_which_its_end_closes() {
     // It is repeated, and still one.
     wait_until("it is told again", SOON, || keeper.show(1)["notices"].as_u64() > Some(2));
     let incident = keeper.show(1);
-    assert_eq!((incident["alert"].as_str(), incident["open"].as_bool()), (Some("ServiceDown"), Some(true)));
+    assert_eq!((incident["alert"].as_str(), incident["open"].as_bool()), (Some("AppDown"), Some(true)));
     assert_eq!(incident["labels"]["instance"], "app:8080");
     assert_eq!(incident["annotations"]["summary"], "the app is down");
     keeper.watchkeeper.run(&["incident", "note", "1", "looked at the log"]).expect(0);
