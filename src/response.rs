@@ -185,7 +185,8 @@ async fn one(step: &Step, context: &Context, deadline: Instant, cancel: &Cancell
         let limit = words::duration(context.limit);
         (Seen::default(), Some(format!("there was no time left: all steps together have {limit}")))
     } else {
-        within(limit, &stop, look(step, context, &stop)).await
+        // The state of all kinds of steps together is large.
+        within(limit, &stop, Box::pin(look(step, context, &stop))).await
     };
     let shown = Shown::under(&context.veil);
     let findings = seen.findings.iter();

@@ -14,12 +14,11 @@ use crate::response::{Context, Severity, page};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The alert, as its rule names it, or one of ServiceDown, HighSessionFailureRate, TooManyActiveSessions,
-    /// SlowReflectionGeneration, high-cpu, high-memory
+    /// The alert, as its rule names it
     alert: String,
-    /// Look back so far, in logs and in Prometheus
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "1h")]
-    last: Duration,
+    /// Look back so far, in logs and in Prometheus [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    last: Option<Duration>,
     /// A label of the alert, where several responses are for one alert: severity=critical
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
@@ -36,7 +35,8 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
-    if args.last.is_zero() {
+    let last = args.last.unwrap_or(Context::LAST);
+    if last.is_zero() {
         return Err(CliError::usage("--last must be more than 0", None));
     }
     let response = response(session, args)?;
@@ -44,7 +44,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     let diagnosis = block_on(async {
         let shutdown = signals()?;
         let app = session.app_to_restore(shutdown.cancel.clone(), GRACE)?;
-        let diagnosis = app.diagnose(&response, args.last, &shutdown.stop).await;
+        let diagnosis = app.diagnose(&response, last, &shutdown.stop).await;
         app.close().await;
         Ok((diagnosis, shutdown.stop.is_cancelled()))
     });
@@ -71,7 +71,13 @@ fn response(session: &Session, args: &Args) -> Result<Response, CliError> {
     } else {
         config.response_for(&args.alert, &labels)
     };
-    let response = found.ok_or_else(|| unknown(session, &args.alert))?;
+    let response = found.ok_or_else(|| match config.response_named(&args.alert, None) {
+        Some(_) => {
+            let hint = "without --label the first one is taken".to_owned();
+            CliError::usage(format!("No response to {:?} fits these labels", args.alert), Some(hint))
+        }
+        None => unknown(session, &args.alert),
+    })?;
     if response.steps.is_empty() {
         let message = format!("There is nothing to look at for {}", response.alert);
         let hint = match config.application.len() {
@@ -107,6 +113,3 @@ fn unknown(session: &Session, alert: &str) -> CliError {
     };
     CliError::usage(format!("There is no response to {alert:?}"), Some(hint))
 }
-
-/// How far back is looked where nobody says so is what the daemon looks back.
-const _: () = assert!(Context::LAST.as_secs() == 3600);

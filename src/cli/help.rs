@@ -28,6 +28,9 @@ Examples:
   watchkeeper run-now verify --wait 60s --junit verify.xml";
 
 pub(super) const DIAGNOSE: &str = "\
+Steps are shipped for ServiceDown, HighSessionFailureRate, TooManyActiveSessions, SlowReflectionGeneration, HighCpu
+and HighMemory (also as high-cpu and high-memory); [[response]] in jobs.toml says more of them, or of others.
+
 Exit codes:
   0    nothing was found that is wrong
   1    something is wrong

@@ -89,11 +89,13 @@ impl Step {
     pub fn lacks(&self, ground: &Ground) -> Option<&'static str> {
         let has_container = self.container.is_some() || ground.container.is_some();
         match &self.kind {
-            StepKind::Container | StepKind::MemoryKills | StepKind::Stats(_) | StepKind::Top { .. } => {
-                (!has_container).then_some("a container")
-            }
-            StepKind::Logs(_) | StepKind::Errors(_) => (!has_container).then_some("a container"),
-            StepKind::Exec { place: ExecPlace::Container, .. } => (!has_container).then_some("a container"),
+            StepKind::Container
+            | StepKind::MemoryKills
+            | StepKind::Stats(_)
+            | StepKind::Top { .. }
+            | StepKind::Logs(_)
+            | StepKind::Errors(_)
+            | StepKind::Exec { place: ExecPlace::Container, .. } => (!has_container).then_some("a container"),
             StepKind::Probe(_) => ground.application.is_none().then_some("an application"),
             StepKind::Port { port } => {
                 (port.is_none() && ground.application.is_none()).then_some("an application")

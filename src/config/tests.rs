@@ -5,6 +5,7 @@ mod doubtful;
 mod escalations;
 mod notifiers;
 mod refused;
+mod responses;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

@@ -54,8 +54,10 @@ fn state(info: &ContainerInfo, name: &str, now: Timestamp, seen: &mut Seen) {
     let ended = info.life.finished.map(|at| words::duration(now.duration_since(at).unsigned_abs()));
     let ended = ended.map(|ago| format!(", {ago} ago")).unwrap_or_default();
     match info.state {
-        ContainerState::Running if info.health.is_none() && info.restarts == 0 => {
-            seen.good(format!("container {name} runs; it has no health check"));
+        ContainerState::Running if info.health.is_none() => {
+            let since = info.started.map(|at| words::duration(now.duration_since(at).unsigned_abs()));
+            let since = since.map(|since| format!(" for {since}")).unwrap_or_default();
+            seen.good(format!("container {name} runs{since}; it has no health check"));
         }
         ContainerState::Running => {}
         ContainerState::Paused => {

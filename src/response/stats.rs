@@ -79,7 +79,7 @@ fn memory(after: &Usage, info: &ContainerInfo, stats: StatsStep, seen: &mut Seen
 /// How the machine is: what `free` and `uptime` say.
 fn machine() -> Vec<String> {
     let load = fs::read_to_string("/proc/loadavg").ok();
-    let load = load.as_deref().and_then(|text| Some(text.split(' ').take(3).collect::<Vec<_>>().join(" ")));
+    let load = load.as_deref().map(|text| text.split(' ').take(3).collect::<Vec<_>>().join(" "));
     let memory = fs::read_to_string("/proc/meminfo").ok();
     let field = |name: &str| {
         let line = memory.as_deref()?.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;

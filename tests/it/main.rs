@@ -18,6 +18,7 @@ mod command;
 mod command_line;
 mod daemon;
 mod deployment;
+mod diagnose;
 mod docker;
 mod end_to_end;
 mod export;

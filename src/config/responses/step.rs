@@ -213,13 +213,24 @@ fn top(section: &mut Section<'_, '_>) -> Option<StepKind> {
 
 fn exec(section: &mut Section<'_, '_>, ground: &Ground, has_container: bool) -> Option<StepKind> {
     let command = section.require("command", "[\"program\", \"argument\"]");
-    let argv = command.and_then(|item| match program_of(&item, false)? {
-        Program::Argv(argv) => Some(argv),
-        Program::Shell(_) => None,
-    });
+    let argv = command.and_then(|item| argv(&item));
     let places = [("container", ExecPlace::Container), ("host", ExecPlace::Host)];
     let usual =
         if has_container || ground.container.is_some() { ExecPlace::Container } else { ExecPlace::Host };
     let place = section.get("in").map_or(Some(usual), |item| crate::config::job::choice(&item, &places));
     Some(StepKind::Exec { argv: argv?, place: place? })
+}
+
+/// There is no shell here, and nothing to be put into a text for one.
+fn argv(item: &Item<'_, '_>) -> Option<Vec<String>> {
+    if item.is_plain() {
+        let words: Vec<String> = item.text()?.split_whitespace().map(|word| format!("{word:?}")).collect();
+        let hint = format!("write [{}]: it is run without a shell", words.join(", "));
+        item.error(format!("{} must be a list of a program and its arguments", item.what), Some(hint));
+        return None;
+    }
+    match program_of(item, false)? {
+        Program::Argv(argv) => Some(argv),
+        Program::Shell(_) => None,
+    }
 }

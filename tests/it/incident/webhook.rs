@@ -173,3 +173,33 @@ fn what_an_alert_says_neither_acts_on_a_terminal_nor_makes_lines_of_its_own() {
     }
     assert_eq!(keeper.kinds(1), ["opened", "note"]);
 }
+
+#[test]
+fn what_does_not_fit_on_a_full_disk_is_told_again_and_kept_when_there_is_room() {
+    let (watchkeeper, port) = (Watchkeeper::with_config(""), scratch::free_port());
+    watchkeeper.configure(&format!(
+        "reserve = \"0\"\n[metrics]\nlisten = \"127.0.0.1:{port}\"\n[webhook]\ntoken = {{ env = \"WEBHOOK_TOKEN\" }}\n"
+    ));
+    let alerts = (0..200).map(|nth| {
+        let mut alert = firing(&format!("{nth:x}"), "Many", &now());
+        for name in ["a", "b", "c"] {
+            alert["annotations"][name] = json!("x".repeat(1_000));
+        }
+        alert
+    });
+    let body = watchkeeper.folder().join("body.json");
+    fs::write(&body, payload(&alerts.collect::<Vec<_>>()).to_string()).unwrap();
+    // A tmpfs of 4 MiB is the whole state_dir, and something fills what is left of it.
+    let script = format!(
+        "mount -t tmpfs -o size=4m tmpfs \"$FOLDER\"; export WEBHOOK_TOKEN={TOKEN}; $WATCHKEEPER run 2>/dev/null & daemon=$!\n\
+         url=http://127.0.0.1:{port}; for i in $(seq 900); do curl -fs $url/healthz && break; sleep 0.1; done\n\
+         post() {{ curl -s -w 'status=%{{http_code}}\\n' -H 'Authorization: Bearer {TOKEN}' --data-binary @{} $url{PATH}; }}\n\
+         cat /dev/zero > \"$FOLDER/fill\" 2>/dev/null || true\npost; $WATCHKEEPER --json incidents -n 1000 | grep -c fingerprint || true\n\
+         rm \"$FOLDER/fill\"; post; kill $daemon; wait $daemon\necho now; $WATCHKEEPER --json incidents -n 1000 | grep -c fingerprint",
+        body.display()
+    );
+    let output = watchkeeper.run_in_mounts(&watchkeeper.state(), &script).expect(0);
+    let (before, after) = output.stdout.split_once("status=503\n0\n").unwrap_or_else(|| panic!("{output:?}"));
+    assert!(before.contains("it cannot be kept now: ") && before.contains("full"), "{before}");
+    assert!(after.starts_with("kept: 200 opened") && after.ends_with("status=200\nnow\n200\n"), "{after}");
+}
