@@ -16,7 +16,7 @@ pub(super) fn read_all(root: &mut Section<'_, '_>, notifiers: &BTreeMap<Name, No
     let elements = root.get("escalation").and_then(|item| item.elements("written as [[escalation]]"));
     let mut steps: Vec<Escalation> = Vec::new();
     for (index, mut item) in elements.unwrap_or_default().into_iter().enumerate() {
-        item.what = "each [[escalation]]".to_owned();
+        item.what = String::from("each [[escalation]]");
         let Some(section) = item.section(format!("escalation {}", index + 1)) else { continue };
         let Some(step) = read(section, &Notifiers { all: notifiers, names: &known }) else { continue };
         if steps.iter().any(|other| other.key() == step.key()) {
@@ -36,24 +36,20 @@ struct Notifiers<'a> {
 }
 
 fn read(mut section: Section<'_, '_>, notifiers: &Notifiers<'_>) -> Option<Escalation> {
-    let mut text = |key| section.get(key).map(|item| line(&item));
-    let (alert, severity, impact) = (text("alert"), text("severity"), text("impact"));
+    let (alert, severity) = (optional(&mut section, "alert"), optional(&mut section, "severity"));
+    let impact = optional(&mut section, "impact");
     let when = when(&mut section);
     let to = section.require("to", "[\"mail\"]").and_then(|item| to(&item, notifiers));
     let contact = section.require("contact", "\"On-call Engineer\"").and_then(|item| line(&item));
     let need = section.require("need", "\"somebody who looks at it\"").and_then(|item| line(&item));
     section.finish(&[]);
-    // One that is wrong is told, and not taken for one that is not there.
-    let (alert, severity, impact) = (right(alert)?, right(severity)?, right(impact)?);
+    let (alert, severity, impact) = (alert.ok()?, severity.ok()?, impact.ok()?);
     Some(Escalation { alert, severity, when: when?, to: to?, contact: contact?, need: need?, impact })
 }
 
-/// What is not there is right; what is there and wrong is not.
-fn right<T>(read: Option<Option<T>>) -> Option<Option<T>> {
-    match read {
-        Some(None) => None,
-        read => Some(read.flatten()),
-    }
+/// A line that need not be there; an error is one that is wrong, and was told.
+fn optional(section: &mut Section<'_, '_>, key: &'static str) -> Result<Option<String>, ()> {
+    section.get(key).map(|item| line(&item).ok_or(())).transpose()
 }
 
 fn when(section: &mut Section<'_, '_>) -> Option<When> {

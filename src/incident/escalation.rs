@@ -26,7 +26,7 @@ pub struct Watched<'a> {
 
 impl Watched<'_> {
     /// The steps that are due now.
-    pub fn due<'r>(self, rules: &'r [Escalation], now: Timestamp) -> Vec<&'r Escalation> {
+    pub fn due(self, rules: &[Escalation], now: Timestamp) -> Vec<&Escalation> {
         rules.iter().filter(|rule| self.due_at(rule, now).is_some_and(|due| due <= now)).collect()
     }
 
@@ -202,7 +202,7 @@ mod tests {
         let watched = Watched { incident: &last_one, told: &[], openings: &openings, last: &BTreeMap::new() };
         assert!(watched.due(rules, at(19 * 720 + 1)).is_empty());
         // One that is not the newest tells nothing for it.
-        let openings: Vec<Timestamp> = (0..7).map(|nth| at(nth)).collect();
+        let openings: Vec<Timestamp> = (0..7).map(at).collect();
         let earlier = incident("Flaps", "warning", 3);
         let watched = Watched { incident: &earlier, told: &[], openings: &openings, last: &BTreeMap::new() };
         assert!(watched.due(rules, at(8)).is_empty());

@@ -22,17 +22,17 @@ fn notice(starts: i64, ended: Option<i64>) -> Notice {
     }
 }
 
-fn open(starts: i64) -> Option<Known> {
-    Some(Known { number: number(), starts: at(starts), end: None })
+fn open(starts: i64) -> Known {
+    Known { number: number(), starts: at(starts), end: None }
 }
 
-fn closed(starts: i64, end: i64, noted: i64) -> Option<Known> {
-    Some(Known { number: number(), starts: at(starts), end: Some(End { at: at(end), noted: at(noted) }) })
+fn closed(starts: i64, end: i64, noted: i64) -> Known {
+    Known { number: number(), starts: at(starts), end: Some(End { at: at(end), noted: at(noted) }) }
 }
 
 #[track_caller]
-fn becomes(known: Option<Known>, (starts, ended): (i64, Option<i64>), now: i64, wanted: Change) {
-    assert_eq!(change(known.as_ref(), &notice(starts, ended), at(now)), wanted);
+fn becomes(known: impl Into<Option<Known>>, (starts, ended): (i64, Option<i64>), now: i64, wanted: Change) {
+    assert_eq!(change(known.into().as_ref(), &notice(starts, ended), at(now)), wanted);
 }
 
 #[test]

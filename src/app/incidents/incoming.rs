@@ -80,7 +80,7 @@ impl Incoming {
         match &taken {
             Taken::Kept(_) => self.news.notify_one(),
             Taken::Wrong(why) | Taken::NotNow(why) => {
-                tracing::warn!("a notice of an Alertmanager was not taken: {why}")
+                tracing::warn!("a notice of an Alertmanager was not taken: {why}");
             }
         }
         taken

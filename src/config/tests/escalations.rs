@@ -1,7 +1,7 @@
 //! `[[escalation]]` and `[webhook]`: what is right, and what is said of what is not.
 
 use super::*;
-use crate::config::escalation::When;
+use crate::config::escalation::{Escalation, When};
 
 const MAIL: &str = "[notify.mail]\ntype = \"ntfy\"\ntopic = \"x\"\n[notify.am]\ntype = \"alertmanager\"\nurl = \"http://h:9093\"\n";
 
@@ -26,7 +26,7 @@ fn the_table_of_the_runbook_as_it_is_shipped_is_read() {
         repeated.when,
         When::Repeated { times: 5.try_into().unwrap(), within: Duration::from_hours(1) }
     );
-    let keys: std::collections::BTreeSet<String> = config.escalation.iter().map(|step| step.key()).collect();
+    let keys: std::collections::BTreeSet<String> = config.escalation.iter().map(Escalation::key).collect();
     assert_eq!(keys.len(), 6);
     assert_eq!(config.secrets().count(), 1);
 }
