@@ -11,6 +11,7 @@ mod files_job;
 mod folders;
 mod grafana_job;
 mod grafana_restore;
+pub mod incidents;
 mod lacks;
 pub mod metrics;
 mod notices;
@@ -292,8 +293,14 @@ impl App {
         let now = (self.runner.clock)();
         match blocking(move || history.prune(keep, now)).await {
             Ok(Some(pruned)) if pruned != history::Pruned::default() => {
-                let history::Pruned { runs, missed, log_lines } = pruned;
-                tracing::info!(runs, missed, log_lines, "what was old in the history is forgotten");
+                let history::Pruned { runs, missed, log_lines, incidents } = pruned;
+                tracing::info!(
+                    runs,
+                    missed,
+                    log_lines,
+                    incidents,
+                    "what was old in the history is forgotten"
+                );
             }
             Ok(_) => {}
             Err(error) => {

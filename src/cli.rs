@@ -14,6 +14,7 @@ mod export;
 mod folder_op;
 mod help;
 mod history;
+mod incidents;
 mod junit;
 mod next;
 mod notify_test;
@@ -103,6 +104,11 @@ enum Command {
     History(history::HistoryArgs),
     /// Show one run with its steps, attempts and log lines
     Show(history::ShowArgs),
+    /// List the incidents: alerts that an Alertmanager told of
+    Incidents(incidents::ListArgs),
+    /// Show one incident, or note something in it
+    #[command(subcommand)]
+    Incident(incidents::One),
     /// Tell when jobs are due
     Next(next::Args),
     /// Keep a job from running on its schedule, until `resume`; the daemon need not be told
@@ -197,6 +203,8 @@ fn perform(cli: Cli, out: Output) -> Result<ExitCode, CliError> {
         Command::Export(args) => export::run(&Session::open(&global, out)?, &args),
         Command::History(args) => history::list(&Session::open(&global, out)?, &args),
         Command::Show(args) => history::show(&Session::open(&global, out)?, &args),
+        Command::Incidents(args) => incidents::list(&Session::open(&global, out)?, &args),
+        Command::Incident(command) => incidents::one(&Session::open(&global, out)?, &command),
         Command::Pause(args) => changing(&global, out, |session| pause::pause(session, &args)),
         Command::Resume { job } => changing(&global, out, |session| pause::resume(session, &job)),
         Command::Next(args) => next::run(&Session::open(&global, out)?, &args),

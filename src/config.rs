@@ -8,6 +8,8 @@
 
 pub mod checks;
 pub mod duration;
+pub mod escalation;
+mod escalations;
 mod job;
 mod metrics;
 mod named;
@@ -22,6 +24,7 @@ pub mod sessions;
 mod target;
 pub mod values;
 mod warn;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -42,6 +45,7 @@ pub use metrics::{Listen, MetricsConfig};
 pub use named::{NotNamed, Target, TargetKind};
 pub use problem::{ConfigErrors, Problem};
 pub use target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};
+pub use webhook::WebhookConfig;
 
 use read::{Report, Section};
 use response::{Labels, Response, shipped};
@@ -82,10 +86,14 @@ pub struct Config {
     pub alertmanager: BTreeMap<Name, AlertmanagerTarget>,
     /// Who is told of what happens.
     pub notify: BTreeMap<Name, notify::Notifier>,
+    /// Who is told of incidents that last, in the order of the file.
+    pub escalation: Vec<escalation::Escalation>,
     /// The watched applications.
     pub application: BTreeMap<Name, ApplicationTarget>,
     /// Where the metrics are shown.
     pub metrics: MetricsConfig,
+    /// What others may tell the daemon.
+    pub webhook: Option<WebhookConfig>,
     /// The jobs, in the order of the file.
     pub jobs: Vec<JobConfig>,
     /// What is done where an alert fires, in the order of the file. [`Config::response_for`] has the shipped ones too.
@@ -144,6 +152,7 @@ impl Config {
     pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
         let all = self.endpoints();
         let token = self.metrics.listen.iter().filter_map(|listen| listen.token.as_ref());
+        let token = token.chain(self.webhook.iter().map(|webhook| &webhook.token));
         let notifiers = self.notify.values().flat_map(notify::Notifier::secrets);
         all.filter_map(|endpoint| endpoint.auth.secret()).chain(token).chain(notifiers)
     }
@@ -232,6 +241,7 @@ fn read_root(
         target::application(name, section, secrets)
     });
     let metrics = metrics::read(&mut root, secrets);
+    let webhook = webhook::read(&mut root, &metrics, secrets);
     let mut names = |kind| root.get(kind).and_then(|item| item.keys()).unwrap_or_default();
     let prometheus_names = names("prometheus");
     let (servers, programs) = (prometheus_names.clone(), names("application"));
@@ -269,6 +279,7 @@ fn read_root(
     };
     let notify =
         target::read_all(&mut root, "notify", |name, section| notifiers::read(name, section, &notifiers));
+    let escalation = escalations::read_all(&mut root, &notify);
     let placed = job::read_all(&mut root, &context);
     let max_concurrent = usize::try_from(max_concurrent).unwrap_or(1);
     job::check_after(root.report, &placed);
@@ -296,9 +307,11 @@ fn read_root(
         grafana,
         alertmanager,
         notify,
+        escalation,
         responses,
         application,
         metrics,
+        webhook,
     };
     check_folders(&root, &config);
     root.finish(&["web", "retention"]);

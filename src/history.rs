@@ -11,6 +11,7 @@
 mod begin;
 mod cut;
 mod error;
+mod incidents;
 mod patience;
 mod pauses;
 mod posts;
@@ -40,6 +41,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 pub use begin::{Begins, Terms};
 pub use cut::CutRun;
 pub use error::HistoryError;
+pub use incidents::{Noted, WatchedIncident};
 use patience::{BUSY, Patience};
 pub use pauses::{EndedPause, Pause};
 pub use posts::{About, Notes, NotesChange, NotifierTrouble, Post};

@@ -23,6 +23,7 @@
 //! | [`service`] | stopping and starting what a target runs as |
 //! | [`runner`] | one run from what triggered it to its record: locks, attempts, limits |
 //! | [`history`] | what ran, in SQLite |
+//! | [`incident`] | what becomes of an alert that an Alertmanager tells of, and who is told when it lasts |
 //! | [`standing`] | how every job stands, for all who tell it |
 //! | [`state_dir`] | the program's own folder |
 //! | [`report`] | how an outcome is worded, and who is told of it |
@@ -44,6 +45,7 @@ pub mod files;
 pub mod grafana;
 pub mod history;
 pub mod http;
+pub mod incident;
 pub mod inherited;
 pub mod jobs;
 pub mod progress;

@@ -102,7 +102,8 @@ fn fields(out: &mut String, report: &RunReport, zone: &TimeZone) {
     let output = report.output.as_ref();
     let took = report.millis().map_or(String::new(), |millis| format!(", took {}", milliseconds(millis)));
     let slot = report.cause.slot().map_or(String::new(), |slot| format!(" for {}", time(slot, zone)));
-    field(out, "run", &format!("{} ({}, {}{slot})", report.run, report.kind, report.cause));
+    let incident = report.cause.incident().map_or(String::new(), |number| format!(" {number}"));
+    field(out, "run", &format!("{} ({}, {}{slot}{incident})", report.run, report.kind, report.cause));
     field(out, "began", &format!("{}{took}", time(report.started, zone)));
     if let Some(backup) = output.and_then(|output| output.backup.as_ref()) {
         let bytes = output.and_then(|output| output.bytes).map(|bytes| format!(", {}", size(bytes)));

@@ -67,6 +67,8 @@ pub struct Standing {
     pub daemon: DaemonStanding,
     /// The notifiers that did not deliver.
     pub notifiers: Vec<NotifierTrouble>,
+    /// How many incidents are open.
+    pub open_incidents: usize,
     /// Why a full disk would keep runs out of the history, where it would.
     pub no_reserve: Option<String>,
 }
@@ -81,8 +83,9 @@ impl Standing {
         let jobs = job::all(view, &daemon, listings)?;
         let mut notifiers = view.history.map(History::notifier_troubles).transpose()?.unwrap_or_default();
         notifiers.retain(|trouble| view.config.notify.contains_key(&trouble.notifier));
+        let open_incidents = view.history.map(History::open_incidents).transpose()?.unwrap_or_default();
         let no_reserve = Reserve::new(&view.config.state_dir, view.config.reserve).lack();
         let recoveries = recovery::all(view)?;
-        Ok(Self { jobs, recoveries, daemon, notifiers, no_reserve })
+        Ok(Self { jobs, recoveries, daemon, notifiers, open_incidents, no_reserve })
     }
 }

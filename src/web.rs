@@ -1,11 +1,12 @@
-//! What the daemon serves over HTTP: `/metrics` and `/healthz`.
+//! What the daemon serves over HTTP: `/metrics` and `/healthz`, and what it is told there: `/webhook/alertmanager`.
 //!
 //! It is handed what there is to serve, and knows no jobs. Nobody holds it up: a request that does not come, an answer that
-//! nobody takes and too many connections have limits ([`Limited`]), and a body is never read.
+//! nobody takes and too many connections have limits ([`Limited`]), and a body is read only of who may tell something.
 
 mod accept;
 mod limits;
 mod places;
+mod webhook;
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,12 +17,13 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 pub use accept::Format;
 pub use limits::Limited;
+pub use webhook::{Taken, Webhook};
 
 use crate::config::values::Secret;
 
@@ -36,6 +38,8 @@ pub struct Site {
     pub health: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// What who asks for the metrics has to show. Nobody has to for `/healthz`.
     pub token: Option<Secret>,
+    /// Who takes what others tell; nobody, where that is not wanted.
+    pub webhook: Option<Webhook>,
 }
 
 /// The server cannot begin.
@@ -81,8 +85,11 @@ pub async fn listen(address: SocketAddr) -> Result<Limited, WebError> {
 
 /// Answers until `stop`.
 pub async fn serve(listener: Limited, site: Arc<Site>, stop: CancellationToken) {
-    let routes =
-        Router::new().route("/metrics", get(metrics)).route("/healthz", get(health)).with_state(site);
+    let routes = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(health))
+        .route("/webhook/alertmanager", post(webhook::alertmanager))
+        .with_state(site);
     let closing = stop.clone();
     let served =
         axum::serve(listener, routes).with_graceful_shutdown(async move { closing.cancelled().await });
@@ -99,9 +106,7 @@ pub async fn serve(listener: Limited, site: Arc<Site>, stop: CancellationToken) 
 
 async fn metrics(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
     if !is_allowed(site.token.as_ref(), &headers) {
-        let ask = [(header::WWW_AUTHENTICATE, "Bearer")];
-        return (StatusCode::UNAUTHORIZED, ask, "a token is needed: Authorization: Bearer …\n")
-            .into_response();
+        return refused();
     }
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let format = Format::accepted(accepted);
@@ -116,6 +121,11 @@ async fn health(State(site): State<Arc<Site>>) -> Response {
         Ok(()) => "ok\n".into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
+}
+
+fn refused() -> Response {
+    let ask = [(header::WWW_AUTHENTICATE, "Bearer")];
+    (StatusCode::UNAUTHORIZED, ask, "a token is needed: Authorization: Bearer …\n").into_response()
 }
 
 fn is_allowed(token: Option<&Secret>, headers: &HeaderMap) -> bool {

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::incidents::Incoming;
 use super::{App, Sight, Sights};
 use crate::blocking::blocking;
 use crate::report::metrics::{DaemonSigns, Family, Periods, Shown, families};
@@ -40,6 +41,8 @@ pub struct MetricsWires {
     pub sights: Sights,
     /// Signs of life of who plans.
     pub beats: watch::Receiver<Beat>,
+    /// What others tell.
+    pub incoming: Incoming,
     /// When the daemon was started.
     pub started: Timestamp,
     /// Nothing more will be seen.
@@ -49,13 +52,15 @@ pub struct MetricsWires {
 /// Shows the metrics until `stop`, where they are wanted; the file says then that the daemon does not run any more.
 pub async fn show(wires: MetricsWires) {
     let (page, pages) = watch::channel(Page::default());
-    let site = listener::Source { pages, beats: wires.beats.clone() };
+    let incoming = wires.incoming.clone();
+    let site = listener::Source { pages, beats: wires.beats.clone(), incoming };
     let listens = tokio::spawn(listener::keep(wires.apps.clone(), site, wires.stop.clone()));
     let mut teller = Teller {
         page,
         periods: None,
         textfile: Textfile::default(),
         beats: wires.beats,
+        incoming: wires.incoming,
         started: wires.started,
     };
     let (mut apps, stop) = (wires.apps, wires.stop);
@@ -79,6 +84,7 @@ struct Teller {
     periods: Option<(Arc<App>, Arc<Periods>)>,
     textfile: Textfile,
     beats: watch::Receiver<Beat>,
+    incoming: Incoming,
     started: Timestamp,
 }
 
@@ -128,6 +134,8 @@ impl Teller {
             daemon: Some(DaemonSigns {
                 started: self.started,
                 clock_jumps: self.beats.borrow().jumps,
+                notices_taken: self.incoming.counts().taken,
+                notices_refused: self.incoming.counts().refused,
                 unwritten: sight.unwritten,
             }),
         };

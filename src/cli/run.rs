@@ -13,6 +13,7 @@ use super::exit_code::ExitCode;
 use super::output::CliError;
 use super::session::{self, Session, block_on};
 use crate::app::daemon::{self, Daemon, Reload};
+use crate::app::incidents::{self, Follower, Incoming};
 use crate::app::metrics::{self, MetricsWires};
 use crate::app::{App, Sights, Teller, lacks, observe, tell};
 use crate::config::Config;
@@ -88,10 +89,12 @@ async fn serve(app: &Arc<App>, shutdown: &Shutdown, hangups: Signal) -> Result<E
     let driver = tokio::spawn(driver::drive(clock, since, wires));
     let enough = CancellationToken::new();
     let told_all = CancellationToken::new();
+    let incoming = Incoming::new(shutdown.stop.clone());
     let shows = tokio::spawn(metrics::show(MetricsWires {
         apps: current_end.clone(),
         sights: sights.clone(),
         beats: beats_end.clone(),
+        incoming: incoming.clone(),
         started: since,
         stop: told_all.clone(),
     }));
@@ -100,9 +103,16 @@ async fn serve(app: &Arc<App>, shutdown: &Shutdown, hangups: Signal) -> Result<E
     let teller = Teller { host: session::host().into(), since, holds: false };
     let telling = tell_when_wanted(current_end.clone(), sights.clone(), teller, told_all.clone());
     let telling = tokio::spawn(telling);
+    let host = Arc::from(session::host());
+    let follows = incidents::follow(Follower { apps: current_end.clone(), incoming, host });
+    let follows = tokio::spawn(follows);
     let observer = tokio::spawn(observe(current_end, sights, enough.clone()));
-    drain::watch(daemon.serve(ticks_end, apps_end), [reloads, told], &shutdown.stop, &app.runner().locks)
-        .await;
+    let serving = async {
+        daemon.serve(ticks_end, apps_end).await;
+        // What a response has begun is waited for, too.
+        drop(follows.await);
+    };
+    drain::watch(serving, [reloads, told], &shutdown.stop, &app.runner().locks).await;
     // After the last run has ended: of that is told too.
     enough.cancel();
     drop(observer.await);

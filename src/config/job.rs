@@ -332,6 +332,10 @@ fn read(
             );
         }
     }
+    if let (Some(item), Some(name)) = (&name_item, name.as_ref().filter(|name| is_of_an_incident(name))) {
+        let message = format!("{:?} is the name of a message about an incident", name.as_str());
+        item.error(message, Some("give the job another name".to_owned()));
+    }
     let schedule = schedule(&mut section, context.zone, name.as_ref());
     let after = after::after(&mut section);
     let enabled = section.get("enabled").and_then(|item| item.boolean()).unwrap_or(true);
@@ -484,6 +488,13 @@ fn target(item: &Item<'_, '_>, context: &Context<'_>) -> Option<TargetName> {
     };
     item.error(format!("there is no [prometheus.{text}]"), Some(hint));
     None
+}
+
+/// By such a name a message about an incident is known until it is delivered: `incident-12-1`.
+fn is_of_an_incident(name: &Name) -> bool {
+    let numbers = name.as_str().strip_prefix("incident-").and_then(|rest| rest.split_once('-'));
+    let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    numbers.is_some_and(|(incident, nth)| is_number(incident) && is_number(nth))
 }
 
 pub(super) fn choice<T: Copy>(item: &Item<'_, '_>, choices: &[(&str, T)]) -> Option<T> {

@@ -2,6 +2,7 @@
 //! are what the user works with.
 
 mod doubtful;
+mod escalations;
 mod notifiers;
 mod refused;
 mod responses;

@@ -189,15 +189,26 @@ fn write_change(transaction: &Transaction<'_>, change: &NotesChange) -> rusqlite
                 .execute(params![notifier, job])?,
         };
     }
-    for ((notifier, job), message) in &change.posts {
-        // Another number, and the same trouble: who delivers the old one now must not end the new one, and a notifier that
-        // does not answer is not asked more often for it.
-        let sql = "INSERT OR REPLACE INTO post (notifier, job, message, since, tries, due, error) \
-                   SELECT ?1, ?2, ?3, coalesce(max(since), ?4), coalesce(max(tries), 0), coalesce(max(due), ?4), max(error) \
-                   FROM post WHERE notifier = ?1 AND job = ?2";
-        let at = change.at.as_millisecond();
-        transaction.prepare_cached(sql)?.execute(params![notifier.as_str(), job.as_str(), message, at])?;
+    for (about, message) in &change.posts {
+        write_post(transaction, about, message, change.at)?;
     }
+    Ok(())
+}
+
+/// Writes a message that is to be delivered, in the place of one about the same that was not.
+pub(super) fn write_post(
+    transaction: &Transaction<'_>,
+    (notifier, job): &About,
+    message: &str,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    // Another number, and the same trouble: who delivers the old one now must not end the new one, and a notifier that
+    // does not answer is not asked more often for it.
+    let sql = "INSERT OR REPLACE INTO post (notifier, job, message, since, tries, due, error) \
+               SELECT ?1, ?2, ?3, coalesce(max(since), ?4), coalesce(max(tries), 0), coalesce(max(due), ?4), max(error) \
+               FROM post WHERE notifier = ?1 AND job = ?2";
+    let at = at.as_millisecond();
+    transaction.prepare_cached(sql)?.execute(params![notifier.as_str(), job.as_str(), message, at])?;
     Ok(())
 }
 

@@ -32,6 +32,8 @@ pub struct Pruned {
     pub missed: usize,
     /// Log lines of runs that are kept.
     pub log_lines: usize,
+    /// Incidents that were closed, with their timelines.
+    pub incidents: usize,
 }
 
 impl History {
@@ -46,6 +48,7 @@ impl History {
         let before = |age: SignedDuration| now.checked_sub(age).unwrap_or(Timestamp::MIN);
         let mut pruned =
             Pruned { log_lines: self.prune_log(before(LOG_LINES.min(age)))?, ..Pruned::default() };
+        pruned.incidents = self.prune_incidents(before(age))?;
         for job in self.names("SELECT DISTINCT job FROM run UNION SELECT job FROM missed")? {
             pruned.runs += self.repeat(&job, before(age), runs)?;
             pruned.missed += self.repeat(&job, before(age), missed)?;
@@ -74,6 +77,19 @@ impl History {
         let mut all = 0;
         loop {
             let gone = self.lock().execute(sql, params![first_kept, AT_ONCE]);
+            match gone.map_err(|e| self.failed("write", e))? {
+                0 => return Ok(all),
+                some => all += some,
+            }
+        }
+    }
+
+    fn prune_incidents(&self, before: Timestamp) -> Result<usize, HistoryError> {
+        let sql = "DELETE FROM incident WHERE number IN \
+                   (SELECT number FROM incident WHERE closed < ?1 ORDER BY closed LIMIT ?2)";
+        let mut all = 0;
+        loop {
+            let gone = self.lock().execute(sql, params![before.as_millisecond(), AT_ONCE]);
             match gone.map_err(|e| self.failed("write", e))? {
                 0 => return Ok(all),
                 some => all += some,

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::config::values::{JobName, Moment};
+use crate::incident::Number;
 use crate::jobs::{JobOutput, Outcome};
 use crate::progress::Step;
 
 /// Why a run was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "cause", content = "slot")]
+#[serde(into = "Parts", try_from = "Parts")]
 pub enum Cause {
     /// A person asked for it.
     Manual,
@@ -22,6 +23,33 @@ pub enum Cause {
     CatchUp(Timestamp),
     /// The jobs that it runs after have ended, the last of them at this time, which is its slot.
     After(Timestamp),
+    /// The response to an alert allows it: for this incident.
+    Incident(Number),
+}
+
+/// A cause as programs read it.
+#[derive(Serialize, Deserialize)]
+struct Parts {
+    cause: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    slot: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    incident: Option<Number>,
+}
+
+impl From<Cause> for Parts {
+    fn from(cause: Cause) -> Self {
+        Self { cause: cause.word().to_owned(), slot: cause.slot(), incident: cause.incident() }
+    }
+}
+
+impl TryFrom<Parts> for Cause {
+    type Error = String;
+
+    fn try_from(parts: Parts) -> Result<Self, String> {
+        let Parts { cause, slot, incident } = parts;
+        Self::from_parts(&cause, slot, incident).ok_or_else(|| format!("no cause is {cause:?}"))
+    }
 }
 
 impl Cause {
@@ -32,32 +60,42 @@ impl Cause {
             Self::Scheduled(_) => "scheduled",
             Self::CatchUp(_) => "catch-up",
             Self::After(_) => "after",
+            Self::Incident(_) => "incident",
         }
     }
 
     /// The slot it stands for.
     pub const fn slot(self) -> Option<Timestamp> {
         match self {
-            Self::Manual => None,
+            Self::Manual | Self::Incident(_) => None,
             Self::Scheduled(slot) | Self::CatchUp(slot) | Self::After(slot) => Some(slot),
+        }
+    }
+
+    /// The incident that it is a response to.
+    pub const fn incident(self) -> Option<Number> {
+        match self {
+            Self::Incident(number) => Some(number),
+            Self::Manual | Self::Scheduled(_) | Self::CatchUp(_) | Self::After(_) => None,
         }
     }
 
     /// The slot, where it is one of a schedule.
     pub const fn clocked_slot(self) -> Option<Timestamp> {
         match self {
-            Self::Manual | Self::After(_) => None,
+            Self::Manual | Self::After(_) | Self::Incident(_) => None,
             Self::Scheduled(slot) | Self::CatchUp(slot) => Some(slot),
         }
     }
 
-    /// The inverse of [`Cause::word`] and [`Cause::slot`].
-    pub(super) fn from_parts(word: &str, slot: Option<Timestamp>) -> Option<Self> {
-        match (word, slot) {
-            ("manual", None) => Some(Self::Manual),
-            ("scheduled", Some(slot)) => Some(Self::Scheduled(slot)),
-            ("catch-up", Some(slot)) => Some(Self::CatchUp(slot)),
-            ("after", Some(slot)) => Some(Self::After(slot)),
+    /// The inverse of [`Cause::word`], [`Cause::slot`] and [`Cause::incident`].
+    pub(super) fn from_parts(word: &str, slot: Option<Timestamp>, incident: Option<Number>) -> Option<Self> {
+        match (word, slot, incident) {
+            ("manual", None, None) => Some(Self::Manual),
+            ("scheduled", Some(slot), None) => Some(Self::Scheduled(slot)),
+            ("catch-up", Some(slot), None) => Some(Self::CatchUp(slot)),
+            ("after", Some(slot), None) => Some(Self::After(slot)),
+            ("incident", None, Some(number)) => Some(Self::Incident(number)),
             _ => None,
         }
     }

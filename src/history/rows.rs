@@ -6,12 +6,13 @@ use ulid::Ulid;
 
 use super::record::{Attempt, Cause, HookRun, LogLine, NewRun, RunReport};
 use crate::config::values::Moment;
+use crate::incident::Number;
 use crate::jobs::{JobOutput, Outcome};
 use crate::progress::Step;
 
 /// The columns of a run, in the order in which [`Raw::read`] reads them.
 pub(super) const COLUMNS: &str = "id, job, kind, cause, slot, started, finished, outcome, reason, hint, data_not_back, \
-                                  output";
+                                  output, incident";
 
 /// Where what belongs to a run lies.
 const DETAILS: [&str; 6] = ["waiting", "step", "warning", "attempt", "hook", "log_line"];
@@ -30,6 +31,7 @@ pub(super) struct Raw {
     hint: Option<String>,
     data_not_back: bool,
     output: Option<String>,
+    incident: Option<i64>,
 }
 
 impl Raw {
@@ -47,17 +49,20 @@ impl Raw {
             hint: row.get(9)?,
             data_not_back: row.get(10)?,
             output: row.get(11)?,
+            incident: row.get(12)?,
         })
     }
 
     /// The run without its steps; an error says which column is not as this program writes it.
     pub(super) fn understand(self) -> Result<RunReport, String> {
         let slot = self.slot.map(time).transpose()?;
+        let incident = self.incident.and_then(|number| Number::new(number.try_into().ok()?));
+        let cause = Cause::from_parts(&self.cause, slot, incident);
         Ok(RunReport {
             run: Ulid::from_string(&self.id).map_err(|e| format!("id: {e}"))?,
             job: self.job.parse().map_err(|e| format!("job: {e}"))?,
             kind: self.kind,
-            cause: Cause::from_parts(&self.cause, slot).ok_or_else(|| format!("cause: {}", self.cause))?,
+            cause: cause.ok_or_else(|| format!("cause: {}", self.cause))?,
             started: time(self.started)?,
             finished: self.finished.map(time).transpose()?,
             outcome: outcome(&self.outcome)?,
@@ -78,7 +83,8 @@ impl Raw {
 pub(super) fn insert(connection: &Connection, new: &NewRun) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
-            "INSERT INTO run (id, job, kind, cause, slot, started, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running')",
+            "INSERT INTO run (id, job, kind, cause, slot, started, incident, outcome) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running')",
         )?
         .execute(params![
             new.run.to_string(),
@@ -87,6 +93,7 @@ pub(super) fn insert(connection: &Connection, new: &NewRun) -> rusqlite::Result<
             new.cause.word(),
             new.cause.slot().map(Timestamp::as_millisecond),
             new.started.as_millisecond(),
+            new.cause.incident().map(|number| signed(number.get())),
         ])
 }
 

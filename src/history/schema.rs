@@ -191,6 +191,80 @@ CREATE TABLE post (
 CREATE INDEX run_ran ON run (job, started) WHERE outcome <> 'skipped' AND kind NOT LIKE '%-restore';
 CREATE INDEX run_bad ON run (job, started)
     WHERE outcome IN ('failed', 'interrupted', 'warned') AND kind NOT LIKE '%-restore';
+", "
+CREATE TABLE new_run (
+    id            TEXT    NOT NULL PRIMARY KEY,
+    job           TEXT    NOT NULL,
+    kind          TEXT    NOT NULL,
+    cause         TEXT    NOT NULL CHECK (cause IN ('manual', 'scheduled', 'catch-up', 'after', 'incident')),
+    slot          INTEGER CHECK ((slot IS NULL) = (cause IN ('manual', 'incident'))),
+    started       INTEGER NOT NULL,
+    finished      INTEGER,
+    outcome       TEXT    NOT NULL CHECK (outcome IN ('running', 'done', 'warned', 'failed', 'skipped', 'interrupted')),
+    reason        TEXT,
+    hint          TEXT,
+    data_not_back INTEGER NOT NULL DEFAULT 0,
+    output        TEXT,
+    backup        TEXT,
+    bytes         INTEGER,
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    incident      INTEGER CHECK ((incident IS NOT NULL) = (cause = 'incident')),
+    CHECK ((finished IS NULL) = (outcome = 'running'))
+) STRICT;
+INSERT INTO new_run SELECT *, NULL FROM run;
+DROP TABLE run;
+ALTER TABLE new_run RENAME TO run;
+CREATE UNIQUE INDEX run_slot ON run (job, slot) WHERE slot IS NOT NULL;
+CREATE INDEX run_by_job ON run (job, started);
+CREATE INDEX run_by_start ON run (started);
+CREATE INDEX run_running ON run (outcome) WHERE outcome = 'running';
+CREATE INDEX run_restore ON run (job, started) WHERE kind LIKE '%-restore';
+CREATE INDEX run_by_end ON run (job, finished) WHERE finished IS NOT NULL;
+CREATE INDEX run_cut ON run (job, started) WHERE outcome = 'interrupted';
+CREATE INDEX run_ran ON run (job, started) WHERE outcome <> 'skipped' AND kind NOT LIKE '%-restore';
+CREATE INDEX run_bad ON run (job, started)
+    WHERE outcome IN ('failed', 'interrupted', 'warned') AND kind NOT LIKE '%-restore';
+CREATE INDEX run_of_incident ON run (job, started) WHERE cause = 'incident';
+CREATE TABLE incident (
+    number      INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    fingerprint TEXT    NOT NULL,
+    alert       TEXT    NOT NULL,
+    severity    TEXT,
+    labels      TEXT    NOT NULL,
+    annotations TEXT    NOT NULL,
+    began       INTEGER NOT NULL,
+    starts      INTEGER NOT NULL,
+    opened      INTEGER NOT NULL,
+    last_notice INTEGER NOT NULL,
+    notices     INTEGER NOT NULL DEFAULT 1,
+    ended       INTEGER CHECK ((ended IS NULL) = (closed IS NULL)),
+    closed      INTEGER,
+    response    TEXT    NOT NULL CHECK (response IN ('due', 'runs', 'acts', 'done', 'none', 'missed')),
+    responder   TEXT,
+    responded   INTEGER
+) STRICT;
+CREATE UNIQUE INDEX incident_open ON incident (fingerprint) WHERE closed IS NULL;
+CREATE INDEX incident_of_alert ON incident (fingerprint, number);
+CREATE INDEX incident_by_opening ON incident (opened);
+CREATE INDEX incident_by_closing ON incident (closed) WHERE closed IS NOT NULL;
+CREATE INDEX incident_to_respond ON incident (response) WHERE response IN ('due', 'runs', 'acts');
+CREATE INDEX incident_by_responder ON incident (responder, responded) WHERE responder IS NOT NULL;
+CREATE TABLE incident_entry (
+    incident INTEGER NOT NULL REFERENCES incident (number) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    at       INTEGER NOT NULL,
+    kind     TEXT    NOT NULL,
+    text     TEXT    NOT NULL,
+    detail   TEXT,
+    run      TEXT,
+    PRIMARY KEY (incident, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE escalated (
+    incident INTEGER NOT NULL REFERENCES incident (number) ON DELETE CASCADE,
+    step     TEXT    NOT NULL,
+    at       INTEGER NOT NULL,
+    PRIMARY KEY (incident, step)
+) STRICT, WITHOUT ROWID;
 "];
 
 /// The version this program writes.

@@ -3,7 +3,7 @@
 //! What cannot be seen is not shown: a value that nobody knows any more has no sample, and `watchkeeper_history_readable` says
 //! why. An old value under a new scrape would look like a good one.
 //!
-//! Labels are bounded by the configuration: `job_name`, `kind`, `target`, and `outcome`. A job's name is not in a label
+//! Labels are bounded by the configuration: `job_name`, `kind`, `target`, `outcome` and `result`. Nothing of an alert is in one. A job's name is not in a label
 //! `job`, for that is what Prometheus calls whom it asks; where both clash it renames ours, and no rule finds it.
 
 mod dashboard;
@@ -158,6 +158,10 @@ pub struct DaemonSigns {
     pub clock_jumps: u64,
     /// So many runs are kept in memory until they can be written to the history.
     pub unwritten: usize,
+    /// So many posts of Alertmanagers were kept since then.
+    pub notices_taken: u64,
+    /// So many were not.
+    pub notices_refused: u64,
 }
 
 /// A job, for the table of its metrics.
@@ -202,11 +206,19 @@ pub fn families(shown: Shown<'_>) -> Vec<Family> {
         let sample = |job: &SeenJob<'_>| Some(Sample { value: (metric.value)(job)?, labels: job.labels() });
         metric.about.family(jobs.iter().filter_map(sample).collect())
     });
+    let notices = table::NOTICES.family(shown.daemon.map(notices).unwrap_or_default());
     let outcomes = table::LAST_OUTCOME.family(jobs.iter().flat_map(SeenJob::outcomes).collect());
     let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
     let build = table::BUILD.family(vec![Sample { labels: version, value: true.into() }]);
-    let all = std::iter::once(build).chain(of_daemon).chain(of_jobs).chain([outcomes]);
+    let all = std::iter::once(build).chain(of_daemon).chain(of_jobs).chain([outcomes, notices]);
     all.filter(|family| !family.samples.is_empty()).collect()
+}
+
+fn notices(daemon: DaemonSigns) -> Vec<Sample> {
+    let counts = [("taken", daemon.notices_taken), ("refused", daemon.notices_refused)];
+    counts
+        .map(|(result, count)| Sample { labels: vec![("result", result.to_owned())], value: count.into() })
+        .into()
 }
 
 fn seen<'a>(shown: Shown<'a>, config: &'a JobConfig) -> SeenJob<'a> {

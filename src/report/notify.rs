@@ -11,6 +11,7 @@
 //! No secret is in a message: the veil is over all of it before it is stored.
 
 mod condition;
+mod escalation;
 mod plan;
 mod send;
 mod wording;
@@ -23,6 +24,7 @@ use crate::config::values::{JobName, Veil};
 use crate::history::MissedSlots;
 
 pub use condition::{Condition, Limits, Subject, View};
+pub use escalation::escalation;
 pub use plan::{Draft, Entry, Known, Look, Ping, Say, Told, plan, plan_removed};
 pub use send::{SendError, Sender};
 pub use wording::{Ground, notice};

@@ -30,6 +30,11 @@ impl Live {
         self.changes.subscribe()
     }
 
+    /// Something else is there to be told.
+    pub fn changed(&self) {
+        self.changes.send_replace(());
+    }
+
     /// A run waits for its next attempt.
     pub fn waits(&self, waiting: WaitingRun) {
         self.runs().insert(waiting.report.run, Way::Waits(Box::new(waiting)));

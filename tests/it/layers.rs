@@ -29,6 +29,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config::sessions", &[]),
     // Whom to tell, as pure values.
     ("config::notify", &["config::values"]),
+    // Who is told of an incident that lasts, as pure values.
+    ("config::escalation", &["config::values"]),
+    // What becomes of an alert: pure.
+    ("incident", &["config::escalation", "config::values", "words"]),
     // What is looked at where an alert fires, as pure values.
     ("config::response", &["config::values", "config::checks", "config::sessions"]),
     ("http", &["config::values"]),
@@ -151,6 +155,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config::checks",
             "config::sessions",
             "config::notify",
+            "config::escalation",
             "config::response",
             "config::secret",
             "words",
@@ -159,7 +164,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "grafana::object",
         ],
     ),
-    ("history", &["room", "rights", "config::values", "progress", "words", "jobs", "state_dir", "store"]),
+    (
+        "history",
+        &["room", "rights", "config::values", "incident", "progress", "words", "jobs", "state_dir", "store"],
+    ),
     ("report", &["config::values", "progress", "words", "jobs", "store", "retention", "history"]),
     (
         "runner",
@@ -204,6 +212,9 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "config::values",
             "config::notify",
+            // An escalation is a message.
+            "config::escalation",
+            "incident",
             "config::secret",
             "words",
             "http",
@@ -221,6 +232,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config::response",
             "room",
             "config::notify",
+            "config::escalation",
+            "incident",
             "report::notify",
             "rights",
             "blocking",
@@ -262,6 +275,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "response",
             "config::response",
             "config::notify",
+            "incident",
             // A core would hold the secrets.
             "rights",
             "blocking",

@@ -64,6 +64,7 @@ mod grafana_wire;
 mod hangup;
 mod harness;
 mod hooks;
+mod incident;
 mod keeper;
 mod killed;
 mod layers;

@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Page, health::health};
 use crate::app::App;
+use crate::app::incidents::Incoming;
 use crate::config::Listen;
 use crate::config::secret::{self, Places, SecretError};
-use crate::config::values::Secret;
+use crate::config::values::{Secret, SecretRef};
 use crate::report::metrics::{classic, open_metrics};
 use crate::schedule::driver::Beat;
 use crate::web::{self, Format, Limited, Site, WebError};
@@ -27,6 +28,7 @@ const TELL_AFTER: u32 = 60;
 pub(super) struct Source {
     pub(super) pages: watch::Receiver<Page>,
     pub(super) beats: watch::Receiver<Beat>,
+    pub(super) incoming: Incoming,
 }
 
 /// Why there is no server.
@@ -34,15 +36,15 @@ pub(super) struct Source {
 enum ListenError {
     #[error(transparent)]
     Web(#[from] WebError),
-    #[error("Cannot get the token of [metrics]")]
-    Token(#[source] SecretError),
+    #[error("Cannot get the token of [{section}]")]
+    Token { section: &'static str, source: SecretError },
 }
 
 impl ListenError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Web(error) => error.hint(),
-            Self::Token(error) => error.hint(),
+            Self::Token { source, .. } => source.hint(),
         }
     }
 }
@@ -51,7 +53,14 @@ impl ListenError {
 #[derive(Clone, PartialEq, Eq)]
 struct Wanted {
     listen: Listen,
-    token: Option<Secret>,
+    tokens: Tokens,
+}
+
+/// Of who asks for the metrics, and of who tells something. Without the second nobody may.
+#[derive(Clone, PartialEq, Eq)]
+struct Tokens {
+    metrics: Option<Secret>,
+    webhook: Option<Secret>,
 }
 
 /// Until `stop`.
@@ -101,13 +110,18 @@ fn tell(error: &ListenError, tries: u32) {
 }
 
 async fn open(app: &App, listen: Listen) -> Result<(Limited, Wanted), ListenError> {
-    let token = token(app, &listen).map_err(ListenError::Token)?;
-    Ok((web::listen(listen.address).await?, Wanted { listen, token }))
+    let tokens = tokens(app, &listen)?;
+    Ok((web::listen(listen.address).await?, Wanted { listen, tokens }))
 }
 
-fn token(app: &App, listen: &Listen) -> Result<Option<Secret>, SecretError> {
+fn tokens(app: &App, listen: &Listen) -> Result<Tokens, ListenError> {
     let places = Places { env: &*app.shared.environment, config: &app.config().path };
-    listen.token.as_ref().map(|token| secret::resolve(token, places)).transpose()
+    let of = |section, token: Option<&SecretRef>| {
+        let token = token.map(|token| secret::resolve(token, places)).transpose();
+        token.map_err(|source| ListenError::Token { section, source })
+    };
+    let webhook = app.config().webhook.as_ref().map(|webhook| &webhook.token);
+    Ok(Tokens { metrics: of("metrics", listen.token.as_ref())?, webhook: of("webhook", webhook)? })
 }
 
 /// Until another server is wanted, or none.
@@ -119,13 +133,17 @@ async fn serve(
 ) {
     tracing::info!("metrics are served at http://{}/metrics", wanted.listen.address);
     let closing = stop.child_token();
-    let site = Arc::new(site(source, wanted.token.clone()));
+    let app = Arc::clone(&apps.borrow());
+    let site = Arc::new(site(&app, source, wanted.tokens.clone()));
     let mut serving = tokio::spawn(web::serve(listener, site, closing.clone()));
     let is_wanted = |app: &Arc<App>| {
         let listen = app.config().metrics.listen.clone();
         // One whose token cannot be read now goes on with the one it has.
-        let token = listen.as_ref().and_then(|listen| token(app, listen).ok());
-        listen.as_ref() == Some(&wanted.listen) && token.is_none_or(|token| token == wanted.token)
+        let tokens = listen.as_ref().and_then(|listen| tokens(app, listen).ok());
+        let is_told = app.config().webhook.is_some() == wanted.tokens.webhook.is_some();
+        listen.as_ref() == Some(&wanted.listen)
+            && is_told
+            && tokens.is_none_or(|tokens| tokens == wanted.tokens)
     };
     while !stop.is_cancelled() {
         tokio::select! {
@@ -142,7 +160,8 @@ async fn serve(
     drop(serving.await);
 }
 
-fn site(source: Source, token: Option<Secret>) -> Site {
+fn site(app: &App, source: Source, tokens: Tokens) -> Site {
+    let webhook = tokens.webhook.map(|token| source.incoming.webhook(app, token));
     let (pages, health_of) = (source.pages.clone(), source);
     Site {
         metrics: Box::new(move |format| {
@@ -158,6 +177,7 @@ fn site(source: Source, token: Option<Secret>) -> Site {
             health(&health_of.beats.borrow(), page.seen, Instant::now())?;
             page.trouble.map_or(Ok(()), Err)
         }),
-        token,
+        token: tokens.metrics,
+        webhook,
     }
 }

@@ -12,8 +12,8 @@ const GRAFANA: &str = "[grafana.main]\nurl = \"http://h:3000\"\n\
 /// What the file starts with, what follows, and all problems of it.
 #[rustfmt::skip]
 const BAD: &[(&str, &str, &[&str])] = &[
-    (NOTHING, "shedule = 1", &[r#"1:1: unknown key "shedule" -> known here: timezone, state_dir, backup_dir, reserve, max_concurrent, history_keep, prometheus, grafana, alertmanager, application, metrics, defaults, job, notify, response"#]),
-    (NOTHING, r#"colour = "red""#, &[r#"1:1: unknown key "colour" -> known here: timezone, state_dir, backup_dir, reserve, max_concurrent, history_keep, prometheus, grafana, alertmanager, application, metrics, defaults, job, notify, response"#]),
+    (NOTHING, "shedule = 1", &[r#"1:1: unknown key "shedule" -> known here: timezone, state_dir, backup_dir, reserve, max_concurrent, history_keep, prometheus, grafana, alertmanager, application, metrics, webhook, defaults, job, notify, escalation, response"#]),
+    (NOTHING, r#"colour = "red""#, &[r#"1:1: unknown key "colour" -> known here: timezone, state_dir, backup_dir, reserve, max_concurrent, history_keep, prometheus, grafana, alertmanager, application, metrics, webhook, defaults, job, notify, escalation, response"#]),
     (NOTHING, r#"timezone = "Europe/Berln""#, &[r#"1:12: unknown time zone "Europe/Berln" -> did you mean "Europe/Berlin"?"#]),
     (NOTHING, r#"timezone = "Middle-earth""#, &[r#"1:12: unknown time zone "Middle-earth" -> such as "Europe/Berlin" or "UTC""#]),
     (NOTHING, "timezone = 3", &[r#"1:12: "timezone" must be a string, not an integer"#]),

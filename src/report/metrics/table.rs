@@ -45,6 +45,12 @@ pub(super) const LAST_OUTCOME: About = About {
     kind: Kind::Gauge,
 };
 
+pub(super) const NOTICES: About = About {
+    name: "watchkeeper_webhook_notices_total",
+    help: "How many posts of Alertmanagers were kept, and how many were not, since the daemon was started",
+    kind: Kind::Counter,
+};
+
 /// Those of [`LAST_OUTCOME`].
 pub(super) const OUTCOMES: [&str; 6] = ["done", "warned", "failed", "interrupted", "running", WAITING];
 
@@ -83,6 +89,9 @@ pub(super) const DAEMON: &[Metric<OfDaemon>] = &[
         "When a damaged history was set aside, for 7 days or until its file is gone",
         |shown| shown.state.set_aside.as_ref().map(|aside| aside.at.into()),
     ),
+    gauge("watchkeeper_incidents_open", "How many incidents are open", |shown| {
+        shown.standing.map(|standing| standing.open_incidents.into())
+    }),
     gauge(
         "watchkeeper_last_look_timestamp_seconds",
         "When it was last looked how everything stands",

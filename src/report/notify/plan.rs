@@ -44,6 +44,8 @@ pub enum Say {
     Closed,
     /// A run began or ended.
     Ping(Ping),
+    /// An incident lasts.
+    Escalated(Event),
     /// Nothing: it is tried whether messages arrive.
     Test,
 }
@@ -66,7 +68,7 @@ impl Say {
     /// What happened.
     pub fn event(self) -> Event {
         match self {
-            Self::Bad(event) | Self::Still(event) => event,
+            Self::Bad(event) | Self::Still(event) | Self::Escalated(event) => event,
             Self::Missed => Event::Missed,
             Self::Ping(Ping::Fail | Ping::OthersFail) => Event::Failed,
             Self::Recovered | Self::Closed | Self::Test | Self::Ping(Ping::Start | Ping::Success) => {
@@ -80,6 +82,7 @@ impl Say {
         match self {
             Self::Closed => "closed",
             Self::Test => "test",
+            Self::Escalated(_) => "escalated",
             Self::Ping(Ping::Start) => "start",
             Self::Ping(Ping::Success) => "success",
             Self::Ping(Ping::Fail | Ping::OthersFail)

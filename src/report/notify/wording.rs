@@ -96,6 +96,8 @@ fn headline(draft: &Draft, reason: Option<&str>, ground: Ground<'_>) -> String {
             format!("done {job} on {host}; but another job of this check is not well, and it stays down")
         }
         Say::Ping(Ping::Fail) => format!("{} {job} on {host}: {}", Event::Failed.words(), why()),
+        // It is worded by itself.
+        Say::Escalated(_) => format!("ESCALATION {job} on {host}"),
         Say::Test => format!("TEST from watchkeeper on {host}: messages arrive here"),
     }
 }

@@ -19,13 +19,18 @@ impl Alertmanager {
     /// Starts one and does not wait; `None` where there is none. Its cluster is alone, and needs some seconds to
     /// know that.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with("route: { receiver: nobody }\nreceivers: [ { name: nobody } ]\n")
+    }
+
+    /// The same, with this configuration.
+    pub(crate) fn start_with(text: &str) -> Option<Self> {
         if !installed("prometheus-alertmanager") {
             missing("no prometheus-alertmanager");
             return None;
         }
         let (folder, port) = (scratch::folder("alertmanager"), scratch::free_port());
         let config = folder.path().join("alertmanager.yml");
-        fs::write(&config, "route: { receiver: nobody }\nreceivers: [ { name: nobody } ]\n").unwrap();
+        fs::write(&config, text).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let child = Command::new("prometheus-alertmanager")
             .arg(format!("--config.file={}", config.display()))

@@ -1,0 +1,31 @@
+//! `[webhook]`: what the daemon lets others tell it.
+
+use super::metrics::MetricsConfig;
+use super::read::Section;
+use super::secret::Places;
+use super::target::secret_ref;
+use super::values::SecretRef;
+
+/// What the daemon is told over HTTP, by the listener of `[metrics]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookConfig {
+    /// What who tells it something has to show.
+    pub token: SecretRef,
+}
+
+pub(super) fn read(
+    root: &mut Section<'_, '_>,
+    metrics: &MetricsConfig,
+    places: Places<'_>,
+) -> Option<WebhookConfig> {
+    let item = root.get("webhook")?;
+    let mut section = item.section("[webhook]".to_owned())?;
+    let token = section.require("token", "{ env = \"WEBHOOK_TOKEN\" }");
+    let token = token.and_then(|item| secret_ref(&item, places));
+    if metrics.listen.is_none() {
+        let hint = "add [metrics] with listen = \"127.0.0.1:9469\"".to_owned();
+        section.error("[webhook] has nobody who listens", Some(hint));
+    }
+    section.finish(&[]);
+    Some(WebhookConfig { token: token? })
+}
