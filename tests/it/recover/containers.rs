@@ -8,7 +8,7 @@ use crate::support::scratch;
 use crate::support::watchkeeper::{Output, Watchkeeper};
 
 /// Much less than the limit that a recovery has here.
-const AT_ONCE: Duration = Duration::from_secs(60);
+const AT_ONCE: Duration = Duration::from_mins(1);
 
 fn recover(container: &str, more: &[&str]) -> Output {
     let watchkeeper = Watchkeeper::with_config(&application("app", container, scratch::free_port()));
