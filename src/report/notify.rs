@@ -12,6 +12,7 @@
 
 mod condition;
 mod plan;
+mod rhythm;
 mod send;
 mod wording;
 
@@ -24,6 +25,7 @@ use crate::history::MissedSlots;
 
 pub use condition::{Condition, Limits, Subject, View};
 pub use plan::{Draft, Entry, Known, Look, Ping, Say, Told, plan, plan_removed};
+pub use rhythm::is_over;
 pub use send::{SendError, Sender};
 pub use wording::{Ground, notice};
 
