@@ -21,6 +21,7 @@ mod deployment;
 mod docker;
 mod end_to_end;
 mod export;
+mod file_limit;
 mod files;
 mod files_roots;
 mod files_trees;
