@@ -14,7 +14,6 @@ use crate::torture::sweep::Dice;
 
 const SOON: Duration = Duration::from_mins(2);
 const BACKUP: [&str; 2] = ["run-now", JOB];
-const RESTORE: [&str; 3] = ["restore", JOB, "--yes"];
 const UNDO: [&str; 4] = ["restore", JOB, "--undo", "--yes"];
 
 /// What becomes of the container.
@@ -155,6 +154,8 @@ fn a_backup_through_docker_whose_container_goes_is_whole_or_fails() {
 
 /// Old and new data, which can be told apart.
 struct Data {
+    /// The backup of the new ones.
+    backup: String,
     past: Past,
     new: Digest,
     old: Digest,
@@ -165,14 +166,14 @@ impl Data {
         let prometheus = &scene.prometheus;
         let past = Past::until_now();
         let new = prometheus.digest(past);
-        scene.watchkeeper.run(&BACKUP).expect(0);
+        let backup = format!("{JOB}/{}", scene.watchkeeper.back_up());
         prometheus.stop();
         prometheus.in_data("n=0; for block in 01*; do n=$((n + 1)); [ $n -gt 4 ] || rm -r $block; done");
         prometheus.start();
         prometheus.wait_ready();
         let old = prometheus.digest(past);
         assert_ne!(old, new);
-        Self { past, new, old }
+        Self { backup, past, new, old }
     }
 }
 
@@ -186,7 +187,7 @@ fn restores(access: &str, moments: &[Moment]) {
             if (*moment, gone) == (START, Gone::Killed) {
                 continue;
             }
-            let output = scene.run(&RESTORE, *moment, gone);
+            let output = scene.run(&["restore", &data.backup, "--yes"], *moment, gone);
             let said = format!("{moment:?} {gone:?}: {output:?}");
             let words = format!("{}{}", output.stdout, output.stderr);
             let not_back = output.code == 4;
