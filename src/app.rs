@@ -287,11 +287,12 @@ impl App {
         self.runner.run(&task, origin, sink, work).await
     }
 
-    /// Forgets what the history has kept long enough, once a day. What cannot be done now is done another time.
-    pub async fn tidy_history(&self) {
-        let (history, keep) = (Arc::clone(&self.runner.history), self.shared.config.history_keep);
+    /// Forgets what the history has kept long enough, once an hour, for so long at most. What cannot be done now is done
+    /// another time.
+    pub async fn tidy_history(&self, limit: Duration) {
+        let (history, keep) = (Arc::clone(&self.runner.history), self.shared.config.history);
         let now = (self.runner.clock)();
-        match blocking(move || history.prune(keep, now)).await {
+        match blocking(move || history.prune(keep, now, limit)).await {
             Ok(Some(pruned)) if pruned != history::Pruned::default() => {
                 let history::Pruned { runs, missed, log_lines, incidents } = pruned;
                 tracing::info!(

@@ -161,13 +161,14 @@ enum Command {
 /// Runs the program.
 pub fn main() -> std::process::ExitCode {
     rights::leave_no_core();
+    rights::outlive_file_limit();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misunderstood(&error),
     };
     let out = Output { json: cli.global.json, quiet: cli.global.quiet };
     let code = perform(cli, out).unwrap_or_else(|error| out.fail(&error));
-    code.into()
+    output::after_printing(code).into()
 }
 
 /// A command line that makes no sense, or a plea for help. With `--json` it ends in a document, too.

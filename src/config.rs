@@ -50,7 +50,7 @@ pub use webhook::WebhookConfig;
 use read::{Report, Section};
 use response::{Labels, Response, shipped};
 use secret::{Env, Places};
-use values::{Name, Place, PrometheusTarget, SecretRef, TargetName};
+use values::{Name, Place, PrometheusTarget, Remembered, SecretRef, TargetName};
 
 /// No configuration is longer; a file that is, is something else.
 const LONGEST: u64 = 1024 * 1024;
@@ -58,6 +58,8 @@ const LONGEST: u64 = 1024 * 1024;
 const RESERVE: u64 = 16 << 20;
 /// For how long runs are kept in the history where the file does not say.
 const HISTORY_KEEP: Duration = Duration::from_hours(400 * 24);
+/// How many runs of each job are kept in it: more than a month of a job that runs each minute.
+const HISTORY_RUNS: u32 = 50_000;
 /// Syntax errors that are shown; one often causes others.
 const SYNTAX_ERRORS: usize = 10;
 
@@ -76,8 +78,8 @@ pub struct Config {
     pub reserve: u64,
     /// How many jobs may run at once; at least one.
     pub max_concurrent: usize,
-    /// For how long runs are kept in the history.
-    pub history_keep: Duration,
+    /// Which runs are kept in the history.
+    pub history: Remembered,
     /// The Prometheus servers.
     pub prometheus: BTreeMap<Name, PrometheusTarget>,
     /// The Grafana servers.
@@ -230,6 +232,7 @@ fn read_root(
     let reserve = root.get("reserve").and_then(|item| item.bytes());
     let max_concurrent = root.get("max_concurrent").and_then(|item| item.number(1..65)).unwrap_or(2);
     let history_keep = root.get("history_keep").and_then(|item| item.some_duration());
+    let history_runs = root.get("history_runs").and_then(|item| item.number(100..100_000_001));
     let prometheus =
         target::read_all(&mut root, "prometheus", |name, section| target::prometheus(name, section, secrets));
     let grafana =
@@ -299,7 +302,10 @@ fn read_root(
         backup_dir: backup_dir.unwrap_or_else(|| "/var/backups/watchkeeper".into()),
         reserve: reserve.unwrap_or(RESERVE),
         max_concurrent,
-        history_keep: history_keep.unwrap_or(HISTORY_KEEP),
+        history: Remembered {
+            age: history_keep.unwrap_or(HISTORY_KEEP),
+            runs: history_runs.unwrap_or(HISTORY_RUNS),
+        },
         jobs,
         warnings: Vec::new(),
         timezone,

@@ -10,7 +10,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Where the drop-ins are explained.
 const README: &str = "(README, \"Who runs it\")";
@@ -24,6 +25,23 @@ pub fn leave_no_core() {
     let limit = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
     // Whoever may not even lower it can do without.
     let _ = setrlimit(Resource::Core, limit);
+}
+
+/// From now on what is written beyond the limit on the size of files fails as it does on a full disk, where the system's
+/// signal would end the program without a word, and nothing would be tidied up. What it starts is still ended by it: a
+/// handler is not inherited.
+pub fn outlive_file_limit() {
+    // A handler that was once installed stays, also without the runtime.
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+    let _within = runtime.enter();
+    let _ = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()));
+}
+
+/// A file would become larger than the system lets this process, or the file system any, write one.
+pub fn file_limit_hint() -> String {
+    "no file may become so large: raise the limit for who runs this (`ulimit -f`, LimitFSIZE= of the service), or use a \
+     file system that takes larger ones"
+        .to_owned()
 }
 
 /// The Docker engine may not be used.
@@ -110,6 +128,7 @@ pub fn hint(error: &io::Error, whose: &str) -> Option<String> {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Some(format!("the disk is full: free some space where {whose} are"))
         }
+        io::ErrorKind::FileTooLarge => Some(file_limit_hint()),
         _ => None,
     }
 }

@@ -88,6 +88,7 @@ impl StateDirError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "its disk is full: free some space, or move `state_dir`".into()
             }
+            io::ErrorKind::FileTooLarge => crate::rights::file_limit_hint(),
             io::ErrorKind::ReadOnlyFilesystem => {
                 "set `state_dir` to a folder that is not mounted read-only".into()
             }

@@ -47,6 +47,8 @@ const LOOKS_PER_BEAT: u32 = 4;
 
 /// How many of them there are until it is looked whether the history is to be tidied: an hour.
 const LOOKS_PER_TIDYING: u32 = 240;
+/// It may take so long of each hour: much that is old is forgotten bit by bit.
+const TIDYING: Duration = Duration::from_mins(5);
 
 /// So many ticks are taken at once at most.
 const AT_ONCE: usize = 64;
@@ -171,7 +173,7 @@ impl Daemon {
                     if looked % LOOKS_PER_TIDYING == 1 {
                         // It may take a while the first time, and nobody waits for it.
                         let app = Arc::clone(&self.app);
-                        tokio::spawn(async move { app.tidy_history().await });
+                        tokio::spawn(async move { app.tidy_history(TIDYING).await });
                     }
                     if looked.is_multiple_of(LOOKS_PER_BEAT) {
                         self.beat();

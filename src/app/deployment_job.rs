@@ -1,5 +1,7 @@
 //! The job `verify-deployment`: from the checks as they are configured to checks that can be made.
 
+use futures_util::FutureExt as _;
+
 use super::targets::credentials;
 use super::{Shared, TargetError};
 use crate::config::DeploymentConfig;
@@ -45,11 +47,7 @@ pub(super) async fn results(
     config: &DeploymentConfig,
     context: &RunContext,
 ) -> Vec<CheckResult> {
-    let mut checks = Vec::new();
-    for check in &config.checks {
-        let probe = probe(shared, &check.what).await;
-        checks.push(Check { name: check.name.clone(), limit: check.timeout, probe });
-    }
+    let checks: Vec<Check<'_>> = config.checks.iter().map(|check| prepared(shared, check)).collect();
     let step = context.progress.step("look at everything", None);
     let mut results = look(&checks, context.now, config.wait, &context.cancel).await;
     for hint in results.iter_mut().filter_map(|result| result.hint.as_mut()) {
@@ -67,6 +65,11 @@ pub(super) fn preview(config: &DeploymentConfig) -> Vec<Finding> {
         .iter()
         .map(|check: &CheckConfig| Finding::ok(format!("would check: {}", check.name)))
         .collect()
+}
+
+fn prepared<'c>(shared: &'c Shared, check: &'c CheckConfig) -> Check<'c> {
+    let CheckConfig { name, timeout, what } = check;
+    Check { name: name.clone(), limit: *timeout, probe: probe(shared, what).boxed().shared() }
 }
 
 async fn probe(shared: &Shared, what: &CheckKind) -> Result<Probe, Wrong> {

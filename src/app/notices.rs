@@ -10,6 +10,7 @@ mod own;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -137,7 +138,7 @@ async fn cut_off(app: &Arc<App>, limit: Duration) {
     let (history, now) = (Arc::clone(&app.runner.history), (app.runner.clock)());
     let why = format!("no answer within {}; the next who tells tries it again", words::duration(limit));
     let noted = blocking(move || {
-        let due = history.notes()?.posts.into_values().filter(|post| post.due <= now);
+        let due = history.notes()?.posts.into_values().filter(|post| deliver::is_due(post, now));
         due.map(|post| post.id).try_for_each(|id| history.post_waits(id, now, &why, true))
     });
     if let Err(error) = noted.await {
@@ -220,8 +221,7 @@ impl App {
 
     /// What is not as it should be with the notifiers. Nobody is told anything.
     pub async fn check_notifiers(&self) -> Vec<(String, Vec<Finding>)> {
-        let mut all = Vec::new();
-        for notifier in self.config().notify.values() {
+        let look = async |notifier: &Notifier| {
             let sender = self.sender(notifier).await;
             let findings = match sender.probe().await {
                 Ok(Some(said)) => vec![Finding::ok(said)],
@@ -237,9 +237,9 @@ impl App {
                     errors.iter().map(problem).collect()
                 }
             };
-            all.push((format!("notify.{}", notifier.name), findings));
-        }
-        all
+            (format!("notify.{}", notifier.name), findings)
+        };
+        join_all(self.config().notify.values().map(look)).await
     }
 }
 

@@ -5,8 +5,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
 use crate::config::secret::{self, Places, SecretError};
-use crate::config::values::{Access, Auth, Place, PrometheusTarget, SecretRef, TargetName};
+use crate::config::values::{Access, Auth, Endpoint, Place, PrometheusTarget, SecretRef, TargetName};
 use crate::config::{JobConfig, JobKind, SnapshotConfig};
 use crate::docker::{ContainerState, DockerError};
 use crate::prometheus::client::{ClientError, Credentials, PrometheusClient};
@@ -17,6 +20,10 @@ use crate::words;
 
 use super::{App, Shared, cleanup_job};
 
+/// A server that is well tells all that is asked of it in less.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// How long everything may take that is looked at of a target.
+const LOOK_LIMIT: Duration = Duration::from_mins(2);
 /// MiB under which the store is told to be nearly full.
 const LITTLE: u64 = 512;
 
@@ -166,27 +173,31 @@ pub(super) fn credentials(auth: &Auth, shared: &Shared) -> Result<Credentials, S
 }
 
 impl App {
-    /// Tries every secret and looks at every target.
+    /// Tries every secret and looks at every target, all side by side and each for so long that what hangs is told.
     pub async fn check_targets(&self) -> Vec<(String, Vec<Finding>)> {
-        let mut checked = Vec::new();
-        for target in self.shared.config.prometheus.values() {
-            let mut findings = self.check_prometheus(target).await;
-            findings.extend(self.check_cleanups(target).await);
-            checked.push((format!("prometheus.{}", target.name), findings));
-        }
-        for target in self.shared.config.grafana.values() {
-            let findings = super::grafana_job::look(&self.shared, target).await;
-            checked.push((format!("grafana.{}", target.name), findings));
-        }
-        for job in &self.shared.config.jobs {
-            let findings = self.check_database(job).await;
-            if !findings.is_empty() {
-                checked.push((format!("job {}", job.name), findings));
-            }
-        }
-        checked.extend(self.check_notifiers().await);
-        checked.push((format!("backup_dir {}", self.shared.store.root().display()), self.check_store()));
-        checked
+        let config = &self.shared.config;
+        let prometheus = config.prometheus.values().map(async |target| {
+            let (looked, cleanups) =
+                tokio::join!(in_time(self.check_prometheus(target)), self.check_cleanups(target));
+            (format!("prometheus.{}", target.name), [looked, cleanups].concat())
+        });
+        let grafana = config.grafana.values().map(async |target| {
+            let look = super::grafana_job::look(&self.shared, target);
+            (format!("grafana.{}", target.name), answered(&target.endpoint, look).await)
+        });
+        let databases = config
+            .jobs
+            .iter()
+            .map(async |job| (format!("job {}", job.name), in_time(self.check_database(job)).await));
+        let (prometheus, grafana, databases, notifiers) = tokio::join!(
+            join_all(prometheus),
+            join_all(grafana),
+            join_all(databases),
+            self.check_notifiers()
+        );
+        let databases = databases.into_iter().filter(|(_, findings)| !findings.is_empty());
+        let store = (format!("backup_dir {}", self.shared.store.root().display()), self.check_store());
+        prometheus.into_iter().chain(grafana).chain(databases).chain(notifiers).chain([store]).collect()
     }
 
     /// What is not as it should be with the database of a job.
@@ -214,7 +225,7 @@ impl App {
             Ok(client) => client,
             Err(error) => return vec![problem(&error)],
         };
-        let mut findings = preflight::server(&client).await;
+        let mut findings = answered(&target.endpoint, preflight::server(&client)).await;
         let silent = findings.first().is_some_and(|finding| finding.severity == Severity::Problem);
         match self.check_container(target).await.transpose() {
             Ok(found) => findings.extend(found),
@@ -275,12 +286,12 @@ impl App {
         let client = self.shared.client(target).ok().filter(|_| !cleanups.is_empty());
         // Why there is none is told already.
         let Some(client) = client else { return Vec::new() };
-        match client.runtime_info().await {
-            Ok(runtime) => {
+        match timeout(ANSWER_LIMIT, client.runtime_info()).await {
+            Ok(Ok(runtime)) => {
                 let retention = &runtime.storage_retention;
                 cleanups.iter().filter_map(|config| cleanup_job::pointless(config, retention)).collect()
             }
-            Err(_) => vec![Finding::warning(
+            Ok(Err(_)) | Err(_) => vec![Finding::warning(
                 "the server does not answer, so what it deletes by itself, and leaves to its block-cleanup, is not known",
                 "check again when it answers",
             )],
@@ -322,6 +333,26 @@ fn container_name(target: &PrometheusTarget) -> String {
         Place::Container { name, .. } => name.clone(),
         Place::Host { .. } => String::new(),
     }
+}
+
+/// What a server tells, or that it does not in time.
+async fn answered(endpoint: &Endpoint, look: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
+    let late = |_| {
+        let (url, limit) = (endpoint.url.as_str().trim_end_matches('/'), words::duration(ANSWER_LIMIT));
+        let hint = "is it overloaded, or is something between that keeps what it answers?";
+        vec![Finding::problem(format!("{url} does not answer within {limit}"), Some(hint.to_owned()))]
+    };
+    timeout(ANSWER_LIMIT, look).await.unwrap_or_else(late)
+}
+
+/// What is found where something else than a server is asked too, such as a Docker engine.
+async fn in_time(look: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
+    let late = |_| {
+        let limit = words::duration(LOOK_LIMIT);
+        let hint = "does the Docker engine answer? `docker version` asks it";
+        vec![Finding::problem(format!("it could not be looked at within {limit}"), Some(hint.to_owned()))]
+    };
+    timeout(LOOK_LIMIT, look).await.unwrap_or_else(late)
 }
 
 fn problem(error: &TargetError) -> Finding {

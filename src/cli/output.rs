@@ -1,6 +1,7 @@
 //! What a command prints: data on stdout, talk on stderr. With `--json`, one document on stdout.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -8,6 +9,18 @@ use serde_json::json;
 
 use super::exit_code::ExitCode;
 use crate::words::terminal;
+
+/// Something could not be written to the standard output.
+static UNWRITTEN: AtomicBool = AtomicBool::new(false);
+
+/// What a command has come to, once all is printed: data that could not be written are no success.
+pub(super) fn after_printing(code: ExitCode) -> ExitCode {
+    if code == ExitCode::Ok && UNWRITTEN.load(Ordering::Relaxed) { ExitCode::Failed } else { code }
+}
+
+fn unless_closed(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
+}
 
 /// Where and how a command prints.
 #[derive(Debug, Clone, Copy)]
@@ -93,11 +106,19 @@ impl Output {
         }
     }
 
-    /// Prints data. Whoever closes the pipe early (`| head`) has seen enough.
+    /// Prints data. Whoever closes the pipe early (`| head`) has seen enough; where it could not be written, as into a file on
+    /// a full disk, it is said beside it, and the command has failed.
     #[expect(clippy::unused_self, reason = "printing goes through an Output")]
     pub(super) fn data(self, text: &str) {
         let mut out = io::stdout().lock();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        if let Err(error) = written.or_else(unless_closed) {
+            UNWRITTEN.store(true, Ordering::Relaxed);
+            let _ = write!(
+                io::stderr(),
+                "error: Cannot write to the standard output: {error}; this was to be there:\n{text}"
+            );
+        }
     }
 
     /// Says something to the person at the terminal.

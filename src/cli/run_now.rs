@@ -17,6 +17,9 @@ use crate::config::{JobConfig, JobKind, duration};
 use crate::history::RunReport;
 use crate::runner::Shutdown;
 
+/// What is old in the history may take so long at the end: somebody waits.
+const TIDYING: Duration = Duration::from_secs(2);
+
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The jobs
@@ -61,7 +64,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
                 let reason = &trouble.reason;
                 session.out.say(&format!("warning: notifier {}: not delivered: {reason}", trouble.notifier));
             }
-            app.tidy_history().await;
+            app.tidy_history(TIDYING).await;
             code
         };
         app.close().await;

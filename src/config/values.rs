@@ -243,6 +243,15 @@ pub struct PrometheusTarget {
     pub place: Place,
 }
 
+/// Which runs the history keeps, beside those that somebody still asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remembered {
+    /// None that began longer ago.
+    pub age: Duration,
+    /// Of each job not more than so many, the newest; a hundred at the least.
+    pub runs: u32,
+}
+
 /// What backups to keep. Never empty: an empty policy would delete everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keep(KeepRules);

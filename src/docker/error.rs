@@ -195,7 +195,10 @@ pub(super) fn translate(host: &str, action: &str, raw: Raw) -> DockerError {
 /// Says which container it was that the engine does not know.
 pub(super) fn name_missing(name: &str, error: DockerError) -> DockerError {
     match error {
-        DockerError::Refused { status: 404, ref message, .. } if message.contains("No such container") => {
+        // 400 where another container was to have its volumes.
+        DockerError::Refused { status: 400 | 404, ref message, .. }
+            if message.contains("No such container") =>
+        {
             DockerError::NoContainer { name: name.to_owned() }
         }
         other => other,

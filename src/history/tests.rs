@@ -1,5 +1,7 @@
 //! Which runs are found. How fast, in a history of a million, is measured by `benches/history.rs`.
 
+mod forgotten;
+
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -202,69 +204,6 @@ fn a_run_of_which_the_history_was_told_nothing_or_only_the_beginning_is_written_
     assert_eq!(fixture.history.show(&Ulid(2).to_string()).unwrap().cause, unknown.cause);
     let again = RunReport { run: Ulid(3), ..unknown };
     assert!(matches!(fixture.history.record(&again), Err(HistoryError::SlotTaken { .. })));
-}
-
-#[test]
-fn old_runs_are_forgotten_but_for_what_is_still_asked_for() {
-    let day = |day: i64| day * 1_440;
-    let fixture = Fixture::new();
-    let now = "2026-11-23T02:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(day(1_000));
-    let failed = fixture.run(1, "a", "files", day(1), Some(Outcome::Failed));
-    let restored = fixture.run(2, "a", "files-restore", day(1), Some(Outcome::Done));
-    let running = fixture.run(3, "a", "files", day(1), None);
-    for id in 0..150 {
-        fixture.done(100 + id, "a", day(2));
-    }
-    let rare = fixture.done(900, "rare", day(1));
-    let keep = Duration::from_hours(400 * 24);
-    let pruned = fixture.history.prune(keep, now).unwrap().unwrap();
-    // All but the newest hundred, and three that are kept for themselves.
-    assert_eq!(pruned.runs, 50);
-    let left = fixture.listed(Some("a"), false);
-    assert!([failed, restored, running].iter().all(|run| left.contains(run)) && left.len() == 103);
-    assert_eq!(fixture.listed(Some("rare"), false), [rare]);
-    assert_eq!(fixture.history.prune(keep, now).unwrap(), None, "once a day");
-    let later = now + SignedDuration::from_hours(25);
-    assert_eq!(fixture.history.prune(keep, later).unwrap().unwrap().runs, 0);
-}
-
-#[test]
-fn a_slot_that_is_forgotten_is_not_run_again_and_one_whose_account_is_open_is_not_forgotten() {
-    let fixture = Fixture::new();
-    let job = "j".parse().unwrap();
-    let at = |hour: i64| Timestamp::from_second(1_800_000_000 + hour * 3_600).unwrap();
-    for hour in 0..300 {
-        let (run, kind) =
-            (Ulid::from_parts(u64::try_from(at(hour).as_millisecond()).unwrap(), 1), "files".to_owned());
-        let new = NewRun {
-            run,
-            job: "j".parse().unwrap(),
-            kind,
-            cause: Cause::Scheduled(at(hour)),
-            started: at(hour),
-        };
-        fixture.history.start(&new).unwrap();
-        let mut report = RunReport::begun(&new);
-        (report.finished, report.outcome) = (Some(at(hour)), Some(Outcome::Done));
-        let line = super::LogLine { at: at(hour), level: "INFO".into(), text: "x".into() };
-        report.log.push(line);
-        fixture.history.finish(&report).unwrap();
-    }
-    let note = Watched {
-        schedule: "0 * * * *".into(),
-        zone: "UTC".into(),
-        born: at(-1),
-        until: at(50),
-        ended: None,
-    };
-    fixture.history.watch(&job, &[note], &[]).unwrap();
-    let pruned = fixture.history.prune(Duration::from_hours(1), at(10_000)).unwrap().unwrap();
-    assert_eq!((pruned.runs, pruned.log_lines), (51, 300));
-    assert_eq!(fixture.history.forgotten(&job).unwrap(), Some(at(50)));
-    let slots = [at(7), at(500)].map(|slot| (job.clone(), slot));
-    let fates: Vec<_> = fixture.history.standing(&slots).unwrap().iter().map(|slot| slot.fate).collect();
-    assert_eq!(fates, [super::SlotFate::Ran, super::SlotFate::Unknown]);
-    assert_eq!(fixture.listed(None, false).len(), 249);
 }
 
 /// A run of a job that begins at this minute for its own slot.

@@ -13,6 +13,7 @@
 mod condition;
 mod escalation;
 mod plan;
+mod rhythm;
 mod send;
 mod wording;
 
@@ -26,6 +27,7 @@ use crate::history::MissedSlots;
 pub use condition::{Condition, Limits, Subject, View};
 pub use escalation::escalation;
 pub use plan::{Draft, Entry, Known, Look, Ping, Say, Told, plan, plan_removed};
+pub use rhythm::is_over;
 pub use send::{SendError, Sender};
 pub use wording::{Ground, notice};
 

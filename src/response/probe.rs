@@ -1,7 +1,9 @@
 //! The health and the metrics of an application, with the time that each answer took.
 
+use std::future::ready;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::seen::Seen;
@@ -36,8 +38,8 @@ pub(super) async fn look(
         None => vec![("health".to_owned(), health(&application.health)), ("metrics".to_owned(), metrics())],
     };
     let limit = limit.mul_f32(SHARE);
-    let check = |(name, probe)| Check { name, limit, probe: Ok(probe) };
-    let checks: Vec<Check> = probes.into_iter().map(check).collect();
+    let check = |(name, probe)| Check { name, limit, probe: ready(Ok(probe)).boxed().shared() };
+    let checks: Vec<Check<'_>> = probes.into_iter().map(check).collect();
     let results = deployment::look(&checks, (context.clock)(), Duration::ZERO, stop).await;
     let mut seen = Seen::default();
     for result in &results {

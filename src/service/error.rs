@@ -74,6 +74,11 @@ impl ServiceError {
         }
     }
 
+    /// There is nothing any more that could be stopped: its container was removed.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Docker(DockerError::NoContainer { .. }))
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {

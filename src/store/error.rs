@@ -235,6 +235,7 @@ pub(super) fn io_hint(error: &io::Error) -> Option<String> {
         return Some(FULL.to_owned());
     }
     match error.kind() {
+        io::ErrorKind::FileTooLarge => Some(crate::rights::file_limit_hint()),
         io::ErrorKind::PermissionDenied => {
             Some("run it as root, or as the user whose files these are".to_owned())
         }

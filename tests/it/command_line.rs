@@ -239,3 +239,23 @@ fn a_thousand_jobs_that_are_due_every_minute_are_read_checked_and_planned_at_onc
         assert!(seconds < 4.0, "{command} took {seconds} s of CPU");
     }
 }
+
+#[test]
+fn what_cannot_be_written_to_the_standard_output_is_said_beside_it_and_is_no_success() {
+    let watchkeeper = nowhere();
+    let into = |sink: &str, words: &[&str]| {
+        let sink = fs::OpenOptions::new().write(true).open(sink).unwrap();
+        let output = watchkeeper.command(words).stdout(sink).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = into("/dev/full", &["explain", JOB]);
+    assert!(code == 1 && said.contains("No space left on device") && said.contains(JOB), "{code}: {said}");
+    let (code, said) = into("/dev/full", &["run-now", JOB]);
+    assert!(code == 1 && said.contains("failed: prometheus-snapshot: "), "{code}: {said}");
+    assert_eq!(into("/dev/null", &["explain", JOB]).0, 0);
+    // Who has closed the pipe has seen enough.
+    let mut child = watchkeeper.command(&["next"]).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}

@@ -26,6 +26,7 @@ mod diagnose;
 mod docker;
 mod end_to_end;
 mod export;
+mod file_limit;
 mod files;
 mod files_roots;
 mod files_trees;

@@ -1,6 +1,7 @@
 //! No slot is lost silently: what the daemon makes of slots that it could not run when they were due.
 
 mod accounts;
+mod forgotten;
 mod kept;
 mod retries;
 mod targets;

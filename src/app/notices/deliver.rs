@@ -40,7 +40,7 @@ impl Deliveries {
             if self.busy.contains(&notifier) {
                 continue;
             }
-            if post.due <= now {
+            if is_due(&post, now) {
                 due.entry(notifier).or_default().push(post);
             } else {
                 next = Some(next.map_or(post.due, |next| next.min(post.due)));
@@ -73,6 +73,11 @@ impl Deliveries {
             None => std::future::pending().await,
         }
     }
+}
+
+/// Nothing waits for longer than [`LATEST`]: what seems to was put off by a clock that has gone back since.
+pub(super) fn is_due(post: &Post, now: Timestamp) -> bool {
+    post.due <= now || post.due > now + LATEST
 }
 
 async fn posts(app: &App) -> BTreeMap<crate::history::About, Post> {
@@ -172,6 +177,18 @@ fn wait(tries: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_that_was_put_off_by_a_clock_that_has_gone_back_is_due() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let due = |seconds| {
+            let due = now + SignedDuration::from_secs(seconds);
+            let (message, error) = (String::new(), None);
+            is_due(&Post { id: 1, message, since: now, tries: 1, due, error }, now)
+        };
+        assert!(due(0) && due(-9) && due(2 * 3_600));
+        assert!(!due(1) && !due(3_600));
+    }
 
     #[test]
     fn the_wait_doubles_and_has_an_end() {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use super::{Teller, doubled};
@@ -17,7 +17,7 @@ use crate::app::{App, Sight};
 use crate::blocking::blocking;
 use crate::config::notify::{Channel, Event, Notifier};
 use crate::config::values::Name;
-use crate::report::notify::{Condition, Notice, Say, Subject, Told};
+use crate::report::notify::{Condition, Notice, Say, Subject, Told, is_over};
 use crate::standing::SetAside;
 use crate::words;
 
@@ -47,9 +47,9 @@ struct Heard {
     aside: Option<(PathBuf, Timestamp)>,
     /// When anything was told last.
     last: Option<Timestamp>,
-    /// How often in a row it did not work, and when it is tried again.
+    /// How often in a row it did not work, and when it was tried last.
     tries: u32,
-    due: Option<Timestamp>,
+    tried: Option<Timestamp>,
 }
 
 /// What came of telling something.
@@ -85,7 +85,7 @@ impl Heard {
     fn due(&self, notifier: &Notifier, now: &Now<'_>) -> Option<Word> {
         let is_mute =
             matches!(notifier.channel, Channel::Healthchecks(_)) || !notifier.on.contains(&Event::Failed);
-        if is_mute || self.due.is_some_and(|due| now.at < due) {
+        if is_mute || self.waits(now.at) {
             return None;
         }
         let remind = match &notifier.channel {
@@ -93,11 +93,8 @@ impl Heard {
             Channel::Alertmanager(alerts) => Some(alerts.resend),
             _ => notifier.rhythm.remind,
         };
-        let is_to_be_reminded = |last: Timestamp| {
-            remind.is_some_and(|remind| now.at.duration_since(last).unsigned_abs() >= remind)
-        };
-        let cooldown = notifier.rhythm.cooldown;
-        let is_cool = self.last.is_none_or(|last| now.at.duration_since(last).unsigned_abs() >= cooldown);
+        let is_to_be_reminded = |last| remind.is_some_and(|remind| is_over(last, remind, now.at));
+        let is_cool = self.last.is_none_or(|last| is_over(last, notifier.rhythm.cooldown, now.at));
         match (now.trouble, self.trouble) {
             (Some((since, why)), None) if is_cool => return Some(Word::Begins(*since, why.clone())),
             (Some((since, why)), Some((_, last))) if is_to_be_reminded(last) => {
@@ -114,15 +111,19 @@ impl Heard {
         now.aside.filter(|aside| !is_told(aside)).cloned().map(Word::Aside)
     }
 
+    /// It did not work, and is not tried again yet.
+    fn waits(&self, now: Timestamp) -> bool {
+        let wait = doubled(FIRST, self.tries.saturating_sub(1));
+        self.tried.is_some_and(|tried| !is_over(tried, wait, now))
+    }
+
     /// What came of telling it.
     fn told(&mut self, word: Word, was_taken: bool, now: Timestamp) {
         if !was_taken {
-            let wait = doubled(FIRST, self.tries);
-            self.tries = self.tries.saturating_add(1);
-            self.due = now.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).ok();
+            (self.tries, self.tried) = (self.tries.saturating_add(1), Some(now));
             return;
         }
-        (self.tries, self.due, self.last) = (0, None, Some(now));
+        (self.tries, self.tried, self.last) = (0, None, Some(now));
         match word {
             Word::Begins(since, _) | Word::Still(since, _) => self.trouble = Some((since, now)),
             Word::Ends(_) => self.trouble = None,
@@ -137,7 +138,9 @@ impl Own {
         let trouble = sight.trouble();
         self.trouble = trouble.map(|why| (self.trouble.as_ref().map_or(sight.at, |(since, _)| *since), why));
         let aside = sight.app.runner.history.set_aside().and_then(SetAside::of);
-        let now = Now { trouble: self.trouble.as_ref(), aside: aside.as_ref(), at: sight.at };
+        // Not the time of the sight: what was told meanwhile would seem to be yet to come.
+        let at = (sight.app.runner.clock)();
+        let now = Now { trouble: self.trouble.as_ref(), aside: aside.as_ref(), at };
         let notifiers = &sight.app.config().notify;
         self.told.retain(|name, _| notifiers.contains_key(name));
         for (name, notifier) in notifiers {
@@ -300,6 +303,26 @@ mod tests {
         assert_eq!(due(&heard, &ops, Some(1), 1), None);
         assert_eq!(due(&heard, &ops, Some(1), 2), Some(begins));
         assert_eq!(due(&Heard::default(), &notifier("on = [\"warned\"]"), Some(1), 2), None);
+    }
+
+    #[test]
+    fn a_clock_that_went_back_keeps_nobody_waiting() {
+        let rhythm = "remind = \"1h\"\ncooldown = \"30m\"";
+        let (notifier, mut heard) = (notifier(rhythm), Heard::default());
+        heard.told(Word::Begins(at(0), "full".into()), true, at(0));
+        // The clock was ahead by ten minutes, less than the reminder.
+        let still = due(&heard, &notifier, Some(0), -10).expect("a reminder");
+        assert_eq!(still, Word::Still(at(0), "full".into()));
+        heard.told(still, true, at(-10));
+        assert_eq!(due(&heard, &notifier, Some(0), 49), None);
+        // It cools down by the clock as it is now.
+        heard.told(Word::Ends(at(0)), true, at(-10));
+        assert_eq!(due(&heard, &notifier, Some(-11), -9), None);
+        let begins = due(&heard, &notifier, Some(-11), -11).expect("a message");
+        // And what was not taken is tried again.
+        heard.told(begins.clone(), false, at(-11));
+        assert_eq!(due(&heard, &notifier, Some(-11), -11), None);
+        assert_eq!(due(&heard, &notifier, Some(-11), -20), Some(begins));
     }
 
     #[test]

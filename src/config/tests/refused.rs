@@ -12,8 +12,8 @@ const GRAFANA: &str = "[grafana.main]\nurl = \"http://h:3000\"\n\
 /// What the file starts with, what follows, and all problems of it.
 #[rustfmt::skip]
 const BAD: &[(&str, &str, &[&str])] = &[
-    (NOTHING, "shedule = 1", &[r#"1:1: unknown key "shedule" -> known here: timezone, state_dir, backup_dir, reserve, max_concurrent, history_keep, prometheus, grafana, alertmanager, application, metrics, webhook, defaults, job, notify, escalation, response"#]),
-    (NOTHING, r#"colour = "red""#, &[r#"1:1: unknown key "colour" -> known here: timezone, state_dir, backup_dir, reserve, max_concurrent, history_keep, prometheus, grafana, alertmanager, application, metrics, webhook, defaults, job, notify, escalation, response"#]),
+    (NOTHING, "shedule = 1", &[r#"1:1: unknown key "shedule" -> known here: timezone, state_dir, backup_dir, reserve, max_concurrent, history_keep, history_runs, prometheus, grafana, alertmanager, application, metrics, webhook, defaults, job, notify, escalation, response"#]),
+    (NOTHING, r#"colour = "red""#, &[r#"1:1: unknown key "colour" -> known here: timezone, state_dir, backup_dir, reserve, max_concurrent, history_keep, history_runs, prometheus, grafana, alertmanager, application, metrics, webhook, defaults, job, notify, escalation, response"#]),
     (NOTHING, r#"timezone = "Europe/Berln""#, &[r#"1:12: unknown time zone "Europe/Berln" -> did you mean "Europe/Berlin"?"#]),
     (NOTHING, r#"timezone = "Middle-earth""#, &[r#"1:12: unknown time zone "Middle-earth" -> such as "Europe/Berlin" or "UTC""#]),
     (NOTHING, "timezone = 3", &[r#"1:12: "timezone" must be a string, not an integer"#]),
@@ -25,6 +25,7 @@ backup_dir = "/a/""#, &[r#"2:1: "state_dir" and "backup_dir" are the same folder
 state_dir = "/a/state""#, &[r#"1:1: "state_dir" is inside "backup_dir" -> every folder in backup_dir is a job's; put state_dir beside it"#]),
     (NOTHING, r#"reserve = "16MB""#, &[r#"1:11: "reserve" is no size: "16MB" -> such as "16MiB" or "1GiB"; "0" for none"#]),
     (NOTHING, "reserve = 0", &[r#"1:11: "reserve" must be a string, not an integer"#]),
+    (NOTHING, "history_runs = 99", &[r#"1:16: "history_runs" must be a whole number from 100 to 100000000"#]),
     (NOTHING, "max_concurrent = 0", &[r#"1:18: "max_concurrent" must be a whole number from 1 to 64"#]),
     (NOTHING, "max_concurrent = 2.5", &[r#"1:18: "max_concurrent" must be a whole number from 1 to 64, not a float"#]),
     (NOTHING, r#"max_concurrent = "2""#, &[r#"1:18: "max_concurrent" must be a whole number from 1 to 64, not a string"#]),

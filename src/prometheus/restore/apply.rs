@@ -218,7 +218,7 @@ pub(super) async fn back(
     progress: &Progress,
 ) -> Result<RestoreState, RestoreError> {
     let never = CancellationToken::new();
-    site.stop_for(restore, before, progress).await?;
+    site.stop_to_undo(restore, before, progress).await?;
     let step = progress.step("put the old data back", None);
     let state = site.restore("put the old data back", &FolderOp::Undo { restore }, &never).await?;
     drop(step);

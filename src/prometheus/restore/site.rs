@@ -170,6 +170,21 @@ impl Site {
         stopped.map_err(|error| RestoreError::service("stop Prometheus", &error))
     }
 
+    /// Stops it to take a restore back. A container that was removed has stopped, unless the server still answers: then it
+    /// was renamed. Whether anything else uses the data is asked in their folder.
+    pub(super) async fn stop_to_undo(
+        &self,
+        restore: Ulid,
+        before: Before,
+        progress: &Progress,
+    ) -> Result<(), RestoreError> {
+        let is_gone = self.service.state().await.is_err_and(|error| error.is_gone());
+        if is_gone && self.client.ready().await.is_err() {
+            return Ok(());
+        }
+        self.stop_for(restore, before, progress).await
+    }
+
     /// Starts it.
     pub(in crate::prometheus) async fn start(&self, progress: &Progress) -> Result<(), RestoreError> {
         let _step = progress.step("start Prometheus", None);
@@ -216,7 +231,7 @@ impl Site {
                 Err(source) => return Err(RestoreError::Client { source }),
             }
             // Twice in a row: between two lives of a container it may look so for a moment.
-            ended = if self.has_ended().await { ended + 1 } else { 0 };
+            ended = if self.has_ended().await? { ended + 1 } else { 0 };
             if ended > 1 {
                 return Err(RestoreError::Ended { log: self.service.last_words(LAST_WORDS).await });
             }
@@ -242,14 +257,16 @@ impl Site {
         wait_for_reload(self, before, cancel).await.unwrap_or(false)
     }
 
-    /// It was started, and does not run. Of given commands that cannot be told: it may not listen yet.
-    async fn has_ended(&self) -> bool {
+    /// It was started, and does not run. Of given commands that cannot be told: it may not listen yet. An error where
+    /// nobody can start it any more.
+    async fn has_ended(&self) -> Result<bool, RestoreError> {
         match &self.service {
-            Service::Container { .. } => {
-                matches!(self.service.state().await, Ok(ServiceState::Stopped | ServiceState::Restarting))
-            }
-            Service::Unit { .. } => matches!(self.service.state().await, Ok(ServiceState::Stopped)),
-            Service::Commands { .. } | Service::None { .. } => false,
+            Service::Container { .. } => match self.service.state().await {
+                Err(error) if error.is_gone() => Err(RestoreError::service("wait for Prometheus", &error)),
+                state => Ok(matches!(state, Ok(ServiceState::Stopped | ServiceState::Restarting))),
+            },
+            Service::Unit { .. } => Ok(matches!(self.service.state().await, Ok(ServiceState::Stopped))),
+            Service::Commands { .. } | Service::None { .. } => Ok(false),
         }
     }
 

@@ -13,9 +13,7 @@ mod entry;
 mod message;
 mod ping;
 
-use std::time::Duration;
-
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Notice;
@@ -217,12 +215,6 @@ pub fn plan_removed(entry: &Entry, notifier: &Notifier, job: &JobName, now: Time
     };
     let run = entry.told.first().filter(|_| is_wanted)?.what.run.clone();
     Some(Draft { run, ends: entry.told.clone(), ..entry.draft(job, Say::Closed, now) })
-}
-
-/// Whether so much time is over; a clock that went back makes nobody wait.
-fn is_over(since: Timestamp, length: Duration, now: Timestamp) -> bool {
-    let passed = now.duration_since(since);
-    passed.is_negative() || passed >= SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX)
 }
 
 /// The draft of what is said, and the note that it was.

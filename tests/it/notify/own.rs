@@ -71,6 +71,64 @@ fn a_disk_that_is_full_under_the_daemon_is_told_by_everybody_until_it_is_not() {
     assert!(told[1].0 == "recovered" && told[1].1.contains("what runs is noted again"), "{told:?}");
 }
 
+/// An ext4 in a file, which becomes read-only as where its disk has an error.
+#[test]
+fn a_disk_that_becomes_read_only_under_the_daemon_is_told_and_jobs_run_on() {
+    let (receiver, port) = (Receiver::start(), scratch::free_port());
+    let watchkeeper = Watchkeeper::with_config("");
+    let path = |name: &str| watchkeeper.folder().join(name);
+    let (ran, image) = (path("ran"), path("image"));
+    let job = job("tick", "* * * * * *");
+    let job = job.replace("[\"true\"]", &format!("[\"sh\", \"-c\", \"echo >>{}\"]", ran.display()));
+    watchkeeper.configure(&format!(
+        "reserve = \"0\"\n{}[metrics]\nlisten = \"127.0.0.1:{port}\"\n{job}",
+        webhook("ops", &receiver, "/hook")
+    ));
+    run(std::process::Command::new("truncate").args(["-s", "16M"]).arg(&image));
+    run(std::process::Command::new("mkfs.ext4").arg("-q").arg(&image));
+    let until = |name: &str| format!("until test -e {}; do sleep 0.1; done; ", path(name).display());
+    let script = format!(
+        "mount -o loop,errors=remount-ro {} \"$FOLDER\" || exit 77; $WATCHKEEPER run 2>/dev/null & daemon=$!; {}\
+         device=$(basename $(findmnt -no SOURCE \"$FOLDER\")); echo 1 >/sys/fs/ext4/$device/trigger_fs_error; {}\
+         code=0; $WATCHKEEPER status || code=$?; echo \"code $code\"; \
+         kill -TERM $daemon; code=0; wait $daemon || code=$?; echo \"daemon $code\"",
+        image.display(),
+        until("fail"),
+        until("look"),
+    );
+    let health = || http::get(port, "/healthz").unwrap_or_default();
+    let go_on = |name: &str| fs::write(path(name), "").unwrap();
+    let runs = || fs::read_to_string(&ran).unwrap_or_default().len();
+    let state = watchkeeper.state();
+    let output = std::thread::scope(|scope| {
+        let script = scope.spawn(|| watchkeeper.run_in_mounts(&state, &script));
+        wait_until("the daemon is well, or cannot be tried here", SOON, || {
+            health().0 == 200 || script.is_finished()
+        });
+        if !script.is_finished() {
+            // From then on there is a lock for it, without which no job runs.
+            wait_until("the job has run", SOON, || runs() > 1);
+        }
+        go_on("fail");
+        if !script.is_finished() {
+            wait_until("it says that it is not", SOON, || health().0 == 503);
+            wait_until("it is told", SOON, || told(&receiver).len() == 1);
+            let before = runs();
+            wait_until("jobs run on", SOON, || runs() > before + 1);
+        }
+        go_on("look");
+        script.join().unwrap()
+    });
+    if output.code == 77 {
+        return crate::support::missing("no loop device");
+    }
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stdout.contains("code 1") && output.stdout.contains("CAUTION: "), "{output:?}");
+    assert!(output.stdout.contains("daemon 0"), "{output:?}");
+    let told = told(&receiver);
+    assert!(told[0].0 == "failed" && told[0].1.contains("FAILED watchkeeper on "), "{told:?}");
+}
+
 #[test]
 fn a_damaged_history_is_told_of_once_and_status_says_so() {
     let (receiver, port) = (Receiver::start(), scratch::free_port());

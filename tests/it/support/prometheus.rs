@@ -357,6 +357,15 @@ impl Prometheus {
         }
     }
 
+    /// Makes its container anew over the same data, where somebody has removed it. It is not started.
+    pub(crate) fn make_again(&self) {
+        if let Place::Container { container, .. } = &self.place
+            && !docker(["ps", "-a", "--format", "{{.Names}}"]).lines().any(|name| name == container.name)
+        {
+            self.create_container();
+        }
+    }
+
     /// Runs a shell script in the data folder, as root where it is in a container; works also when stopped.
     pub(crate) fn in_data(&self, script: &str) -> String {
         match &self.place {

@@ -62,6 +62,8 @@ pub(super) struct Traced {
     pub(super) at: Option<Step>,
     /// Did a fault meet a call that wakes a thread? No disk fails that call, and nothing goes on then: the run was ended.
     pub(super) unwoken: bool,
+    /// Did a fault meet what the program says why it failed? Then nobody can be told.
+    pub(super) unheard: bool,
 }
 
 impl Traced {
@@ -235,15 +237,17 @@ fn spawn(watchkeeper: &Watchkeeper, words: &[&str], trace: &Path, inject: Option
 fn traced(trace: &Path, output: Output, places: &Places, cut: Option<Point>) -> Traced {
     let text = String::from_utf8_lossy(&std::fs::read(trace).unwrap()).into_owned();
     let mut calls = Calls::default();
-    let (mut steps, mut at) = (Vec::new(), None);
+    let (mut steps, mut at, mut unheard) = (Vec::new(), None, false);
     for (point, arguments) in text.lines().filter_map(|line| calls.next(line)) {
         let step = step(point.call, arguments, places);
         if at.is_none() && cut == Some(point) {
             at = Some(step.clone().unwrap_or_else(|| Step("between the steps".to_owned())));
         }
+        // strace counts the calls of each thread: one fault meets several of them.
+        unheard |= cut == Some(point) && arguments.starts_with("2<");
         steps.extend(step.map(|step| (point, step)));
     }
-    Traced { output, steps, at, unwoken: false }
+    Traced { output, steps, at, unwoken: false, unheard }
 }
 
 /// The thread, the call and its arguments in a line of strace.

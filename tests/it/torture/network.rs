@@ -2,8 +2,10 @@
 //! command ends in its time, says what it was doing to what, leaves no half file, and the next one is well.
 
 mod changing;
+mod checks;
 mod containers;
 mod engine;
+mod gone;
 mod grafana;
 mod mail;
 mod notifiers;

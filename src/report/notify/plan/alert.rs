@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use super::entry::{Change, Entry};
-use super::{Draft, Look, Say, draft, is_over};
+use super::{Draft, Look, Say, draft};
 use crate::config::notify::{Event, Notifier};
 use crate::report::notify::condition::{Condition, Subject, View};
+use crate::report::notify::is_over;
 
 pub(super) fn alert(
     entry: &mut Entry,

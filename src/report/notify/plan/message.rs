@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 
 use super::entry::{Change, Entry};
-use super::{Draft, Look, Say, draft, is_over};
+use super::{Draft, Look, Say, draft};
 use crate::config::notify::{Event, Notifier};
+use crate::report::notify::is_over;
 
 pub(super) fn message(entry: &mut Entry, notifier: &Notifier, look: Look<'_>) -> Option<Draft> {
     entry.account(look, &notifier.on);

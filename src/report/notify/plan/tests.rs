@@ -6,6 +6,7 @@ mod known;
 mod ping;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::*;
 use crate::config::notify::{Address, Alerts, Healthchecks, Rhythm, Web, Webhook};

@@ -115,7 +115,7 @@ pub(super) fn through(watchkeeper: &Watchkeeper, proxy: &Proxy, words: &[&str]) 
 }
 
 /// Has the engine do something. Returns when it was asked to: it may do it only when a stream has ended.
-fn ask_engine(words: &[&str]) -> Child {
+pub(super) fn ask_engine(words: &[&str]) -> Child {
     let proxy = Proxy::before_docker();
     proxy.inject(Fault::new(What::Passes).at(if words[0] == "rm" { "DELETE /" } else { "POST /" }));
     let mut command = Command::new("docker");
