@@ -367,6 +367,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::values::Remembered;
     use crate::incident::Labels;
 
     fn at(second: i64) -> Timestamp {
@@ -455,7 +456,8 @@ mod tests {
         let (_folder, history) = history();
         history.note_notices(&[notice("ab", 0, None), notice("cd", 0, Some(1))], at(5)).unwrap();
         let later = at(5) + jiff::SignedDuration::from_hours(100 * 24);
-        let pruned = history.prune(Duration::from_hours(99 * 24), later).unwrap().unwrap();
+        let keep = Remembered { age: Duration::from_hours(99 * 24), runs: 100 };
+        let pruned = history.prune(keep, later, Duration::from_mins(1)).unwrap().unwrap();
         assert_eq!(pruned.incidents, 1);
         let left = history.incidents(false, 10).unwrap();
         assert_eq!((left.len(), left[0].fingerprint.as_str()), (1, "ab"));
