@@ -104,7 +104,7 @@ async fn in_container(pid: Pid, port: u16, name: &str, seen: &mut Seen) -> Resul
 
 /// `0.0.0.0:8080 by python3 (12)`; nothing where that cannot be seen.
 async fn who(listening: &[&Listener]) -> Option<String> {
-    let owned: Vec<Listener> = listening.iter().map(|listener| (*listener).clone()).collect();
-    let owner = blocking(move || listeners::owner(&owned)).await?;
+    let sockets: Vec<Listener> = listening.iter().map(|listener| (*listener).clone()).collect();
+    let owner = blocking(move || listeners::owner(&sockets)).await?;
     Some(format!("{} by {owner}", listening.first()?))
 }
