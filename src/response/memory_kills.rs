@@ -20,10 +20,11 @@ pub(super) async fn look(step: &Step, context: &Context) -> Result<Seen, Unable>
     let info = container.info();
     let mut seen = Seen::default();
     noted(info, &mut seen);
-    match Pid::of(docker, info).and_then(Pid::memory_group) {
+    let group = Pid::of(docker, info).and_then(Pid::memory_group);
+    match group {
         Some(group) => counted(&group, &mut seen),
         None if info.life.pid.is_none() => {
-            seen.evidence("the counters of its group are gone: it does not run")
+            seen.evidence("the counters of its group are gone: it does not run");
         }
         None => seen.evidence("the counters of its group cannot be seen from here"),
     }

@@ -21,7 +21,7 @@ pub(super) async fn look(
     probe: &ProbeStep,
     limit: Duration,
     context: &Context,
-    stop: &CancellationToken,
+    cancel: &CancellationToken,
 ) -> Result<Seen, Unable> {
     let application = context.needs_application()?;
     let client = application.http.clone()?;

@@ -105,10 +105,10 @@ fn draw(series: &[Series], last: &str, step: Duration, seen: &mut Seen) {
     for series in series.iter().take(SHOWN) {
         let values: Vec<f64> =
             series.values.iter().map(|(_, value)| *value).filter(|v| v.is_finite()).collect();
-        let Some(least) = values.iter().copied().reduce(f64::min) else { continue };
-        let most = values.iter().copied().fold(least, f64::max);
+        let Some(lowest) = values.iter().copied().reduce(f64::min) else { continue };
+        let highest = values.iter().copied().fold(lowest, f64::max);
         let line = words::sparkline_of(&gaps(&series.values, step.as_secs_f64()));
-        let range = format!("{} to {}", number(least), number(most));
+        let range = format!("{} to {}", number(lowest), number(highest));
         seen.evidence(format!("{}last {last} {line} {range}", name(&series.labels)));
     }
 }
