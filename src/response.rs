@@ -178,7 +178,7 @@ async fn one(step: &Step, context: &Context, deadline: Instant, cancel: &Cancell
     let since = Instant::now();
     let left = deadline.saturating_duration_since(since);
     let limit = step.timeout.min(left);
-    let stop = cancel.child_token();
+    let halt = cancel.child_token();
     let (seen, error) = if cancel.is_cancelled() {
         (Seen::default(), Some("it was told to stop before this".to_owned()))
     } else if left.is_zero() {
@@ -186,7 +186,7 @@ async fn one(step: &Step, context: &Context, deadline: Instant, cancel: &Cancell
         (Seen::default(), Some(format!("there was no time left: all steps together have {limit}")))
     } else {
         // The state of all kinds of steps together is large.
-        within(limit, &stop, Box::pin(look(step, context, &stop))).await
+        within(limit, &halt, Box::pin(look(step, context, &halt))).await
     };
     let shown = Shown::under(&context.veil);
     let findings = seen.findings.iter();
@@ -226,10 +226,10 @@ async fn within(
     (seen, Some(why))
 }
 
-async fn look(step: &Step, context: &Context, stop: &CancellationToken) -> Result<Seen, Unable> {
+async fn look(step: &Step, context: &Context, cancel: &CancellationToken) -> Result<Seen, Unable> {
     match &step.kind {
         StepKind::Container => container::look(step, context).await,
-        StepKind::Probe(probe) => probe::look(probe, step.timeout, context, stop).await,
+        StepKind::Probe(probe) => probe::look(probe, step.timeout, context, cancel).await,
         StepKind::Logs(logs) => logs::look(logs, step, context).await,
         StepKind::Errors(errors) => errors::look(errors, step, context).await,
         StepKind::MemoryKills => memory_kills::look(step, context).await,
@@ -238,9 +238,9 @@ async fn look(step: &Step, context: &Context, stop: &CancellationToken) -> Resul
         StepKind::Port { port } => port::look(*port, step, context).await,
         StepKind::Query { query, limits } => query::look(query, *limits, context).await,
         StepKind::Quantile(quantile) => query::look(&quantile.query(), quantile.limits, context).await,
-        StepKind::Sessions(sessions) => sessions::look(sessions, context, stop).await,
+        StepKind::Sessions(sessions) => sessions::look(sessions, context, cancel).await,
         StepKind::Top { processes } => top::look(*processes, step, context).await,
-        StepKind::Exec { argv, place } => exec::look(argv, *place, step, context, stop).await,
+        StepKind::Exec { argv, place } => exec::look(argv, *place, step, context, cancel).await,
     }
 }
 

@@ -81,17 +81,15 @@ impl Shared {
     }
 
     async fn docker_soon(&self) -> Result<Docker, Unable> {
-        match tokio::time::timeout(DOCKER_LIMIT, self.docker()).await {
-            Ok(found) => Ok(found?.clone()),
-            Err(_) => {
-                let limit = words::duration(DOCKER_LIMIT);
-                let hint = "does the engine run, and does it answer? `docker info` and the engine's log tell";
-                Err(Unable {
-                    text: format!("the Docker engine did not answer within {limit}"),
-                    hint: Some(hint.to_owned()),
-                })
-            }
+        if let Ok(found) = tokio::time::timeout(DOCKER_LIMIT, self.docker()).await {
+            return Ok(found?.clone());
         }
+        let limit = words::duration(DOCKER_LIMIT);
+        let hint = "does the engine run, and does it answer? `docker info` and the engine's log tell";
+        Err(Unable {
+            text: format!("the Docker engine did not answer within {limit}"),
+            hint: Some(hint.to_owned()),
+        })
     }
 
     fn closes_sessions(&self, application: &TargetName) -> Option<JobName> {

@@ -90,7 +90,7 @@ fn health(info: &ContainerInfo, name: &str, seen: &mut Seen) {
         None => {}
         Some("healthy") => seen.good(format!("container {name} runs and is healthy by its own health check")),
         Some("starting") => {
-            seen.caution(format!("container {name} runs; its health check still waits for it"))
+            seen.caution(format!("container {name} runs; its health check still waits for it"));
         }
         Some(health) => {
             seen.bad(format!("container {name} runs, but is {health} by its own health check"));

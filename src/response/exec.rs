@@ -22,7 +22,7 @@ pub(super) async fn look(
     place: ExecPlace,
     step: &Step,
     context: &Context,
-    stop: &CancellationToken,
+    cancel: &CancellationToken,
 ) -> Result<Seen, Unable> {
     let place = match place {
         ExecPlace::Host => Place::Host,
@@ -43,7 +43,7 @@ pub(super) async fn look(
         noting: None,
     };
     let since = Instant::now();
-    let ran = run(&command, &place, stop, &mut |_| ()).await;
+    let ran = run(&command, &place, cancel, &mut |_| ()).await;
     let ran = ran.map_err(|error| Unable::of(&error, error.hint()))?;
     let took = words::duration(since.elapsed());
     let mut seen = Seen::default();

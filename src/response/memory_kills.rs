@@ -20,10 +20,11 @@ pub(super) async fn look(step: &Step, context: &Context) -> Result<Seen, Unable>
     let info = container.info();
     let mut seen = Seen::default();
     noted(info, &mut seen);
-    match Pid::of(docker, info).and_then(Pid::memory_group) {
+    let group = Pid::of(docker, info).and_then(Pid::memory_group);
+    match group {
         Some(group) => counted(&group, &mut seen),
         None if info.life.pid.is_none() => {
-            seen.evidence("the counters of its group are gone: it does not run")
+            seen.evidence("the counters of its group are gone: it does not run");
         }
         None => seen.evidence("the counters of its group cannot be seen from here"),
     }
@@ -35,7 +36,8 @@ pub(super) async fn look(step: &Step, context: &Context) -> Result<Seen, Unable>
     }
     if seen.findings.is_empty() {
         seen.good("nothing is known to have been killed for memory");
-    } else {
+    }
+    if seen.findings.iter().any(|finding| finding.severity == Severity::Bad) {
         let text = format!(
             "give it more memory, `docker update --memory 1g --memory-swap 1g {name}` (and in its compose file), or find \
              what takes so much"

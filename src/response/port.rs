@@ -13,12 +13,11 @@ use crate::docker::ContainerInfo;
 use listeners::Listener;
 
 pub(super) async fn look(port: Option<u16>, step: &Step, context: &Context) -> Result<Seen, Unable> {
-    let port = match port {
-        Some(port) => port,
-        None => {
-            let url = &context.needs_application()?.url;
-            url.port_or_known_default().ok_or_else(|| Unable::new(format!("{url} has no port")))?
-        }
+    let port = if let Some(port) = port {
+        port
+    } else {
+        let url = &context.needs_application()?.url;
+        url.port_or_known_default().ok_or_else(|| Unable::new(format!("{url} has no port")))?
     };
     let mut seen = Seen::default();
     let Some(name) = context.container(step) else {
@@ -31,7 +30,7 @@ pub(super) async fn look(port: Option<u16>, step: &Step, context: &Context) -> R
     let published = info.bounds.ports.iter().find(|(_, outside)| *outside == port);
     match published {
         Some((inside, _)) => {
-            seen.evidence(format!("port {port} of the host leads to port {inside} of {name}"))
+            seen.evidence(format!("port {port} of the host leads to port {inside} of {name}"));
         }
         None => seen.evidence(format!("{name} publishes no port {port}: it is looked for inside as it is")),
     }
@@ -64,9 +63,9 @@ async fn on_host(port: u16, must: bool, seen: &mut Seen) -> Result<(), Unable> {
             who(&listening).await.unwrap_or_else(|| first.to_string())
         );
         if must {
-            seen.good(text)
+            seen.good(text);
         } else {
-            seen.evidence(text)
+            seen.evidence(text);
         }
         return Ok(());
     }
@@ -104,7 +103,7 @@ async fn in_container(pid: Pid, port: u16, name: &str, seen: &mut Seen) -> Resul
 
 /// `0.0.0.0:8080 by python3 (12)`; nothing where that cannot be seen.
 async fn who(listening: &[&Listener]) -> Option<String> {
-    let owned: Vec<Listener> = listening.iter().map(|listener| (*listener).clone()).collect();
-    let owner = blocking(move || listeners::owner(&owned)).await?;
+    let sockets: Vec<Listener> = listening.iter().map(|listener| (*listener).clone()).collect();
+    let owner = blocking(move || listeners::owner(&sockets)).await?;
     Some(format!("{} by {owner}", listening.first()?))
 }

@@ -19,7 +19,7 @@ pub(super) async fn look(
     probe: &ProbeStep,
     limit: Duration,
     context: &Context,
-    stop: &CancellationToken,
+    cancel: &CancellationToken,
 ) -> Result<Seen, Unable> {
     let application = context.needs_application()?;
     let client = application.http.clone()?;
@@ -38,7 +38,7 @@ pub(super) async fn look(
     let limit = limit.mul_f32(SHARE);
     let check = |(name, probe)| Check { name, limit, probe: Ok(probe) };
     let checks: Vec<Check> = probes.into_iter().map(check).collect();
-    let results = deployment::look(&checks, (context.clock)(), Duration::ZERO, stop).await;
+    let results = deployment::look(&checks, (context.clock)(), Duration::ZERO, cancel).await;
     let mut seen = Seen::default();
     for result in &results {
         judge(result, probe.slow, &mut seen);

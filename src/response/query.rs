@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::seen::Seen;
 use super::{Context, Severity, Unable};
 use crate::config::response::Limits;
@@ -18,8 +20,10 @@ pub(super) async fn look(query: &str, limits: Limits, context: &Context) -> Resu
     let client = context.needs_prometheus()?;
     let now = (context.clock)();
     let step = Duration::from_secs((context.last.as_secs() / u64::from(DRAWN)).max(1));
+    // The last instant is now: what has just begun is seen too.
+    let from = now.checked_sub(SignedDuration::try_from(step * DRAWN).unwrap_or_default()).unwrap_or(now);
     let (samples, series) =
-        tokio::join!(client.query(query, now), client.query_range(query, (context.since(now), now), step));
+        tokio::join!(client.query(query, now), client.query_range(query, (from, now), step));
     let failed = |error: &ClientError| Unable::of(error, error.hint());
     let samples = samples.map_err(|error| failed(&error))?;
     let mut seen = Seen::default();
@@ -101,10 +105,10 @@ fn draw(series: &[Series], last: &str, step: Duration, seen: &mut Seen) {
     for series in series.iter().take(SHOWN) {
         let values: Vec<f64> =
             series.values.iter().map(|(_, value)| *value).filter(|v| v.is_finite()).collect();
-        let Some(least) = values.iter().copied().reduce(f64::min) else { continue };
-        let most = values.iter().copied().fold(least, f64::max);
+        let Some(lowest) = values.iter().copied().reduce(f64::min) else { continue };
+        let highest = values.iter().copied().fold(lowest, f64::max);
         let line = words::sparkline_of(&gaps(&series.values, step.as_secs_f64()));
-        let range = format!("{} to {}", number(least), number(most));
+        let range = format!("{} to {}", number(lowest), number(highest));
         seen.evidence(format!("{}last {last} {line} {range}", name(&series.labels)));
     }
 }

@@ -17,13 +17,13 @@ const SHOWN: usize = 10;
 pub(super) async fn look(
     sessions: &Sessions,
     context: &Context,
-    stop: &CancellationToken,
+    cancel: &CancellationToken,
 ) -> Result<Seen, Unable> {
     let database = database(context).await?;
     let now = (context.clock)();
     let mark = Ulid::from_parts(now.as_millisecond().unsigned_abs(), 0);
     let looked = async {
-        let access = Access::open(&database, mark, stop).await?;
+        let access = Access::open(&database, mark, cancel).await?;
         survey(&access, sessions, now).await
     };
     let found = looked.await.map_err(|error| unable(&error))?;

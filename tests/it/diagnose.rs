@@ -101,8 +101,8 @@ fn a_stopped_application_is_told_with_its_exit_code_its_errors_and_what_to_do() 
             &format!("BAD      container {name} has ended, "),
             "with exit code 3",
             "BAD      health: Cannot reach",
-            "CAUTION  4 errors in the last 1 h: 2 DatabaseError, 1 Timeout, 1 no error_type",
-            "CAUTION  1 line of the last 1 h in plain text speak of an error",
+            "CAUTION  4 errors in the last 1 h 00 m: 2 DatabaseError, 1 Timeout, 1 no error_type",
+            "CAUTION  1 line of the last 1 h 00 m in plain text speak of an error",
             "2 × locked",
             &format!("`docker start {name}`"),
             "escalate",
@@ -120,7 +120,7 @@ fn a_stopped_application_is_told_with_its_exit_code_its_errors_and_what_to_do() 
     let document = watchkeeper.run_json(&["diagnose", "HighSessionFailureRate"]).expect(1).json();
     has(
         &said(&document, "errors at the end of sessions"),
-        &["caution 1 error with event=\"session_end\" in the last 1 h: 1 DatabaseError", "1 × locked"],
+        &["caution 1 error with event=\"session_end\" in the last 1 h 00 m: 1 DatabaseError", "1 × locked"],
     );
     assert!(!document.to_string().contains("SuperSecret99"), "{document}");
     // What does not run takes nothing.
@@ -190,7 +190,7 @@ fn a_program_of_the_operator_has_a_limit_and_leaves_nothing_behind() {
     let steps = "[[response]]\nalert = \"Slow\"\nsteps = []\n\
         [[response.step]]\nkind = \"exec\"\nname = \"hangs\"\ntimeout = \"1s\"\ncommand = [\"sh\", \"-c\", \"echo begun; sleep 4711\"]\n\
         [[response.step]]\nkind = \"exec\"\nname = \"fails\"\ncommand = [\"sh\", \"-c\", \"echo why; exit 3\"]\n\
-        [[response.step]]\nkind = \"exec\"\nname = \"well\"\ncommand = [\"echo\", \"$HOME; it is\"]\n\
+        [[response.step]]\nkind = \"exec\"\nname = \"well\"\ncommand = [\"busybox\", \"echo\", \"$HOME; it is\"]\n\
         [[response.step]]\nkind = \"exec\"\nname = \"missing\"\ncommand = [\"no-such-program\"]\n\
         [[response.step]]\nkind = \"exec\"\nname = \"here\"\nin = \"host\"\ncommand = [\"echo\", \"on the host\"]\n";
     let document = app.watched(steps).run_json(&["diagnose", "Slow"]).expect(1).json();

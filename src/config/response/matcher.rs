@@ -85,8 +85,8 @@ impl Pattern {
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Exact(one), Self::Exact(two)) => one == two,
-            (Self::Regex { text: one, .. }, Self::Regex { text: two, .. }) => one == two,
+            (Self::Exact(one), Self::Exact(two))
+            | (Self::Regex { text: one, .. }, Self::Regex { text: two, .. }) => one == two,
             _ => false,
         }
     }

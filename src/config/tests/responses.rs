@@ -124,7 +124,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
     (RESPONSE, "allow = [\"restart\"]", &[r#"5:10: there is no job "restart" -> the file has no job"#]),
     (APP, "[[response]]\nalert = \"ServiceDown\"\nallow = [\"restart-ap\"]", &[r#"11:10: there is no job "restart-ap" -> did you mean "restart-app"?"#]),
     (RESPONSE, "application = \"apps\"", &[r#"5:15: there is no [application.apps] -> did you mean "app"?"#]),
-    (RESPONSE, "prometheus = \"main\"", &[r#"5:14: there is no [prometheus.main] -> add a [prometheus.main] with its url"#]),
+    (RESPONSE, "prometheus = \"main\"", &[r"5:14: there is no [prometheus.main] -> add a [prometheus.main] with its url"]),
     (RESPONSE, "match = { severity = { regex = \"(a\" } }", &[r#"5:32: "(a" is no regular expression: unclosed group -> it is anchored at both ends, as in Prometheus"#]),
     (RESPONSE, "steps = [\"probes\"]", &[r#"5:10: unknown kind of a step "probes" -> did you mean "probe"?"#]),
     (RESPONSE, "steps = [\"exec\"]", &[r#"5:10: a step "exec" needs more than its name -> write [[response.step]] with kind = "exec" and its keys"#]),
@@ -134,7 +134,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
     (RESPONSE, "[[response.step]]\nkind = \"probe\"", &[r#"3:1: response "ServiceDown" has two steps "probe" -> give each [[response.step]] its own "name", or leave out those of the runbook with steps = []"#]),
     (RESPONSE, "[[response.step]]\nkind = \"query\"\nquery = \"up\"", &[r#"5:1: a step "query" needs a Prometheus -> name one with prometheus = "NAME" in the response"#]),
     (RESPONSE, "[[response.step]]\nkind = \"exec\"\ncommand = \"ls -l\"", &[r#"7:11: "command" must be a list of a program and its arguments -> write ["ls", "-l"]: it is run without a shell"#]),
-    (RESPONSE, "[[response.step]]\nkind = \"disk\"\nshell = true", &[r#"7:1: unknown key "shell" -> known here: name, timeout, kind, container, paths, free"#]),
+    (RESPONSE, "[[response.step]]\nkind = \"disk\"\nshell = true", &[r#"3:1: response "ServiceDown" has two steps "disk" -> give each [[response.step]] its own "name", or leave out those of the runbook with steps = []"#, r#"7:1: unknown key "shell" -> known here: name, timeout, kind, container, paths, free"#]),
     (RESPONSE, "cap = { runs = 0 }", &[r#"5:16: "runs" must be a whole number from 1 to 1000"#]),
     (RESPONSE, "[[response]]\nalert = \"ServiceDown\"\nmatch = { severity = \"critical\" }", &[r#"5:1: the response to "ServiceDown" is never reached: one before it takes all its alerts -> the first that fits is taken: put it before that one, or give that one a "match""#]),
 ];

@@ -69,19 +69,20 @@ pub(super) fn judge(kills: &io::Result<Vec<String>>, id: &str, seen: &mut Seen) 
     let own = records.iter().filter(|text| !id.is_empty() && text.contains(id)).count();
     let others = records.len() - own;
     if own > 0 {
-        seen.bad(format!("the kernel log has {} in this container", words::count(own, "kill for memory")));
+        seen.bad(format!("the kernel log has {} in this container", kills_text(own)));
     }
     if others > 0 {
-        seen.caution(format!(
-            "the kernel log has {} elsewhere on this machine",
-            words::count(others, "kill for memory")
-        ));
+        seen.caution(format!("the kernel log has {} elsewhere on this machine", kills_text(others)));
     }
     if records.is_empty() && kills.is_empty() {
         seen.evidence("the kernel log has no kill for memory");
     }
     let killed = kills.iter().filter(|text| !text.starts_with("oom-kill:"));
     seen.evidence.extend(killed.rev().take(SHOWN).map(|text| format!("kernel: {text}")));
+}
+
+fn kills_text(number: usize) -> String {
+    words::counted(number, "kill for memory", "kills for memory")
 }
 
 #[cfg(test)]
