@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 use ulid::Ulid;
 
 use super::slots::time;
-use super::{History, HistoryError};
+use super::{BAD, History, HistoryError, RAN};
 use crate::config::values::JobName;
 
 /// Log lines are kept for so long.
@@ -106,17 +106,20 @@ type Work = fn(&Transaction<'_>, &str, i64) -> rusqlite::Result<usize>;
 const CLOSED: &str = "coalesce((SELECT min(until) FROM watched WHERE job = ?1), 1 << 62)";
 
 fn runs(transaction: &Transaction<'_>, job: &str, before: i64) -> rusqlite::Result<usize> {
+    // By the order in which they were noted, as they are asked for.
     let newest = |which: &str, most: u32| {
-        format!(
-            "id NOT IN (SELECT id FROM run WHERE job = ?1 AND {which} ORDER BY started DESC, id DESC LIMIT {most})"
-        )
+        format!("id NOT IN (SELECT id FROM run WHERE job = ?1 AND {which} ORDER BY rowid DESC LIMIT {most})")
     };
     let sql = format!(
         "SELECT id, slot FROM run WHERE job = ?1 AND started < ?2 AND outcome <> 'running' \
-         AND (slot IS NULL OR slot <= {CLOSED}) AND {} AND {} AND {} AND {} ORDER BY started LIMIT {AT_ONCE}",
-        newest("true", NEWEST),
-        newest("outcome IN ('done', 'warned') AND kind NOT LIKE '%-restore'", 1),
-        newest("outcome IN ('failed', 'interrupted') AND kind NOT LIKE '%-restore'", 1),
+         AND (slot IS NULL OR slot <= {CLOSED}) AND {} AND {} AND {} AND {} AND {} ORDER BY started LIMIT {AT_ONCE}",
+        // Those that are listed first.
+        format!(
+            "id NOT IN (SELECT id FROM run WHERE job = ?1 ORDER BY started DESC, id DESC LIMIT {NEWEST})"
+        ),
+        newest(RAN, NEWEST),
+        newest(&format!("{RAN} AND outcome IN ('done', 'warned')"), 1),
+        newest(&format!("{BAD} AND outcome <> 'warned'"), 1),
         newest("kind LIKE '%-restore'", 1),
     );
     let mut statement = transaction.prepare_cached(&sql)?;

@@ -191,6 +191,14 @@ CREATE TABLE post (
 CREATE INDEX run_ran ON run (job, started) WHERE outcome <> 'skipped' AND kind NOT LIKE '%-restore';
 CREATE INDEX run_bad ON run (job, started)
     WHERE outcome IN ('failed', 'interrupted', 'warned') AND kind NOT LIKE '%-restore';
+", "
+DROP INDEX run_ran;
+DROP INDEX run_bad;
+DROP INDEX run_restore;
+CREATE INDEX run_ran ON run (job) WHERE outcome <> 'skipped' AND kind NOT LIKE '%-restore';
+CREATE INDEX run_bad ON run (job)
+    WHERE outcome IN ('failed', 'interrupted', 'warned') AND kind NOT LIKE '%-restore';
+CREATE INDEX run_restore ON run (job) WHERE kind LIKE '%-restore';
 "];
 
 /// The version this program writes.
