@@ -20,7 +20,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 use serde::Serialize;
 
-pub use hold::{Fewer, Hold, fewer, holds};
+pub use hold::{Fewer, Hold, fewer, holds, rows};
 pub use until::{Until, until};
 
 use crate::config::values::Keep;

@@ -108,6 +108,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "command",
             "state_dir",
             "store",
+            "retention",
         ],
     ),
     (

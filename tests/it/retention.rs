@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use rusqlite::Connection;
+
 use crate::support::watchkeeper::{Watchkeeper, files_job};
 
 #[test]
@@ -46,4 +48,35 @@ fn a_source_that_was_emptied_never_costs_the_backups_of_what_was_in_it_until_som
     watchkeeper.run(&["accept", "conf/latest"]).expect(0);
     watchkeeper.run(&["run-now", "conf"]).expect(0);
     assert_eq!(watchkeeper.run_json(&["backups"]).expect(0).json()["backups"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_database_that_was_emptied_costs_no_backup_although_its_file_is_as_large_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("app.db");
+    let sql = |sql: &str| Connection::open(&database).unwrap().execute_batch(sql).unwrap();
+    sql("CREATE TABLE log (x); CREATE TABLE users (x); \
+         WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 5000) \
+         INSERT INTO log SELECT hex(randomblob(100)) FROM n; INSERT INTO users SELECT x FROM log LIMIT 40;");
+    let watchkeeper = Watchkeeper::with_config(&format!(
+        "[[job]]\nname = \"db\"\nkind = \"sqlite-backup\"\nkeep = {{ last = 2 }}\ndatabase = {database:?}\n"
+    ));
+    for _ in 0..2 {
+        watchkeeper.run(&["run-now", "db"]).expect(0);
+    }
+    let count = || watchkeeper.run_json(&["backups"]).expect(0).json()["backups"].as_array().unwrap().len();
+    for (change, said) in [
+        ("DELETE FROM users", "0 rows in users (40)"),
+        ("DROP TABLE users", "0 rows in users (40)"),
+        ("DELETE FROM log", "0 rows (5040), 0 rows in log (5000), 0 rows in users (40)"),
+    ] {
+        sql(change);
+        let output = watchkeeper.run(&["run-now", "db"]).expect(3);
+        let said = format!("has far fewer than those before it usually do: {said}");
+        assert!(output.stdout.contains(&said), "{change}: {output:?}");
+    }
+    assert_eq!(count(), 5);
+    watchkeeper.run(&["accept", "db/latest"]).expect(0);
+    watchkeeper.run(&["run-now", "db"]).expect(0);
+    assert_eq!(count(), 2);
 }
