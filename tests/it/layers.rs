@@ -153,6 +153,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config",
             "words",
             "upkeep",
+            "retention",
             "jobs",
             "schedule",
             "store",
