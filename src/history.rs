@@ -6,6 +6,9 @@
 //!
 //! A slot is unique per job: it cannot be run twice, whatever the clock or a second process does.
 //!
+//! The newest run of a job is the one that was noted last, by the row's number, and not the one that began last by its
+//! clock: one good run whose clock was ahead would hide every failure until that time has come.
+//!
 //! The calls block. Async callers use `spawn_blocking`.
 
 mod begin;
@@ -326,10 +329,19 @@ impl History {
 
     fn newest_of(&self, which: &str, job: &JobName, limit: u32) -> Result<Vec<RunReport>, HistoryError> {
         let sql = format!(
-            "SELECT {} FROM run WHERE job = ?1 AND {which} ORDER BY started DESC, id DESC LIMIT ?2",
+            "SELECT {} FROM run WHERE job = ?1 AND {which} ORDER BY rowid DESC LIMIT ?2",
             rows::COLUMNS
         );
         self.select(&sql, params![job.as_str(), limit])
+    }
+
+    /// The newest run of a job, skipped ones and restores too.
+    pub fn newest_run(&self, job: &JobName) -> Result<Option<RunReport>, HistoryError> {
+        let sql = format!(
+            "SELECT {} FROM run WHERE rowid = (SELECT max(rowid) FROM run WHERE job = ?1)",
+            rows::COLUMNS
+        );
+        Ok(self.select(&sql, params![job.as_str()])?.pop())
     }
 
     /// One run with all its details, by its ID or the beginning of it.
@@ -362,14 +374,15 @@ impl History {
 
     /// When a job last ended well, and how many of its runs have failed or were interrupted since; restores left out.
     pub fn last_success(&self, job: &JobName) -> Result<(Option<Timestamp>, usize), HistoryError> {
-        let sql = "WITH success AS (SELECT started, finished FROM run WHERE job = ?1 AND outcome IN ('done', 'warned') \
-                   AND kind NOT LIKE '%-restore' ORDER BY started DESC LIMIT 1) \
-                   SELECT (SELECT finished FROM success), (SELECT count(*) FROM run WHERE job = ?1 \
-                   AND outcome IN ('failed', 'interrupted') AND kind NOT LIKE '%-restore' \
-                   AND started > coalesce((SELECT started FROM success), 0))";
+        let sql = format!(
+            "WITH success AS (SELECT rowid AS number, finished FROM run WHERE job = ?1 AND {RAN} \
+             AND outcome IN ('done', 'warned') ORDER BY rowid DESC LIMIT 1) \
+             SELECT (SELECT finished FROM success), (SELECT count(*) FROM run WHERE job = ?1 AND {BAD} \
+             AND outcome <> 'warned' AND rowid > coalesce((SELECT number FROM success), 0))"
+        );
         let connection = self.lock();
         let read = || -> rusqlite::Result<(Option<i64>, i64)> {
-            connection.prepare_cached(sql)?.query_row([job.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+            connection.prepare_cached(&sql)?.query_row([job.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
         };
         let (finished, failures) = read().map_err(|e| self.failed("read", e))?;
         let finished = finished.and_then(|at| Timestamp::from_millisecond(at).ok());
@@ -410,7 +423,7 @@ impl History {
             "WITH RECURSIVE name (job) AS (SELECT min(job) FROM run UNION ALL \
              SELECT (SELECT min(job) FROM run WHERE run.job > name.job) FROM name WHERE name.job IS NOT NULL) \
              SELECT {} FROM run WHERE id IN (SELECT (SELECT id FROM run WHERE run.job = name.job \
-             AND {which} ORDER BY started DESC, id DESC LIMIT 1) FROM name)",
+             AND {which} ORDER BY rowid DESC LIMIT 1) FROM name)",
             rows::COLUMNS
         );
         Ok(self.select(&sql, [])?.into_iter().map(|report| (report.job.clone(), report)).collect())

@@ -12,6 +12,7 @@
 //! any more when it was read, until it was read again.
 
 mod hold;
+mod leap;
 mod until;
 
 use std::collections::BTreeSet;
@@ -20,7 +21,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 use serde::Serialize;
 
-pub use hold::{Fewer, Hold, fewer, holds};
+pub use hold::{Fewer, Hold, fewer, holds, rows};
+pub use leap::{Leap, leaps};
 pub use until::{Until, until};
 
 use crate::config::values::Keep;
@@ -176,9 +178,15 @@ impl std::fmt::Display for Reason {
 
 /// Decides about every backup. `items` are in the order of creation, oldest first; so are the decisions.
 pub fn plan(items: &[Item], keep: &Keep, zone: &TimeZone) -> Vec<Decision> {
+    plan_at(items, keep, zone, Timestamp::MAX)
+}
+
+/// Decides at a time: `within` counts from none that is later.
+pub fn plan_at(items: &[Item], keep: &Keep, zone: &TimeZone, now: Timestamp) -> Vec<Decision> {
     let newest_good = items.iter().rposition(Item::counts);
-    let reasons = by_rules(items, Item::counts, keep, zone);
-    let if_good = by_rules(items, |_| true, keep, zone);
+    let counted_from = counted_from(items).map(|newest| newest.min(now));
+    let reasons = by_rules(items, Item::counts, (keep, zone), counted_from);
+    let if_good = by_rules(items, |_| true, (keep, zone), counted_from);
     let last_copies = last_copies(items);
     let decide = |(i, (item, mut reasons)): (usize, (&Item, Vec<Reason>))| {
         if item.pinned {
@@ -224,8 +232,8 @@ fn last_copies(items: &[Item]) -> BTreeSet<usize> {
 fn by_rules(
     items: &[Item],
     counts: impl Fn(&Item) -> bool,
-    keep: &Keep,
-    zone: &TimeZone,
+    (keep, zone): (&Keep, &TimeZone),
+    counted_from: Option<Timestamp>,
 ) -> Vec<Vec<Reason>> {
     let mut reasons: Vec<Vec<Reason>> = vec![Vec::new(); items.len()];
     let counted: Vec<usize> =
@@ -245,7 +253,7 @@ fn by_rules(
             reasons[i].push(Reason::NewestOf(bucket));
         });
     }
-    if let (Some(within), Some(newest)) = (rules.within, counted_from(items)) {
+    if let (Some(within), Some(newest)) = (rules.within, counted_from) {
         let young = |&&i: &&usize| {
             newest.duration_since(items[i].created).unsigned_abs() <= within || items[i].created > newest
         };

@@ -2,7 +2,8 @@
 //! let retention delete what no rule keeps.
 //!
 //! Retention runs only after a new backup was verified, and not while that backup is suspiciously small: what it
-//! lacks may exist only in those that would be deleted.
+//! lacks may exist only in those that would be deleted. Nor while it bears a time that the clock may have shown wrongly: by that
+//! all the others may look old.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::values::Keep;
 use crate::progress::Progress;
-use crate::retention::{self, Decision, Hold, Item, Reason};
+use crate::retention::{self, Decision, Hold, Item, Leap, Reason};
 use crate::store::{
     Backup, BackupId, Broken, JobStore, Left, Listing, Removed, StoreError, StoredFile, StoredName, Swept,
     Verifier,
@@ -39,22 +40,56 @@ pub struct Policy {
     pub smaller: u32,
 }
 
+/// What makes retention distrust a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Suspicion {
+    /// As in [`Policy`].
+    pub smaller: u32,
+    /// What is younger than this is kept: a clock that leaps would make all the others look old.
+    pub within: Option<Duration>,
+}
+
+impl Policy {
+    fn suspicion(&self) -> Suspicion {
+        Suspicion { smaller: self.smaller, within: self.keep.rules().within }
+    }
+}
+
+/// Why nothing is deleted for now.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(untagged)]
+pub enum Held {
+    /// The newest good backup is suspicious for what it holds.
+    Content(Hold),
+    /// It is for its time.
+    Time(Leap),
+}
+
+impl std::fmt::Display for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Content(hold) => hold.fmt(f),
+            Self::Time(leap) => leap.fmt(f),
+        }
+    }
+}
+
 /// The retention plan of a job: what `prune --dry-run` shows and `prune` applies.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Plan {
     /// Oldest first.
     pub decisions: Vec<Decision>,
     /// Why nothing is deleted for now, if so.
-    pub hold: Option<Hold>,
+    pub hold: Option<Held>,
 }
 
 impl Plan {
-    /// What retention decides about these backups.
-    pub fn of(listing: &Listing, policy: &Policy) -> Self {
+    /// What retention decides about these backups, now.
+    pub fn of(listing: &Listing, policy: &Policy, now: Timestamp) -> Self {
         let items: Vec<Item> = listing.backups.iter().map(Item::of).collect();
         Self {
-            decisions: retention::plan(&items, &policy.keep, &policy.zone),
-            hold: hold(listing, policy.smaller),
+            decisions: retention::plan_at(&items, &policy.keep, &policy.zone, now),
+            hold: hold(listing, policy.suspicion(), now),
         }
     }
 
@@ -68,9 +103,26 @@ impl Plan {
 }
 
 /// Why retention of a job is held, if it is: its newest good backup is far smaller than those before it, good or not,
-/// and nobody has accepted that. (One bad file can make all of those bad, and they hold the rest nevertheless.)
-pub fn hold(listing: &Listing, smaller: u32) -> Option<Hold> {
-    doubts(listing, smaller).remove(listing.newest_good()?.id())
+/// and nobody has accepted that. (One bad file can make all of those bad, and they hold the rest nevertheless.) Or it bears a time
+/// that the clock may have shown wrongly.
+pub fn hold(listing: &Listing, suspicion: Suspicion, now: Timestamp) -> Option<Held> {
+    let content = doubts(listing, suspicion.smaller).remove(listing.newest_good()?.id());
+    content.map(Held::Content).or_else(|| leap(listing, suspicion.within, now).map(Held::Time))
+}
+
+/// Why the time of the newest good backup is not trusted. That it is long after those before it costs only what is kept
+/// `within` a time: every other rule counts backups, or spans that have one.
+fn leap(listing: &Listing, within: Option<Duration>, now: Timestamp) -> Option<Leap> {
+    let newest = listing.newest_good().filter(|newest| !newest.state.accepted)?;
+    if let Some(within) = within {
+        let accepted = listing.backups.iter().rposition(|backup| backup.state.accepted).unwrap_or(0);
+        let good = listing.backups[accepted..].iter().filter(|backup| backup.is_good());
+        let created: Vec<Timestamp> = good.map(|backup| backup.manifest.created).collect();
+        if let Some(leap) = retention::leaps(&created, within).pop().flatten() {
+            return Some(leap);
+        }
+    }
+    Leap::ahead(newest.manifest.created, now)
 }
 
 /// The backups that are far smaller than those before them, or cannot have what those have, and that nobody has accepted,
@@ -124,7 +176,7 @@ pub fn prune(store: &JobStore, policy: &Policy, now: Timestamp) -> Result<(Plan,
     let Swept { mut left, .. } = store.sweep(&lock)?;
     let listing = store.list()?;
     let swept = store.sweep_shared(&lock, &listing, now)?;
-    let plan = Plan::of(&listing, policy);
+    let plan = Plan::of(&listing, policy, now);
     let removed = store.remove(&lock, &plan.deletions())?;
     left.extend(swept.left.iter().chain(&removed.left).cloned());
     left.sort_by(|a, b| a.path.cmp(&b.path));

@@ -75,7 +75,7 @@ impl App {
             return Preview { findings, folder: None, retention: None, blocks: None };
         };
         let retention = match store.list() {
-            Ok(listing) => Some(Plan::of(&listing, &policy)),
+            Ok(listing) => Some(Plan::of(&listing, &policy, (self.runner.clock)())),
             Err(error) => {
                 findings.push(Finding::problem(words::chain(&error), error.hint()));
                 None

@@ -207,7 +207,7 @@ fn explain(session: &Session, job: &JobConfig, listing: &Listing, daemon: Daemon
         slots: Vec::new(),
         daemon_text: daemon.words(session.zone()),
         daemon,
-        retention: app::policy(job, session.zone()).map(|policy| Plan::of(listing, &policy)),
+        retention: app::policy(job, session.zone()).map(|policy| Plan::of(listing, &policy, session.now)),
         stored_bytes: listing.stored_bytes(),
         backed_up_bytes: backups.iter().map(|backup| backup.size).sum(),
         cleanup: None,

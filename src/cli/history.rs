@@ -284,6 +284,6 @@ pub(super) fn show(session: &Session, args: &ShowArgs) -> Result<ExitCode, CliEr
 /// The ID of the run that is called so: that of the newest, where a job is.
 fn called(history: &History, text: &str) -> Result<String, CliError> {
     let Ok(job) = text.parse::<JobName>() else { return Ok(text.to_owned()) };
-    let newest = history.recent(&Filter { job: Some(job), limit: Some(1), ..Filter::default() })?;
-    Ok(newest.first().map_or_else(|| text.to_owned(), |run| run.run.to_string()))
+    let newest = history.newest_run(&job)?;
+    Ok(newest.map_or_else(|| text.to_owned(), |run| run.run.to_string()))
 }

@@ -62,7 +62,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         let name = job.name.to_string();
         if args.dry_run {
             let listing = job_store.list()?;
-            all.push(Told::planned(name, Plan::of(&listing, &policy), listing));
+            all.push(Told::planned(name, Plan::of(&listing, &policy, session.now), listing));
         } else if job_store.folder().is_dir() {
             let (plan, pruned) = upkeep::prune(&job_store, &policy, session.now)?;
             all.push(Told::done(name, plan, pruned, job_store.list()?.unclaimed));

@@ -12,11 +12,13 @@ pub(super) const OF_JOB: &str = "SELECT id, is_over FROM (\
     SELECT id, started, FALSE FROM run WHERE job = ?1 AND outcome = 'running') \
     WHERE id <> ?2 ORDER BY started DESC LIMIT 50";
 
-/// With what could not be ended, as `command::End::Lost` says it.
+/// With what could not be ended, as `command::End::Lost` says it. Since it was last done by the order in which they were noted:
+/// one that was done by a clock that was ahead hides nothing.
 pub(super) const SINCE_DONE: &str = "SELECT id FROM run WHERE job = ?1 AND id <> ?2 AND (outcome IN ('interrupted', 'running') \
      OR outcome = 'failed' AND output LIKE '%but may still run%') \
-     AND started > coalesce((SELECT max(started) FROM run WHERE job = ?1 \
-     AND outcome IN ('done', 'warned') AND kind NOT LIKE '%-restore'), 0) ORDER BY started DESC LIMIT 50";
+     AND rowid > coalesce((SELECT rowid FROM run WHERE job = ?1 \
+     AND outcome <> 'skipped' AND kind NOT LIKE '%-restore' AND outcome IN ('done', 'warned') \
+     ORDER BY rowid DESC LIMIT 1), 0) ORDER BY rowid DESC LIMIT 50";
 
 /// A run that was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -186,17 +186,19 @@ fn named(connection: &Connection, job: &JobName) -> rusqlite::Result<String> {
 const CLOSED: &str = "coalesce((SELECT min(until) FROM watched WHERE job = ?1), 1 << 62)";
 
 fn runs(transaction: &Transaction<'_>, job: &str, before: Timestamp, named: &str) -> rusqlite::Result<usize> {
-    // Each in the words of an index.
+    // By the order in which they were noted, as they are asked for. Each in the words of an index.
     let newest = |which: &str, most: u32| {
-        format!(
-            "id NOT IN (SELECT id FROM run WHERE job = ?1 AND {which} ORDER BY started DESC, id DESC LIMIT {most})"
-        )
+        format!("id NOT IN (SELECT id FROM run WHERE job = ?1 AND {which} ORDER BY rowid DESC LIMIT {most})")
     };
     let sql = format!(
         "SELECT id, slot FROM run WHERE job = ?1 AND started < ?2 AND outcome <> 'running' \
          AND (slot IS NULL OR slot <= {CLOSED}) AND id NOT IN (SELECT value FROM json_each(?3)) \
-         AND {} AND {} AND {} AND {} ORDER BY started LIMIT {AT_ONCE}",
-        newest("true", NEWEST),
+         AND {} AND {} AND {} AND {} AND {} ORDER BY started LIMIT {AT_ONCE}",
+        // Those that are listed first.
+        format!(
+            "id NOT IN (SELECT id FROM run WHERE job = ?1 ORDER BY started DESC, id DESC LIMIT {NEWEST})"
+        ),
+        newest(RAN, NEWEST),
         newest(&format!("{RAN} AND outcome IN ('done', 'warned')"), 1),
         newest(&format!("{BAD} AND outcome IN ('failed', 'interrupted')"), 1),
         newest("kind LIKE '%-restore'", 1),

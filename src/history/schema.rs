@@ -211,7 +211,7 @@ CREATE TABLE new_run (
     incident      INTEGER CHECK ((incident IS NOT NULL) = (cause = 'incident')),
     CHECK ((finished IS NULL) = (outcome = 'running'))
 ) STRICT;
-INSERT INTO new_run SELECT *, NULL FROM run;
+INSERT INTO new_run SELECT *, NULL FROM run ORDER BY rowid;
 DROP TABLE run;
 ALTER TABLE new_run RENAME TO run;
 CREATE UNIQUE INDEX run_slot ON run (job, slot) WHERE slot IS NOT NULL;
@@ -265,6 +265,14 @@ CREATE TABLE escalated (
     at       INTEGER NOT NULL,
     PRIMARY KEY (incident, step)
 ) STRICT, WITHOUT ROWID;
+", "
+DROP INDEX run_ran;
+DROP INDEX run_bad;
+DROP INDEX run_restore;
+CREATE INDEX run_ran ON run (job) WHERE outcome <> 'skipped' AND kind NOT LIKE '%-restore';
+CREATE INDEX run_bad ON run (job)
+    WHERE outcome IN ('failed', 'interrupted', 'warned') AND kind NOT LIKE '%-restore';
+CREATE INDEX run_restore ON run (job) WHERE kind LIKE '%-restore';
 "];
 
 /// The version this program writes.

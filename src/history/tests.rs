@@ -88,23 +88,31 @@ fn a_snapshot_makes_no_history_where_it_was_taken_away() {
 }
 
 #[test]
-fn each_jobs_last_run_is_its_newest() {
+fn each_jobs_last_run_is_the_one_that_was_noted_last_whatever_the_clock_showed() {
     let fixture = Fixture::new();
     assert!(fixture.last().is_empty());
+    let job: JobName = "a".parse().unwrap();
+    for id in 10..130 {
+        fixture.done(id, "a", 1);
+    }
     fixture.done(1, "a", 5);
-    let newest = fixture.done(2, "a", 9);
-    fixture.done(3, "a", 7);
-    let other = fixture.done(4, "b", 1);
-    let running = fixture.run(5, "c", "files", 0, None);
-    assert_eq!(fixture.last(), [("a".into(), newest), ("b".into(), other), ("c".into(), running)]);
-}
-
-#[test]
-fn of_two_runs_of_one_instant_the_later_id_is_the_last() {
-    let fixture = Fixture::new();
-    let later = fixture.done(9, "a", 0);
-    fixture.done(8, "a", 0);
-    assert_eq!(fixture.last(), [("a".into(), later)]);
+    let ahead = fixture.done(9, "a", 90);
+    let failed = fixture.run(3, "a", "files", 7, Some(Outcome::Failed));
+    let cut = fixture.run(4, "a", "files", 8, Some(Outcome::Interrupted));
+    let other = fixture.done(5, "b", 1);
+    let running = fixture.run(6, "c", "files", 0, None);
+    assert_eq!(fixture.last(), [("a".into(), cut), ("b".into(), other), ("c".into(), running)]);
+    let runs = |found: Vec<RunReport>| found.into_iter().map(|report| report.run).collect::<Vec<_>>();
+    assert_eq!(runs(fixture.history.newest_that_ran(&job, 3).unwrap()), [cut, failed, ahead]);
+    assert_eq!(runs(fixture.history.newest_bad(&job, 1).unwrap()), [cut]);
+    assert_eq!(fixture.history.newest_run(&job).unwrap().unwrap().run, cut);
+    assert_eq!(fixture.history.last_success(&job).unwrap().1, 2);
+    assert_eq!(fixture.history.cut_off_since_done(&job, Ulid(7)).unwrap(), [cut]);
+    // A clock that is far behind takes none of them away.
+    let behind = fixture.run(7, "a", "files", -1_000_000, Some(Outcome::Failed));
+    let now = new_run(1, "a", 100).started;
+    assert_eq!(fixture.history.prune(Duration::from_hours(1), now).unwrap().unwrap().runs, 24);
+    assert_eq!(fixture.last()[0], ("a".into(), behind));
 }
 
 #[test]
@@ -138,7 +146,7 @@ fn each_jobs_last_restore_is_found_whatever_ran_since_and_by_an_index_of_its_own
         .lock()
         .prepare(
             "EXPLAIN QUERY PLAN SELECT id FROM run WHERE job = 'a' AND outcome <> 'skipped' AND kind LIKE '%-restore' \
-             ORDER BY started DESC, id DESC LIMIT 1",
+             ORDER BY rowid DESC LIMIT 1",
         )
         .unwrap()
         .query_map([], |row| row.get::<_, String>(3))
@@ -344,9 +352,7 @@ fn a_run_is_among_the_newest_that_ran_however_many_slots_were_skipped_since_and_
     };
     assert_eq!(newest(24), [failed, first]);
     assert_eq!(newest(1), [failed]);
-    let sql = format!(
-        "EXPLAIN QUERY PLAN SELECT id FROM run WHERE job = ?1 AND {RAN} ORDER BY started DESC, id DESC"
-    );
+    let sql = format!("EXPLAIN QUERY PLAN SELECT id FROM run WHERE job = ?1 AND {RAN} ORDER BY rowid DESC");
     let connection = fixture.history.lock();
     let plan: String = connection.prepare(&sql).unwrap().query_row(["a"], |row| row.get(3)).unwrap();
     assert!(plan.contains("USING INDEX run_ran"), "{plan}");

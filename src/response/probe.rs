@@ -40,7 +40,7 @@ pub(super) async fn look(
     let limit = limit.mul_f32(SHARE);
     let check = |(name, probe)| Check { name, limit, probe: ready(Ok(probe)).boxed().shared() };
     let checks: Vec<Check<'_>> = probes.into_iter().map(check).collect();
-    let results = deployment::look(&checks, (context.clock)(), Duration::ZERO, stop).await;
+    let results = deployment::look(&checks, (context.clock)(), Duration::ZERO, cancel).await;
     let mut seen = Seen::default();
     for result in &results {
         judge(result, probe.slow, &mut seen);

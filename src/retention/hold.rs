@@ -11,6 +11,15 @@ const COMPARED_WITH: usize = 7;
 /// So many of a sort there have to be for it to be missed where it is gone.
 const SEVERAL: u64 = 2;
 
+/// So many rows a table has to have for it to be missed where all of them are gone: small tables often are empty, as a queue.
+const MANY: u64 = 10;
+
+/// How the count of all rows of a database is called.
+const ROWS: &str = "rows";
+
+/// How that of the rows of one table is.
+const ROWS_IN: &str = "rows in ";
+
 /// So many sorts, or names, are told.
 const SHOWN: usize = 5;
 
@@ -87,15 +96,41 @@ pub fn holds(bytes: &[u64], below: u32) -> Vec<Option<Hold>> {
     bytes.iter().map(judge).collect()
 }
 
+/// What is counted of a database: all rows, and those of each table. A table may shrink, and be missed only where it is empty.
+pub fn rows<'a>(tables: impl Iterator<Item = (&'a str, u64)>) -> BTreeMap<String, u64> {
+    let mut counts: BTreeMap<String, u64> =
+        tables.map(|(table, rows)| (format!("{ROWS_IN}{table}"), rows)).collect();
+    let all = counts.values().fold(0, |all: u64, rows| all.saturating_add(*rows));
+    counts.insert(ROWS.to_owned(), all);
+    counts
+}
+
+/// Far fewer of a sort than usual.
+fn are_missed(sort: &str, hold: &Hold) -> bool {
+    if sort.starts_with(ROWS_IN) { hold.newest == 0 && hold.median >= MANY } else { hold.median >= SEVERAL }
+}
+
+/// A table that is no more where tables were counted has no rows.
+fn count(counts: &BTreeMap<String, u64>, sort: &str) -> Option<u64> {
+    let gone = || (sort.starts_with(ROWS_IN) && counts.contains_key(ROWS)).then_some(0);
+    counts.get(sort).copied().or_else(gone)
+}
+
+/// Below how many per cent of the median a count is suspicious.
+fn limit(sort: &str, below: u32) -> u32 {
+    // A table of which any row is there is as usual.
+    if sort.starts_with(ROWS_IN) { below.min(1) } else { below }
+}
+
 /// Judges what is counted in each of the backups, in the same way. Of what one has not counted nothing is said.
 pub fn fewer(counts: &[&BTreeMap<String, u64>], below: u32) -> Vec<Vec<Fewer>> {
     let mut judged = vec![Vec::new(); counts.len()];
     let sorts: BTreeSet<&String> = counts.iter().flat_map(|counts| counts.keys()).collect();
     for sort in sorts {
-        let counted = counts.iter().enumerate().filter_map(|(at, counts)| Some((at, *counts.get(sort)?)));
+        let counted = counts.iter().enumerate().filter_map(|(at, counts)| Some((at, count(counts, sort)?)));
         let (places, series): (Vec<usize>, Vec<u64>) = counted.unzip();
-        for (at, hold) in places.into_iter().zip(holds(&series, below)) {
-            if let Some(Hold { newest, median, .. }) = hold.filter(|hold| hold.median >= SEVERAL) {
+        for (at, hold) in places.into_iter().zip(holds(&series, limit(sort, below))) {
+            if let Some(Hold { newest, median, .. }) = hold.filter(|hold| are_missed(sort, hold)) {
                 judged[at].push(Fewer { sort: sort.clone(), newest, median });
             }
         }
@@ -188,6 +223,34 @@ mod tests {
         ] {
             assert_eq!(judged(&[first, second]), [none.clone(), none.clone()]);
         }
+    }
+
+    #[test]
+    fn a_database_is_missed_where_most_of_its_rows_are_gone_and_a_table_only_where_all_of_them_are() {
+        let counted = |tables: &[(&'static str, u64)]| rows(tables.iter().copied());
+        let judged = |newest: BTreeMap<String, u64>| {
+            let usual = counted(&[("log", 900), ("users", 100), ("queue", 4)]);
+            let told: Vec<String> = fewer(&[&usual, &usual, &newest, &newest], 50)
+                .pop()
+                .unwrap()
+                .into_iter()
+                .map(|fewer| format!("{} {} of {}", fewer.newest, fewer.sort, fewer.median))
+                .collect();
+            told
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(judged(counted(&[("log", 900), ("users", 1), ("queue", 0)])), none);
+        assert_eq!(judged(counted(&[("log", 600), ("users", 3), ("queue", 0), ("new", 0)])), none);
+        assert_eq!(judged(counted(&[("log", 400), ("users", 100), ("queue", 0)])), ["500 rows of 1004"]);
+        for gone in [counted(&[("log", 900), ("users", 0)]), counted(&[("log", 900)])] {
+            assert_eq!(judged(gone), ["0 rows in users of 100"]);
+        }
+        assert_eq!(
+            judged(counted(&[])),
+            ["0 rows of 1004", "0 rows in log of 900", "0 rows in users of 100"]
+        );
+        // One of before they were counted says nothing.
+        assert_eq!(judged(BTreeMap::new()), none);
     }
 
     #[test]

@@ -131,7 +131,13 @@ impl Runner {
         loop {
             self.live.begins(report.new_run());
             let (history, new, asked) = (Arc::clone(&self.history), report.new_run(), terms.clone());
-            let begins = blocking(move || history.begin(&new, &asked)).await;
+            let unwritten = self.unwritten.clone();
+            let begins = blocking(move || {
+                // What is noted last counts as the newest: those that came before it come before it.
+                unwritten.write(&history);
+                history.begin(&new, &asked)
+            });
+            let begins = begins.await;
             if !matches!(begins, Begins::Now { .. }) {
                 self.live.ends(report.run);
             }

@@ -50,3 +50,21 @@ async fn a_panic_ends_its_run_as_failed_with_its_message_and_the_runner_goes_on(
     assert_eq!(all.len(), 4);
     assert!(!folder.path().join("unwritten.jsonl").exists());
 }
+
+#[tokio::test]
+async fn a_run_that_could_not_be_noted_comes_before_the_next_one_of_its_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let runner = runner(folder.path());
+    let job: JobName = "j".parse().unwrap();
+    let task = Task::once(&job, "command", vec![Lock::Job(job.clone())]);
+    let started = whole_millis(Timestamp::now());
+    let new = NewRun { run: new_ulid(started), job, kind: "command".into(), cause: Cause::Manual, started };
+    let lost =
+        RunReport { finished: Some(started), outcome: Some(Outcome::Failed), ..RunReport::begun(&new) };
+    runner.unwritten.keep(lost);
+    let done = |_| async { Ok(JobOutput::default()) };
+    let next = runner.run(&task, Cause::Manual, Arc::new(Silent), done).await;
+    let noted = runner.history.newest_that_ran(&next.job, 9).unwrap();
+    assert_eq!(noted.iter().map(|report| report.run).collect::<Vec<_>>(), [next.run, new.run]);
+    assert_eq!(runner.unwritten.count(), 0);
+}

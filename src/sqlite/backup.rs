@@ -14,6 +14,7 @@ use super::{KIND, SqliteError};
 use crate::blocking::blocking;
 use crate::config::values::Compression;
 use crate::jobs::RunContext;
+use crate::retention;
 use crate::store::archive::Watched;
 use crate::store::digest::Hashing;
 use crate::store::{Backup, Beside, Draft, JobStore, Owner, Pending, Source};
@@ -165,9 +166,11 @@ async fn publish(
     };
     let described =
         serde_json::value::to_raw_value(contents).map_err(|source| SqliteError::Describe { source })?;
+    let counted = contents.tables.iter().filter_map(|table| Some((table.name.as_str(), table.rows?)));
     let draft = Draft {
         content_bytes: contents.bytes,
         damaged: !contents.damage.is_empty(),
+        counts: retention::rows(counted),
         ..Draft::new(KIND, context.now, source, described)
     };
     Ok(context.publish(pending, draft).await?)

@@ -197,7 +197,7 @@ pub(super) fn all(
             Some(history) => history.waits(&job.name)?.into_iter().map(|wait| wait.what).collect(),
             None => Vec::new(),
         };
-        let mut stands = JobStanding { waits_for, store: listings.of(view.store, job)?, ..stands };
+        let mut stands = JobStanding { waits_for, store: listings.of(view.store, job, view.now)?, ..stands };
         let left = left.of_run(last.get(&job.name));
         if let (Some(_), Some(last)) = (left, &mut stands.last) {
             last.outcome = WAITING;

@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::config::JobConfig;
 use crate::config::values::JobName;
+use crate::retention::Leap;
 use crate::store::{Backup, BackupId, JobStore, Listing, Store, StoreError};
-use crate::upkeep;
+use crate::upkeep::{self, Suspicion};
 
 /// How the backups of a job stand.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -49,33 +50,46 @@ pub struct Listings(BTreeMap<JobName, (Stamps, StoreStanding)>);
 /// When the folders of a job changed: each backup, and each note of one, is put there by a rename. And what makes a backup
 /// doubtful.
 #[derive(Debug, PartialEq, Eq)]
-struct Stamps([Option<SystemTime>; 2], u32);
+struct Stamps([Option<SystemTime>; 2], Suspicion);
 
 impl Stamps {
-    fn of(store: &JobStore, smaller: u32) -> Self {
+    fn of(store: &JobStore, suspicion: Suspicion) -> Self {
         let changed = |folder: PathBuf| folder.metadata().and_then(|folder| folder.modified()).ok();
-        Self([changed(store.folder().to_owned()), changed(store.shared_folder())], smaller)
+        Self([changed(store.folder().to_owned()), changed(store.shared_folder())], suspicion)
     }
 }
 
 impl Listings {
     /// How the backups of a job stand; none where there is no store.
-    pub(super) fn of(&mut self, store: Option<&Store>, job: &JobConfig) -> Result<StoreStanding, StoreError> {
-        let (name, smaller) = (&job.name, job.anomalies.smaller);
+    pub(super) fn of(
+        &mut self,
+        store: Option<&Store>,
+        job: &JobConfig,
+        now: Timestamp,
+    ) -> Result<StoreStanding, StoreError> {
+        let within = job.kind.keeping().and_then(|(keep, _)| keep.rules().within);
+        let (name, suspicion) = (&job.name, Suspicion { smaller: job.anomalies.smaller, within });
         let Some(store) = store.map(|store| store.job(name)) else { return Ok(StoreStanding::default()) };
         // Before the look: what changes meanwhile is looked at again.
-        let stamps = Stamps::of(&store, smaller);
-        if let Some((_, standing)) = self.0.get(name).filter(|(seen, _)| *seen == stamps) {
+        let stamps = Stamps::of(&store, suspicion);
+        let known = self.0.get(name).filter(|(seen, known)| *seen == stamps && !known.is_ahead(now));
+        if let Some((_, standing)) = known {
             return Ok(standing.clone());
         }
-        let standing = StoreStanding::of(&store.list()?, smaller);
+        let standing = StoreStanding::of(&store.list()?, suspicion, now);
         self.0.insert(name.clone(), (stamps, standing.clone()));
         Ok(standing)
     }
 }
 
 impl StoreStanding {
-    fn of(listing: &Listing, smaller: u32) -> Self {
+    /// What is said of it changes with the time.
+    fn is_ahead(&self, now: Timestamp) -> bool {
+        let of = |newest: &NewestBackup| newest.created;
+        self.held.is_some() || self.newest.as_ref().map(of).is_some_and(|at| Leap::ahead(at, now).is_some())
+    }
+
+    fn of(listing: &Listing, suspicion: Suspicion, now: Timestamp) -> Self {
         let newest = listing.newest_good();
         Self {
             backups: listing.backups.len(),
@@ -86,7 +100,7 @@ impl StoreStanding {
                 .map(|backup| NewestBackup { created: backup.manifest.created, bytes: backup.size() }),
             stored_bytes: listing.stored_bytes(),
             verified: listing.backups.iter().map(Backup::verified).min().flatten(),
-            held: upkeep::hold(listing, smaller).map(|hold| format!("the newest backup {hold}")),
+            held: upkeep::hold(listing, suspicion, now).map(|hold| format!("the newest backup {hold}")),
         }
     }
 }

@@ -243,6 +243,10 @@ impl JobStore {
                 seen.in_doubt = true;
                 format!("it is the manifest of {}", manifest.id)
             }
+            Ok(manifest) if manifest.job != self.job => {
+                seen.in_doubt = true;
+                format!("it is of another job: {}", manifest.job)
+            }
             Ok(manifest) => {
                 seen.claimed.extend(manifest.files.iter().map(|file| file.name.clone()));
                 let (state, warning) = self.read_state(id);
@@ -428,6 +432,21 @@ mod tests {
         assert!(problems[0].contains("do not match its manifest_sha256"), "{problems:?}");
         assert!(problems[1].contains("it is the manifest of"), "{problems:?}");
         assert!(problems[3].contains("no backup names this archive"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_backup_of_another_job_is_none_of_this_one_and_no_file_of_its_folder_is_known_to_be_unclaimed() {
+        let (_dir, store) = testing::store();
+        let [mine, other] = ["prom", "other"].map(|name| store.job(&name.parse().unwrap()));
+        let (own, theirs) = (testing::backup(&mine, 0), testing::backup(&other, 5));
+        for file in other.files_of(theirs.id()).unwrap() {
+            fs::copy(&file, mine.folder().join(file.file_name().unwrap())).unwrap();
+        }
+        let listing = mine.list().unwrap();
+        assert_eq!(listing.newest_good().unwrap().id(), own.id());
+        assert_eq!(listing.broken.len(), 1, "{listing:?}");
+        assert!(listing.broken[0].problem.contains("it is of another job: other"), "{listing:?}");
+        assert!(listing.unclaimed.in_doubt);
     }
 
     #[test]

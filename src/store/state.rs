@@ -18,6 +18,9 @@ const SEAL: &str = "state_sha256";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BackupState {
+    /// Whose state it is: `JOB/ID`, in its file only, and not in one that was written before this was noted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) backup: Option<String>,
     /// Kept whatever the retention says.
     pub pinned: bool,
     /// Somebody looked at what was strange about it and found it right.
@@ -100,7 +103,12 @@ impl JobStore {
             Err(e) => Err(e.to_string()),
             Ok(bytes) => sealed::check(&bytes, SEAL)
                 .map_err(|e| e.to_string())
-                .and_then(|()| serde_json::from_slice(&bytes).map_err(|e| e.to_string())),
+                .and_then(|()| serde_json::from_slice(&bytes).map_err(|e| e.to_string()))
+                .and_then(|state: BackupState| match &state.backup {
+                    // The pin of another one says nothing of this one.
+                    Some(other) if *other != self.name_of(id) => Err(format!("it is the state of {other}")),
+                    _ => Ok(BackupState { backup: None, ..state }),
+                }),
         };
         parsed.map_or_else(
             |problem| {
@@ -115,9 +123,14 @@ impl JobStore {
         )
     }
 
+    fn name_of(&self, id: &BackupId) -> String {
+        format!("{}/{id}", self.job)
+    }
+
     pub(super) fn write_state(&self, id: &BackupId, state: &BackupState) -> Result<(), StoreError> {
         let path = self.state_path(id);
-        let bytes = sealed::seal(state, SEAL).map_err(io::Error::from).at("write", &path)?;
+        let state = BackupState { backup: Some(self.name_of(id)), ..state.clone() };
+        let bytes = sealed::seal(&state, SEAL).map_err(io::Error::from).at("write", &path)?;
         atomic::replace(&path, &bytes, owner::FILE_MODE).at("write", &path)
     }
 
@@ -173,6 +186,27 @@ mod tests {
         assert_eq!((pinned(), job.list().unwrap().warnings.len()), (vec![true, true], 0));
         job.unpin(&ids[0]).unwrap();
         assert_eq!(pinned(), [false, true]);
+    }
+
+    #[test]
+    fn the_state_of_another_backup_is_as_if_lost_and_one_of_before_it_was_named_is_good() {
+        let (_dir, job) = testing::job();
+        let ids = [0, 1].map(|seconds| testing::backup(&job, seconds).manifest.id);
+        job.pin(&ids[0]).unwrap();
+        let paths = ids.each_ref().map(|id| job.state_path(id));
+        let states = paths.each_ref().map(|path| fs::read(path).unwrap());
+        atomic::replace(&paths[0], &states[1], 0o640).unwrap();
+        atomic::replace(&paths[1], &states[0], 0o640).unwrap();
+        let listing = job.list().unwrap();
+        let pinned: Vec<bool> = listing.backups.iter().map(|backup| backup.state.pinned).collect();
+        assert_eq!((pinned, listing.warnings.len()), (vec![true, true], 2));
+        assert!(listing.warnings[0].contains(&format!("it is the state of prom/{}", ids[1])), "{listing:?}");
+        job.unpin(&ids[1]).unwrap();
+        assert_eq!(job.list().unwrap().warnings.len(), 1);
+        let (named, _) = job.read_state(&ids[1]);
+        let old = BackupState { backup: None, pinned: true, ..named };
+        atomic::replace(&paths[1], &sealed::seal(&old, SEAL).unwrap(), 0o640).unwrap();
+        assert_eq!(job.read_state(&ids[1]), (old, None));
     }
 
     #[test]

@@ -125,6 +125,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "command",
             "state_dir",
             "store",
+            "retention",
         ],
     ),
     // Looks at what an alert is about, and changes nothing.
@@ -194,6 +195,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config",
             "words",
             "upkeep",
+            "retention",
             "jobs",
             "schedule",
             "store",

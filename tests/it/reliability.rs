@@ -1,7 +1,7 @@
 //! The figures of docs/RELIABILITY.md. `make test` takes them in short, to see that what they say holds; `make
 //! reliability` in full, with the release build, and writes them down.
 
-mod clocks;
+pub(crate) mod clocks;
 mod crowd;
 mod idle;
 mod soak;

@@ -282,3 +282,23 @@ fn the_history_says_what_a_run_warned_of() {
     let history = watchkeeper.run_json(&["history"]).expect(0).json();
     assert_eq!(history["runs"][0]["warnings"].as_array().unwrap().len(), 1, "{history}");
 }
+
+#[test]
+fn a_run_whose_clock_was_ahead_hides_no_run_that_fails_after_it() {
+    let watchkeeper = Watchkeeper::with_config(&job("j", "test -e ok", ""));
+    let flag = watchkeeper.folder().join("ok");
+    watchkeeper.configure(&job("j", &format!("test -e {}", flag.display()), ""));
+    fs::write(&flag, "").unwrap();
+    watchkeeper.run(&["run-now", "j"]).expect(0);
+    sql(&watchkeeper, "UPDATE run SET started = started + 5400000, finished = finished + 5400000");
+    fs::remove_file(&flag).unwrap();
+    for failures in 1..3 {
+        watchkeeper.run(&["run-now", "j"]).expect(1);
+        let status = watchkeeper.run_json(&["status"]).expect(1).json();
+        let stands = &status["jobs"][0];
+        assert_eq!(stands["last"]["outcome"], "failed", "{stands}");
+        assert_eq!(stands["failures"], failures, "{stands}");
+        assert_eq!(stands["past"][usize::try_from(failures).unwrap()]["outcome"], "failed", "{stands}");
+    }
+    assert!(watchkeeper.run(&["show", "j"]).expect(0).stdout.contains("failed"));
+}

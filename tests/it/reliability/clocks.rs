@@ -19,7 +19,8 @@ const JOBS: [(&str, &str); 6] = [
     ("rhythm", "@every 10s"),
 ];
 
-fn library() -> Option<PathBuf> {
+/// What makes a program see another time.
+pub(crate) fn library() -> Option<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
     let libraries = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
     let found = libraries.into_iter().find(|path| path.exists());

@@ -311,7 +311,7 @@ fn read(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn deletions(listing: &Listing) -> BTreeSet<String> {
     let keep = Keep::new(KeepRules { last: NonZeroU32::new(2), ..KeepRules::default() }).unwrap();
     let policy = Policy { keep, zone: TimeZone::UTC, verify_within: Duration::from_hours(720), smaller: 50 };
-    Plan::of(listing, &policy).deletions().iter().map(ToString::to_string).collect()
+    Plan::of(listing, &policy, Timestamp::now()).deletions().iter().map(ToString::to_string).collect()
 }
 
 fn silent() -> Progress {
