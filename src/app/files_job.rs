@@ -138,15 +138,14 @@ async fn perform(
     let output = match action {
         Some(FilesAction::Apply(planned)) => {
             let (source, plan) = *planned;
-            let title = source.title();
+            let (title, from) = (source.title(), source.backup.manifest.made_from());
             let applied = apply(source, plan, shelf, context).await?;
             JobOutput {
                 summary: format!("{} restored from {title}", words::entries(applied.written)),
-                facts: vec![format!(
-                    "what was there before is the backup {}/{}",
-                    shelf.store.job(),
-                    applied.before
-                )],
+                facts: vec![
+                    format!("made from {from}"),
+                    format!("what was there before is the backup {}/{}", shelf.store.job(), applied.before),
+                ],
                 ..JobOutput::default()
             }
         }

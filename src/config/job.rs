@@ -21,7 +21,7 @@ use super::secret::Env;
 use super::target::ApplicationTarget;
 use super::values::{
     Access, Anomalies, Codec, Compression, DEFAULT_LAYOUT, Hooks, JobName, Keep, KeepRules, Name, OnMissed,
-    OnOverlap, PrometheusTarget, Retries, SlotRules, SnapshotLayout, TargetName,
+    OnOverlap, PrometheusTarget, Retries, SlotRules, SnapshotLayout, Subject, TargetName,
 };
 use crate::schedule::{Schedule, ScheduleError};
 
@@ -113,6 +113,34 @@ impl JobKind {
             Self::SqliteBackup(config) => config.database.application(),
             Self::CloseStaleSessions(config) => config.backup.database.application(),
             Self::FilesBackup(_) | Self::VerifyDeployment(_) | Self::Command(_) => None,
+        }
+    }
+
+    /// What its backups are backups of; nothing where it makes none.
+    pub fn subject(&self) -> Option<Subject> {
+        let kind = self.kind_of_backup()?;
+        Some(match (self.target(), self) {
+            (Some(target), _) => Subject::target(kind, target.as_str()),
+            (None, Self::FilesBackup(files)) => {
+                Subject::paths(kind, files.container.as_deref(), files.paths.clone())
+            }
+            (
+                None,
+                Self::SqliteBackup(config) | Self::CloseStaleSessions(StaleConfig { backup: config, .. }),
+            ) => {
+                let path = config.database.path().map(|path| path.display().to_string());
+                Subject::paths(kind, None, path.into_iter().collect())
+            }
+            (None, _) => return None,
+        })
+    }
+
+    /// The kind that stands in the manifests of its backups.
+    fn kind_of_backup(&self) -> Option<&'static str> {
+        match self {
+            // A backup of the database, before anything is changed in it.
+            Self::CloseStaleSessions(_) => Some("sqlite-backup"),
+            _ => self.keeping().map(|_| self.kind_name()),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod anomalies;
 mod hooks;
+mod subject;
 mod veil;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use url::Url;
 
 pub use anomalies::Anomalies;
 pub use hooks::{Hook, Hooks, Moment, Program};
+pub use subject::Subject;
 pub use veil::{Veil, VeilStream};
 
 /// Why a text is not a [`Name`].

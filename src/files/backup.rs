@@ -203,7 +203,8 @@ async fn publish(
 ) -> Result<Backup, FilesError> {
     let described =
         serde_json::value::to_raw_value(contents).map_err(|source| FilesError::Describe { source })?;
-    let source = Source { container: source.container.clone(), ..Source::default() };
+    let paths = source.paths.iter().map(|path| path.display().to_string()).collect();
+    let source = Source { container: source.container.clone(), paths, ..Source::default() };
     let draft = Draft {
         content_bytes: contents.files().1,
         // What is in it is whole.

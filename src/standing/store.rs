@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::JobConfig;
-use crate::config::values::JobName;
+use crate::config::values::{JobName, Subject};
 use crate::store::{Backup, BackupId, JobStore, Listing, Store, StoreError};
 use crate::upkeep;
 
@@ -47,14 +47,14 @@ pub struct NewestBackup {
 pub struct Listings(BTreeMap<JobName, (Stamps, StoreStanding)>);
 
 /// When the folders of a job changed: each backup, and each note of one, is put there by a rename. And what makes a backup
-/// doubtful.
+/// doubtful, and one of the job's own.
 #[derive(Debug, PartialEq, Eq)]
-struct Stamps([Option<SystemTime>; 2], u32);
+struct Stamps([Option<SystemTime>; 2], u32, Option<Subject>);
 
 impl Stamps {
-    fn of(store: &JobStore, smaller: u32) -> Self {
+    fn of(store: &JobStore, smaller: u32, subject: Option<Subject>) -> Self {
         let changed = |folder: PathBuf| folder.metadata().and_then(|folder| folder.modified()).ok();
-        Self([changed(store.folder().to_owned()), changed(store.shared_folder())], smaller)
+        Self([changed(store.folder().to_owned()), changed(store.shared_folder())], smaller, subject)
     }
 }
 
@@ -64,19 +64,20 @@ impl Listings {
         let (name, smaller) = (&job.name, job.anomalies.smaller);
         let Some(store) = store.map(|store| store.job(name)) else { return Ok(StoreStanding::default()) };
         // Before the look: what changes meanwhile is looked at again.
-        let stamps = Stamps::of(&store, smaller);
+        let stamps = Stamps::of(&store, smaller, job.kind.subject());
         if let Some((_, standing)) = self.0.get(name).filter(|(seen, _)| *seen == stamps) {
             return Ok(standing.clone());
         }
-        let standing = StoreStanding::of(&store.list()?, smaller);
+        let standing = StoreStanding::of(&store.list()?, smaller, job.kind.subject().as_ref());
         self.0.insert(name.clone(), (stamps, standing.clone()));
         Ok(standing)
     }
 }
 
 impl StoreStanding {
-    fn of(listing: &Listing, smaller: u32) -> Self {
-        let newest = listing.newest_good();
+    fn of(listing: &Listing, smaller: u32, subject: Option<&Subject>) -> Self {
+        // That of another source says nothing of how safe this one is.
+        let newest = subject.and_then(|subject| upkeep::newest_good(listing, subject));
         Self {
             backups: listing.backups.len(),
             broken: listing.broken.len(),
@@ -86,7 +87,9 @@ impl StoreStanding {
                 .map(|backup| NewestBackup { created: backup.manifest.created, bytes: backup.size() }),
             stored_bytes: listing.stored_bytes(),
             verified: listing.backups.iter().map(Backup::verified).min().flatten(),
-            held: upkeep::hold(listing, smaller).map(|hold| format!("the newest backup {hold}")),
+            held: subject
+                .and_then(|subject| upkeep::hold(listing, smaller, subject))
+                .map(|hold| format!("the newest backup {hold}")),
         }
     }
 }
