@@ -1,6 +1,7 @@
 //! What a command prints: data on stdout, talk on stderr. With `--json`, one document on stdout.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -8,6 +9,27 @@ use serde_json::json;
 
 use super::exit_code::ExitCode;
 use crate::words::terminal;
+
+/// Why output was lost. A command goes on without it: what it does is not done for the sake of what it says.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Notes that output could not be written. Whoever closes the pipe early (`| head`) has seen enough.
+pub(super) fn written(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(error.to_string());
+    }
+}
+
+/// How the program ends where its command ended so: lost output is a failure, because a script takes what is there for all.
+pub(super) fn ended(code: ExitCode) -> ExitCode {
+    let Some(why) = LOST.get() else { return code };
+    let mut err = io::stderr();
+    let _ = writeln!(err, "error: The output could not be written to stdout, and is not whole: {why}");
+    let _ = writeln!(err, "hint: make room where it goes, or send it elsewhere, and give the command again");
+    if matches!(code, ExitCode::Ok | ExitCode::Warned) { ExitCode::Failed } else { code }
+}
 
 /// Where and how a command prints.
 #[derive(Debug, Clone, Copy)]
@@ -93,11 +115,11 @@ impl Output {
         }
     }
 
-    /// Prints data. Whoever closes the pipe early (`| head`) has seen enough.
+    /// Prints data. What cannot be written is told at the end.
     #[expect(clippy::unused_self, reason = "printing goes through an Output")]
     pub(super) fn data(self, text: &str) {
         let mut out = io::stdout().lock();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        written(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
     }
 
     /// Says something to the person at the terminal.

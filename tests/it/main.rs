@@ -75,6 +75,7 @@ mod slots;
 mod sqlite;
 mod stale_sessions;
 mod standing;
+mod stdout;
 mod support;
 mod systemd;
 mod torture;
