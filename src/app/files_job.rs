@@ -6,7 +6,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::upkept::with_upkeep;
 use super::{App, Shared};
-use crate::config::values::JobName;
+use crate::config::values::{BEFORE_RESTORE, JobName};
 use crate::config::{FilesConfig, JobConfig};
 use crate::files::backup::{FilesSource, back_up};
 use crate::files::places::Places;
@@ -21,8 +21,6 @@ use crate::words;
 
 /// The kind of a restore's run.
 const RESTORE_KIND: &str = "files-restore";
-/// How the name ends of the folder of what was there before restores.
-pub(super) const BEFORE_RESTORE: &str = "-before-restore";
 /// Of a restore that fails in the middle so many of the files that it has written are named.
 const MOST_TOLD: usize = 100;
 

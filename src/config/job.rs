@@ -20,8 +20,8 @@ use super::read::{Item, Section, nearest};
 use super::secret::Env;
 use super::target::ApplicationTarget;
 use super::values::{
-    Access, Anomalies, Codec, Compression, DEFAULT_LAYOUT, Hooks, JobName, Keep, KeepRules, Name, OnMissed,
-    OnOverlap, PrometheusTarget, Retries, SlotRules, SnapshotLayout, Subject, TargetName,
+    Access, Anomalies, BEFORE_RESTORE, Codec, Compression, DEFAULT_LAYOUT, Hooks, JobName, Keep, KeepRules,
+    Name, OnMissed, OnOverlap, PrometheusTarget, Retries, SlotRules, SnapshotLayout, Subject, TargetName,
 };
 use crate::schedule::{Schedule, ScheduleError};
 
@@ -349,6 +349,12 @@ fn read(
     let name = name_item.as_ref().and_then(Item::name);
     if let (Some(item), Some(name)) = (&name_item, &name) {
         section.name = format!("job \"{name}\"");
+        if let Some(of) = name.as_str().strip_suffix(BEFORE_RESTORE) {
+            let hint = format!(
+                "restores of the job {of:?} keep there what was there before them; choose another name"
+            );
+            item.error(format!("a job cannot be called {:?}", name.as_str()), Some(hint));
+        }
         *names.entry(name.to_string()).or_default() += 1;
         if names[name.as_str()] > 1 {
             item.error(

@@ -34,6 +34,9 @@ pub struct NameError {
 #[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 
+/// How the name ends of the folder of what was there before restores. No job may be called so.
+pub const BEFORE_RESTORE: &str = "-before-restore";
+
 /// The name of a job.
 pub type JobName = Name;
 /// The name of a target.
