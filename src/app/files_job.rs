@@ -1,5 +1,6 @@
 //! The job `files-backup`, and the restore of its backups.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -7,7 +8,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use super::upkept::with_upkeep;
 use super::{App, Shared};
 use crate::config::values::{BEFORE_RESTORE, JobName};
-use crate::config::{FilesConfig, JobConfig};
+use crate::config::{Config, FilesConfig, JobConfig};
 use crate::files::backup::{FilesSource, back_up};
 use crate::files::places::Places;
 use crate::files::restore::{FilesBackup, FilesPlan, Shelf, Undone, apply, undo};
@@ -41,6 +42,7 @@ pub(super) async fn run(
         paths: config.paths.iter().map(Into::into).collect(),
         exclude: globs(&config.exclude),
         container: config.container.clone(),
+        own: own_folders(&shared.config, config),
     };
     let made = async {
         let made = back_up(&source, docker, &store, config.compression, None, &context).await;
@@ -51,6 +53,8 @@ pub(super) async fn run(
     let others = contents.entries.len() - files;
     let mut verified = vec!["every byte that was stored was read back and matches its SHA-256".to_owned()];
     verified.extend(upkept.verified);
+    let left_out = contents.left_out.iter();
+    let left_out = left_out.map(|path| format!("{path} is a folder of the program itself, and was left out"));
     Ok(JobOutput {
         summary: format!(
             "{}, {}, {}",
@@ -60,10 +64,17 @@ pub(super) async fn run(
         ),
         backup: Some(backup.id().clone()),
         bytes: Some(backup.size()),
-        facts: upkept.facts,
+        facts: left_out.chain(upkept.facts).collect(),
         verified,
         ..JobOutput::default()
     })
+}
+
+/// What of the program itself is not backed up with what it lies in: the backups never, its state unless that is named.
+fn own_folders(config: &Config, job: &FilesConfig) -> Vec<PathBuf> {
+    let is_named = job.paths.iter().any(|path| Path::new(path).starts_with(&config.state_dir));
+    let state = (!is_named).then(|| config.state_dir.clone());
+    state.into_iter().chain([config.backup_dir.clone()]).collect()
 }
 
 /// The configuration has checked that each is a pattern.
