@@ -186,6 +186,12 @@ impl App {
         }
         checked.extend(self.check_notifiers().await);
         checked.push((format!("backup_dir {}", self.shared.store.root().display()), self.check_store()));
+        // A server may give back what it was sent, and where it sends others is its own word.
+        let veil = self.shared.veil();
+        for finding in checked.iter_mut().flat_map(|(_, findings)| findings) {
+            finding.text = veil.over(&finding.text);
+            finding.hint = finding.hint.as_ref().map(|hint| veil.over(hint));
+        }
         checked
     }
 
