@@ -323,6 +323,9 @@ fn unpack(session: &Session, args: &Args, folder: &Path) -> Result<ExitCode, Cli
     block_on(async {
         let shutdown = signals()?;
         let chosen = blocking_choice(session, args, &shutdown.cancel).await?;
+        for note in &chosen.source.notes {
+            session.out.say(&format!("warning: {note}"));
+        }
         let (reading, to) = (reading(session, &shutdown.cancel), folder.to_path_buf());
         let unpacked = blocking(move || {
             let unpacked = into(&chosen.source, &to, &reading);
