@@ -410,7 +410,13 @@ fn task(job: &JobConfig, targets: Vec<Lock>) -> Task {
 pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
     let (keep, verify_within) = job.kind.keeping()?;
     let smaller = job.anomalies.smaller;
-    Some(Policy { keep: keep.clone(), zone: zone.clone(), verify_within, smaller })
+    Some(Policy {
+        subject: job.kind.subject()?,
+        keep: keep.clone(),
+        zone: zone.clone(),
+        verify_within,
+        smaller,
+    })
 }
 
 /// The history, and why it forgets all, if it does.

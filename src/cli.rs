@@ -31,6 +31,7 @@ mod status;
 mod store;
 mod systemd_timers;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -168,13 +169,15 @@ pub fn main() -> std::process::ExitCode {
     };
     let out = Output { json: cli.global.json, quiet: cli.global.quiet };
     let code = perform(cli, out).unwrap_or_else(|error| out.fail(&error));
-    output::after_printing(code).into()
+    output::ended(code).into()
 }
 
 /// A command line that makes no sense, or a plea for help. With `--json` it ends in a document, too.
 fn misunderstood(error: &clap::Error) -> std::process::ExitCode {
     if !error.use_stderr() || std::env::args_os().all(|word| word != "--json") {
-        error.exit();
+        let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
+        output::written(error.print().and_then(|()| std::io::stdout().flush()));
+        return output::ended(code).into();
     }
     let text = error.render().to_string();
     let (message, hint) = text.split_once("\n\n").unwrap_or((&text, ""));

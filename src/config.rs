@@ -112,7 +112,8 @@ impl Config {
         Self::parse(&text_of(path)?, path, env, default_zone, None)
     }
 
-    /// As [`Config::load`], and warns about what will surprise: backups on the device of their data, and what the
+    /// As [`Config::load`], and warns about what will surprise: backups on the device of their data or among the files that a job
+    /// backs up, and what the
     /// schedules come to from `now` on. That takes a walk through the calendar, and is for those who ask for it.
     pub fn check(
         path: &Path,
@@ -122,6 +123,7 @@ impl Config {
     ) -> Result<Self, ConfigErrors> {
         let mut config = Self::parse(&text_of(path)?, path, env, default_zone, Some(now))?;
         config.warnings.extend(warn::same_device(&config));
+        config.warnings.extend(warn::own_folders(&config));
         Ok(config)
     }
 

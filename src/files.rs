@@ -35,6 +35,9 @@ pub struct FilesContents {
     /// What should be in it and is not, or not as it was at one instant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lacks: Vec<Lack>,
+    /// Folders of the program itself, which were met and left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<FilePath>,
     /// The restore before which this backup was made, so that it can be taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before_restore: Option<BeforeRestore>,

@@ -98,6 +98,8 @@ pub enum Reason {
     NewestGood,
     /// Kept: it may hold the last copy of something that every newer good backup lacks.
     LastCopy,
+    /// Kept: it was made from something else than the job backs up now, which this tells. No rule counts it.
+    OtherSource(String),
     /// Kept: pinned.
     Pinned,
     /// Kept: it is not known when it was read back, so it may be good.
@@ -166,6 +168,7 @@ impl std::fmt::Display for Reason {
             Self::Within => f.write_str("within the time to keep everything"),
             Self::NewestGood => f.write_str("the newest good backup"),
             Self::LastCopy => f.write_str("all newer ones lack something that it does not"),
+            Self::OtherSource(source) => write!(f, "of another source, which no rule counts: {source}"),
             Self::Pinned => f.write_str("pinned"),
             Self::Unread => f.write_str("it has to be verified first"),
             Self::NothingBetter => f.write_str("not good, but no good backup is newer"),

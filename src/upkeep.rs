@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::values::Keep;
+use crate::config::values::{Keep, Subject};
 use crate::progress::Progress;
 use crate::retention::{self, Decision, Hold, Item, Leap, Reason};
 use crate::store::{
@@ -30,6 +30,8 @@ const EVERY: Duration = Duration::from_hours(24);
 /// What a job's backups are kept by.
 #[derive(Debug, Clone)]
 pub struct Policy {
+    /// What the job backs up: only backups of that count.
+    pub subject: Subject,
     /// Which backups to keep.
     pub keep: Keep,
     /// The zone of hours, days and weeks.
@@ -86,11 +88,18 @@ pub struct Plan {
 impl Plan {
     /// What retention decides about these backups, now.
     pub fn of(listing: &Listing, policy: &Policy, now: Timestamp) -> Self {
-        let items: Vec<Item> = listing.backups.iter().map(Item::of).collect();
-        Self {
-            decisions: retention::plan_at(&items, &policy.keep, &policy.zone, now),
-            hold: hold(listing, policy.suspicion(), now),
-        }
+        let is_own = |backup: &&Backup| backup.manifest.subject().is_same(&policy.subject);
+        let (own, others): (Vec<&Backup>, Vec<&Backup>) = listing.backups.iter().partition(is_own);
+        let items: Vec<Item> = own.into_iter().map(Item::of).collect();
+        let mut decisions = retention::plan_at(&items, &policy.keep, &policy.zone, now);
+        // Of another job, host or database that had this folder, or has it still: nothing here takes their place.
+        decisions.extend(others.into_iter().map(|backup| Decision {
+            id: backup.id().clone(),
+            keep: true,
+            reasons: vec![Reason::OtherSource(backup.manifest.made_from())],
+        }));
+        decisions.sort_by(|a, b| a.id.cmp(&b.id));
+        Self { decisions, hold: hold(listing, &policy.subject, policy.suspicion(), now) }
     }
 
     /// The backups that go, oldest first; none while retention is held.
@@ -102,21 +111,29 @@ impl Plan {
     }
 }
 
+/// The newest good backup of what a job backs up.
+pub fn newest_good<'a>(listing: &'a Listing, subject: &Subject) -> Option<&'a Backup> {
+    let mut newest_first = listing.backups.iter().rev();
+    newest_first.find(|backup| backup.is_good() && backup.manifest.subject().is_same(subject))
+}
+
 /// Why retention of a job is held, if it is: its newest good backup is far smaller than those before it, good or not,
 /// and nobody has accepted that. (One bad file can make all of those bad, and they hold the rest nevertheless.) Or it bears a time
 /// that the clock may have shown wrongly.
-pub fn hold(listing: &Listing, suspicion: Suspicion, now: Timestamp) -> Option<Held> {
-    let content = doubts(listing, suspicion.smaller).remove(listing.newest_good()?.id());
-    content.map(Held::Content).or_else(|| leap(listing, suspicion.within, now).map(Held::Time))
+pub fn hold(listing: &Listing, subject: &Subject, suspicion: Suspicion, now: Timestamp) -> Option<Held> {
+    let content = doubts(listing, suspicion.smaller).remove(newest_good(listing, subject)?.id());
+    content.map(Held::Content).or_else(|| leap(listing, subject, suspicion.within, now).map(Held::Time))
 }
 
 /// Why the time of the newest good backup is not trusted. That it is long after those before it costs only what is kept
 /// `within` a time: every other rule counts backups, or spans that have one.
-fn leap(listing: &Listing, within: Option<Duration>, now: Timestamp) -> Option<Leap> {
-    let newest = listing.newest_good().filter(|newest| !newest.state.accepted)?;
+fn leap(listing: &Listing, subject: &Subject, within: Option<Duration>, now: Timestamp) -> Option<Leap> {
+    let newest = newest_good(listing, subject).filter(|newest| !newest.state.accepted)?;
     if let Some(within) = within {
-        let accepted = listing.backups.iter().rposition(|backup| backup.state.accepted).unwrap_or(0);
-        let good = listing.backups[accepted..].iter().filter(|backup| backup.is_good());
+        let own: Vec<&Backup> =
+            listing.backups.iter().filter(|backup| backup.manifest.subject().is_same(subject)).collect();
+        let accepted = own.iter().rposition(|backup| backup.state.accepted).unwrap_or(0);
+        let good = own[accepted..].iter().filter(|backup| backup.is_good());
         let created: Vec<Timestamp> = good.map(|backup| backup.manifest.created).collect();
         if let Some(leap) = retention::leaps(&created, within).pop().flatten() {
             return Some(leap);
@@ -128,14 +145,27 @@ fn leap(listing: &Listing, within: Option<Duration>, now: Timestamp) -> Option<L
 /// The backups that are far smaller than those before them, or cannot have what those have, and that nobody has accepted,
 /// with why they are in doubt. `smaller`: as in [`Policy`].
 pub fn doubts(listing: &Listing, smaller: u32) -> BTreeMap<BackupId, Hold> {
-    let all = &listing.backups;
+    let mut rest: Vec<&Backup> = listing.backups.iter().collect();
+    let mut doubts = BTreeMap::new();
+    // One of another source is no measure.
+    while let Some(subject) = rest.last().map(|backup| backup.manifest.subject()) {
+        let is_same = |backup: &&Backup| backup.manifest.subject().is_same(&subject);
+        let (same, others): (Vec<&Backup>, Vec<&Backup>) = rest.into_iter().partition(is_same);
+        doubts.extend(doubts_among(&same, smaller));
+        rest = others;
+    }
+    doubts
+}
+
+/// The same for backups of one source, oldest first.
+fn doubts_among(all: &[&Backup], smaller: u32) -> BTreeMap<BackupId, Hold> {
     let accepted = all.iter().rposition(|backup| backup.state.accepted).unwrap_or(0);
     // What was deleted from the source on purpose is missed by nobody.
     let still_there = |backup: &Backup| {
         let cleaned = backup.state.cleaned.values().sum();
         backup.manifest.content_bytes.saturating_sub(cleaned)
     };
-    let bytes: Vec<u64> = all[accepted..].iter().map(still_there).collect();
+    let bytes: Vec<u64> = all[accepted..].iter().copied().map(still_there).collect();
     let counts: Vec<&BTreeMap<String, u64>> =
         all[accepted..].iter().map(|backup| &backup.manifest.counts).collect();
     let judged = retention::holds(&bytes, smaller).into_iter().zip(retention::fewer(&counts, smaller));
@@ -258,8 +288,10 @@ pub fn after_backup(
     before: &Before,
 ) -> Vec<String> {
     let step = progress.step("apply the retention policy", None);
+    let mut facts = Vec::new();
     match prune(store, policy, now) {
         Ok((plan, pruned)) => {
+            facts.extend(others(&plan));
             if let Some(hold) = plan.hold {
                 let job = store.job();
                 progress.warn(format!(
@@ -281,7 +313,21 @@ pub fn after_backup(
         }
         Err(error) => progress.warn(format!("old backups could not be deleted: {}", words::chain(&error))),
     }
-    mended(store, before)
+    facts.extend(mended(store, before));
+    facts
+}
+
+/// Says which backups are of another source, and stay.
+fn others(plan: &Plan) -> Option<String> {
+    let source = |decision: &Decision| match decision.reasons.first() {
+        Some(Reason::OtherSource(source)) => Some(format!("{} ({source})", decision.id)),
+        _ => None,
+    };
+    let all: Vec<String> = plan.decisions.iter().filter_map(source).collect();
+    let number = words::count(all.len(), "backup");
+    let told =
+        || format!("{number} of another source stay, and no rule counts them: {}", words::some(&all, 3));
+    (!all.is_empty()).then(told)
 }
 
 /// Which backups that could not be restored before are good now.

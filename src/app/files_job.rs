@@ -1,13 +1,14 @@
 //! The job `files-backup`, and the restore of its backups.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::upkept::with_upkeep;
 use super::{App, Shared};
-use crate::config::values::JobName;
-use crate::config::{FilesConfig, JobConfig};
+use crate::config::values::{BEFORE_RESTORE, JobName};
+use crate::config::{Config, FilesConfig, JobConfig};
 use crate::files::backup::{FilesSource, back_up};
 use crate::files::places::Places;
 use crate::files::restore::{FilesBackup, FilesPlan, Shelf, Undone, apply, undo};
@@ -21,8 +22,6 @@ use crate::words;
 
 /// The kind of a restore's run.
 const RESTORE_KIND: &str = "files-restore";
-/// How the name ends of the folder of what was there before restores.
-pub(super) const BEFORE_RESTORE: &str = "-before-restore";
 /// Of a restore that fails in the middle so many of the files that it has written are named.
 const MOST_TOLD: usize = 100;
 
@@ -43,6 +42,7 @@ pub(super) async fn run(
         paths: config.paths.iter().map(Into::into).collect(),
         exclude: globs(&config.exclude),
         container: config.container.clone(),
+        own: own_folders(&shared.config, config),
     };
     let made = async {
         let made = back_up(&source, docker, &store, config.compression, None, &context).await;
@@ -53,6 +53,8 @@ pub(super) async fn run(
     let others = contents.entries.len() - files;
     let mut verified = vec!["every byte that was stored was read back and matches its SHA-256".to_owned()];
     verified.extend(upkept.verified);
+    let left_out = contents.left_out.iter();
+    let left_out = left_out.map(|path| format!("{path} is a folder of the program itself, and was left out"));
     Ok(JobOutput {
         summary: format!(
             "{}, {}, {}",
@@ -62,10 +64,17 @@ pub(super) async fn run(
         ),
         backup: Some(backup.id().clone()),
         bytes: Some(backup.size()),
-        facts: upkept.facts,
+        facts: left_out.chain(upkept.facts).collect(),
         verified,
         ..JobOutput::default()
     })
+}
+
+/// What of the program itself is not backed up with what it lies in: the backups never, its state unless that is named.
+fn own_folders(config: &Config, job: &FilesConfig) -> Vec<PathBuf> {
+    let is_named = job.paths.iter().any(|path| Path::new(path).starts_with(&config.state_dir));
+    let state = (!is_named).then(|| config.state_dir.clone());
+    state.into_iter().chain([config.backup_dir.clone()]).collect()
 }
 
 /// The configuration has checked that each is a pattern.
@@ -138,15 +147,14 @@ async fn perform(
     let output = match action {
         Some(FilesAction::Apply(planned)) => {
             let (source, plan) = *planned;
-            let title = source.title();
+            let (title, from) = (source.title(), source.backup.manifest.made_from());
             let applied = apply(source, plan, shelf, context).await?;
             JobOutput {
                 summary: format!("{} restored from {title}", words::entries(applied.written)),
-                facts: vec![format!(
-                    "what was there before is the backup {}/{}",
-                    shelf.store.job(),
-                    applied.before
-                )],
+                facts: vec![
+                    format!("made from {from}"),
+                    format!("what was there before is the backup {}/{}", shelf.store.job(), applied.before),
+                ],
                 ..JobOutput::default()
             }
         }

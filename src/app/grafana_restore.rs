@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::files_job::{BEFORE_RESTORE, before_restore};
+use super::files_job::before_restore;
 use super::targets::credentials;
 use super::{App, TargetError};
-use crate::config::values::{JobName, TargetName};
+use crate::config::values::{BEFORE_RESTORE, JobName, TargetName};
 use crate::config::{GrafanaTarget, JobKind};
 use crate::grafana::client::GrafanaClient;
 use crate::grafana::contents::Secret;

@@ -100,7 +100,12 @@ async fn perform(
     let site = &opened.site;
     match action {
         RestoreAction::Apply(source, plan) => {
-            apply(site, source, &plan, &context).await.map(|restored| output(&restored, &site.command))
+            let from = source.made_from();
+            let restored = apply(site, source, &plan, &context).await?;
+            Ok(JobOutput {
+                facts: from.iter().map(|from| format!("made from {from}")).collect(),
+                ..output(&restored, &site.command)
+            })
         }
         RestoreAction::Resume(source) => {
             resume(opened, source, &context).await.map(|restored| output(&restored, &site.command))

@@ -153,7 +153,7 @@ async fn perform(site: &Site, action: SqliteAction, context: &RunContext) -> Res
 }
 
 fn output(source: &SqliteBackup, restored: &Restored) -> JobOutput {
-    let contents = &source.contents;
+    let (contents, from) = (&source.contents, source.backup.manifest.made_from());
     let tables = words::count(contents.tables.len(), "table");
     let mut verified = vec![format!(
         "the restored database has {tables} and {} rows, as its manifest says",
@@ -167,9 +167,10 @@ fn output(source: &SqliteBackup, restored: &Restored) -> JobOutput {
             vec!["that an application works with it: nothing says what to start and to ask".to_owned()]
         }
     };
+    let aside = restored.aside.iter().map(|path| format!("the old database is {}", path.display()));
     JobOutput {
         summary: format!("{} of {} is live again", words::size(contents.bytes), source.title()),
-        facts: restored.aside.iter().map(|path| format!("the old database is {}", path.display())).collect(),
+        facts: std::iter::once(format!("made from {from}")).chain(aside).collect(),
         verified,
         unverified,
         ..JobOutput::default()

@@ -1,7 +1,7 @@
 //! What a command prints: data on stdout, talk on stderr. With `--json`, one document on stdout.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -10,16 +10,27 @@ use serde_json::json;
 use super::exit_code::ExitCode;
 use crate::words::terminal;
 
-/// Something could not be written to the standard output.
-static UNWRITTEN: AtomicBool = AtomicBool::new(false);
+/// Why output was lost. A command goes on without it: what it does is not done for the sake of what it says.
+static LOST: OnceLock<String> = OnceLock::new();
 
-/// What a command has come to, once all is printed: data that could not be written are no success.
-pub(super) fn after_printing(code: ExitCode) -> ExitCode {
-    if code == ExitCode::Ok && UNWRITTEN.load(Ordering::Relaxed) { ExitCode::Failed } else { code }
+/// Was it written, or is nobody there to read it? Whoever closes the pipe early (`| head`) has seen enough. Notes where
+/// neither is so.
+pub(super) fn written(written: io::Result<()>) -> bool {
+    let Err(error) = written else { return true };
+    if error.kind() != io::ErrorKind::BrokenPipe {
+        let _ = LOST.set(error.to_string());
+        return false;
+    }
+    true
 }
 
-fn unless_closed(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
+/// How the program ends where its command ended so: lost output is a failure, because a script takes what is there for all.
+pub(super) fn ended(code: ExitCode) -> ExitCode {
+    let Some(why) = LOST.get() else { return code };
+    let mut err = io::stderr();
+    let _ = writeln!(err, "error: The output could not be written to stdout, and is not whole: {why}");
+    let _ = writeln!(err, "hint: make room where it goes, or send it elsewhere, and give the command again");
+    if matches!(code, ExitCode::Ok | ExitCode::Warned) { ExitCode::Failed } else { code }
 }
 
 /// Where and how a command prints.
@@ -106,18 +117,13 @@ impl Output {
         }
     }
 
-    /// Prints data. Whoever closes the pipe early (`| head`) has seen enough; where it could not be written, as into a file on
-    /// a full disk, it is said beside it, and the command has failed.
+    /// Prints data. What cannot be written, as into a file on a full disk, stands on stderr; that it is so is told at the
+    /// end.
     #[expect(clippy::unused_self, reason = "printing goes through an Output")]
     pub(super) fn data(self, text: &str) {
         let mut out = io::stdout().lock();
-        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        if let Err(error) = written.or_else(unless_closed) {
-            UNWRITTEN.store(true, Ordering::Relaxed);
-            let _ = write!(
-                io::stderr(),
-                "error: Cannot write to the standard output: {error}; this was to be there:\n{text}"
-            );
+        if !written(out.write_all(text.as_bytes()).and_then(|()| out.flush())) {
+            let _ = io::stderr().write_all(text.as_bytes());
         }
     }
 

@@ -24,7 +24,7 @@ use crate::config::values::{JobName, PrometheusTarget};
 use crate::progress::Progress;
 use crate::prometheus::restore::into::into;
 use crate::prometheus::restore::{Opened, Reading, RestoreError, RestoreSource, SourceError};
-use choose::{Chosen, choose, source_called, whose};
+use choose::{Chosen, Wanted, choose, source_called, whose};
 
 /// A restore that is taken back stops and starts a Prometheus once more: it must not be cut off in between.
 const GRACE: Duration = Duration::from_mins(15);
@@ -43,6 +43,9 @@ pub(super) struct Args {
     /// A manifest, an archive, or a folder, instead of a backup of the store
     #[arg(long, value_name = "PATH", conflicts_with_all = ["what", "backup"])]
     from: Option<PathBuf>,
+    /// Also a backup that was made from another source, or kind of it, than the job backs up now
+    #[arg(long, conflicts_with = "from")]
+    other_source: bool,
     /// The Prometheus of the configuration to restore to [default: the job's]
     #[arg(long, value_name = "NAME")]
     prometheus: Option<String>,
@@ -95,6 +98,17 @@ impl Args {
         let job = self.what.as_deref().and_then(|what| what.split('/').next()?.parse::<JobName>().ok());
         let target = || self.prometheus.as_deref().map(|name| format!("--prometheus {name}"));
         job.map(|job| job.to_string()).or_else(target)
+    }
+
+    /// Which backup of the store is meant.
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            what: self.what.as_deref(),
+            backup: self.backup.as_deref(),
+            at: self.at.as_deref(),
+            // What is only unpacked overwrites nothing.
+            other_source: self.other_source || self.into.is_some(),
+        }
     }
 }
 
@@ -201,11 +215,15 @@ async fn restore(
         whose(session, args.prometheus.as_deref(), job.as_ref(), Some(&source.origin.target))?;
     let opened = open(app, target, source.origin.data_path.as_deref(), &job).await?;
     let plan = opened.plan(&source, session.now, cancel).await.map_err(|error| failed(&error))?;
+    let from = source.made_from();
     if args.dry_run {
-        session.out.result(&json!({ "plan": plan }), || text::plan(&plan, session.zone(), true));
+        session.out.result(&json!({ "plan": plan, "made_from": from }), || {
+            text::plan(&plan, session.zone(), true) + &choose::from_text(from.as_deref())
+        });
         return Ok(if plan.refusals.is_empty() { ExitCode::Ok } else { ExitCode::Failed });
     }
-    session.out.say(text::plan(&plan, session.zone(), false).trim_end());
+    let told = text::plan(&plan, session.zone(), false) + &choose::from_text(from.as_deref());
+    session.out.say(told.trim_end());
     if let Some(refusal) = plan.refusals.first() {
         return Err(failed(&RestoreError::Refused { refusal: refusal.clone() }));
     }
@@ -293,7 +311,7 @@ async fn blocking_choice(
     cancel: &CancellationToken,
 ) -> Result<Chosen, CliError> {
     let Some(path) = args.from.clone() else {
-        return choose(session, args.what.as_deref(), args.backup.as_deref(), args.at.as_deref());
+        return choose(session, args.wanted());
     };
     let reading = reading(session, cancel);
     let found = blocking(move || RestoreSource::at_path(&path, &reading)).await;
@@ -305,6 +323,9 @@ fn unpack(session: &Session, args: &Args, folder: &Path) -> Result<ExitCode, Cli
     block_on(async {
         let shutdown = signals()?;
         let chosen = blocking_choice(session, args, &shutdown.cancel).await?;
+        for note in &chosen.source.notes {
+            session.out.say(&format!("warning: {note}"));
+        }
         let (reading, to) = (reading(session, &shutdown.cancel), folder.to_path_buf());
         let unpacked = blocking(move || {
             let unpacked = into(&chosen.source, &to, &reading);

@@ -20,8 +20,8 @@ use super::read::{Item, Section, nearest};
 use super::secret::Env;
 use super::target::ApplicationTarget;
 use super::values::{
-    Access, Anomalies, Codec, Compression, DEFAULT_LAYOUT, Hooks, JobName, Keep, KeepRules, Name, OnMissed,
-    OnOverlap, PrometheusTarget, Retries, SlotRules, SnapshotLayout, TargetName,
+    Access, Anomalies, BEFORE_RESTORE, Codec, Compression, DEFAULT_LAYOUT, Hooks, JobName, Keep, KeepRules,
+    Name, OnMissed, OnOverlap, PrometheusTarget, Retries, SlotRules, SnapshotLayout, Subject, TargetName,
 };
 use crate::schedule::{Schedule, ScheduleError};
 
@@ -116,6 +116,34 @@ impl JobKind {
             Self::SqliteBackup(config) => config.database.application(),
             Self::CloseStaleSessions(config) => config.backup.database.application(),
             Self::FilesBackup(_) | Self::VerifyDeployment(_) | Self::Command(_) => None,
+        }
+    }
+
+    /// What its backups are backups of; nothing where it makes none.
+    pub fn subject(&self) -> Option<Subject> {
+        let kind = self.kind_of_backup()?;
+        Some(match (self.target(), self) {
+            (Some(target), _) => Subject::target(kind, target.as_str()),
+            (None, Self::FilesBackup(files)) => {
+                Subject::paths(kind, files.container.as_deref(), files.paths.clone())
+            }
+            (
+                None,
+                Self::SqliteBackup(config) | Self::CloseStaleSessions(StaleConfig { backup: config, .. }),
+            ) => {
+                let path = config.database.path().map(|path| path.display().to_string());
+                Subject::paths(kind, None, path.into_iter().collect())
+            }
+            (None, _) => return None,
+        })
+    }
+
+    /// The kind that stands in the manifests of its backups.
+    fn kind_of_backup(&self) -> Option<&'static str> {
+        match self {
+            // A backup of the database, before anything is changed in it.
+            Self::CloseStaleSessions(_) => Some("sqlite-backup"),
+            _ => self.keeping().map(|_| self.kind_name()),
         }
     }
 
@@ -324,6 +352,12 @@ fn read(
     let name = name_item.as_ref().and_then(Item::name);
     if let (Some(item), Some(name)) = (&name_item, &name) {
         section.name = format!("job \"{name}\"");
+        if let Some(of) = name.as_str().strip_suffix(BEFORE_RESTORE) {
+            let hint = format!(
+                "restores of the job {of:?} keep there what was there before them; choose another name"
+            );
+            item.error(format!("a job cannot be called {:?}", name.as_str()), Some(hint));
+        }
         *names.entry(name.to_string()).or_default() += 1;
         if names[name.as_str()] > 1 {
             item.error(

@@ -3,6 +3,7 @@
 
 mod anomalies;
 mod hooks;
+mod subject;
 mod veil;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use url::Url;
 
 pub use anomalies::Anomalies;
 pub use hooks::{Hook, Hooks, Moment, Program};
+pub use subject::Subject;
 pub use veil::{Veil, VeilStream};
 
 /// Why a text is not a [`Name`].
@@ -31,6 +33,9 @@ pub struct NameError {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(String);
+
+/// How the name ends of the folder of what was there before restores. No job may be called so.
+pub const BEFORE_RESTORE: &str = "-before-restore";
 
 /// The name of a job.
 pub type JobName = Name;

@@ -1,6 +1,8 @@
 //! The backup of named files: each is read until it rests, and what cannot be read does not stop the rest.
 
 use std::collections::BTreeSet;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use globset::GlobSet;
@@ -30,6 +32,9 @@ pub struct FilesSource {
     pub exclude: GlobSet,
     /// The container that the paths are in; this host where there is none.
     pub container: Option<String>,
+    /// Folders of the program itself, which are left out wherever they are met: a backup that holds those before it grows
+    /// with each run.
+    pub own: Vec<PathBuf>,
 }
 
 /// Takes what comes into the archive and the contents.
@@ -41,6 +46,8 @@ pub(super) struct Collector<'a> {
     names: BTreeSet<String>,
     links: Links,
     exclude: &'a GlobSet,
+    /// Device and inode: by a link or a mount they have other paths.
+    own: Vec<(u64, u64)>,
     pub(super) spool: &'a Path,
     step: &'a StepGuard,
     pub(super) cancel: &'a CancellationToken,
@@ -49,6 +56,23 @@ pub(super) struct Collector<'a> {
 impl Collector<'_> {
     pub(super) fn is_excluded(&self, path: &Path) -> bool {
         self.exclude.is_match(path)
+    }
+
+    /// It is a folder of the program itself, which is noted.
+    pub(super) fn leaves_out(&mut self, path: &Path, folder: &Metadata) -> bool {
+        let is_own = self.own.contains(&(folder.dev(), folder.ino()));
+        if is_own && !self.contents.left_out.iter().any(|known| known.as_path() == path) {
+            self.contents.left_out.push(path.into());
+        }
+        is_own
+    }
+
+    /// It lies in a folder of the program itself.
+    pub(super) fn is_in_own(&self, path: &Path) -> bool {
+        path.ancestors()
+            .skip(1)
+            .filter_map(|above| std::fs::metadata(above).ok())
+            .any(|above| self.own.contains(&(above.dev(), above.ino())))
     }
 
     /// Notes that something is not in the backup.
@@ -154,6 +178,12 @@ pub async fn back_up(
             names: BTreeSet::new(),
             links: Links::default(),
             exclude: &owned.exclude,
+            own: owned
+                .own
+                .iter()
+                .filter_map(|own| own.metadata().ok())
+                .map(|own| (own.dev(), own.ino()))
+                .collect(),
             spool: pending.dir(),
             step: &step,
             cancel: &cancel,
@@ -203,7 +233,8 @@ async fn publish(
 ) -> Result<Backup, FilesError> {
     let described =
         serde_json::value::to_raw_value(contents).map_err(|source| FilesError::Describe { source })?;
-    let source = Source { container: source.container.clone(), ..Source::default() };
+    let paths = source.paths.iter().map(|path| path.display().to_string()).collect();
+    let source = Source { container: source.container.clone(), paths, ..Source::default() };
     let draft = Draft {
         content_bytes: contents.files().1,
         // What is in it is whole.

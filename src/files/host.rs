@@ -16,6 +16,10 @@ const READINGS: usize = 3;
 /// So much is read of a file that says it is shorter.
 const LEAST_READ: u64 = 1 << 20;
 
+/// Why a path that is, or lies in, a folder of the program itself is not taken.
+const OWN: &str =
+    "it is where the backups lie, and a backup of them would grow with each run: take it out of \"paths\"";
+
 /// So many links may lead from one to the next.
 const MOST_LINKS: usize = 40;
 
@@ -34,6 +38,10 @@ pub(super) fn take_root(path: &Path, collector: &mut Collector<'_>) -> Result<()
                         return Ok(());
                     }
                 }
+            }
+            Ok(metadata) if collector.is_in_own(&path) || collector.leaves_out(&path, &metadata) => {
+                collector.lacks(&named, OWN);
+                return Ok(());
             }
             Ok(metadata) if is_content(&metadata) && !collector.is_excluded(&path) => {
                 return take(&path, collector);
@@ -111,6 +119,9 @@ pub(super) fn take_alone(path: &Path, collector: &mut Collector<'_>) -> Result<b
         }
     };
     let kind = metadata.file_type();
+    if kind.is_dir() && collector.leaves_out(path, &metadata) {
+        return Ok(false);
+    }
     if kind.is_dir() {
         collector.add(entry(path, &metadata, What::Folder), None)?;
     } else if kind.is_file() {

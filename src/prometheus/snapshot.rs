@@ -475,6 +475,7 @@ impl Snapshotter<'_> {
             data_path: Some(self.folder.product_path()),
             retention: Some(server.runtime.storage_retention.clone()).filter(|r| !r.is_empty()),
             owner: Some(state.owner),
+            ..Source::default()
         }
     }
 

@@ -157,12 +157,11 @@ async fn publish(
     let source = Source {
         target: origin.target.clone(),
         url: origin.url.clone(),
-        product_version: None,
         container: database.container.clone(),
         image: database.image.clone(),
         data_path: Some(database.shown.clone()),
-        retention: None,
         owner,
+        ..Source::default()
     };
     let described =
         serde_json::value::to_raw_value(contents).map_err(|source| SqliteError::Describe { source })?;

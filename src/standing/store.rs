@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::JobConfig;
-use crate::config::values::JobName;
+use crate::config::values::{JobName, Subject};
 use crate::retention::Leap;
 use crate::store::{Backup, BackupId, JobStore, Listing, Store, StoreError};
 use crate::upkeep::{self, Suspicion};
@@ -48,14 +48,14 @@ pub struct NewestBackup {
 pub struct Listings(BTreeMap<JobName, (Stamps, StoreStanding)>);
 
 /// When the folders of a job changed: each backup, and each note of one, is put there by a rename. And what makes a backup
-/// doubtful.
+/// doubtful, and one of the job's own.
 #[derive(Debug, PartialEq, Eq)]
-struct Stamps([Option<SystemTime>; 2], Suspicion);
+struct Stamps([Option<SystemTime>; 2], Suspicion, Option<Subject>);
 
 impl Stamps {
-    fn of(store: &JobStore, suspicion: Suspicion) -> Self {
+    fn of(store: &JobStore, suspicion: Suspicion, subject: Option<Subject>) -> Self {
         let changed = |folder: PathBuf| folder.metadata().and_then(|folder| folder.modified()).ok();
-        Self([changed(store.folder().to_owned()), changed(store.shared_folder())], suspicion)
+        Self([changed(store.folder().to_owned()), changed(store.shared_folder())], suspicion, subject)
     }
 }
 
@@ -71,12 +71,13 @@ impl Listings {
         let (name, suspicion) = (&job.name, Suspicion { smaller: job.anomalies.smaller, within });
         let Some(store) = store.map(|store| store.job(name)) else { return Ok(StoreStanding::default()) };
         // Before the look: what changes meanwhile is looked at again.
-        let stamps = Stamps::of(&store, suspicion);
+        let subject = job.kind.subject();
+        let stamps = Stamps::of(&store, suspicion, subject.clone());
         let known = self.0.get(name).filter(|(seen, known)| *seen == stamps && !known.is_ahead(now));
         if let Some((_, standing)) = known {
             return Ok(standing.clone());
         }
-        let standing = StoreStanding::of(&store.list()?, suspicion, now);
+        let standing = StoreStanding::of(&store.list()?, suspicion, subject.as_ref(), now);
         self.0.insert(name.clone(), (stamps, standing.clone()));
         Ok(standing)
     }
@@ -89,8 +90,9 @@ impl StoreStanding {
         self.held.is_some() || self.newest.as_ref().map(of).is_some_and(|at| Leap::ahead(at, now).is_some())
     }
 
-    fn of(listing: &Listing, suspicion: Suspicion, now: Timestamp) -> Self {
-        let newest = listing.newest_good();
+    fn of(listing: &Listing, suspicion: Suspicion, subject: Option<&Subject>, now: Timestamp) -> Self {
+        // That of another source says nothing of how safe this one is.
+        let newest = subject.and_then(|subject| upkeep::newest_good(listing, subject));
         Self {
             backups: listing.backups.len(),
             broken: listing.broken.len(),
@@ -100,7 +102,9 @@ impl StoreStanding {
                 .map(|backup| NewestBackup { created: backup.manifest.created, bytes: backup.size() }),
             stored_bytes: listing.stored_bytes(),
             verified: listing.backups.iter().map(Backup::verified).min().flatten(),
-            held: upkeep::hold(listing, suspicion, now).map(|hold| format!("the newest backup {hold}")),
+            held: subject
+                .and_then(|subject| upkeep::hold(listing, subject, suspicion, now))
+                .map(|hold| format!("the newest backup {hold}")),
         }
     }
 }

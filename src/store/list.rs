@@ -333,11 +333,6 @@ impl Listing {
     pub fn newest_good(&self) -> Option<&Backup> {
         self.backups.iter().rev().find(|backup| backup.is_good())
     }
-
-    /// The newest good backup that was made at `time` or before.
-    pub fn at_or_before(&self, time: Timestamp) -> Option<&Backup> {
-        self.backups.iter().rev().find(|backup| backup.is_good() && backup.manifest.created <= time)
-    }
 }
 
 /// The ID of the backup whose manifest has this name.
@@ -457,11 +452,6 @@ mod tests {
         job.note_verified(made[2].id(), [(made[2].manifest.files[0].name.clone(), bad)].into()).unwrap();
         let listing = job.list().unwrap();
         assert_eq!(listing.newest_good().unwrap().id(), made[1].id());
-        let at = |seconds| listing.at_or_before(testing::at(seconds)).map(Backup::id);
-        assert_eq!(
-            (at(-1), at(0), at(9), at(30)),
-            (None, Some(made[0].id()), Some(made[0].id()), Some(made[1].id()))
-        );
     }
 
     /// A store as the first release wrote it. It is never written again: what it holds must stay readable.

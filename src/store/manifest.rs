@@ -12,7 +12,7 @@ use ulid::Ulid;
 use super::error::{At as _, StoreError};
 pub use super::id::BackupId;
 use super::sealed;
-use crate::config::values::JobName;
+use crate::config::values::{JobName, Subject};
 
 /// The format version this program writes.
 pub const FORMAT: u32 = 1;
@@ -115,6 +115,16 @@ impl Manifest {
         Ok(only.contents)
     }
 
+    /// What it is a backup of.
+    pub fn subject(&self) -> Subject {
+        self.source.subject(&self.kind)
+    }
+
+    /// What it was made from, as a person is told: its subject, where that was, and on which host.
+    pub fn made_from(&self) -> String {
+        self.source.told(&self.kind)
+    }
+
     /// It lacks what lies at a path: that, or a folder above it.
     pub fn lacks_at(&self, path: &str) -> bool {
         is_lacking(&self.lacks, path)
@@ -196,6 +206,35 @@ pub struct Source {
     pub retention: Option<String>,
     /// Who owned the data folder, and its mode.
     pub owner: Option<Owner>,
+    /// The named files and folders of a backup of files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// The host that made the backup, as it calls itself. Nothing in backups of old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+}
+
+impl Source {
+    /// What a backup of this kind from here is a backup of.
+    pub fn subject(&self, kind: &str) -> Subject {
+        if !self.target.is_empty() {
+            return Subject::target(kind, &self.target);
+        }
+        let paths =
+            if self.paths.is_empty() { self.data_path.iter().cloned().collect() } else { self.paths.clone() };
+        Subject::paths(kind, self.container.as_deref(), paths)
+    }
+
+    /// The same for a person, with its URL and its host.
+    pub fn told(&self, kind: &str) -> String {
+        let url = if self.url.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", self.url.trim_end_matches('/'))
+        };
+        let host = self.host.as_ref().map(|host| format!(" on host {host}")).unwrap_or_default();
+        format!("{}{url}{host}", self.subject(kind))
+    }
 }
 
 /// Owner and mode of a folder.

@@ -62,6 +62,8 @@ pub struct Draft {
 impl Draft {
     /// A whole one of this program, in an archive of its own, that holds no bytes yet.
     pub fn new(kind: &str, created: Timestamp, source: Source, contents: Contents) -> Self {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let source = Source { host: Some(host), ..source };
         Self {
             kind: kind.to_owned(),
             created,

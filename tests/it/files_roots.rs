@@ -210,3 +210,31 @@ fn in_a_container_a_path_that_is_empty_or_something_else_is_told_as_well() {
     told("it is a file");
     fs::remove_dir_all(&conf).unwrap();
 }
+
+#[test]
+fn the_folders_of_the_program_itself_are_left_out_of_a_folder_that_holds_them() {
+    let watchkeeper = Watchkeeper::with_config("");
+    fs::write(watchkeeper.folder().join("data"), vec![b'x'; 100]).unwrap();
+    watchkeeper.configure(&files_job(3, &[watchkeeper.folder()]));
+    let told = watchkeeper.run(&["check"]).expect(3);
+    for name in ["backup_dir", "state_dir"] {
+        assert!(told.stdout.contains(&format!("holds {name} (")), "{told:?}");
+    }
+    let mut sizes = Vec::new();
+    for _ in 0..3 {
+        let run = watchkeeper.run_json(&["run-now", "conf"]).expect(0).json();
+        assert!(
+            run.to_string().contains("backups is a folder of the program itself, and was left out"),
+            "{run}"
+        );
+        let backups = watchkeeper.run_json(&["backups"]).expect(0).json();
+        sizes.push(backups["backups"].as_array().unwrap().last().unwrap()["content_bytes"].as_u64().unwrap());
+    }
+    assert!(sizes.iter().all(|size| *size == sizes[0]), "{sizes:?}");
+    // A folder of backups that is named itself is none to back up, by whatever name.
+    std::os::unix::fs::symlink(watchkeeper.store_of("conf"), watchkeeper.folder().join("link")).unwrap();
+    let (data, link) = (watchkeeper.folder().join("data"), watchkeeper.folder().join("link"));
+    watchkeeper.configure(&files_job(3, &[&data, &link]));
+    let run = watchkeeper.run(&["run-now", "conf"]).expect(3);
+    assert!(run.stdout.contains("it is where the backups lie"), "{run:?}");
+}

@@ -245,3 +245,14 @@ fn an_archive_that_is_not_the_one_of_its_manifest_is_refused_before_it_is_unpack
     assert!(matches!(error, RestoreError::Source(SourceError::Bad { .. })), "{error}");
     assert_eq!(out.read_dir().unwrap().count(), 0);
 }
+
+#[test]
+fn a_folder_whose_newest_backup_is_broken_is_unpacked_from_the_one_before_it_and_that_is_said() {
+    let watchkeeper = crate::support::watchkeeper::Watchkeeper::with_config("");
+    let folder = backup(&watchkeeper.backups_folder()).folder;
+    std::fs::write(folder.join("20261124T020000Z.json"), "{").unwrap();
+    let into = watchkeeper.folder().join("into");
+    let (from, into) = (folder.to_str().unwrap(), into.to_str().unwrap());
+    let output = watchkeeper.run(&["restore", "--from", from, "--into", into]).expect(0);
+    assert!(output.stderr.contains("passed over: 20261124T020000Z.json"), "{output:?}");
+}

@@ -148,3 +148,48 @@ fn a_daemon_that_crashes_leaves_its_memory_nowhere_and_its_programs_may() {
     assert!(!leaves_a_core(daemon, || limit.exists()), "the memory of the daemon is on the disk");
     assert_eq!(fs::read_to_string(limit).unwrap().trim(), "unlimited");
 }
+
+/// Gives back what it was sent, in its words or in the address that it sends others to.
+fn echo(status: &'static str) -> u16 {
+    use std::io::{Read as _, Write as _};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 8192];
+            let length = stream.read(&mut request).unwrap_or(0);
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            let sent =
+                request.lines().find(|line| line.to_lowercase().starts_with("authorization")).unwrap_or("");
+            let sent = sent.split_once(": ").map_or("", |(_, sent)| sent);
+            let body =
+                format!("{{\"status\":\"error\",\"error\":\"you said {sent}\",\"message\":\"{sent}\"}}");
+            let place = format!("http://127.0.0.1:1/?{}", sent.replace(' ', ""));
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nLocation: {place}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+                 Connection: close\r\n\r\n{body}",
+                body.len()
+            );
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    port
+}
+
+#[test]
+fn a_server_that_gives_back_what_it_was_sent_makes_check_tell_no_secret() {
+    for status in ["400 Bad Request", "302 Found"] {
+        let url = format!("http://127.0.0.1:{}", echo(status));
+        let watchkeeper = Watchkeeper::with_config(&format!(
+            "[prometheus.main]\nurl = \"{url}\"\ntoken = {{ env = \"WK_TEST_TOKEN\" }}\n\
+             [grafana.main]\nurl = \"{url}\"\nuser = \"admin\"\npassword = {{ env = \"WK_TEST_PASSWORD\" }}\n"
+        ));
+        let output = watchkeeper.command(&["check", "--online"]).envs(SECRETS).output().unwrap();
+        let output = Output::from(output).expect(1);
+        let told = format!("{}{}", output.stdout, output.stderr);
+        assert!(told.contains("[redacted]"), "{status}: nothing was given back: {told}");
+        for (_, secret) in SECRETS {
+            assert!(!told.contains(secret), "{status}: {told}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::output::CliError;
 use crate::cli::session::{Session, time};
 use crate::config::JobKind;
-use crate::config::values::{JobName, Name, PrometheusTarget};
+use crate::config::values::{JobName, Name, PrometheusTarget, Subject};
 use crate::prometheus::restore::{Reading, RestoreError, RestoreSource};
 use crate::store::{Backup, BackupId, JobStore, Listing, SharedLock, Source, Store, resolve};
 use crate::upkeep;
@@ -34,6 +34,24 @@ pub(super) struct Found {
     pub(super) reading: Option<SharedLock>,
 }
 
+/// Which backup of the store somebody means.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// A job, or a backup.
+    pub(super) what: Option<&'a str>,
+    /// A backup of the job.
+    pub(super) backup: Option<&'a str>,
+    /// The newest one that is not younger.
+    pub(super) at: Option<&'a str>,
+    /// It may be of another source than the job backs up now.
+    pub(super) other_source: bool,
+}
+
+/// The line of a plan that says what the backup was made from.
+pub(super) fn from_text(from: Option<&str>) -> String {
+    from.map(|from| format!("  {:<11} {from}\n", "made from")).unwrap_or_default()
+}
+
 /// The kind of what is to be restored: of the manifest, else of the job, else of its backup. Nothing where that cannot be
 /// told; what is wrong is told by who looks closer.
 pub(super) fn kind(session: &Session, args: &super::Args) -> Option<String> {
@@ -43,21 +61,16 @@ pub(super) fn kind(session: &Session, args: &super::Args) -> Option<String> {
     }
     let what = args.what.as_deref()?;
     let name = what.split('/').next().unwrap_or(what);
-    if let Some(job) = session.config.job(name) {
-        return Some(job.kind.kind_name().to_owned());
-    }
-    let found = backup(session, args.what.as_deref(), args.backup.as_deref(), args.at.as_deref());
-    found.ok().map(|found| found.backup.manifest.kind)
+    let of_backup = || Some(backup(session, args.wanted()).ok()?.backup.manifest.kind);
+    let of_job = session.config.job(name).map(|job| job.kind.kind_name().to_owned());
+    // Of a backup that is named the kind itself may be another one.
+    let is_named = args.backup.is_some() || is_backup(what);
+    if is_named && args.wanted().other_source { of_backup().or(of_job) } else { of_job.or_else(of_backup) }
 }
 
 /// The backup of Prometheus that `what`, `backup` and `at` mean.
-pub(super) fn choose(
-    session: &Session,
-    what: Option<&str>,
-    backup: Option<&str>,
-    at: Option<&str>,
-) -> Result<Chosen, CliError> {
-    let Found { backup, job, reading } = self::backup(session, what, backup, at)?;
+pub(super) fn choose(session: &Session, wanted: Wanted<'_>) -> Result<Chosen, CliError> {
+    let Found { backup, job, reading } = backup(session, wanted)?;
     let source = RestoreSource::of_backup(&backup);
     let source = source.map_err(|error| super::failed(&RestoreError::Source(error)))?;
     Ok(Chosen { source, job: Some(job), reading })
@@ -70,12 +83,8 @@ pub(super) fn outside(path: &Path) -> Result<Found, CliError> {
 }
 
 /// The backup that `what`, `backup` and `at` mean.
-pub(super) fn backup(
-    session: &Session,
-    what: Option<&str>,
-    backup: Option<&str>,
-    at: Option<&str>,
-) -> Result<Found, CliError> {
+pub(super) fn backup(session: &Session, wanted: Wanted<'_>) -> Result<Found, CliError> {
+    let Wanted { what, backup, at, other_source } = wanted;
     let store = session.store()?;
     let Some(what) = what else {
         return Err(CliError::usage("Which backup?", Some("name a job, a backup, or --from PATH".into())));
@@ -84,7 +93,7 @@ pub(super) fn backup(
     let (job, found) = match (named, backup) {
         (Some(job), None) => {
             let job = store.job(&job);
-            let found = newest(session, &job, at)?;
+            let found = newest(session, &job, at, other_source)?;
             (job, found)
         }
         (Some(job), Some(id)) => found(session, &format!("{job}/{id}"))?,
@@ -97,8 +106,30 @@ pub(super) fn backup(
                 .unwrap_or_else(|| no_backup(&format!("There is no job {what}"), None)));
         }
     };
+    if !other_source {
+        of_this_source(session, &job, &found)?;
+    }
     let reading = Some(job.lock_shared(LOCK_LIMIT)?);
     Ok(Found { backup: found, job: job.job().clone(), reading })
+}
+
+/// What a job backs up now; nothing where there is no such job, or it makes no backups.
+fn subject(session: &Session, job: &JobName) -> Option<Subject> {
+    session.config.job(job.as_str())?.kind.subject()
+}
+
+/// A backup of something else than the job backs up now is none to put in its place before somebody has said so.
+fn of_this_source(session: &Session, job: &JobStore, backup: &Backup) -> Result<(), CliError> {
+    let Some(subject) = subject(session, job.job()) else { return Ok(()) };
+    if backup.manifest.subject().is_same(&subject) {
+        return Ok(());
+    }
+    let (job, id, from) = (job.job(), backup.id(), backup.manifest.made_from());
+    let message = format!("{job}/{id} was made from another source, {from}: the job {job} is {subject}");
+    let hint = format!(
+        "`watchkeeper restore {job}/{id} --other-source` restores it all the same; --into DIR only unpacks it"
+    );
+    Err(CliError::usage(message, Some(hint)))
 }
 
 fn found(session: &Session, spec: &str) -> Result<(JobStore, Backup), CliError> {
@@ -166,17 +197,39 @@ pub(in crate::cli) fn hint_of_targets(kind: &str, known: &[&str]) -> String {
     }
 }
 
-/// The newest good backup, at most as young as `at`.
-fn newest(session: &Session, job: &JobStore, at: Option<&str>) -> Result<Backup, CliError> {
+/// The newest good backup, at most as young as `at`: of what the job backs up now where there is one, else of another
+/// source, where that may be.
+fn newest(
+    session: &Session,
+    job: &JobStore,
+    at: Option<&str>,
+    other_source: bool,
+) -> Result<Backup, CliError> {
     let at = at.map(|text| time(session, text)).transpose()?;
     let listing = job.list()?;
     for broken in &listing.broken {
         session.out.say(&format!("warning: passed over {}: {}", broken.path.display(), broken.problem));
     }
-    let found = match at {
-        Some(at) => listing.at_or_before(at),
-        None => listing.newest_good(),
+    let subject = subject(session, job.job());
+    let newest = |own: bool| {
+        let is_own = |backup: &&Backup| {
+            subject.as_ref().is_none_or(|subject| backup.manifest.subject().is_same(subject))
+        };
+        let in_time = |backup: &&Backup| at.is_none_or(|at| backup.manifest.created <= at);
+        let mut newest_first = listing.backups.iter().rev().filter(in_time);
+        newest_first.find(|backup| backup.is_good() && (!own || is_own(backup)))
     };
+    let (own, any) = (newest(true), newest(false));
+    if let (Some(own), Some(any)) = (own, any)
+        && own.id() != any.id()
+    {
+        let (job, id, from) = (job.job(), any.id(), any.manifest.made_from());
+        session.out.say(&format!("warning: passed over {job}/{id}: it was made from another source, {from}"));
+    }
+    let found = own.or(any);
+    if let (None, Some(any), false) = (own, any, other_source) {
+        of_this_source(session, job, any)?;
+    }
     if let Some(backup) = found {
         not_in_doubt(session, &listing, job, backup)?;
     }

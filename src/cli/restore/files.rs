@@ -37,7 +37,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     }
     let found = match &args.from {
         Some(path) => choose::outside(path)?,
-        None => choose::backup(session, args.what.as_deref(), args.backup.as_deref(), args.at.as_deref())?,
+        None => choose::backup(session, args.wanted())?,
     };
     let Found { backup, job, reading: _reading } = found;
     let mut source = FilesBackup::of(backup).map_err(|error| failed(&error))?;
@@ -66,12 +66,14 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     }
     let plan = source.plan(&cancel).map_err(|error| failed(&error))?;
     let older = older_with(session, &job, &source);
+    let from = source.backup.manifest.made_from();
+    let told = || text(&plan, &older) + &choose::from_text(Some(&from));
     let nothing_to_do = plan.changes.is_empty() && plan.refusals.is_empty();
     if args.dry_run || nothing_to_do {
-        session.out.result(&json!({ "plan": plan }), || text(&plan, &older));
+        session.out.result(&json!({ "plan": plan, "made_from": from }), told);
         return Ok(if plan.refusals.is_empty() { ExitCode::Ok } else { ExitCode::Failed });
     }
-    session.out.say(text(&plan, &older).trim_end());
+    session.out.say(told().trim_end());
     if let Some(refusal) = plan.refusals.first() {
         return Err(failed(&FilesError::InTheWay { what: refusal.clone() }));
     }

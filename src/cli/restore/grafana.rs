@@ -57,7 +57,7 @@ async fn restore(
         let job = backup.job.clone();
         (backup, job, None)
     } else {
-        let found = choose::backup(session, args.what.as_deref(), args.backup.as_deref(), args.at.as_deref());
+        let found = choose::backup(session, args.wanted());
         let Found { backup, job, reading } = found?;
         (GrafanaBackup::of(backup).map_err(|error| failed(&error))?, Some(job), reading)
     };
@@ -70,6 +70,7 @@ async fn restore(
         return Ok(ExitCode::Ok);
     }
     let target = whose(session, args, job.as_ref(), Some(&backup.target))?;
+    let from = backup.made_from();
     let job = job.or_else(|| job_of(session, target)).unwrap_or_else(|| target.name.clone());
     let site = app.open_grafana(target, &job).await.map_err(|error| not_opened(&error))?;
     let sink = bar::sink(session);
@@ -84,10 +85,13 @@ async fn restore(
         app.settle_grafana(&site, &prepared, (&job, session.now)).map_err(|error| failed(&error))?;
     }
     if args.dry_run || nothing_to_do {
-        session.out.result(&json!({ "plan": plan }), || text("Restore", plan, session.zone(), args.dry_run));
+        session.out.result(&json!({ "plan": plan, "made_from": from }), || {
+            text("Restore", plan, session.zone(), args.dry_run) + &choose::from_text(from.as_deref())
+        });
         return Ok(code_of(plan));
     }
-    session.out.say(text("Restore", plan, session.zone(), false).trim_end());
+    let told = text("Restore", plan, session.zone(), false) + &choose::from_text(from.as_deref());
+    session.out.say(told.trim_end());
     if let Some(refusal) = plan.refusals.first() {
         return Err(failed(&RestoreError::Refused { refusal: refusal.clone() }));
     }

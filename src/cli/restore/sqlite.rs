@@ -52,7 +52,7 @@ async fn restore(
 ) -> Result<ExitCode, CliError> {
     let found = match &args.from {
         Some(path) => choose::outside(path)?,
-        None => choose::backup(session, args.what.as_deref(), args.backup.as_deref(), args.at.as_deref())?,
+        None => choose::backup(session, args.wanted())?,
     };
     let Found { backup, job, reading: _reading } = found;
     let source = SqliteBackup::of(backup).map_err(|error| failed(&error))?;
@@ -69,11 +69,13 @@ async fn restore(
     let database = database_of(session, args, Some(&job), Some(&source))?;
     let site = open(app, &job, &database).await?;
     let plan = plan(&site, &source).await.map_err(|error| failed(&error))?;
+    let from = source.backup.manifest.made_from();
+    let told = || text(&plan, session.zone()) + &choose::from_text(Some(&from));
     if args.dry_run {
-        session.out.result(&json!({ "plan": plan }), || text(&plan, session.zone()));
+        session.out.result(&json!({ "plan": plan, "made_from": from }), told);
         return Ok(if plan.refusals.is_empty() { ExitCode::Ok } else { ExitCode::Failed });
     }
-    session.out.say(text(&plan, session.zone()).trim_end());
+    session.out.say(told().trim_end());
     if let Some(refusal) = plan.refusals.first() {
         let message = format!("The restore cannot be done: {refusal}");
         return Err(CliError { code: ExitCode::Failed, message, hint: None });

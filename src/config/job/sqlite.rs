@@ -1,6 +1,6 @@
 //! The options of the jobs on a SQLite database: `sqlite-backup` and `close-stale-sessions`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -25,6 +25,14 @@ impl DatabaseRef {
         match self {
             Self::Application(name) => Some(name),
             Self::Host(_) => None,
+        }
+    }
+
+    /// Its path, where it is a file of this host that belongs to no application.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Application(_) => None,
+            Self::Host(path) => Some(path),
         }
     }
 }

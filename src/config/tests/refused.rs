@@ -12,6 +12,7 @@ const GRAFANA: &str = "[grafana.main]\nurl = \"http://h:3000\"\n\
 /// What the file starts with, what follows, and all problems of it.
 #[rustfmt::skip]
 const BAD: &[(&str, &str, &[&str])] = &[
+    (NOTHING, "[[job]]\nname = \"conf-before-restore\"\nkind = \"files-backup\"\npaths = [\"/a\"]\nkeep = { last = 1 }", &[r#"2:8: a job cannot be called "conf-before-restore" -> restores of the job "conf" keep there what was there before them; choose another name"#]),
     (NOTHING, "shedule = 1", &[r#"1:1: unknown key "shedule" -> known here: timezone, state_dir, backup_dir, reserve, max_concurrent, history_keep, history_runs, prometheus, grafana, alertmanager, application, metrics, webhook, defaults, job, notify, escalation, response"#]),
     (NOTHING, r#"colour = "red""#, &[r#"1:1: unknown key "colour" -> known here: timezone, state_dir, backup_dir, reserve, max_concurrent, history_keep, history_runs, prometheus, grafana, alertmanager, application, metrics, webhook, defaults, job, notify, escalation, response"#]),
     (NOTHING, r#"timezone = "Europe/Berln""#, &[r#"1:12: unknown time zone "Europe/Berln" -> did you mean "Europe/Berlin"?"#]),

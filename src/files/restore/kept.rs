@@ -56,7 +56,7 @@ impl Shelf {
         };
         let created = created.map(here).collect();
         let before = Some(BeforeRestore { of: plan.source.clone(), created, by_undo });
-        let what = FilesSource { paths, exclude: GlobSet::empty(), container: None };
+        let what = FilesSource { paths, exclude: GlobSet::empty(), container: None, own: Vec::new() };
         let kept = back_up(&what, None, &self.store, Compression::default(), before, context).await?;
         let (backup, contents) = kept;
         let lacks = not_kept(&what.paths, &contents);

@@ -62,6 +62,7 @@ impl Scene {
             paths: vec![self.dir.path().join("etc")],
             exclude: GlobSet::new([Glob::new("**/*.tmp").unwrap()]).unwrap(),
             container: None,
+            own: Vec::new(),
         };
         let made = back_up(&source, None, &self.job(), Compression::default(), None, &context()).await;
         FilesBackup::of(made.unwrap().0).unwrap()
@@ -261,7 +262,8 @@ async fn what_cannot_be_kept_is_not_replaced_and_nothing_else_is_either() {
 
 /// Backs up just these, without any exclusion.
 async fn back_up_alone(scene: &Scene, paths: &[PathBuf]) -> Result<FilesBackup, FilesError> {
-    let source = FilesSource { paths: paths.to_vec(), exclude: GlobSet::empty(), container: None };
+    let source =
+        FilesSource { paths: paths.to_vec(), exclude: GlobSet::empty(), container: None, own: Vec::new() };
     let made = back_up(&source, None, &scene.job(), Compression::default(), None, &context()).await?;
     FilesBackup::of(made.0)
 }

@@ -69,6 +69,11 @@ impl GrafanaBackup {
         }
     }
 
+    /// What it was made from, where a manifest tells it: `grafana-export of main (http://grafana:3000)`.
+    pub fn made_from(&self) -> Option<String> {
+        Some(self.backup.as_ref()?.manifest.made_from())
+    }
+
     /// What no other contents have, wherever they lie: the SHA-256 of the archive.
     pub(super) fn identity(&self) -> Result<String, RestoreError> {
         if let Some(file) = self.backup.iter().flat_map(|backup| &backup.manifest.files).next() {

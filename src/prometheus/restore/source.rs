@@ -125,6 +125,12 @@ impl RestoreSource {
         }
     }
 
+    /// What it was made from, where a manifest tells it: `prometheus-snapshot of main`.
+    pub fn made_from(&self) -> Option<String> {
+        let Data::Backup(backup) = &self.data else { return None };
+        Some(backup.manifest.made_from())
+    }
+
     #[cfg(test)]
     pub(super) fn for_tests(blocks: Vec<BlockReport>) -> Self {
         Self::for_tests_in(Path::new(""), blocks)

@@ -310,7 +310,9 @@ fn read(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 /// What retention would delete if it kept the last two.
 fn deletions(listing: &Listing) -> BTreeSet<String> {
     let keep = Keep::new(KeepRules { last: NonZeroU32::new(2), ..KeepRules::default() }).unwrap();
-    let policy = Policy { keep, zone: TimeZone::UTC, verify_within: Duration::from_hours(720), smaller: 50 };
+    let subject = listing.backups[0].manifest.subject();
+    let policy =
+        Policy { subject, keep, zone: TimeZone::UTC, verify_within: Duration::from_hours(720), smaller: 50 };
     Plan::of(listing, &policy, Timestamp::now()).deletions().iter().map(ToString::to_string).collect()
 }
 
