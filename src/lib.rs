@@ -14,6 +14,7 @@
 //! | [`command`] | any program as a job |
 //! | [`response`] | looking at what an alert is about: steps that change nothing, and what they come to |
 //! | `blocking` | work on a thread of its own |
+//! | `regular` | reading what has to be a regular file |
 //! | [`progress`] | what a run is doing: steps, bytes, warnings; collected for the record, shown by a sink |
 //! | [`jobs`] | the kinds of job, what one is given, and what comes out of it |
 //! | [`prometheus`] | snapshot, block checks and restore of a Prometheus TSDB |
@@ -51,6 +52,7 @@ pub mod jobs;
 pub mod progress;
 pub mod prometheus;
 pub mod recovery;
+mod regular;
 pub mod report;
 pub mod response;
 pub mod retention;

@@ -7,6 +7,7 @@ mod notifiers;
 mod refused;
 mod responses;
 
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;

@@ -124,7 +124,9 @@ impl History {
     fn prune_incidents(&self, before: Timestamp, budget: Budget) -> Result<usize, HistoryError> {
         let sql = "DELETE FROM incident WHERE number IN \
                    (SELECT number FROM incident WHERE closed < ?1 ORDER BY closed LIMIT ?2)";
-        self.in_steps(budget, &|connection| connection.execute(sql, params![before.as_millisecond(), AT_ONCE]))
+        self.in_steps(budget, &|connection| {
+            connection.execute(sql, params![before.as_millisecond(), AT_ONCE])
+        })
     }
 
     fn repeat(&self, job: &JobName, budget: Budget, work: &Work<'_>) -> Result<usize, HistoryError> {
