@@ -192,14 +192,14 @@ fn runs(transaction: &Transaction<'_>, job: &str, before: Timestamp, named: &str
     let newest = |which: &str, most: u32| {
         format!("id NOT IN (SELECT id FROM run WHERE job = ?1 AND {which} ORDER BY rowid DESC LIMIT {most})")
     };
+    // What a listing shows first.
+    let order = "ORDER BY started DESC, id DESC";
+    let listed = format!("id NOT IN (SELECT id FROM run WHERE job = ?1 {order} LIMIT {NEWEST})");
     let sql = format!(
         "SELECT id, slot FROM run WHERE job = ?1 AND started < ?2 AND outcome <> 'running' \
          AND (slot IS NULL OR slot <= {CLOSED}) AND id NOT IN (SELECT value FROM json_each(?3)) \
          AND {} AND {} AND {} AND {} AND {} ORDER BY started LIMIT {AT_ONCE}",
-        // Those that are listed first.
-        format!(
-            "id NOT IN (SELECT id FROM run WHERE job = ?1 ORDER BY started DESC, id DESC LIMIT {NEWEST})"
-        ),
+        listed,
         newest(RAN, NEWEST),
         newest(&format!("{RAN} AND outcome IN ('done', 'warned')"), 1),
         newest(&format!("{BAD} AND outcome IN ('failed', 'interrupted')"), 1),
