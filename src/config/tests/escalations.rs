@@ -16,7 +16,8 @@ fn the_table_of_the_runbook_as_it_is_shipped_is_read() {
     let lines = shipped[start..].lines().take_while(|line| line.starts_with('#'));
     let lines: Vec<&str> = lines.filter_map(|line| line.strip_prefix("#   ")).collect();
     let listen = "[metrics]\nlisten = \"127.0.0.1:9469\"\n";
-    let config = good(&(MAIL.replace("[notify.am]", "[notify.phone]") + listen), &lines.join("\n"));
+    let phone = "[notify.phone]\ntype = \"ntfy\"\ntopic = \"y\"\n";
+    let config = good(&(MAIL.to_owned() + phone + listen), &lines.join("\n"));
     assert_eq!((config.escalation.len(), config.webhook.is_some()), (6, true));
     let first = &config.escalation[0];
     assert_eq!((first.alert.as_deref(), first.contact.as_str()), (Some("ServiceDown"), "On-call Engineer"));

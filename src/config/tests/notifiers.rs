@@ -65,7 +65,7 @@ fn every_type_of_notifier_is_read_with_its_defaults() {
 fn the_notifiers_of_the_shipped_file_are_right() {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs.toml")).unwrap();
     let (_, after) = text.split_once("── Who is told").unwrap();
-    let (notifiers, _) = after.split_once("── The jobs").unwrap();
+    let (notifiers, _) = after.split_once("── Incidents").unwrap();
     let notifiers: Vec<&str> = notifiers.lines().filter_map(|line| line.strip_prefix("#   ")).collect();
     let config = good(&text, &notifiers.join("\n"));
     assert_eq!(config.notify.len(), 6);
