@@ -13,7 +13,7 @@ use super::{
     Begins, Cause, CutRun, Filter, History, HistoryError, NewRun, Pause, RAN, RunReport, RunState, Terms,
     Watched, cut, standing, use_wal,
 };
-use crate::config::values::JobName;
+use crate::config::values::{JobName, Remembered};
 use crate::jobs::Outcome;
 
 struct Fixture {
@@ -111,7 +111,8 @@ fn each_jobs_last_run_is_the_one_that_was_noted_last_whatever_the_clock_showed()
     // A clock that is far behind takes none of them away.
     let behind = fixture.run(7, "a", "files", -1_000_000, Some(Outcome::Failed));
     let now = new_run(1, "a", 100).started;
-    assert_eq!(fixture.history.prune(Duration::from_hours(1), now).unwrap().unwrap().runs, 24);
+    let keep = Remembered { age: Duration::from_hours(1), runs: 100 };
+    assert_eq!(fixture.history.prune(keep, now, Duration::from_mins(1)).unwrap().unwrap().runs, 24);
     assert_eq!(fixture.last()[0], ("a".into(), behind));
 }
 
