@@ -242,6 +242,7 @@ mod tests {
         assert_eq!(judged(counted(&[("log", 900), ("users", 1), ("queue", 0)])), none);
         assert_eq!(judged(counted(&[("log", 600), ("users", 3), ("queue", 0), ("new", 0)])), none);
         assert_eq!(judged(counted(&[("log", 400), ("users", 100), ("queue", 0)])), ["500 rows of 1004"]);
+        assert_eq!(judged(counted(&[("log", 5), ("users", 100)])), ["105 rows of 1004"]);
         for gone in [counted(&[("log", 900), ("users", 0)]), counted(&[("log", 900)])] {
             assert_eq!(judged(gone), ["0 rows in users of 100"]);
         }
