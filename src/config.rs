@@ -21,7 +21,6 @@ pub mod values;
 mod warn;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -42,6 +41,8 @@ pub use target::{AlertmanagerTarget, ApplicationTarget, GrafanaTarget};
 use read::{Report, Section};
 use secret::{Env, Places};
 use values::{Name, Place, PrometheusTarget, SecretRef};
+
+use crate::regular;
 
 /// No configuration is longer; a file that is, is something else.
 const LONGEST: u64 = 1024 * 1024;
@@ -292,12 +293,9 @@ fn text_of(path: &Path) -> Result<String, ConfigErrors> {
 }
 
 fn read_file(path: &Path) -> Result<String, Problem> {
-    let open = || {
-        let file = File::open(path)?;
-        if file.metadata()?.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
-    };
     let mut bytes = Vec::new();
-    let read = open().and_then(|file: File| file.take(LONGEST + 1).read_to_end(&mut bytes));
+    // A pipe could be read once, and a daemon reads it again with each SIGHUP.
+    let read = regular::open_named(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
     read.map_err(|error| file_problem(&error))?;
     if bytes.len() as u64 > LONGEST {
         let hint = "is it really a configuration?".to_owned();

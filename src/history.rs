@@ -28,6 +28,7 @@ mod waiting;
 mod waits;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -54,6 +55,7 @@ pub use waits::Wait;
 
 use crate::config::values::JobName;
 use crate::jobs::Outcome;
+use crate::regular;
 use crate::state_dir::{self, StateDirError, reserve};
 use crate::words;
 
@@ -509,9 +511,24 @@ fn close(connection: &mut Connection, report: &RunReport) -> rusqlite::Result<()
 
 /// Opens the file, and says which ones that are.
 fn opened(path: &Path) -> Result<(Connection, Option<Files>), HistoryError> {
+    must_be_files(path)?;
     let mut connection = Connection::open(path).map_err(|e| failure(path, "open", e))?;
     ready(path, &mut connection)?;
     Ok((connection, Files::found(path)))
+}
+
+/// SQLite opens the file and those beside it as they are: a pipe would be waited for, and a link be followed.
+fn must_be_files(path: &Path) -> Result<(), HistoryError> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let path = PathBuf::from(name);
+        match path.symlink_metadata().and_then(|found| regular::must_be(&found)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            looked => looked.map_err(|source| StateDirError::File { path, source })?,
+        }
+    }
+    Ok(())
 }
 
 /// Makes a connection ready for use.

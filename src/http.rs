@@ -16,6 +16,7 @@ use reqwest::Response;
 use url::Url;
 
 use crate::config::values::{Endpoint, Secret};
+use crate::regular;
 pub use broken::Broken;
 
 /// How long a server may take to accept a connection.
@@ -172,7 +173,8 @@ pub fn connector(endpoint: &Endpoint) -> Result<reqwest::ClientBuilder, SetupErr
         .no_proxy()
         .tls_danger_accept_invalid_certs(endpoint.insecure);
     let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|source| SetupError::File { path: path.clone(), source })
+        regular::read_named(path, regular::SMALL)
+            .map_err(|source| SetupError::File { path: path.clone(), source })
     };
     if let Some(path) = &endpoint.ca_file {
         let certificates = reqwest::Certificate::from_pem_bundle(&read(path)?)

@@ -13,6 +13,7 @@
 //! | [`deployment`] | the checks of a `verify-deployment`, one file each |
 //! | [`command`] | any program as a job |
 //! | `blocking` | work on a thread of its own |
+//! | `regular` | reading what has to be a regular file |
 //! | [`progress`] | what a run is doing: steps, bytes, warnings; collected for the record, shown by a sink |
 //! | [`jobs`] | the kinds of job, what one is given, and what comes out of it |
 //! | [`prometheus`] | snapshot, block checks and restore of a Prometheus TSDB |
@@ -46,6 +47,7 @@ pub mod inherited;
 pub mod jobs;
 pub mod progress;
 pub mod prometheus;
+mod regular;
 pub mod report;
 pub mod retention;
 pub mod rights;

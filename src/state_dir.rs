@@ -7,10 +7,12 @@
 
 pub mod reserve;
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use crate::regular::{self, Folder};
 
 /// A folder or file of the program's own could not be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +108,9 @@ pub fn folder(path: &Path) -> Result<(), StateDirError> {
     if let Some(link) = crate::rights::foreign_link(path).map_err(unmade)? {
         return Err(StateDirError::ForeignLink { path: path.to_owned(), link });
     }
-    made(path).map_err(unmade)
+    made(path).map_err(unmade)?;
+    // Nor by its owner, to where only root may go.
+    Folder::open(path).map(drop).map_err(unmade)
 }
 
 fn made(path: &Path) -> io::Result<()> {
@@ -117,7 +121,11 @@ fn made(path: &Path) -> io::Result<()> {
         made(above)?;
     }
     match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => give_to_folders_owner(path),
+        Ok(()) if rustix::process::geteuid().is_root() => {
+            let made = Folder::open(path).and_then(|folder| folder.itself())?;
+            regular::give(&made, &above(path).metadata()?)
+        }
+        Ok(()) => Ok(()),
         // Another process has made it meanwhile.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(error),
@@ -126,30 +134,36 @@ fn made(path: &Path) -> io::Result<()> {
 
 /// Opens `path` for reading and writing, made where it is missing, owned by its folder's owner.
 pub fn file(path: &Path) -> Result<File, StateDirError> {
-    let wrap = |source| StateDirError::File { path: path.to_owned(), source };
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600);
-    // Mostly it is there.
-    match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        opened => return opened.map_err(wrap),
-    }
-    match options.clone().create_new(true).open(path) {
-        Ok(file) => {
-            give_to_folders_owner(path).map_err(wrap)?;
-            Ok(file)
+    let opened = || {
+        let (folder, name) = (Folder::open(above(path))?, name(path));
+        // Mostly it is there.
+        match folder.change(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => return opened,
         }
-        // Another process has made it meanwhile.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path).map_err(wrap),
-        Err(error) => Err(wrap(error)),
-    }
+        match folder.create(name) {
+            // Another process has made it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => folder.change(name),
+            made => made,
+        }
+    };
+    opened().map_err(|source| StateDirError::File { path: path.to_owned(), source })
+}
+
+/// The folder that a path lies in; `.` for a bare name.
+fn above(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn name(path: &Path) -> &Path {
+    path.file_name().map_or(path, Path::new)
 }
 
 /// Opens `path` to be locked, as [`fn@file`] does. One that is mounted read-only can still be locked where it is there.
 pub fn file_to_lock(path: &Path) -> Result<File, StateDirError> {
     file(path).or_else(|error| match &error {
         StateDirError::File { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-            File::open(path).map_err(|_| error)
+            Folder::open(above(path)).and_then(|folder| folder.read(name(path))).map_err(|_| error)
         }
         _ => Err(error),
     })
@@ -185,18 +199,6 @@ fn write_nameless(folder: &Path) -> io::Result<()> {
     // A file system that has no files without a name says so, and is asked no further.
     let file = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)?;
     File::from(file).write_all(&vec![0x57; ROOM])
-}
-
-/// Hands `path` to the owner of its folder, where we are root and that is somebody else.
-fn give_to_folders_owner(path: &Path) -> io::Result<()> {
-    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
-    let owner = folder.metadata()?;
-    let own = path.metadata()?;
-    if !rustix::process::geteuid().is_root() || (owner.uid(), owner.gid()) == (own.uid(), own.gid()) {
-        return Ok(());
-    }
-    // Of what the folder's owner may have put in its place meanwhile, a link is not followed.
-    std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid()))
 }
 
 #[cfg(test)]

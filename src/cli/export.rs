@@ -1,6 +1,5 @@
 //! `export`: a backup as one archive, for another host or another tool.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use super::exit_code::ExitCode;
 use super::output::CliError;
 use super::session::Session;
 use crate::progress::Progress;
+use crate::regular;
 use crate::store::{Manifest, owner};
 use crate::{grafana, prometheus, words};
 
@@ -79,7 +79,7 @@ fn is_ours(session: &Session, file: &Path) -> bool {
 }
 
 fn give_to_the_owner(path: &Path) -> Result<(), CliError> {
-    let settled = File::open(path).and_then(|file| owner::settle_file(&file, path, owner::FILE_MODE));
+    let settled = regular::open(path).and_then(|file| owner::settle_file(&file, path, owner::FILE_MODE));
     settled.map_err(|error| CliError {
         code: ExitCode::Failed,
         message: format!("Cannot give {} to the owner of its folder: {error}", path.display()),

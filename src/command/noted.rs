@@ -14,6 +14,7 @@ use ulid::Ulid;
 use super::marked::{self, Stat};
 use super::user;
 use crate::config::values::JobName;
+use crate::regular;
 use crate::state_dir;
 
 /// The folder of the notes, in the `state_dir`.
@@ -94,7 +95,9 @@ pub fn begun(state_dir: &Path, job: &JobName) -> Vec<Begun> {
     let entries = fs::read_dir(state_dir.join(FOLDER)).into_iter().flatten().flatten();
     let mut found = Vec::new();
     for path in entries.map(|entry| entry.path()) {
-        let begun = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Begun>(&text).ok());
+        let begun = regular::read(&path, regular::NOTE)
+            .ok()
+            .and_then(|text| serde_json::from_slice::<Begun>(&text).ok());
         let Some(begun) = begun.filter(|begun| begun.job == *job) else { continue };
         if begun.alive().is_some() {
             found.push(begun);

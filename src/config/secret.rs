@@ -5,11 +5,11 @@
 //!
 //! No error here holds any part of a secret: they name the variable, file or credential only.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::values::{Secret, SecretRef};
+use crate::regular;
 use crate::rights;
 
 /// The folder systemd puts credentials in.
@@ -203,17 +203,14 @@ fn decrypt(name: &str, path: &Path) -> Result<Secret, SecretError> {
 
 fn exists(path: &Path) -> Result<(), SecretError> {
     let failed = |source| SecretError::File { path: path.to_owned(), source };
-    let is_folder = std::fs::metadata(path).map_err(failed)?.is_dir();
-    if is_folder {
-        return Err(failed(io::ErrorKind::IsADirectory.into()));
-    }
+    std::fs::metadata(path).and_then(|found| regular::must_be(&found)).map_err(failed)?;
     rights::may_read(path).map_err(failed)
 }
 
 fn read(path: &Path) -> Result<Secret, SecretError> {
     let failed = |source| SecretError::File { path: path.to_owned(), source };
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
+    let file = regular::open_named(path).map_err(failed)?;
     file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     line(bytes, || path.display().to_string())
 }
@@ -246,6 +243,7 @@ fn usable(text: String, from: impl Fn() -> String) -> Result<Secret, SecretError
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
 
     use super::*;

@@ -5,6 +5,7 @@ mod doubtful;
 mod notifiers;
 mod refused;
 
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;

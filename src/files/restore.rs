@@ -26,6 +26,7 @@ use self::denied::Denied;
 use self::room::Needs;
 use super::places::Places;
 use super::{FileEntry, FilePath, FilesContents, FilesError, KIND, Lack, What};
+use crate::regular;
 use crate::store::archive::{ArchiveError, EntryKind, Watched, open_archive};
 use crate::store::digest::Hashing;
 use crate::store::{Backup, StoreError};
@@ -240,7 +241,7 @@ fn compare(entry: &FileEntry, path: &Path, cancel: &CancellationToken) -> Result
         }
         What::File { size, sha256 } if kind.is_file() => {
             there.len() == *size && {
-                let hashed = File::open(path).and_then(|file| hash(file, cancel)).map_err(failed)?;
+                let hashed = regular::open(path).and_then(|file| hash(file, cancel)).map_err(failed)?;
                 hashed == *sha256
             }
         }

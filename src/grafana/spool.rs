@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::regular;
+
 const PREFIX: &str = ".grafana-";
 /// For nobody but its owner.
 const MODE: u32 = 0o700;
@@ -27,7 +29,7 @@ impl Spool {
         loop {
             let mut builder = tempfile::Builder::new();
             let dir = builder.prefix(PREFIX).permissions(Permissions::from_mode(MODE)).tempdir_in(folder)?;
-            let lock = File::open(dir.path())?;
+            let lock = regular::open_folder(dir.path())?;
             lock.lock()?;
             // Whoever swept in this moment took it for one that is not used.
             if dir.path().is_dir() {
@@ -57,7 +59,7 @@ pub fn sweep(folder: &Path) -> io::Result<Vec<PathBuf>> {
 fn remove(path: &Path) -> io::Result<bool> {
     let gone =
         |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(false) } else { Err(error) };
-    let lock = match File::open(path) {
+    let lock = match regular::open_folder(path) {
         Ok(lock) => lock,
         Err(error) => return gone(error),
     };

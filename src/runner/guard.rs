@@ -18,6 +18,7 @@ use ulid::Ulid;
 
 use super::kept::is_at;
 use crate::config::values::{JobName, TargetName};
+use crate::regular;
 use crate::state_dir::{self, StateDirError, reserve};
 use crate::words;
 
@@ -227,7 +228,7 @@ impl Locks {
     pub fn jobs_of(&self, pid: u32) -> Vec<JobName> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
         let job_of = |entry: std::fs::DirEntry| {
-            let holder = read_holder(&mut File::open(entry.path()).ok()?)?;
+            let holder = read_holder(&mut regular::open(&entry.path()).ok()?)?;
             // What is written there stays when it is let go; who else holds one is not disturbed by a look.
             let job = holder.job.filter(|_| holder.pid == pid)?;
             let lock = Lock::Job(job.clone());
@@ -240,7 +241,7 @@ impl Locks {
 
     /// Whether somebody holds `lock` now. A lock that cannot be looked at counts as held.
     pub fn is_held(&self, lock: &Lock) -> bool {
-        match File::open(self.folder.join(lock.file_name())) {
+        match regular::open(&self.folder.join(lock.file_name())) {
             Ok(file) => file.try_lock_shared().is_err(),
             Err(error) => error.kind() != std::io::ErrorKind::NotFound,
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::state_dir;
+use crate::{regular, state_dir};
 
 /// The file's name in the `state_dir`. It holds milliseconds since 1970.
 const FILE: &str = "daemon-alive";
@@ -28,7 +28,7 @@ impl Heartbeat {
     /// When a daemon last lived, to a minute; nothing where none ever did, or where that cannot be read.
     pub fn last(&self) -> Option<Timestamp> {
         let mut text = String::new();
-        std::fs::File::open(&self.path).ok()?.take(64).read_to_string(&mut text).ok()?;
+        regular::open(&self.path).ok()?.take(64).read_to_string(&mut text).ok()?;
         Timestamp::from_millisecond(text.trim().parse().ok()?).ok()
     }
 

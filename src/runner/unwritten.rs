@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use crate::config::values::JobName;
 use crate::history::{History, HistoryError, RunReport};
+use crate::regular;
 use crate::state_dir::{self, StateDirError, reserve};
 use crate::words;
 
@@ -38,7 +39,8 @@ impl Unwritten {
 
     /// Takes over what an earlier process could not write. Its file stays until all of it is written.
     pub fn load(&self, state_dir: &Path) {
-        let text = fs::read_to_string(state_dir.join(FILE)).unwrap_or_default();
+        let bytes = regular::read(&state_dir.join(FILE), regular::NOTE).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
         // A line that was cut is no record.
         let known: Vec<RunReport> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         if !known.is_empty() {

@@ -1,6 +1,5 @@
 //! The backup of a database: copied under its writers, checked, stored.
 
-use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +13,7 @@ use super::{KIND, SqliteError};
 use crate::blocking::blocking;
 use crate::config::values::Compression;
 use crate::jobs::RunContext;
+use crate::regular;
 use crate::store::archive::Watched;
 use crate::store::digest::Hashing;
 use crate::store::{Backup, Beside, Draft, JobStore, Owner, Pending, Source};
@@ -103,7 +103,7 @@ async fn archive(
     let step = context.progress.step("compress it", None);
     let (cancel, mtime) = (context.cancel.clone(), context.now.as_second());
     blocking(move || {
-        let opened = File::open(&copy).map_err(file("open", &copy))?;
+        let opened = regular::open(&copy).map_err(file("open", &copy))?;
         let size = opened.metadata().map_err(file("look at", &copy))?.len();
         let mut writer = pending.archive(compression)?;
         let told = |n| step.add(n);

@@ -10,8 +10,8 @@ use ulid::Ulid;
 
 use super::SqliteError;
 use super::error::file;
-use crate::state_dir;
 use crate::store::{atomic, owner};
+use crate::{regular, state_dir};
 
 /// The folder of the notes.
 const FOLDER: &str = "copies";
@@ -60,7 +60,7 @@ impl Ledger {
         let mut left = Vec::new();
         for entry in entries.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "json")) {
             let path = entry.path();
-            let bytes = fs::read(&path).map_err(file("read", &path))?;
+            let bytes = regular::read(&path, regular::NOTE).map_err(file("read", &path))?;
             let copy: Copy = serde_json::from_slice(&bytes)
                 .map_err(|source| SqliteError::BadNote { path: path.clone(), source })?;
             if copy.container == container && copy.database == database {

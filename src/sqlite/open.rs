@@ -3,7 +3,7 @@
 mod guard;
 mod guest;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::SqliteError;
 use super::error::file;
+use crate::regular;
 
 /// How long a lock of somebody else is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,15 +45,12 @@ pub(super) fn header(path: &Path) -> Result<Vec<u8>, SqliteError> {
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         return Err(no_file());
     }
-    let opened = match File::open(path) {
+    let opened = match regular::open_named(path) {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Err(SqliteError::Missing { path: path.to_owned() });
         }
         opened => opened.map_err(file("open", path))?,
     };
-    if !opened.metadata().map_err(file("look at", path))?.is_file() {
-        return Err(no_file());
-    }
     opened.take(100).read_to_end(&mut header).map_err(file("read", path))?;
     Ok(header)
 }
@@ -60,6 +58,10 @@ pub(super) fn header(path: &Path) -> Result<Vec<u8>, SqliteError> {
 /// Whether the file is one of SQLite, before SQLite is asked: that takes an empty file for an empty database.
 pub(super) fn must_be_sqlite(path: &Path) -> Result<(), SqliteError> {
     let header = header(path)?;
+    // SQLite opens them as they are: a pipe would be waited for, and no limit ends that.
+    for side in SIDES.map(|suffix| beside(path, suffix)) {
+        regular::must_be_or_be_missing(&side).map_err(file("use", &side))?;
+    }
     let problem = if header.is_empty() {
         "it is empty"
     } else if header.starts_with(MAGIC) {

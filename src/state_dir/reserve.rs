@@ -3,15 +3,15 @@
 //! It is a file that nobody reads. Where a disk is full, it is removed, and the history can say what happened. It is made
 //! anew once there is room again. Its blocks are allocated: a sparse file would keep nothing.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-use super::give_to_folders_owner;
+use crate::regular::Folder;
 use crate::room::Room;
 use crate::words::size;
 
@@ -56,9 +56,8 @@ impl Reserve {
         }
         Room::at(&self.state_dir)?.require(self.bytes)?;
         let made = || -> io::Result<()> {
-            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-            allocate(&file, self.bytes)?;
-            give_to_folders_owner(&path)
+            let file = Folder::open(&self.state_dir)?.create(Path::new(FILE))?;
+            allocate(&file, self.bytes)
         };
         made().inspect_err(|_| drop(removed(&path)))
     }

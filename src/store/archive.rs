@@ -19,11 +19,12 @@ mod read;
 mod tests;
 mod write;
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
+
+use crate::regular;
 
 pub use decode::is_archive;
 pub use error::ArchiveError;
@@ -68,7 +69,7 @@ pub fn open_archive(
     cancel: &CancellationToken,
     visit: &mut Visitor<'_>,
 ) -> Result<(), ArchiveError> {
-    let file = File::open(path).map_err(|source| ArchiveError::Read { source })?;
+    let file = regular::open_named(path).map_err(|source| ArchiveError::Read { source })?;
     read_compressed(Watched::new(file, cancel, &|_| {}), visit)
 }
 

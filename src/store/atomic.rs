@@ -15,6 +15,7 @@ use tempfile::NamedTempFile;
 
 use super::digest::sha256;
 use super::owner;
+use crate::regular;
 
 /// How names of files begin that are being written here. Those of dead processes may be removed.
 pub const TEMP_PREFIX: &str = ".tmp-";
@@ -90,7 +91,7 @@ pub fn remove_if_there(path: &Path) -> io::Result<bool> {
 
 /// Brings the names in a folder to disk.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    regular::open_folder(path)?.sync_all()
 }
 
 fn written(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
@@ -111,7 +112,7 @@ fn temp_in(builder: &mut tempfile::Builder<'_, '_>, folder: &Path) -> io::Result
 fn fill(temp: &mut NamedTempFile, bytes: &[u8]) -> io::Result<()> {
     temp.write_all(bytes)?;
     temp.as_file().sync_all()?;
-    if fs::read(temp.path())? == bytes {
+    if regular::read(temp.path(), bytes.len() as u64)? == bytes {
         return Ok(());
     }
     Err(io::Error::other("it does not read back as it was written: check this disk (`dmesg`)"))

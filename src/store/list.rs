@@ -81,9 +81,10 @@ pub struct Broken {
 impl Backup {
     /// A backup outside of a store: a manifest with its files beside it. It has no state.
     pub fn outside(manifest: &Path) -> Result<Self, StoreError> {
-        let folder = super::owner::parent(manifest).to_owned();
-        let (manifest_read, state) = (Manifest::read(manifest)?, BackupState::default());
-        let path = manifest.to_owned();
+        // Somebody may have named a link to it; its files lie where it lies itself.
+        let path = fs::canonicalize(manifest).at("read", manifest)?;
+        let folder = super::owner::parent(&path).to_owned();
+        let (manifest_read, state) = (Manifest::read(&path)?, BackupState::default());
         let backup = Self { manifest: manifest_read, state, folder, path, shared: Arc::default() };
         match backup.missing(&mut Sizes::default())? {
             None => Ok(backup),

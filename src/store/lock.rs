@@ -10,9 +10,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::JobStore;
 use super::error::{At as _, StoreError};
-use super::{JobStore, owner};
+use crate::regular::{self, Folder};
 
+/// The file that is locked, in the folder of a job.
+const LOCK: &str = ".lock";
 const POLL: Duration = Duration::from_millis(20);
 /// How long the moments are waited for in which others give names or change states.
 const BRIEF: Duration = Duration::from_mins(1);
@@ -88,19 +91,24 @@ impl JobStore {
 
     /// Has the names and states for oneself, for a moment.
     pub(super) fn lock_names(&self) -> Result<Held, StoreError> {
-        let file = File::open(&self.folder).at("open", &self.folder)?;
+        let file = Folder::open(&self.folder).and_then(|folder| folder.itself()).at("open", &self.folder)?;
         self.poll(BRIEF, || file.try_lock())?;
         Ok(Held(file))
     }
 
     fn lock_file(&self) -> Result<File, StoreError> {
-        let path = self.folder.join(".lock");
-        if let Ok(file) = File::open(&path) {
-            return Ok(file);
+        let (path, name) = (self.folder.join(LOCK), Path::new(LOCK));
+        let folder = Folder::open(&self.folder).at("open", &self.folder)?;
+        match folder.read(name) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            opened => return opened.at("open", &path),
         }
-        let file = File::options().create(true).append(true).open(&path).at("create", &path)?;
-        owner::settle_file(&file, &path, owner::FILE_MODE).at("create", &path)?;
-        Ok(file)
+        match folder.create(name) {
+            // Another process has made it meanwhile.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => folder.read(name),
+            made => made,
+        }
+        .at("create", &path)
     }
 
     fn poll(
@@ -124,7 +132,7 @@ impl JobStore {
 
 /// Whether the owner of a lock file is gone. A file that is not there has none.
 pub(super) fn is_free(path: &Path) -> Result<bool, StoreError> {
-    match File::open(path) {
+    match regular::open(path) {
         Ok(file) => match file.try_lock() {
             Ok(()) => {
                 drop(Held(file));

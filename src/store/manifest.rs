@@ -1,7 +1,6 @@
 //! The manifest: what a backup is, where it came from, and the files it consists of.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Component, Path};
 
 use jiff::Timestamp;
@@ -13,6 +12,7 @@ use super::error::{At as _, StoreError};
 pub use super::id::BackupId;
 use super::sealed;
 use crate::config::values::JobName;
+use crate::regular;
 
 /// The format version this program writes.
 pub const FORMAT: u32 = 1;
@@ -68,6 +68,9 @@ pub struct Manifest {
 /// it is read only by who asks for it, and written as it is.
 pub type Contents = Box<serde_json::value::RawValue>;
 
+/// No manifest has more bytes: one of a million files has about half of that.
+pub(super) const LARGEST: u64 = regular::LARGE;
+
 /// All of a manifest.
 #[derive(Serialize)]
 struct Whole<'a> {
@@ -79,7 +82,7 @@ struct Whole<'a> {
 impl Manifest {
     /// Reads and checks a manifest, in a store or anywhere else: its files lie beside it.
     pub fn read(path: &Path) -> Result<Self, StoreError> {
-        let bytes = fs::read(path).at("read", path)?;
+        let bytes = regular::read(path, LARGEST).at("read", path)?;
         Self::parse(&bytes, path)
     }
 
@@ -107,7 +110,7 @@ impl Manifest {
         struct Only<T> {
             contents: T,
         }
-        let bytes = fs::read(path).at("read", path)?;
+        let bytes = regular::read(path, LARGEST).at("read", path)?;
         let bad = |problem: String| StoreError::Manifest { path: path.to_owned(), problem };
         sealed::check(&bytes, SEAL).map_err(|e| bad(e.to_string()))?;
         let only: Only<T> = serde_json::from_slice(&bytes)

@@ -5,8 +5,10 @@
 
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, fchown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+use crate::regular::{self, Folder};
 
 /// Mode of files in the store. Backups hold what the servers keep from others, so nobody but the owner reads them; root
 /// and the service get along because what root creates is the service's.
@@ -17,34 +19,25 @@ pub const FOLDER_MODE: u32 = 0o700;
 /// Gives an open file the mode, and the owner of the folder it lies in where we may do that.
 pub fn settle_file(file: &File, path: &Path, mode: u32) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode))?;
-    match new_owner(&file.metadata()?, path)? {
-        Some((uid, gid)) => fchown(file, Some(uid), Some(gid)),
-        None => Ok(()),
-    }
+    regular::give(file, &fs::metadata(parent(path))?)
 }
 
 /// Creates a folder with the mode and the owner of the folder it lies in. One that is there is left as it is.
 pub fn create_folder(path: &Path, mode: u32) -> io::Result<()> {
     match fs::create_dir(path) {
         Ok(()) => {}
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+            return Folder::open(path).map(drop);
+        }
         Err(e) => return Err(e),
     }
-    fs::set_permissions(path, Permissions::from_mode(mode))?;
-    match new_owner(&fs::metadata(path)?, path)? {
-        Some((uid, gid)) => chown(path, Some(uid), Some(gid)),
-        None => Ok(()),
-    }
-}
-
-/// The owner that something at `path` should get, where that is another one and we are root.
-fn new_owner(is: &fs::Metadata, path: &Path) -> io::Result<Option<(u32, u32)>> {
     if !rustix::process::geteuid().is_root() {
-        return Ok(None);
+        // A umask may have left us no right to open it.
+        return fs::set_permissions(path, Permissions::from_mode(mode));
     }
-    let parent = fs::metadata(parent(path))?;
-    let wanted = (parent.uid(), parent.gid());
-    Ok((wanted != (is.uid(), is.gid())).then_some(wanted))
+    let made = Folder::open(path)?.itself()?;
+    made.set_permissions(Permissions::from_mode(mode))?;
+    regular::give(&made, &fs::metadata(parent(path))?)
 }
 
 /// The folder a path lies in; `.` for a bare name.
@@ -57,6 +50,8 @@ pub(super) fn parent(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
     use super::*;
 
     #[test]

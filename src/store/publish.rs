@@ -24,6 +24,7 @@ use super::{
 use super::{atomic, owner, shared, verify};
 use crate::config::values::Codec;
 use crate::progress::StepGuard;
+use crate::regular;
 
 /// The intent, in the folder of the run.
 const INTENT: &str = "publishing.json";
@@ -199,6 +200,10 @@ impl Pending {
         let Publication { manifest, contents } = publication;
         let path = self.job.manifest_path(&manifest.id);
         let bytes = manifest.sealed(contents).map_err(io::Error::from).at("write", &path)?;
+        // It could be written, and nobody would read it again.
+        if bytes.len() as u64 > super::manifest::LARGEST {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge)).at("publish", &path);
+        }
         atomic::create(&path, &bytes, owner::FILE_MODE).at("publish", &path)
     }
 
@@ -213,7 +218,7 @@ impl Pending {
 impl JobStore {
     /// Takes back what an unfinished publication of the run in `dir` has placed. Leaves a finished one alone.
     pub(super) fn settle(&self, dir: &Path) -> Result<(), StoreError> {
-        let Ok(bytes) = fs::read(dir.join(INTENT)) else { return Ok(()) };
+        let Ok(bytes) = regular::read(&dir.join(INTENT), regular::NOTE) else { return Ok(()) };
         let Ok(intent) = serde_json::from_slice::<Intent>(&bytes) else { return Ok(()) };
         // Until we hold this, somebody else may be publishing under the name that we did not get to use.
         let _names = self.lock_names()?;

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{At as _, StoreError};
 use super::{ExclusiveLock, JobStore, Left, Listing, StoredFile, atomic, sealed};
 use crate::config::values::Compression;
+use crate::regular;
 use crate::words;
 
 pub(super) use checks::Checks;
@@ -251,7 +252,7 @@ fn description_path(folder: &Path, stem: &str) -> PathBuf {
 /// The description of this stem; nothing where there is none.
 fn read_description(folder: &Path, stem: &str) -> Result<Option<SharedFile>, StoreError> {
     let path = description_path(folder, stem);
-    let bytes = match fs::read(&path) {
+    let bytes = match regular::read(&path, regular::NOTE) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         bytes => bytes.at("read", &path)?,
     };

@@ -2,7 +2,6 @@
 //! may have been pinned, so it is kept as if it were until somebody has said otherwise.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 
 use jiff::Timestamp;
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{At as _, StoreError};
 use super::{BackupId, JobStore, atomic, owner, sealed};
+use crate::regular;
 
 /// The last field of a state file.
 const SEAL: &str = "state_sha256";
@@ -95,7 +95,7 @@ impl JobStore {
     /// missing is lost like one that is damaged.
     pub(super) fn read_state(&self, id: &BackupId) -> (BackupState, Option<String>) {
         let path = self.state_path(id);
-        let parsed = match fs::read(&path) {
+        let parsed = match regular::read(&path, regular::NOTE) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Err("it is missing".to_owned()),
             Err(e) => Err(e.to_string()),
             Ok(bytes) => sealed::check(&bytes, SEAL)
@@ -139,6 +139,8 @@ impl JobStore {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::store::testing;
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use super::error::{At as _, StoreError};
 use super::shared::is_shared;
 use super::{Backup, BackupId, How, JobStore, StoredFile, Verified};
 use crate::progress::StepGuard;
+use crate::regular;
 use crate::words;
 
 /// What came of reading the files of a backup back.
@@ -294,7 +294,7 @@ pub(super) fn read_back(
 }
 
 fn hash(path: &Path, step: &StepGuard, cancel: &CancellationToken) -> io::Result<(u64, String)> {
-    let file = File::open(path)?;
+    let file = regular::open(path)?;
     // So that the disk is read and not our memory of it. It is only advice.
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
     let passed = |bytes| step.add(bytes);
@@ -316,6 +316,7 @@ mod tests {
     use super::*;
     use crate::progress::Progress;
     use crate::store::testing;
+    use std::fs::File;
     use std::os::unix::fs::FileExt as _;
 
     const DAY: Duration = Duration::from_hours(24);

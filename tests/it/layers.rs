@@ -23,20 +23,22 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("room", &["words"]),
     // Puts work on a thread of its own; uses nothing.
     ("blocking", &[]),
+    // Opens only regular files; uses nothing.
+    ("regular", &[]),
     // What a `verify-deployment` looks at, as pure values.
     ("config::checks", &["config::values"]),
     // Which sessions are stale, as pure values.
     ("config::sessions", &[]),
     // Whom to tell, as pure values.
     ("config::notify", &["config::values"]),
-    ("http", &["config::values"]),
+    ("http", &["regular", "config::values"]),
     ("progress", &["config::values"]),
-    ("config::secret", &["rights", "config::values"]),
+    ("config::secret", &["regular", "rights", "config::values"]),
     // Lengths of time as people write them; uses nothing.
     ("config::duration", &[]),
     ("schedule", &["config::duration", "config::values", "words"]),
-    ("state_dir", &["rights", "room", "config::values", "words"]),
-    ("store", &["rights", "room", "config::values", "progress", "words"]),
+    ("state_dir", &["regular", "rights", "room", "config::values", "words"]),
+    ("store", &["regular", "rights", "room", "config::values", "progress", "words"]),
     ("retention", &["config::values", "store", "words"]),
     ("upkeep", &["config::values", "progress", "words", "store", "retention"]),
     ("docker", &["rights", "config::values", "progress", "words"]),
@@ -46,6 +48,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "prometheus",
         &[
+            "regular",
             "room",
             "state_dir",
             "rights",
@@ -79,21 +82,53 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "command",
-        &["rights", "inherited", "config::values", "progress", "words", "jobs", "docker", "state_dir"],
+        &[
+            "regular",
+            "rights",
+            "inherited",
+            "config::values",
+            "progress",
+            "words",
+            "jobs",
+            "docker",
+            "state_dir",
+        ],
     ),
     (
         "files",
-        &["room", "rights", "blocking", "config::values", "progress", "words", "jobs", "docker", "store"],
+        &[
+            "regular",
+            "room",
+            "rights",
+            "blocking",
+            "config::values",
+            "progress",
+            "words",
+            "jobs",
+            "docker",
+            "store",
+        ],
     ),
     // What there is in a Grafana, as pure values; a configuration names its types.
     ("grafana::object", &["store", "words"]),
     (
         "grafana",
-        &["blocking", "config::values", "grafana::object", "progress", "words", "http", "jobs", "store"],
+        &[
+            "regular",
+            "blocking",
+            "config::values",
+            "grafana::object",
+            "progress",
+            "words",
+            "http",
+            "jobs",
+            "store",
+        ],
     ),
     (
         "sqlite",
         &[
+            "regular",
             "room",
             "rights",
             "blocking",
@@ -113,6 +148,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "regular",
             "rights",
             "config::values",
             "config::checks",
@@ -125,11 +161,15 @@ const ROOMS: &[(&str, &[&str])] = &[
             "grafana::object",
         ],
     ),
-    ("history", &["room", "rights", "config::values", "progress", "words", "jobs", "state_dir", "store"]),
+    (
+        "history",
+        &["regular", "room", "rights", "config::values", "progress", "words", "jobs", "state_dir", "store"],
+    ),
     ("report", &["config::values", "progress", "words", "jobs", "store", "retention", "history"]),
     (
         "runner",
         &[
+            "regular",
             "blocking",
             "config::values",
             "progress",
@@ -168,6 +208,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "report::notify",
         &[
+            "regular",
             "config::values",
             "config::notify",
             "config::secret",
@@ -222,6 +263,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "regular",
             "config::notify",
             // A core would hold the secrets.
             "rights",
@@ -283,6 +325,49 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("env::var", &["cli", "main.rs"]),
     ("env::var_os", &["cli", "main.rs"]),
 ];
+
+/// How a file is opened or read by its name. That belongs to `regular.rs`: what it opens is a regular file, and no pipe that is
+/// waited for.
+const OPENING: &[&str] = &[
+    "File::open",
+    "fs::read",
+    "fs::read_to_string",
+    "fs::copy",
+    "OpenOptions",
+    "File::options",
+    "File::create",
+];
+
+/// The files that open others themselves, and why. What only tests are built of is no part of it.
+const OPENS_ITSELF: &[(&str, &str)] = &[
+    ("regular.rs", "the room itself"),
+    // The kernel's own files, which end, and the program's own.
+    ("rights.rs", "/proc/self/status"),
+    ("runner/shutdown.rs", "/proc/self/status"),
+    ("sqlite/restore/holders.rs", "/proc/PID/comm"),
+    ("prometheus/cleanup/mapped.rs", "/proc/PID/maps"),
+    ("docker/mark.rs", "/proc/PID/stat and the boot's ID"),
+    ("docker/self_image.rs", "the program itself and its libraries, as the kernel maps them"),
+    ("command/marked.rs", "/proc/PID/environ and stat"),
+    ("command/noted.rs", "the boot's ID"),
+    ("command/user.rs", "/etc/passwd"),
+    ("files/host.rs", "looks itself, and reads no more than there was"),
+    // With O_EXCL: a file of its own that was not there.
+    ("files/restore/write.rs", "a new file"),
+    ("grafana/restore/source.rs", "a new file"),
+    ("prometheus/folder/unpack.rs", "a new file"),
+    ("store/atomic.rs", "a new file"),
+    // To a name that a person gave: a pipe may be what he wants.
+    ("cli/help.rs", "what is written for a person"),
+    ("cli/run_now.rs", "what is written for a person"),
+    ("cli/systemd_timers.rs", "what is written for a person"),
+];
+
+/// Is the file only built for tests?
+fn is_of_tests(file: &str) -> bool {
+    let helpers = ["folder_op/live.rs", "folder_op/hazards.rs", "folder_op/random.rs", "store/testing.rs"];
+    file.contains("tests") || helpers.iter().any(|helper| file.ends_with(helper))
+}
 
 /// The room of a module path, by the longest row that fits.
 fn room_of(path: &str) -> Option<&'static str> {
@@ -394,6 +479,25 @@ fn each_foreign_crate_and_each_way_to_the_outside_has_one_room() {
             if !at_home && names(&code, word) {
                 problems.push(format!("src/{file}: `{word}` belongs to src/{} alone", places.join(", src/")));
             }
+        }
+    }
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn files_are_opened_in_one_room_where_nothing_but_a_regular_file_is() {
+    let mut problems = Vec::new();
+    for (file, code) in sources().into_iter().filter(|(file, _)| !is_of_tests(file)) {
+        let is_known = OPENS_ITSELF.iter().any(|(known, _)| *known == file);
+        // Nothing is opened that was there before.
+        let code = code.replace("File::create_new", "");
+        let found = OPENING.iter().find(|word| names(&code, word));
+        match found {
+            Some(word) if !is_known => problems.push(format!(
+                "src/{file}: `{word}`: read it with `regular`, or say in OPENS_ITSELF why nothing can hang there"
+            )),
+            None if is_known && file != "regular.rs" => problems.push(format!("src/{file} opens nothing itself")),
+            _ => {}
         }
     }
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));

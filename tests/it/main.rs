@@ -65,6 +65,7 @@ mod layers;
 mod layouts;
 mod metrics;
 mod notify;
+mod regular;
 mod reliability;
 mod restore;
 mod restore_source;

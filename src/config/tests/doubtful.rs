@@ -1,5 +1,6 @@
 //! Files that are not wrong, and may not be what was meant.
 
+use std::fs::File;
 use std::io::Write as _;
 
 use super::*;

@@ -1,6 +1,6 @@
 //! Takes a restore back.
 
-use std::fs::{self, File};
+use std::fs;
 
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +10,7 @@ use super::{FilesBackup, FilesPlan};
 use crate::blocking::blocking;
 use crate::files::{FileEntry, FilePath, FilesContents, FilesError, What};
 use crate::jobs::RunContext;
+use crate::regular;
 use crate::store::BackupId;
 use crate::words;
 
@@ -95,7 +96,7 @@ fn remove_if_same(entry: &FileEntry, cancel: &CancellationToken) -> Result<bool,
         // Looked at before it is opened: a FIFO would be waited for, and a link be followed.
         What::File { sha256, .. } => {
             fs::symlink_metadata(path).is_ok_and(|there| there.is_file())
-                && File::open(path)
+                && regular::open(path)
                     .and_then(|file| super::hash(file, cancel))
                     .is_ok_and(|hash| hash == *sha256)
         }

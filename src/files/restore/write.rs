@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Change, FilesBackup, How};
 use crate::files::{FileEntry, FilePath, FilesError, What};
+use crate::regular;
 use crate::room::Room;
 use crate::store::atomic::{beside, remove_if_there, sync_folder, written_beside};
 
@@ -139,7 +140,9 @@ fn unpacked(entry: &FileEntry, path: &Path) -> Result<(), FilesError> {
     if matches!(entry.what, What::Link { .. }) {
         return Ok(());
     }
-    let file = File::open(path).map_err(place("open", path))?;
+    let is_folder = entry.what == What::Folder;
+    let file = if is_folder { regular::open_folder(path) } else { regular::open(path) };
+    let file = file.map_err(place("open", path))?;
     file.set_modified(modified(entry)).map_err(place("set the time of", path))?;
     // A change of owner takes these bits away.
     file.set_permissions(Permissions::from_mode(entry.mode)).map_err(place("set the mode of", path))
@@ -150,7 +153,7 @@ fn modified(entry: &FileEntry) -> SystemTime {
 }
 
 fn read_back(path: &Path, cancel: &CancellationToken) -> io::Result<String> {
-    super::hash(File::open(path)?, cancel)
+    super::hash(regular::open(path)?, cancel)
 }
 
 fn write_file(

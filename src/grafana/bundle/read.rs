@@ -1,7 +1,7 @@
 //! Reads an export: all of the archive is read and checked first, and its objects lie in a folder until they are used.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use super::{ABOUT, BundleError, LONGEST};
 use crate::grafana::contents::{FORMAT, GrafanaContents};
 use crate::grafana::object::{Object, ObjectId};
 use crate::grafana::spool::Spool;
+use crate::regular;
 use crate::store::archive::open_archive;
 use crate::store::{ArchiveError, EntryKind};
 
@@ -67,7 +68,7 @@ impl Bundle {
 
     /// One object with its body.
     pub fn load(&self, entry: &Entry) -> Result<Object, BundleError> {
-        let bytes = fs::read(&entry.file).map_err(|source| BundleError::Spool {
+        let bytes = regular::read(&entry.file, regular::LARGE).map_err(|source| BundleError::Spool {
             doing: "read",
             path: entry.file.clone(),
             source,

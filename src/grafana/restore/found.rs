@@ -2,7 +2,6 @@
 //! nobody takes for an edit of people; and what they had planned and not written, which no undo touches.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Site, Written};
 use crate::grafana::object::ObjectId;
 use crate::jobs::RunContext;
+use crate::regular;
 use crate::store::{BackupId, atomic, owner};
 use crate::words;
 
@@ -63,7 +63,9 @@ impl Found {
     }
 
     fn read(&self) -> BTreeMap<BackupId, Left> {
-        let read = fs::read(&self.path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let read = regular::read(&self.path, regular::NOTE)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         read.unwrap_or_default()
     }
 

@@ -2,7 +2,6 @@
 //! restore that was cut, it is theirs: of anybody else the password stays, also of who was made anew with the same login.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -13,6 +12,7 @@ use super::{RestoreError, Site};
 use crate::grafana::GrafanaError;
 use crate::grafana::client::List;
 use crate::jobs::RunContext;
+use crate::regular;
 use crate::store::{atomic, owner};
 use crate::words;
 
@@ -130,7 +130,9 @@ impl Ledger {
     }
 
     fn read(&self) -> Made {
-        let read = fs::read(&self.path).ok().and_then(|bytes| serde_json::from_slice::<Made>(&bytes).ok());
+        let read = regular::read(&self.path, regular::NOTE)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<Made>(&bytes).ok());
         let made = read.filter(|made| made.url == self.url).unwrap_or_default();
         Made { url: self.url.clone(), ..made }
     }

@@ -1,7 +1,6 @@
 //! What restores that were not finished leave on this host, so that the one that finishes one is known for that.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 
@@ -12,6 +11,7 @@ use super::plan::Choice;
 use super::{Account, RestoreError, Site, of_two_servers};
 use crate::grafana::object::Selector;
 use crate::jobs::RunContext;
+use crate::regular;
 use crate::store::{BackupId, atomic, owner};
 
 /// Whoever restores the same again later than this begins anew, and takes back only that.
@@ -118,7 +118,9 @@ impl Note {
 
     /// Those that were cut not long ago.
     fn read(&self) -> Vec<Unfinished> {
-        let read = fs::read(&self.path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let read = regular::read(&self.path, regular::NOTE)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let mut noted: Vec<Unfinished> = read.unwrap_or_default();
         noted.retain(|noted| self.now.duration_since(noted.begun) <= FINISHED_WITHIN);
         noted

@@ -16,7 +16,6 @@
 mod json;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -26,6 +25,7 @@ use serde_json::Value;
 use super::compare::REDACTED;
 use crate::config::values::Secret;
 use crate::grafana::object::{ObjectId, ObjectType, places};
+use crate::regular;
 use crate::words;
 
 /// Longer than any such file is.
@@ -98,7 +98,7 @@ impl Secrets {
     /// Reads a file, TOML or JSON.
     pub fn read(path: &Path) -> Result<Self, SecretsError> {
         let failed = |source| SecretsError::Read { path: path.to_owned(), source };
-        let file = File::open(path).map_err(failed)?;
+        let file = regular::open_named(path).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?.mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(SecretsError::Open { path: path.to_owned(), mode });

@@ -1,7 +1,6 @@
 //! Where what was there before restores is kept. What was there before one of a Grafana is found whichever job's backup was
 //! restored, and whatever its jobs are called by now.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -10,6 +9,7 @@ use super::{BeforeRestore, RestoreError};
 use crate::config::values::TargetName;
 use crate::grafana::KIND;
 use crate::grafana::contents::GrafanaContents;
+use crate::regular;
 use crate::store::{Backup, BackupId, JobStore, StoreError};
 
 /// The folders of what was there before restores.
@@ -118,7 +118,8 @@ pub(super) fn of_restore(backup: &Backup) -> Result<Option<BeforeRestore>, Store
 
 /// Something broken may be what was there before a restore of this Grafana: it says so, or nobody knows.
 fn may_be_of(path: &Path, target: &TargetName, is_whose: bool) -> bool {
-    let manifest: Option<Value> = fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let manifest: Option<Value> =
+        regular::read(path, regular::LARGE).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let Some(manifest) = manifest else { return is_whose };
     manifest["kind"] == KIND
         && manifest["source"]["target"] == target.as_str()

@@ -1,6 +1,6 @@
 //! The backup that is restored: verified, unpacked, and found to be a whole export.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use crate::config::values::JobName;
 use crate::grafana::KIND;
 use crate::grafana::bundle::{Bundle, BundleError};
 use crate::progress::Progress;
+use crate::regular;
 use crate::store::archive::{is_archive, open_archive};
 use crate::store::digest::Hashing;
 use crate::store::{ArchiveError, Backup, EntryKind, StoreError};
@@ -75,7 +76,7 @@ impl GrafanaBackup {
             return Ok(file.sha256.clone());
         }
         let failed = |source| RestoreError::Place { doing: "read", path: self.archive.clone(), source };
-        let mut hashing = Hashing::new(File::open(&self.archive).map_err(failed)?);
+        let mut hashing = Hashing::new(regular::open_named(&self.archive).map_err(failed)?);
         io::copy(&mut hashing, &mut io::sink()).map_err(failed)?;
         Ok(hashing.finish().2)
     }

@@ -1,12 +1,12 @@
 //! The check of a block that lies in a folder here.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{BlockCheck, BlockReport, Damage};
+use crate::regular;
 
 const BUFFER: usize = 256 << 10;
 
@@ -68,7 +68,7 @@ pub fn check_dir(
     let mut buf = vec![0; BUFFER];
     for file in files {
         let full = path.join(&file);
-        let opened = File::open(&full).and_then(|f| Ok((f.metadata()?.len(), f)));
+        let opened = regular::open_named(&full).and_then(|f| Ok((f.metadata()?.len(), f)));
         let (size, mut content) = match opened {
             Ok(opened) => opened,
             Err(e) => {

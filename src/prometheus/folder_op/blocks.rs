@@ -11,6 +11,7 @@ use std::path::Path;
 use super::error::{At as _, FolderOpError};
 use super::{DoomedBlock, RemovedBlock, files, guard, journal};
 use crate::prometheus::block::BlockMeta;
+use crate::regular;
 
 /// What is on its way out, as Prometheus itself names it.
 const DELETING: &str = ".tmp-for-deletion";
@@ -100,7 +101,8 @@ fn keeps_the_newest(root: &Path, doomed: &[DoomedBlock]) -> Result<(), FolderOpE
 }
 
 fn meta(root: &Path, name: &str) -> Option<BlockMeta> {
-    serde_json::from_slice(&fs::read(root.join(name).join("meta.json")).ok()?).ok()
+    serde_json::from_slice(&regular::read_named(&root.join(name).join("meta.json"), regular::SMALL).ok()?)
+        .ok()
 }
 
 fn remove_one(root: &Path, name: &str) -> Result<RemovedBlock, FolderOpError> {

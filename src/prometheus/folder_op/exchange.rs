@@ -18,6 +18,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::error::{At as _, FolderOpError};
 use super::{files, shim};
+use crate::regular;
 
 /// One of the two sets of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,9 +191,8 @@ impl<'a> Exchange<'a> {
     /// A copy first, so that the live name shows the same all the time.
     fn take_over(&self, name: &str, part: &str, live: &Path, real: &Path) -> Result<(), FolderOpError> {
         let copy = shim::making(self.work)?.join(part);
-        fs::copy(live, &copy).at("copy", live)?;
+        copy_file(live, &copy).at("copy", live)?;
         shim::give(self.work, &copy)?;
-        files::sync(&copy)?;
         self.change()?;
         fs::rename(&copy, real).at("replace", real)?;
         let link = shim::make_part(self.work, name, part)?;
@@ -326,4 +326,12 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
         }
         Err(e) => Err(e.into()),
     }
+}
+/// Copies a file, and brings the copy to the disk.
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = regular::open(from)?;
+    let mut copy = fs::File::create_new(to)?;
+    copy.set_permissions(source.metadata()?.permissions())?;
+    io::copy(&mut source, &mut copy)?;
+    copy.sync_all()
 }

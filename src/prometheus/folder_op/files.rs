@@ -1,12 +1,13 @@
 //! Names in a data folder, and walking it without following links.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Component, Path};
 
 use ulid::Ulid;
 
 use super::error::{At as _, FolderOpError};
+use crate::regular;
 
 /// The name of a block folder.
 pub(super) fn is_block(name: &str) -> bool {
@@ -101,5 +102,5 @@ pub(super) fn remove(path: &Path) -> Result<(), FolderOpError> {
 
 /// Brings the names in a folder to the disk.
 pub(super) fn sync(folder: &Path) -> Result<(), FolderOpError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).at("sync", folder)
+    regular::open_folder(folder).and_then(|folder| folder.sync_all()).at("sync", folder)
 }

@@ -9,11 +9,12 @@ use ulid::Ulid;
 
 use super::error::{At as _, FolderOpError};
 use super::{files, journal, shim};
+use crate::regular;
 
 /// One watchkeeper at a time changes a data folder, wherever it keeps its state and in whichever container it runs.
 /// The kernel frees the lock when its holder dies.
 pub(super) fn lock(root: &Path) -> Result<Lock, FolderOpError> {
-    let folder = File::open(root).at("open", root)?;
+    let folder = regular::open_folder(root).at("open", root)?;
     match folder.try_lock() {
         Err(TryLockError::WouldBlock) => Err(FolderOpError::refused(
             format!("another watchkeeper changes {} at this moment", root.display()),
@@ -45,7 +46,7 @@ impl Drop for Lock {
 
 /// A process holds the lock that Prometheus takes on its data folder. A missing one is not made.
 pub(super) fn is_in_use(root: &Path) -> bool {
-    let Ok(file) = File::open(root.join("lock")) else { return false };
+    let Ok(file) = regular::open(&root.join("lock")) else { return false };
     match file.try_lock() {
         Ok(()) => {
             drop(Lock(file));

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::error::{At as _, FolderOpError};
 use super::{FolderBlock, FolderFailure, FolderState, blocks, files, guard, journal, past, shim};
 use crate::prometheus::block::BlockMeta;
+use crate::regular;
 use crate::rights;
 use crate::room::Room;
 use crate::store::Owner;
@@ -76,7 +77,7 @@ pub(super) fn owner(root: &Path) -> Result<(u32, u32), FolderOpError> {
 
 /// A block as it lies there; nothing for one that is only announced while data are exchanged.
 fn block(path: &Path, name: String, owner: u32) -> Result<Option<FolderBlock>, FolderOpError> {
-    let meta = std::fs::read(path.join("meta.json")).ok();
+    let meta = regular::read_named(&path.join("meta.json"), regular::SMALL).ok();
     if meta.is_none() && shim::is_shim(path)? {
         return Ok(None);
     }

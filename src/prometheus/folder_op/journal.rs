@@ -9,6 +9,7 @@ use ulid::Ulid;
 
 use super::error::{At as _, FolderOpError};
 use super::{Phase, RestoreNote, RestoreState, files, work_folder};
+use crate::regular;
 use crate::store::atomic;
 
 /// A restore's journal.
@@ -47,7 +48,7 @@ impl Work {
     pub(super) fn open(root: &Path, restore: Ulid) -> Result<Self, FolderOpError> {
         let folder = root.join(work_folder(restore));
         let path = folder.join("journal.json");
-        let bytes = std::fs::read(&path).at("read the journal of the restore", &path)?;
+        let bytes = regular::read(&path, regular::NOTE).at("read the journal of the restore", &path)?;
         let journal = serde_json::from_slice(&bytes)
             .map_err(|e| FolderOpError::refused(format!("{} is damaged: {e}", path.display()), ""))?;
         Ok(Self { folder, journal })

@@ -1,7 +1,6 @@
 //! What of a restore is remembered when its work folder is removed: what it put in place, and when. A cleanup of old
 //! blocks leaves that alone for some days, whether or not somebody still keeps what was set aside.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use jiff::SignedDuration;
 
 use super::error::{At as _, FolderOpError};
 use super::{Phase, RestoreState};
+use crate::regular;
 use crate::store::atomic;
 
 /// Where it is noted, in the data folder. Prometheus ignores it.
@@ -19,7 +19,7 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(60 * 24);
 /// The restores whose work folders are gone, and why that cannot be known, if so.
 pub(super) fn read(root: &Path) -> (Vec<RestoreState>, Option<String>) {
     let path = root.join(FILE);
-    match fs::read(&path) {
+    match regular::read(&path, regular::NOTE) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => (Vec::new(), None),
         Err(e) => (Vec::new(), Some(format!("{} cannot be read: {e}", path.display()))),
         Ok(bytes) => match serde_json::from_slice(&bytes) {

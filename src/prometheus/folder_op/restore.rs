@@ -12,6 +12,7 @@ use super::exchange::{self, Exchange, Side};
 use super::journal::{Journal, Work};
 use super::{Phase, RestoreNote, RestoreState, files, guard, inspect, past, work_folder};
 use crate::prometheus::block::{BlockReport, EMPTY_TOMBSTONES, check_dir};
+use crate::regular;
 
 /// What Prometheus needs beside its blocks, empty.
 const EMPTY_HEAD: [&str; 2] = ["wal", "chunks_head"];
@@ -132,7 +133,7 @@ fn give(root: &Path, below: &Path) -> Result<(), FolderOpError> {
             folders.push(path.to_path_buf());
             return Ok(());
         }
-        File::open(path).and_then(|file| file.sync_all()).at("sync", path)
+        regular::open(path).and_then(|file| file.sync_all()).at("sync", path)
     })?;
     folders.iter().try_for_each(|folder| files::sync(folder))
 }

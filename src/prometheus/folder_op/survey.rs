@@ -3,7 +3,7 @@
 //! A block's index and chunks never change under their name, size and time; which of them a store has already is
 //! decided by that. The two small files do change, so they are read each time.
 
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -15,6 +15,7 @@ use super::Told;
 use super::error::{At as _, FolderOpError};
 use super::files;
 use crate::prometheus::block::Small;
+use crate::regular;
 
 /// Both small files together are at most so large; what is larger is not one of Prometheus's.
 const LARGEST_SMALL: u64 = 16 << 20;
@@ -171,7 +172,7 @@ fn small(path: &Path, metadata: &Metadata) -> Result<SmallFile, FolderOpError> {
     let content = if metadata.len() > LARGEST_SMALL {
         Content::Unreadable(format!("it has {} bytes", metadata.len()))
     } else {
-        match fs::read(path) {
+        match regular::read(path, LARGEST_SMALL) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(e).at("read", path),
             Err(e) => Content::Unreadable(e.to_string()),
             Ok(bytes) => Content::Bytes(Hex(bytes)),

@@ -16,6 +16,7 @@ use super::SnapshotError;
 use super::shelf::{Item, Shelf};
 use crate::progress::StepGuard;
 use crate::prometheus::block::{BlockCheck, Damage, FileCheck};
+use crate::regular;
 use crate::store::archive::{self, ArchiveError, Entry, EntryKind};
 
 /// Takes the files of a snapshot, block after block, checks them, and puts them on a shelf.
@@ -116,7 +117,7 @@ impl<'a> Archiver<'a> {
     }
 
     fn local_file(&mut self, item: &Item<'_>, path: &Path) -> Result<(), SnapshotError> {
-        let mut content = Padded { source: File::open(path), left: item.size, problem: None };
+        let mut content = Padded { source: regular::open(path), left: item.size, problem: None };
         self.file(item, &mut content)?;
         if let (Some(problem), Some(current)) = (content.problem, &mut self.current) {
             current.unread.push(Damage { file: item.file.to_owned(), problem, keeps_prometheus_down: true });

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::config::values::TargetName;
+use crate::regular;
 use crate::state_dir::reserve;
 use crate::store::{atomic, owner};
 
@@ -89,7 +90,7 @@ impl Ledger {
 
     /// The open entry, if there is one: a run that noted it never got to clear it.
     pub fn read(&self) -> Result<Option<Entry>, LedgerError> {
-        let bytes = match std::fs::read(&self.path) {
+        let bytes = match regular::read(&self.path, regular::NOTE) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(self.failed("read", source)),

@@ -12,6 +12,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use super::PATIENCE;
+use crate::regular;
 use crate::sqlite::SqliteError;
 use crate::sqlite::error::file;
 
@@ -28,7 +29,7 @@ impl Guard {
     /// Takes it as SQLite does: not before a writer who waits for readers to go. Nothing where the file system has no
     /// locks.
     pub(super) fn hold(path: &Path) -> Result<Option<Self>, SqliteError> {
-        let opened = File::open(path).map_err(file("open", path))?;
+        let opened = regular::open_named(path).map_err(file("open", path))?;
         let set = |kind: libc::c_int, (start, length): (libc::off_t, libc::off_t)| match fcntl(
             &opened,
             FcntlArg::F_OFD_SETLK(&range(kind, start, length)),

@@ -12,6 +12,7 @@ use super::note::{Note, State};
 use super::{RestorePlan, Site, SqliteBackup, holders, swap};
 use crate::blocking::blocking;
 use crate::jobs::RunContext;
+use crate::regular;
 use crate::sqlite::SqliteError;
 use crate::sqlite::error::file;
 use crate::sqlite::open::beside;
@@ -266,7 +267,7 @@ async fn take_back(
 fn is_as_restored(path: &Path, sha256: &str) -> bool {
     let is_empty = |side| fs::metadata(beside(path, side)).map_or(true, |meta| meta.len() == 0);
     let hash = || {
-        let mut hashing = Hashing::new(fs::File::open(path)?);
+        let mut hashing = Hashing::new(regular::open_named(path)?);
         std::io::copy(&mut hashing, &mut std::io::sink())?;
         Ok::<_, std::io::Error>(hashing.finish().2)
     };

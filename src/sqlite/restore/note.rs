@@ -10,6 +10,7 @@ use ulid::Ulid;
 
 use super::RestoreError;
 use crate::config::values::JobName;
+use crate::regular;
 use crate::sqlite::SqliteError;
 use crate::sqlite::error::file;
 use crate::state_dir;
@@ -108,7 +109,7 @@ impl Notes {
     pub(super) fn list(&self) -> Result<Vec<Note>, SqliteError> {
         let mut notes = Vec::new();
         for path in self.files(SUFFIX)? {
-            let bytes = fs::read(&path).map_err(file("read", &path))?;
+            let bytes = regular::read(&path, regular::NOTE).map_err(file("read", &path))?;
             let note = serde_json::from_slice(&bytes);
             notes.push(note.map_err(|source| SqliteError::BadNote { path, source })?);
         }

@@ -2,7 +2,7 @@
 //! before anything is changed; then one for each transaction, with the rows that it has changed.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use ulid::Ulid;
 
 use super::{SUFFIX, Session};
 use crate::config::sessions::Columns;
+use crate::regular;
 use crate::sqlite::SqliteError;
 use crate::sqlite::error::file;
 use crate::sqlite::restore::Notes;
@@ -86,7 +87,7 @@ pub(super) fn write<'a>(
 pub(super) fn note(path: &Path, batch: usize, closed: &[i64]) -> Result<(), SqliteError> {
     let line = serde_json::to_string(&Line::Batch { batch, closed: closed.to_vec() });
     let line = line.map_err(|source| SqliteError::Describe { source })?;
-    let written = OpenOptions::new().append(true).open(path).and_then(|mut file| {
+    let written = regular::open_to_append(path).and_then(|mut file| {
         file.write_all(format!("{line}\n").as_bytes())?;
         file.sync_all()
     });
@@ -94,7 +95,8 @@ pub(super) fn note(path: &Path, batch: usize, closed: &[i64]) -> Result<(), Sqli
 }
 
 pub(super) fn read(path: &Path) -> Result<(Header, Noted), SqliteError> {
-    let text = fs::read_to_string(path).map_err(file("read", path))?;
+    let bytes = regular::read_named(path, regular::LARGE).map_err(file("read", path))?;
+    let text = String::from_utf8_lossy(&bytes);
     let bad = |source| SqliteError::BadNote { path: path.to_owned(), source };
     // A line that was cut while it was written is none: its transaction counts as one that was not noted.
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);

@@ -3,7 +3,6 @@
 //! Archives of ours are unpacked side by side. What `tar`, `gzip` or `zstd` made tells nobody where its parts begin,
 //! and is unpacked as a stream.
 
-use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
@@ -13,6 +12,7 @@ use super::BLOCK;
 use super::parallel::Parallel;
 use super::piece::Format;
 use crate::config::values::Codec;
+use crate::regular;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -38,7 +38,7 @@ pub(super) fn detect(start: &[u8]) -> Option<Codec> {
 
 /// Whether the file begins as an archive does.
 pub fn is_archive(path: &Path) -> io::Result<bool> {
-    Ok(detect(&start(&mut File::open(path)?)?).is_some())
+    Ok(detect(&start(&mut regular::open_named(path)?)?).is_some())
 }
 
 fn start(reader: &mut impl Read) -> io::Result<Vec<u8>> {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{FOLDER, is_shared};
+use crate::regular;
 use crate::store::error::{At as _, StoreError};
 use crate::store::{JobStore, Verified, atomic, owner, sealed};
 
@@ -33,7 +33,7 @@ impl JobStore {
     /// The same, and what is wrong with the file that holds it, if so.
     pub(in crate::store) fn read_checks(&self) -> (Checks, Option<String>) {
         let path = self.shared_state_path();
-        let bytes = match fs::read(&path) {
+        let bytes = match regular::read(&path, regular::NOTE) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return (Checks::new(), None),
             Err(e) => return (Checks::new(), Some(lost(&path, &e))),

@@ -1,7 +1,6 @@
 //! Reads what has no manifest, and checks every block on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -12,6 +11,7 @@ use super::{BlockFile, Data, Reading, RestoreSource, TakeFile, is_block_file, is
 use crate::prometheus::block::{BlockCheck, BlockReport, CheckDirError, check_dir};
 use crate::prometheus::contents::SnapshotContents;
 use crate::prometheus::restore::error::SourceError;
+use crate::regular;
 use crate::store::Source;
 use crate::store::archive::{ArchiveError, EntryKind, open_archive};
 
@@ -173,7 +173,7 @@ pub(super) fn each_file_of_block(
             return Err(SourceError::Cancelled);
         }
         let at: PathBuf = root.join(&path);
-        let mut file = File::open(&at).map_err(opened(&at))?;
+        let mut file = regular::open_named(&at).map_err(opened(&at))?;
         let metadata = file.metadata().map_err(opened(&at))?;
         let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let mtime = modified.map_or(0, |since| since.as_secs());

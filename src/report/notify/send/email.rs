@@ -10,6 +10,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 
 use super::{LIMIT, SendError, Sender, clipped};
 use crate::config::notify::{Email, SmtpTls};
+use crate::regular;
 use crate::report::notify::Notice;
 
 pub(super) type SmtpError = lettre::transport::smtp::Error;
@@ -103,6 +104,7 @@ fn parameters(email: &Email, failed: &dyn Fn(SmtpError) -> SendError) -> Result<
 }
 
 fn certificate(path: &Path, failed: &dyn Fn(SmtpError) -> SendError) -> Result<Certificate, SendError> {
-    let pem = std::fs::read(path).map_err(|source| SendError::File { path: path.to_owned(), source })?;
+    let pem = regular::read_named(path, regular::SMALL)
+        .map_err(|source| SendError::File { path: path.to_owned(), source })?;
     Certificate::from_pem(&pem).map_err(failed)
 }
