@@ -1,7 +1,7 @@
 //! Pipes, devices and links in place of files: no command waits for one, and none leads root elsewhere.
 
 use std::fs;
-use std::os::unix::fs::{lchown, symlink};
+use std::os::unix::fs::{FileTypeExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -177,4 +177,29 @@ fn links_of_the_services_user_lead_root_nowhere() {
         assert_eq!(fs::read_dir(at("of-root")).unwrap().count(), 0);
     }
     ended(&watchkeeper, &["run-now", "conf"]).expect(0);
+}
+
+#[test]
+fn a_device_in_place_of_a_database_is_not_replaced_by_a_restore() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = scratch::folder("regular");
+    let (path, device) = (folder.path().join("app.db"), folder.path().join("device"));
+    create(&path).close().unwrap();
+    let watchkeeper = Watchkeeper::with_config(&format!(
+        "[[job]]\nname = \"db\"\nkind = \"sqlite-backup\"\nkeep = {{ last = 3 }}\ndatabase = {path:?}\n"
+    ));
+    watchkeeper.run(&["run-now", "db"]).expect(0);
+    fs::remove_file(&path).unwrap();
+    // A node of its own, as `zero` is one.
+    run(Command::new("mknod").arg(&device).args(["c", "1", "5"]));
+    symlink(&device, &path).unwrap();
+    for how in ["--dry-run", "--yes"] {
+        let refused = ended(&watchkeeper, &["restore", "db", how]);
+        assert_ne!(refused.code, 0, "{refused:?}");
+        assert!(format!("{}{}", refused.stdout, refused.stderr).contains("it is a device"), "{refused:?}");
+    }
+    assert!(fs::symlink_metadata(&device).unwrap().file_type().is_char_device());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
 }

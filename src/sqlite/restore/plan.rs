@@ -1,13 +1,14 @@
 //! What a restore would do, before it does it.
 
-use std::fs;
 use std::path::PathBuf;
+use std::{fs, io};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Site, SqliteBackup};
 use crate::blocking::blocking;
+use crate::regular;
 use crate::room::Room;
 use crate::sqlite::SqliteError;
 use crate::sqlite::contents::tables_of;
@@ -74,6 +75,14 @@ pub async fn plan(site: &Site, source: &SqliteBackup) -> Result<RestorePlan, Sql
         refusals: Vec::new(),
         path,
     };
+    // It would be set aside as the old database, and a backup refuses it.
+    match plan.path.symlink_metadata().and_then(|found| regular::must_be(&found)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let path = plan.path.display();
+            plan.refusals.push(format!("{path}: {error}; put it elsewhere, or name the database itself"));
+        }
+        _ => {}
+    }
     compare(&mut plan, source).await?;
     if !source.contents.damage.is_empty() {
         plan.warnings.push(format!("the backup was damaged at its source: {}", source.contents.damage[0]));
