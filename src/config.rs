@@ -53,8 +53,6 @@ use values::{Name, Place, PrometheusTarget, Remembered, SecretRef, TargetName};
 
 use crate::regular;
 
-use crate::regular;
-
 /// No configuration is longer; a file that is, is something else.
 const LONGEST: u64 = 1024 * 1024;
 /// What is kept free in `state_dir` where the file does not say: some thousand runs with their logs.

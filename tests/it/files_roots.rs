@@ -232,7 +232,7 @@ fn the_folders_of_the_program_itself_are_left_out_of_a_folder_that_holds_them() 
     }
     assert!(sizes.iter().all(|size| *size == sizes[0]), "{sizes:?}");
     // A folder of backups that is named itself is none to back up, by whatever name.
-    std::os::unix::fs::symlink(watchkeeper.store_of("conf"), watchkeeper.folder().join("link")).unwrap();
+    symlink(watchkeeper.store_of("conf"), watchkeeper.folder().join("link")).unwrap();
     let (data, link) = (watchkeeper.folder().join("data"), watchkeeper.folder().join("link"));
     watchkeeper.configure(&files_job(3, &[&data, &link]));
     let run = watchkeeper.run(&["run-now", "conf"]).expect(3);
