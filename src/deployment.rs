@@ -210,7 +210,6 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::config::checks::Free;
     use crate::config::values::{Auth, Endpoint};
     use crate::http::Credentials;
     use crate::prometheus::client::PrometheusClient;
@@ -253,9 +252,8 @@ mod tests {
             limit: Duration::from_mins(10),
             probe: found(probe),
         };
-        let disk = Probe::Disk(DiskCheck { path: "/".into(), free: Free::Bytes(1) });
         let hangs = Probe::Rules(RulesCheck { client, at_least: 1 });
-        let checks = [check("disk", Ok(disk)), check("rules", Ok(hangs))];
+        let checks = [check("secret", Err(Wrong::new("no secret"))), check("rules", Ok(hangs))];
         let (cancel, since) = (CancellationToken::new(), Instant::now());
         let asked = tokio::task::spawn_blocking(move || silent.accept().map(|(stream, _)| (silent, stream)));
         let stop = async {
@@ -266,7 +264,7 @@ mod tests {
         let look = look(&checks, Timestamp::UNIX_EPOCH, Duration::ZERO, &cancel);
         let (results, _asked) = tokio::join!(look, stop);
         assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
-        assert!(results[0].passed, "{results:?}");
+        assert_eq!(results[0].text, "no secret");
         assert!(results[1].text.starts_with("no answer yet when the run was stopped"), "{results:?}");
     }
 

@@ -197,7 +197,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
-        fs::write(at("file"), b"text").unwrap();
+        File::create(at("file")).and_then(|mut file| io::Write::write_all(&mut file, b"text")).unwrap();
         for (link, to) in [("to-pipe", "pipe"), ("to-file", "file"), ("to-nothing", "nothing")] {
             symlink(to, at(link)).unwrap();
         }

@@ -35,9 +35,9 @@ pub fn create_folder(path: &Path, mode: u32) -> io::Result<()> {
         // A umask may have left us no right to open it.
         return fs::set_permissions(path, Permissions::from_mode(mode));
     }
-    let made = Folder::open(path)?.itself()?;
-    made.set_permissions(Permissions::from_mode(mode))?;
-    regular::give(&made, &fs::metadata(parent(path))?)
+    let folder = Folder::open(path)?.itself()?;
+    folder.set_permissions(Permissions::from_mode(mode))?;
+    regular::give(&folder, &fs::metadata(parent(path))?)
 }
 
 /// The folder a path lies in; `.` for a bare name.

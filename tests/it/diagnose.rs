@@ -46,7 +46,7 @@ impl Scripted {
 
     /// Waits until a field of `docker inspect` is as it must be.
     fn wait(&self, field: &str, holds: impl Fn(&str) -> bool) {
-        wait_until(field, Duration::from_secs(60), || holds(&self.container.inspect(field)));
+        wait_until(field, Duration::from_mins(1), || holds(&self.container.inspect(field)));
     }
 
     /// A Watchkeeper that watches it at a port where nobody answers.

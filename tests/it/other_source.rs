@@ -17,9 +17,11 @@ fn host(name: &str, shared: &Path, last: u32) -> (Watchkeeper, std::path::PathBu
     fs::write(
         watchkeeper.config(),
         format!(
-            "state_dir = {:?}\nbackup_dir = {shared:?}\n[[job]]\nname = \"db\"\nkind = \"sqlite-backup\"\n\
-             database = {path:?}\nkeep = {{ last = {last} }}\n",
-            watchkeeper.state()
+            "state_dir = \"{}\"\nbackup_dir = \"{}\"\n[[job]]\nname = \"db\"\nkind = \"sqlite-backup\"\n\
+             database = \"{}\"\nkeep = {{ last = {last} }}\n",
+            watchkeeper.state().display(),
+            shared.display(),
+            path.display()
         ),
     )
     .unwrap();

@@ -12,7 +12,7 @@ use crate::support::watchkeeper::{JOB, Output, Watchkeeper, files_job};
 use crate::support::{run, scratch, wait_until};
 
 /// Much longer than any of these commands takes, and much shorter than for ever.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 const NOBODY: u32 = 65534;
 
 /// Puts a pipe, that nobody writes to, in place of whatever is there.
