@@ -28,7 +28,7 @@ test: ## install what is needed, then dependencies, format, lints, documentation
 demo: ## a real Prometheus and an application lose their data and get them back; leaves nothing behind
 	@scripts/demo.sh
 
-readme: ## make the output in README.md anew, by running what it says
+readme: ## make the output in README.md and docs/RUNBOOK.md anew, by running what they say
 	@scripts/readme.sh
 
 bench: ## measure against the runbook's script, restic, borg, pigz and zstd; writes docs/BENCHMARKS.md (ARGS=--quick: to try it)

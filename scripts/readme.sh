@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Makes the output that README.md shows, by doing what it says: README's own jobs.toml, in pieces, a real Prometheus with
-# hours of data in the container `prometheus`, an application in `memory-server`, and each command that stands in a
-# marker, from the first to the last. In place of a Grafana stands the tests' stand-in for one.
+# Makes the output that README.md and docs/RUNBOOK.md show, by doing what they say: README's own jobs.toml, in pieces, a
+# real Prometheus with hours of data in the container `prometheus`, an application in `memory-server`, and each command
+# that stands in a marker, from the first to the last. In place of a Grafana stands the tests' stand-in for one.
+#
+#   scripts/readme.sh [DOCUMENT…]      both unless told
 #
 #   <!-- output: COMMAND -->      what is between them is made anew
 #   <!-- /output -->
@@ -10,6 +12,10 @@
 #   <!-- then: somebody is told -->      by two notifiers, one of which takes nothing, of a job that fails; no other job is there
 #   <!-- then: all jobs are there again -->
 #   <!-- then: the daemon runs -->
+#   <!-- then: there is a rule to be added -->     in /etc/prometheus/rules.yml of this host
+#   <!-- then: there is a dashboard to be changed -->     in /etc/watchkeeper/sessions.json
+#   <!-- then: the application is stopped -->
+#   <!-- then: an alert fires -->     as an Alertmanager tells the daemon, whose response has ended
 #
 # In a mount namespace of its own, so that the folders have the names they have for a user and whatever lies there on
 # this host is not seen. Needs root for that, ports 9090, 8080, 3000, 8081, 8082 and 9469, and an engine without anything of those names.
@@ -31,8 +37,11 @@ outside() {
     [ -d "$folder" ] || { $SUDO mkdir "$folder" && made+=("$folder"); }
   done
   PATH="$(realpath "${CARGO_TARGET_DIR:-target}/release"):$PATH"
-  $SUDO unshare --mount --propagation private env "PATH=$PATH" scripts/readme.sh inside >"$engine/README.md"
-  cat "$engine/README.md" >README.md
+  local document
+  for document in "$@"; do
+    $SUDO unshare --mount --propagation private env "PATH=$PATH" scripts/readme.sh inside "$document" >"$engine/document"
+    cat "$engine/document" >"$document"
+  done
 }
 leave() {
   [ "${#made[@]}" = 0 ] || $SUDO rmdir "${made[@]}"
@@ -56,7 +65,7 @@ inside() {
   . scripts/grafana.sh
   at_end tidy_all
   for place in "${folders[@]}"; do mount -t tmpfs -o mode=755 watchkeeper "$place"; done
-  sed -n '/^```toml$/,/^```$/{/^```/!p}' README.md >/etc/watchkeeper/jobs.toml
+  cat README.md $([ "$1" = README.md ] || echo "$1") | sed -n '/^```toml$/,/^```$/{/^```/!p}' >/etc/watchkeeper/jobs.toml
   make_blocks
   prepare_application
   start_container
@@ -65,7 +74,7 @@ inside() {
   export GRAFANA_PASSWORD=admin
   wait_until_it_serves
   # Not from here: a jobs.toml of the current folder would come first.
-  readme=$PWD/README.md
+  document=$(realpath "$1")
   cd /
   retell
 }
@@ -126,13 +135,50 @@ JOBS
 }
 answers() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
+make_rule() {
+  cat >/etc/prometheus/rules.yml <<'RULES'
+groups:
+- name: shops
+  rules:
+  - { record: shop:orders:rate5m, expr: "rate(shop_orders_total[5m])" }
+- name: memory-server
+  rules:
+  - alert: ServiceDown
+    expr: up{job="memory-server"} == 0
+    for: 1m
+    labels: { severity: critical }
+RULES
+}
+make_dashboard() {
+  cat >/etc/watchkeeper/sessions.json <<'DASHBOARD'
+{ "uid": "sessions", "title": "Sessions", "panels": [ { "id": 1, "type": "stat", "title": "Open sessions" } ] }
+DASHBOARD
+}
+
+# What an Alertmanager posts.
+fire() {
+  local began
+  began=$(date -u -d '-2 minutes' +%FT%TZ)
+  curl -fsS -H 'Authorization: Bearer secret' -H 'Content-Type: application/json' --data @- \
+    localhost:9469/webhook/alertmanager <<ALERT
+{ "version": "4", "groupKey": "{}:{}", "status": "firing", "receiver": "watchkeeper", "groupLabels": {}, "commonLabels": {},
+  "commonAnnotations": {}, "externalURL": "http://localhost:9093", "truncatedAlerts": 0, "alerts": [ { "status": "firing",
+  "labels": { "alertname": "ServiceDown", "severity": "critical", "job": "memory-server" },
+  "annotations": { "summary": "MCP Memory Server is unreachable" }, "startsAt": "$began", "endsAt": "0001-01-01T00:00:00Z",
+  "generatorURL": "", "fingerprint": "5ef77f1f8a3ecf8d" } ] }
+ALERT
+  wait_for 60 responded || die "The response to the alert does not end"
+}
+responded() { watchkeeper --json incidents | jq -e '.incidents[0].response == "done"' >/dev/null; }
+
 run_daemon() {
+  export WEBHOOK_TOKEN=secret
   watchkeeper run >/dev/null 2>&1 &
   started+=("$!")
   wait_for 60 curl -fsS -o /dev/null localhost:9469/metrics || die "The daemon serves no metrics"
 }
 
-# README.md with every output made anew.
+# The document with every output made anew.
 retell() {
   local line command old=
   while IFS= read -r line <&3; do
@@ -152,23 +198,28 @@ retell() {
     '<!-- then: somebody is told -->') tell_somebody >&2 ;;
     '<!-- then: all jobs are there again -->') mv /etc/watchkeeper/all /etc/watchkeeper/jobs.toml ;;
     '<!-- then: the daemon runs -->') run_daemon >&2 ;;
-    '<!-- then: '*) die "README.md: nobody knows how: $line" ;;
+    '<!-- then: there is a rule to be added -->') make_rule ;;
+    '<!-- then: there is a dashboard to be changed -->') make_dashboard ;;
+    '<!-- then: the application is stopped -->') docker stop "$application" >&2 ;;
+    '<!-- then: an alert fires -->') fire >&2 ;;
+    '<!-- then: '*) die "$document: nobody knows how: $line" ;;
     esac
-  done 3<"$readme"
-  [ -z "$old" ] || die "README.md: an output has no end"
+  done 3<"$document"
+  [ -z "$old" ] || die "$document: an output has no end"
 }
 
-# As a terminal would show it; a warning (exit code 3) is no end, nor is what fails as README says, and status with it.
+# As a terminal would show it; a warning (exit code 3) is no end, nor is what fails as the document says, and status with
+# it.
 show_output() {
   local code=0 said
   said=$(bash -c "$1" 2>&1 </dev/null) || code=$?
   say "\$ $1: exit code $code"
-  case $code:$1 in 0:* | 3:* | 1:*" release" | 1:*" disk" | 1:*" status" | 1:*" notify-test") ;; *) die "$said" ;; esac
+  case $code:$1 in 0:* | 3:* | 1:*" release" | 1:*" disk" | 1:*" status" | 1:*" notify-test" | 1:*" diagnose "*) ;; *) die "$said" ;; esac
   printf '```console\n$ %s\n%s\n```\n' "$1" "$said"
 }
 
 case ${1:-} in
-inside) inside ;;
-'') outside ;;
-*) die "usage: scripts/readme.sh" ;;
+inside) inside "$2" ;;
+'') outside README.md docs/RUNBOOK.md ;;
+*) outside "$@" ;;
 esac
