@@ -12,8 +12,8 @@ pub(super) fn for_alert(
     let mut all: Vec<String> = Vec::new();
     if severity > Severity::Good {
         all.extend(allowed(response));
-        let container = context.application.as_ref().and_then(|application| application.container.as_deref());
-        let restart = container.map(|name| format!("`docker restart {name}`"));
+        let application = context.application.as_ref().map(|application| &application.name);
+        let restart = application.map(|name| format!("`watchkeeper recover application/{name}`"));
         all.extend(of_runbook(shipped::canonical(&response.alert), severity, restart));
     }
     all.into_iter().map(|text| (severity, text)).collect()

@@ -42,8 +42,8 @@ fn drawn(sent: &str) -> Vec<String> {
 #[track_caller]
 fn assert_fits(sent: &str, columns: usize, names: &[&str]) {
     let lines = drawn(sent);
-    let of_plan =
-        |line: &&String| ["Restore ", "  create ", "  to  "].iter().any(|begin| line.starts_with(begin));
+    let plan = ["Restore ", "  made from ", "  create ", "  to  "];
+    let of_plan = |line: &&String| plan.iter().any(|begin| line.starts_with(begin));
     for line in lines.iter().filter(|line| !of_plan(line)) {
         assert!(line.chars().count() <= columns, "{columns}: {line:?}");
     }
