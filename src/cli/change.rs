@@ -19,6 +19,7 @@ use crate::app::{App, ChangeAction};
 use crate::config::values::{Name, PrometheusTarget};
 use crate::history::RunReport;
 use crate::prometheus::config_change::{ChangeError, ChangePlan, Cut, EditError, Interval, Scope, Wish};
+use crate::regular;
 use crate::words;
 
 /// A change that is taken back has the server load its configuration once more: it must not be cut off in between.
@@ -220,7 +221,7 @@ fn whose<'a>(session: &'a Session, named: Option<&str>) -> Result<&'a Prometheus
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, CliError> {
-    std::fs::read(file)
+    regular::read_named(file, regular::SMALL)
         .map_err(|error| CliError::usage(format!("Cannot read {}: {error}", file.display()), None))
 }
 

@@ -1,7 +1,6 @@
 //! The note of a change that is under way, so that one that is killed is found by the next: written before the file is
 //! touched, and removed when the change is proven or taken back.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use ulid::Ulid;
 
 use super::error::ChangeError;
+use crate::regular;
 use crate::state_dir;
 use crate::store::{atomic, owner};
 
@@ -120,7 +120,7 @@ impl Journal {
     }
 
     pub(super) fn read(&self) -> Result<Option<Note>, ChangeError> {
-        let bytes = match fs::read(&self.path) {
+        let bytes = match regular::read(&self.path, regular::LARGE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             bytes => bytes.map_err(self.failed("read"))?,
         };

@@ -17,6 +17,7 @@ use inside::Inside;
 use super::error::ChangeError;
 use crate::blocking::blocking;
 use crate::docker::{Container, Docker, DockerError, MountKind};
+use crate::regular;
 use crate::rights;
 use crate::store::atomic::{sync_folder, written_beside};
 
@@ -235,14 +236,11 @@ fn look_here(path: &Path) -> Option<Option<Vec<u8>>> {
 }
 
 fn read_here(path: &Path) -> io::Result<Option<Held>> {
-    let file = match File::open(path) {
+    let file = match regular::open_named(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
     let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
     let owner = Owner { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() & 0o7777 };
     Ok(Some(Held { bytes: bounded(file)?, owner }))
 }
@@ -286,7 +284,8 @@ fn settle(file: &File, owner: Option<Owner>, folder: &Path) -> io::Result<()> {
 
 /// What is there keeps its inode. Nobody reads a half of it: the server is only told to read it afterwards.
 fn in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let file = File::options().write(true).open(path)?;
+    let folder = regular::Folder::open(path.parent().unwrap_or(Path::new("/")))?;
+    let file = folder.change(Path::new(path.file_name().unwrap_or_default()))?;
     file.write_all_at(bytes, 0)?;
     file.set_len(bytes.len() as u64)?;
     file.sync_all()
