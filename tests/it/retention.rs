@@ -83,7 +83,7 @@ fn a_clock_that_leaps_ahead_costs_no_backup_until_somebody_says_that_it_was_righ
     let status = at("2026-11-14 01:00:00", &["status"]);
     assert!(status.stdout.contains("2027-06-02T02:00:00Z"), "{status:?}");
     at("2026-11-14 02:00:00", &["run-now", "conf"]).expect(0);
-    at("2026-11-25 02:00:00", &["run-now", "conf"]).expect(3);
+    at("2026-11-25 01:00:00", &["run-now", "conf"]).expect(3);
     assert_eq!(count(), 8);
     watchkeeper.run(&["accept", "conf/latest"]).expect(0);
     at("2026-11-25 03:00:00", &["prune", "conf"]).expect(0);

@@ -10,7 +10,7 @@ fn ran_each_second(watchkeeper: &Watchkeeper, round: u32, seconds: u32) {
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
                INSERT INTO run (id, job, kind, cause, started, finished, outcome, attempts) \
                SELECT printf('01K%07d%016d', ?2, ?1 - i), 'often', 'command', 'manual', at, at, 'done', 1 \
-               FROM (SELECT i, (unixepoch() - 3600 - i) * 1000 AS at FROM n)";
+               FROM (SELECT i, (unixepoch() - 3600 - i) * 1000 AS at FROM n) ORDER BY at";
     history(watchkeeper).execute(sql, [seconds, round]).unwrap();
     history(watchkeeper).execute("DELETE FROM chore", []).unwrap();
 }
