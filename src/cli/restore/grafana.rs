@@ -7,13 +7,12 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::choose::{self, Found};
-use super::{Args, GRACE, nothing_done};
+use super::{Args, nothing_done, with_app};
 use crate::app::{App, GrafanaAction, GrafanaOpenError, count_text, secret_text};
 use crate::cli::bar;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::CliError;
-use crate::cli::run_now::signals;
-use crate::cli::session::{Session, block_on};
+use crate::cli::session::Session;
 use crate::config::values::JobName;
 use crate::config::{GrafanaTarget, JobKind};
 use crate::grafana::object::{ObjectType, Selector};
@@ -32,16 +31,12 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
             Some(hint),
         ));
     }
-    block_on(async {
-        let shutdown = signals()?;
-        let app = session.app_to_restore(shutdown.cancel.clone(), GRACE)?;
-        let code = if args.after.undo {
-            undo(session, &app, args, &shutdown.cancel).await
+    with_app(session, async |app, cancel| {
+        if args.after.undo {
+            undo(session, app, args, cancel).await
         } else {
-            restore(session, &app, args, &shutdown.cancel).await
-        };
-        app.close().await;
-        code
+            restore(session, app, args, cancel).await
+        }
     })
 }
 
