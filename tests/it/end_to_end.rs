@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::prometheus::{self, Builder, Past, Prometheus};
+use crate::support::prometheus::{self, Builder, Past, Prometheus, told_twice};
 use crate::support::watchkeeper::{JOB, Watchkeeper};
 use crate::support::{blocks, run, wait_until};
 
@@ -28,25 +28,6 @@ macro_rules! told_everywhere {
             #[test]
             fn in_a_container_without_a_shell() {
                 tell(Prometheus::container(Builder::default().without_shell()), super::$story);
-            }
-        }
-    )+};
-}
-
-/// Tells a story of this name on the host and in one container: where the kind of image makes no difference.
-macro_rules! told_twice {
-    ($($story:ident),+ $(,)?) => {$(
-        mod $story {
-            use super::*;
-
-            #[test]
-            fn on_the_host() {
-                tell(Prometheus::host(Builder::default()), super::$story);
-            }
-
-            #[test]
-            fn in_a_container() {
-                tell(Prometheus::container(Builder::default()), super::$story);
             }
         }
     )+};

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::prometheus::{Builder, Digest, Past, Prometheus};
+use crate::support::loss::Loss;
+use crate::support::prometheus::{Builder, Digest, Prometheus, told_twice};
 use crate::support::run;
 use crate::support::watchkeeper::{JOB, Watchkeeper};
 
@@ -153,41 +154,20 @@ fn kill_in_the_middle(
     panic!("{moment:?} was never met in {TRIES} tries");
 }
 
-/// A server that has lost some of its blocks since its backup: old and new data can be told apart, and so can
-/// any mixture of them.
 struct Scene<'a> {
     prometheus: &'a Prometheus,
     watchkeeper: &'a Watchkeeper,
-    past: Past,
-    new: Digest,
-    old: Digest,
+    loss: Loss,
 }
 
-impl<'a> Scene<'a> {
-    fn of(prometheus: &'a Prometheus, watchkeeper: &'a Watchkeeper) -> Self {
-        let past = Past::until_now();
-        let new = prometheus.digest(past);
-        watchkeeper.back_up();
-        prometheus.stop();
-        prometheus.in_data("n=0; for block in 01*; do n=$((n + 1)); [ $n -gt 4 ] || rm -r $block; done");
-        prometheus.start();
-        prometheus.wait_ready();
-        let old = prometheus.digest(past);
-        assert_ne!(old, new);
-        Self { prometheus, watchkeeper, past, new, old }
-    }
-
-    /// Starts Prometheus over what a cut has left: it serves one of the two, whole.
+impl Scene<'_> {
     fn serves_all_old_or_all_new(&self) {
-        self.prometheus.start();
-        self.prometheus.wait_ready();
-        let found = self.prometheus.digest(self.past);
-        assert!(found == self.old || found == self.new, "a mixture: {found:?}");
+        self.loss.all_old_or_all_new(self.prometheus);
     }
 
     fn serves(&self, digest: &Digest) {
         self.prometheus.wait_ready();
-        assert_eq!(&self.prometheus.digest(self.past), digest);
+        assert_eq!(&self.loss.served(self.prometheus), digest);
     }
 }
 
@@ -204,7 +184,8 @@ fn tell(prometheus: Option<Prometheus>, story: fn(&Scene<'_>)) {
          keep = {{ last = 5 }}\naccess = \"{access}\"\n",
         prometheus.target()
     ));
-    story(&Scene::of(&prometheus, &watchkeeper));
+    let loss = Loss::of(&prometheus, &watchkeeper);
+    story(&Scene { prometheus: &prometheus, watchkeeper: &watchkeeper, loss });
     let own: Vec<&str> = prometheus.container_name().into_iter().collect();
     assert_eq!(prometheus.containers_on_its_data(), own, "a helper container was left behind");
 }
@@ -218,11 +199,11 @@ fn killed_in_its_swap_it_is_taken_back(scene: &Scene<'_>) {
         let resume = format!("`watchkeeper restore {JOB} --resume`");
         assert!(refused.stdout.contains(&resume) && refused.stdout.contains("--undo"), "{refused:?}");
         watchkeeper.run(&UNDO).expect(0);
-        scene.serves(&scene.old);
+        scene.serves(&scene.loss.old);
     }
     watchkeeper.run(&["restore", JOB, "--discard-old", "--yes"]).expect(0);
     assert_eq!(prometheus.in_data("ls -d .watchkeeper-*-* 2>/dev/null || true"), "");
-    scene.serves(&scene.old);
+    scene.serves(&scene.loss.old);
     watchkeeper.back_up();
 }
 
@@ -234,12 +215,12 @@ fn killed_over_and_over_it_is_finished(scene: &Scene<'_>) {
     kill_at(Moment::Turned, Doing::Swap, prometheus, watchkeeper, &RESUME);
     scene.serves_all_old_or_all_new();
     watchkeeper.run(&RESUME).expect(0);
-    scene.serves(&scene.new);
+    scene.serves(&scene.loss.new);
 
     kill_at(Moment::Begun, Doing::Undo, prometheus, watchkeeper, &UNDO);
     scene.serves_all_old_or_all_new();
     watchkeeper.run(&UNDO).expect(0);
-    scene.serves(&scene.old);
+    scene.serves(&scene.loss.old);
 }
 
 /// Somebody removes a restored block before Prometheus is up again: nothing may call that a success.
@@ -258,28 +239,10 @@ fn robbed_of_a_block_it_is_taken_back(scene: &Scene<'_>) {
     let output = watchkeeper.wait(child, &RESTORE).expect(1);
     assert!(output.stdout.contains("gone from the data folder"), "{output:?}");
     assert!(output.stdout.contains("taken back"), "{output:?}");
-    scene.serves(&scene.old);
+    scene.serves(&scene.loss.old);
     let history = watchkeeper.run_json(&["history", "--failed"]).expect(0).json();
     assert_eq!(history["runs"][0]["kind"], "prometheus-restore");
     watchkeeper.back_up();
-}
-
-macro_rules! told_twice {
-    ($($story:ident),+ $(,)?) => {$(
-        mod $story {
-            use super::*;
-
-            #[test]
-            fn on_the_host() {
-                tell(Prometheus::host(Builder::default()), super::$story);
-            }
-
-            #[test]
-            fn in_a_container() {
-                tell(Prometheus::container(Builder::default()), super::$story);
-            }
-        }
-    )+};
 }
 
 told_twice! {

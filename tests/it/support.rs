@@ -16,6 +16,7 @@ pub(crate) mod grafana;
 pub(crate) mod grafana_export;
 pub(crate) mod grafana_keeper;
 pub(crate) mod http;
+pub(crate) mod loss;
 pub(crate) mod past;
 pub(crate) mod prometheus;
 pub(crate) mod proxy;

@@ -18,7 +18,12 @@ pub(crate) struct Exporter {
 impl Exporter {
     /// Starts on a free port.
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        Self::at(0)
+    }
+
+    /// Starts on this port.
+    pub(crate) fn at(port: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port()));
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);

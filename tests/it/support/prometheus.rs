@@ -14,6 +14,27 @@ use super::docker::{self, Container, Image, Shell, Volume, docker};
 use super::exporter::Exporter;
 use super::{blocks, http, installed, missing, run, scratch, wait_until};
 
+/// Tells a story of this name on the host and in one container, by `tell` of the module: where the kind of image makes no
+/// difference.
+macro_rules! told_twice {
+    ($($story:ident),+ $(,)?) => {$(
+        mod $story {
+            use super::*;
+
+            #[test]
+            fn on_the_host() {
+                tell(Prometheus::host(Builder::default()), super::$story);
+            }
+
+            #[test]
+            fn in_a_container() {
+                tell(Prometheus::container(Builder::default()), super::$story);
+            }
+        }
+    )+};
+}
+pub(crate) use told_twice;
+
 /// How long a server may take until it is ready.
 const READY: Duration = Duration::from_mins(1);
 
@@ -417,6 +438,14 @@ impl Prometheus {
         let more =
             format!("- job_name: {job}\n\x20 static_configs: [ {{ targets: ['127.0.0.1:{port}'] }} ]\n");
         fs::write(self.path("prometheus.yml"), text + &more).unwrap();
+    }
+
+    /// Sends its alerts to this Alertmanager from the next start on. Of a host process only.
+    pub(crate) fn alert_to(&self, port: u16) {
+        let text = fs::read_to_string(self.path("prometheus.yml")).unwrap();
+        let manager = format!("{{ static_configs: [ {{ targets: ['127.0.0.1:{port}'] }} ] }}");
+        let text = format!("alerting: {{ alertmanagers: [ {manager} ] }}\n{text}");
+        fs::write(self.path("prometheus.yml"), text).unwrap();
     }
 
     /// Loads rules, by a restart. Of a host process only.

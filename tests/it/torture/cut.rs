@@ -95,13 +95,21 @@ impl Places {
 
 /// Without what is another one each time: IDs, ULIDs, numbers, and names by chance.
 fn general(path: &str) -> String {
-    let words = |name: &str| name.split_inclusive(['-', '_', '.']).map(word).collect::<String>();
+    let words = |name: &str| uncounted(name.split_inclusive(['-', '_', '.']).map(word).collect::<String>());
     let name = |name: &str| match name.split_once(".tmp-") {
         Some((before, _)) => format!("{}.tmp-*", words(before)),
         None => words(name),
     };
     let general: Vec<String> = path.split('/').map(name).collect();
     general.join("/")
+}
+
+/// Without the `-2` of the second backup within a second.
+fn uncounted(name: String) -> String {
+    let Some((before, after)) = name.split_once("*-") else { return name };
+    let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+    let is_count = rest.len() < after.len() && (rest.is_empty() || rest.starts_with('.'));
+    if is_count { format!("{before}*{rest}") } else { name }
 }
 
 fn word(word: &str) -> String {

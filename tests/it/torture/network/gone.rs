@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::containers::{ask_engine, through};
 use crate::reliability::{figure, in_full};
-use crate::support::prometheus::{Builder, Digest, Past, Prometheus};
+use crate::support::loss::Loss;
+use crate::support::prometheus::{Builder, Prometheus};
 use crate::support::proxy::{Fault, Proxy, What};
 use crate::support::wait_until;
 use crate::support::watchkeeper::{JOB, Output, Watchkeeper};
@@ -152,34 +153,9 @@ fn a_backup_through_docker_whose_container_goes_is_whole_or_fails() {
     backups("docker", &[SNAPSHOT, create, Moment::Stream(0), Moment::Stream(1 << 10)]);
 }
 
-/// Old and new data, which can be told apart.
-struct Data {
-    /// The backup of the new ones.
-    backup: String,
-    past: Past,
-    new: Digest,
-    old: Digest,
-}
-
-impl Data {
-    fn of(scene: &Scene) -> Self {
-        let prometheus = &scene.prometheus;
-        let past = Past::until_now();
-        let new = prometheus.digest(past);
-        let backup = format!("{JOB}/{}", scene.watchkeeper.back_up());
-        prometheus.stop();
-        prometheus.in_data("n=0; for block in 01*; do n=$((n + 1)); [ $n -gt 4 ] || rm -r $block; done");
-        prometheus.start();
-        prometheus.wait_ready();
-        let old = prometheus.digest(past);
-        assert_ne!(old, new);
-        Self { backup, past, new, old }
-    }
-}
-
 fn restores(access: &str, moments: &[Moment]) {
     let Some(scene) = Scene::new(access) else { return };
-    let data = Data::of(&scene);
+    let loss = Loss::of(&scene.prometheus, &scene.watchkeeper);
     let mut ends = [0; 3];
     for moment in moments {
         for gone in GONE {
@@ -187,7 +163,7 @@ fn restores(access: &str, moments: &[Moment]) {
             if (*moment, gone) == (START, Gone::Killed) {
                 continue;
             }
-            let output = scene.run(&["restore", &data.backup, "--yes"], *moment, gone);
+            let output = scene.run(&["restore", &loss.backup, "--yes"], *moment, gone);
             let said = format!("{moment:?} {gone:?}: {output:?}");
             let words = format!("{}{}", output.stdout, output.stderr);
             let not_back = output.code == 4;
@@ -205,16 +181,16 @@ fn restores(access: &str, moments: &[Moment]) {
                 assert!(words.contains("next\n    ") || words.contains("hint: "), "{said}");
             }
             scene.again();
-            let served = scene.prometheus.digest(data.past);
+            let served = loss.served(&scene.prometheus);
             match output.code {
-                0 => assert!(served == data.new, "{said}"),
-                1 => assert!(served == data.old, "the old data are not back: {said}"),
-                _ => assert!(served == data.old || served == data.new, "a mixture: {said}"),
+                0 => assert!(served == loss.new, "{said}"),
+                1 => assert!(served == loss.old, "the old data are not back: {said}"),
+                _ => assert!(served == loss.old || served == loss.new, "a mixture: {said}"),
             }
             if output.code != 1 {
                 scene.watchkeeper.run(&UNDO).expect(0);
                 scene.prometheus.wait_ready();
-                assert!(scene.prometheus.digest(data.past) == data.old, "{said}");
+                assert!(loss.served(&scene.prometheus) == loss.old, "{said}");
             }
             assert_eq!(scene.prometheus.containers_on_its_data(), [scene.name()], "{said}");
             // What a restore has set aside is accepted, so that nothing stands against the next.
@@ -225,7 +201,7 @@ fn restores(access: &str, moments: &[Moment]) {
                 assert!(output.code == 1 && next.stdout.contains("--undo"), "{next:?} after {said}");
                 scene.watchkeeper.run(&UNDO).expect(0);
                 scene.prometheus.wait_ready();
-                assert!(scene.prometheus.digest(data.past) == data.old, "{said}");
+                assert!(loss.served(&scene.prometheus) == loss.old, "{said}");
             } else {
                 next.expect(0);
             }
