@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::sweep::{Kept, Scene, Stage, clean, kill};
+use super::sweep::{Kept, Scene, Stage, clean, kill_by_several};
 use crate::support::blocks::{BLOCKS, range};
 use crate::support::prometheus::{Builder, Digest, Past, Prometheus};
 use crate::support::watchkeeper::{JOB, Watchkeeper};
@@ -100,6 +100,5 @@ impl Scene for Blocks {
 
 #[test]
 fn a_cleanup_is_killed() {
-    let Some(blocks) = Blocks::new() else { return };
-    kill("cleanup of blocks", &blocks, 4, 80);
+    kill_by_several("cleanup of blocks", 4, 80, Blocks::new);
 }

@@ -3,8 +3,7 @@
 
 use std::cell::Cell;
 
-use super::sweep::{Kept, Kills, Scene, Stage, clean};
-use crate::reliability::in_full;
+use super::sweep::{Kept, Scene, Stage, clean, kill_by_several};
 use crate::support::loss::Loss;
 use crate::support::prometheus::{Builder, Digest, Prometheus};
 use crate::support::watchkeeper::{JOB, Watchkeeper};
@@ -15,7 +14,6 @@ const UNDO: [&str; 4] = ["restore", JOB, "--undo", "--yes"];
 const DISCARD: [&str; 4] = ["restore", JOB, "--discard-old", "--yes"];
 /// A restore waits a minute for Prometheus's first reload: only each so many cuts are brought to their end.
 const WHOLE: usize = 12;
-const SCENES: usize = 4;
 
 pub(super) struct Data {
     prometheus: Prometheus,
@@ -105,15 +103,8 @@ impl Scene for Data {
     }
 }
 
-/// In full by several at once: each waits for its Prometheus most of the time.
 fn killed(name: &str, words: &[&'static str], many: usize) {
-    let kills = Kills::new(name, 3, many);
-    std::thread::scope(|scope| {
-        for _ in 0..if in_full() { SCENES } else { 1 } {
-            scope.spawn(|| Data::new(words).inspect(|data| kills.by(data)));
-        }
-    });
-    kills.end();
+    kill_by_several(name, 3, many, || Data::new(words));
 }
 
 #[test]

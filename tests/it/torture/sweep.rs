@@ -139,6 +139,8 @@ impl Tally {
     }
 }
 
+const SCENES: usize = 4;
+
 /// Kills it so often; in full until each step was hit.
 pub(super) fn kill(name: &str, scene: &impl Scene, few: usize, many: usize) {
     let kills = Kills::new(name, few, many);
@@ -146,8 +148,28 @@ pub(super) fn kill(name: &str, scene: &impl Scene, few: usize, many: usize) {
     kills.end();
 }
 
+/// The same; in full by several at once, each with a scene of its own in which it waits for its Prometheus most of the time.
+pub(super) fn kill_by_several<S: Scene>(
+    name: &str,
+    few: usize,
+    many: usize,
+    new: impl Fn() -> Option<S> + Sync,
+) {
+    let kills = Kills::new(name, few, many);
+    std::thread::scope(|scope| {
+        for _ in 0..if in_full() { SCENES } else { 1 } {
+            scope.spawn(|| {
+                if let Some(scene) = new() {
+                    kills.by(&scene);
+                }
+            });
+        }
+    });
+    kills.end();
+}
+
 /// The kills of one operation.
-pub(super) struct Kills<'n> {
+struct Kills<'n> {
     name: &'n str,
     /// How many at least.
     wanted: usize,
@@ -155,15 +177,15 @@ pub(super) struct Kills<'n> {
 }
 
 impl<'n> Kills<'n> {
-    pub(super) fn new(name: &'n str, few: usize, many: usize) -> Self {
+    fn new(name: &'n str, few: usize, many: usize) -> Self {
         let dice = Dice::new();
         eprintln!("{name}: WATCHKEEPER_SEED={}", dice.seed());
         let wanted = if in_full() { many } else { few };
         Self { name, wanted, state: Mutex::new((dice, Tally::default())) }
     }
 
-    /// Kills the operation of this scene, until that was enough. Several threads may, each with a scene of its own.
-    pub(super) fn by(&self, scene: &impl Scene) {
+    /// Kills the operation of this scene, until that was enough.
+    fn by(&self, scene: &impl Scene) {
         scene.reset();
         let traced = scene.undisturbed();
         self.tally(|_, tally| tally.learn(&traced));
@@ -176,7 +198,7 @@ impl<'n> Kills<'n> {
     }
 
     /// Says what was hit.
-    pub(super) fn end(self) {
+    fn end(self) {
         let (_, tally) = self.state.into_inner().unwrap();
         tally.tell(self.name);
         assert!(!in_full() || tally.missed().is_empty(), "{}: never hit: {:?}", self.name, tally.missed());
