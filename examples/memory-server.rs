@@ -1,5 +1,5 @@
 //! The application of `make demo`: work sessions in a SQLite database that it writes to all the time, `/health`, which
-//! asks the database, and `/metrics`. Never part of the program.
+//! asks the database, `/metrics`, and a log of JSON lines. One session in five fails. Never part of the program.
 //!
 //! It needs nothing but the standard library and the program `sqlite3`, so that `rustc` alone makes it in a second:
 //!
@@ -22,7 +22,8 @@ const SCHEMA: &str = "
 PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY, at TEXT NOT NULL, text BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS work_sessions (
-  id INTEGER PRIMARY KEY, task TEXT NOT NULL, start_time TEXT NOT NULL, end_time TEXT
+  id INTEGER PRIMARY KEY, task TEXT NOT NULL, start_time TEXT NOT NULL, end_time TEXT,
+  status TEXT NOT NULL DEFAULT 'success'
 );
 INSERT INTO work_sessions (task, start_time, end_time)
 SELECT task, iif(start LIKE '-%', datetime('now', start), start), datetime('now', stop) FROM (
@@ -41,7 +42,7 @@ fn main() -> Outcome<()> {
     };
     sqlite(&path, SCHEMA)?;
     let of_writer = path.clone();
-    thread::spawn(move || write_notes(&of_writer));
+    thread::spawn(move || work(&of_writer));
     for stream in TcpListener::bind(address)?.incoming() {
         // One caller that goes away is no reason to end.
         if let Err(error) = stream.map_err(Into::into).and_then(|stream| answer(&stream, &path)) {
@@ -61,14 +62,36 @@ fn sqlite(path: &str, statements: &str) -> Outcome<String> {
 }
 
 /// Writes for ever, as an application does.
-fn write_notes(path: &str) {
-    loop {
+fn work(path: &str) {
+    for turn in 1_u64.. {
         let note = "INSERT INTO notes (at, text) VALUES (datetime('now'), randomblob(200))";
-        if let Err(error) = sqlite(path, note) {
+        let session = if turn.is_multiple_of(10) { end_session(path, turn / 10) } else { Ok(()) };
+        if let Err(error) = sqlite(path, note).map(drop).and(session) {
             eprintln!("{error}");
         }
         thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// A session that was short, and which the model may have left without an answer.
+fn end_session(path: &str, number: u64) -> Outcome<()> {
+    let (status, line) = if number.is_multiple_of(5) {
+        let error = r#""error_type":"TimeoutError","message":"the model did not answer within 3 s""#;
+        ("failed", format!(r#""level":"ERROR","event":"session_end",{error}"#))
+    } else {
+        let seconds = if number.is_multiple_of(2) { 2.25 } else { 1.5 };
+        let event = r#""event":"reflection_generated""#;
+        ("success", format!(r#""level":"INFO",{event},"generation_time_seconds":{seconds}"#))
+    };
+    sqlite(
+        path,
+        &format!(
+            "INSERT INTO work_sessions (task, start_time, end_time, status)
+             VALUES ('answer a question', datetime('now', '-3 seconds'), datetime('now'), '{status}')"
+        ),
+    )?;
+    eprintln!("{{{line}}}");
+    Ok(())
 }
 
 fn answer(mut stream: &TcpStream, path: &str) -> Outcome<()> {
@@ -93,10 +116,18 @@ fn answer(mut stream: &TcpStream, path: &str) -> Outcome<()> {
 }
 
 fn metrics(path: &str) -> Outcome<String> {
-    let all = sqlite(path, "SELECT count(*) FROM work_sessions")?;
-    let open = sqlite(path, "SELECT count(*) FROM work_sessions WHERE end_time IS NULL")?;
+    let count = |which: &str| sqlite(path, &format!("SELECT count(*) FROM work_sessions WHERE {which}"));
+    let (well, failed) = (count("status = 'success'")?, count("status = 'failed'")?);
+    let (open, answered) =
+        (count("end_time IS NULL")?, count("task = 'answer a question' AND status = 'success'")?);
+    let reflections = "mcp_journal_reflection_generation_seconds";
     Ok(format!(
-        "# TYPE mcp_journal_sessions_total counter\nmcp_journal_sessions_total {all}\n\
-         # TYPE mcp_journal_sessions_open gauge\nmcp_journal_sessions_open {open}\n"
+        "# TYPE mcp_journal_sessions_total counter\nmcp_journal_sessions_total{{status=\"success\"}} {well}\n\
+         mcp_journal_sessions_total{{status=\"failed\"}} {failed}\n\
+         # TYPE mcp_journal_sessions_active gauge\nmcp_journal_sessions_active {open}\n\
+         # TYPE {reflections} histogram\n{reflections}_bucket{{le=\"1\"}} 0\n\
+         {reflections}_bucket{{le=\"2.5\"}} {answered}\n{reflections}_bucket{{le=\"+Inf\"}} {answered}\n\
+         {reflections}_sum {sum}\n{reflections}_count {answered}\n",
+        sum = 1.875 * answered.parse::<f64>()?
     ))
 }

@@ -15,6 +15,9 @@
 #   <!-- then: there is a rule to be added -->     in /etc/prometheus/rules.yml of this host
 #   <!-- then: there is a dashboard to be changed -->     in /etc/watchkeeper/sessions.json
 #   <!-- then: the application is stopped -->
+#   <!-- then: the application was watched -->     by Prometheus for long enough to say how often something happens
+#   <!-- then: the phone is on -->     what is sent to it is put into /etc/watchkeeper/phone
+#   <!-- then: the engineer on call is told -->
 #   <!-- then: an alert fires -->     as an Alertmanager tells the daemon, whose response has ended
 #
 # In a mount namespace of its own, so that the folders have the names they have for a user and whatever lies there on
@@ -133,6 +136,31 @@ type = "webhook"
 url  = "http://127.0.0.1:8082/hook"
 JOBS
 }
+# Keeps the last message that came.
+listen_as_phone() {
+  python3 - <<'SERVER' &
+import http.server
+import json
+
+
+class Phone(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with open("/etc/watchkeeper/phone", "w") as phone:
+            phone.write(f"{said['title']}\n\n{said['message']}")
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+http.server.HTTPServer(("127.0.0.1", 8081), Phone).serve_forever()
+SERVER
+  started+=("$!")
+  wait_for 30 answers 8081 || die "The phone does not answer"
+}
 answers() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 make_rule() {
@@ -171,6 +199,12 @@ ALERT
 }
 responded() { watchkeeper --json incidents | jq -e '.incidents[0].response == "done"' >/dev/null; }
 
+# Has a rate of failed sessions above nothing.
+counted() {
+  curl -fsS "localhost:$port/api/v1/query" --data-urlencode \
+    'query=sum(rate(mcp_journal_sessions_total{status="failed"}[5m])) > 0' | jq -e '.data.result != []' >/dev/null
+}
+
 run_daemon() {
   export WEBHOOK_TOKEN=secret
   watchkeeper run >/dev/null 2>&1 &
@@ -202,6 +236,9 @@ retell() {
     '<!-- then: there is a dashboard to be changed -->') make_dashboard ;;
     '<!-- then: the application is stopped -->') docker stop "$application" >&2 ;;
     '<!-- then: an alert fires -->') fire >&2 ;;
+    '<!-- then: the application was watched -->') wait_for 90 counted || die "Prometheus does not count failed sessions" ;;
+    '<!-- then: the phone is on -->') listen_as_phone >&2 ;;
+    '<!-- then: the engineer on call is told -->') wait_for 90 test -s /etc/watchkeeper/phone || die "Nobody was told" ;;
     '<!-- then: '*) die "$document: nobody knows how: $line" ;;
     esac
   done 3<"$document"

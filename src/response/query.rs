@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 
 use super::seen::Seen;
 use super::{Context, Severity, Unable};
-use crate::config::response::Limits;
+use crate::config::response::{Limits, Step};
 use crate::prometheus::client::{ClientError, Sample, Series};
 use crate::words;
 
@@ -16,33 +16,39 @@ const DRAWN: u32 = 40;
 /// Of so many series something is told.
 const SHOWN: usize = 5;
 
-pub(super) async fn look(query: &str, limits: Limits, context: &Context) -> Result<Seen, Unable> {
+pub(super) async fn look(
+    query: &str,
+    step: &Step,
+    limits: Limits,
+    context: &Context,
+) -> Result<Seen, Unable> {
     let client = context.needs_prometheus()?;
     let now = (context.clock)();
-    let step = Duration::from_secs((context.last.as_secs() / u64::from(DRAWN)).max(1));
+    let apart = Duration::from_secs((context.last.as_secs() / u64::from(DRAWN)).max(1));
     // The last instant is now: what has just begun is seen too.
-    let from = now.checked_sub(SignedDuration::try_from(step * DRAWN).unwrap_or_default()).unwrap_or(now);
+    let from = now.checked_sub(SignedDuration::try_from(apart * DRAWN).unwrap_or_default()).unwrap_or(now);
     let (samples, series) =
-        tokio::join!(client.query(query, now), client.query_range(query, (from, now), step));
+        tokio::join!(client.query(query, now), client.query_range(query, (from, now), apart));
     let failed = |error: &ClientError| Unable::of(error, error.hint());
     let samples = samples.map_err(|error| failed(&error))?;
     let mut seen = Seen::default();
     seen.evidence(query);
-    judge(&samples, limits, &mut seen);
+    judge(&samples, &step.name, limits, &mut seen);
     match series {
-        Ok(series) => draw(&series, &words::duration(context.last), step, &mut seen),
+        Ok(series) => draw(&series, &words::duration(context.last), apart, &mut seen),
         Err(error) => seen.evidence(format!("how it was before cannot be told: {}", words::chain(&error))),
     }
     Ok(seen)
 }
 
-fn judge(samples: &[Sample], limits: Limits, seen: &mut Seen) {
+fn judge(samples: &[Sample], what: &str, limits: Limits, seen: &mut Seen) {
     if samples.is_empty() {
-        seen.caution("no result: is the metric scraped? Then nothing has happened yet that it counts");
+        let why = "is the metric scraped? Then nothing has happened yet that it counts";
+        seen.caution(format!("{what}: no result: {why}"));
         return;
     }
     for sample in samples.iter().take(SHOWN) {
-        let name = name(&sample.labels);
+        let name = format!("{what}: {}", name(&sample.labels));
         let value = number(sample.value);
         match verdict(sample.value, limits) {
             _ if sample.value.is_nan() => seen.good(format!("{name}no value: there was nothing to count")),
@@ -55,7 +61,7 @@ fn judge(samples: &[Sample], limits: Limits, seen: &mut Seen) {
         rest.iter().filter_map(|sample| verdict(sample.value, limits)).max_by_key(|(severity, _)| *severity);
     match worst {
         Some((severity, limit)) => {
-            seen.find(severity, format!("among {} more series one is {limit}", rest.len()));
+            seen.find(severity, format!("{what}: among {} more series one is {limit}", rest.len()));
         }
         None if !rest.is_empty() => seen.evidence(format!("and {} more series", rest.len())),
         None => {}
@@ -139,7 +145,7 @@ mod tests {
 
     fn found(value: f64, limits: Limits) -> (Severity, String) {
         let mut seen = Seen::default();
-        judge(&[sample(value)], limits, &mut seen);
+        judge(&[sample(value)], "load", limits, &mut seen);
         let finding = seen.findings.remove(0);
         (finding.severity, finding.text)
     }
@@ -147,11 +153,11 @@ mod tests {
     #[test]
     fn a_value_is_judged_by_the_worst_limit_that_it_passes() {
         let limits = Limits { warn_above: Some(1.0), bad_above: Some(10.0), ..Limits::default() };
-        assert_eq!(found(0.5, limits), (Severity::Good, "0.5000".to_owned()));
-        assert_eq!(found(10.0, limits), (Severity::Caution, "10, which is above 1".to_owned()));
-        assert_eq!(found(11.0, limits), (Severity::Bad, "11, which is above 10".to_owned()));
+        assert_eq!(found(0.5, limits), (Severity::Good, "load: 0.5000".to_owned()));
+        assert_eq!(found(10.0, limits), (Severity::Caution, "load: 10, which is above 1".to_owned()));
+        assert_eq!(found(11.0, limits), (Severity::Bad, "load: 11, which is above 10".to_owned()));
         let below = Limits { bad_below: Some(1.0), ..Limits::default() };
-        assert_eq!(found(0.25, below), (Severity::Bad, "0.2500, which is below 1".to_owned()));
+        assert_eq!(found(0.25, below), (Severity::Bad, "load: 0.2500, which is below 1".to_owned()));
         // Nothing divided by nothing.
         assert_eq!(found(f64::NAN, limits).0, Severity::Good);
     }
@@ -160,8 +166,8 @@ mod tests {
     fn of_many_series_the_worst_of_those_that_are_not_shown_is_told() {
         let many: Vec<Sample> = (0..10).map(|n| sample(f64::from(n))).collect();
         let mut seen = Seen::default();
-        judge(&many, Limits { bad_above: Some(8.0), ..Limits::default() }, &mut seen);
-        assert_eq!(seen.findings.last().unwrap().text, "among 5 more series one is above 8");
+        judge(&many, "load", Limits { bad_above: Some(8.0), ..Limits::default() }, &mut seen);
+        assert_eq!(seen.findings.last().unwrap().text, "load: among 5 more series one is above 8");
     }
 
     #[test]

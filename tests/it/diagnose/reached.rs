@@ -68,11 +68,11 @@ fn values_of_a_prometheus_are_judged_and_drawn() {
     let document = watchkeeper.run_json(&["diagnose", "Many", "--last", "5m"]).expect(1).json();
     assert_eq!(document["target"], "prometheus.main");
     let up = said(&document, "up");
-    has(&up, &["bad 2, which is below 100", "last 5 m 00 s ", "█", " to 2"]);
-    has(&said(&document, "fine"), &["good 1"]);
+    has(&up, &["bad up: 2, which is below 100", "last 5 m 00 s ", "█", " to 2"]);
+    has(&said(&document, "fine"), &["good fine: 1"]);
     has(
         &said(&document, "p95"),
-        &["caution no result", "histogram_quantile(0.95, sum by (le) (rate(no_such_seconds_bucket[300s])))"],
+        &["caution p95: no result", "histogram_quantile(0.95, sum by (le) (rate(no_such_seconds_bucket[300s])))"],
     );
     has(&said(&document, "wrong"), &["parse error"]);
     // One that is down is told with why it cannot be asked.
