@@ -12,18 +12,18 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-base="blocking docker inherited jobs progress rights store words"
+# The rooms that a room needs, with itself: what its files name, and what those name. (Of the configuration a little is
+# enough, see make_crate.)
 needs() {
-  case $1 in
-    schedule) echo "schedule words" ;;
-    retention) echo "progress retention rights store words" ;;
-    store) echo "progress rights store words" ;;
-    files) echo "$base files" ;;
-    sqlite) echo "$base command http service sqlite state_dir" ;;
-    prometheus) echo "$base http prometheus retention service" ;;
-    grafana) echo "$base grafana http" ;;
-    *) die "No room $1: schedule, retention, store, files, sqlite, prometheus or grafana" ;;
-  esac
+  local todo=("$1") seen=" config " room
+  [ -f "src/$1.rs" ] || die "No room $1: schedule, retention, store, files, sqlite, prometheus or grafana"
+  while [ ${#todo[@]} -gt 0 ]; do
+    room=${todo[0]} todo=("${todo[@]:1}")
+    if [[ $seen == *" $room "* || ! -f src/$room.rs ]]; then continue; fi
+    seen+="$room "
+    mapfile -t -O ${#todo[@]} todo < <(grep -rshoE 'crate::[a-z_]+' "src/$room.rs" "src/$room/" | sed 's/.*:://' | sort -u)
+  done
+  echo "${seen# config }"
 }
 
 # The files of a room that are changed.

@@ -72,7 +72,10 @@ fn values_of_a_prometheus_are_judged_and_drawn() {
     has(&said(&document, "fine"), &["good fine: 1"]);
     has(
         &said(&document, "p95"),
-        &["caution p95: no result", "histogram_quantile(0.95, sum by (le) (rate(no_such_seconds_bucket[300s])))"],
+        &[
+            "caution p95: no result",
+            "histogram_quantile(0.95, sum by (le) (rate(no_such_seconds_bucket[300s])))",
+        ],
     );
     has(&said(&document, "wrong"), &["parse error"]);
     // One that is down is told with why it cannot be asked.

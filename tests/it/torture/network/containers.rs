@@ -88,7 +88,7 @@ impl Scene {
     }
 
     #[track_caller]
-    fn newest_is_whole(&self, output: &Output) {
+    pub(super) fn newest_is_whole(&self, output: &Output) {
         let into = self.watchkeeper.folder().join("into");
         let _ = fs::remove_dir_all(&into);
         self.watchkeeper.run(&["restore", "conf", "--into", into.to_str().unwrap()]).expect(0);
