@@ -77,6 +77,7 @@ mod recover;
 mod regular;
 mod reliability;
 mod restore;
+mod restore_folder;
 mod restore_source;
 mod retention;
 mod secrets;
