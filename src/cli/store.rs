@@ -77,8 +77,7 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
         shown.extend(backups.map(|backup| self::shown(backup, alone[backup.id()], doubt(backup))));
     }
     let broken: Vec<_> = listings.iter().flat_map(|(_, listing)| &listing.broken).collect();
-    let broken_json: Vec<_> =
-        broken.iter().map(|broken| json!({ "path": broken.path, "problem": broken.problem })).collect();
+    let broken_json: Vec<_> = broken.iter().map(|broken| broken_json(broken)).collect();
     let warnings: Vec<&String> = listings.iter().flat_map(|(_, listing)| &listing.warnings).collect();
     session.out.result(&json!({ "backups": shown, "broken": broken_json, "warnings": warnings }), || {
         let mut text = if shown.is_empty() && broken.is_empty() {
@@ -101,8 +100,13 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
     Ok(if broken.is_empty() && warnings.is_empty() { ExitCode::Ok } else { ExitCode::Warned })
 }
 
+/// The same for a program.
+pub(super) fn broken_json(broken: &Broken) -> serde_json::Value {
+    json!({ "path": broken.path, "problem": broken.problem })
+}
+
 /// What is wrong with something in the store, and where.
-fn told(broken: &Broken) -> String {
+pub(super) fn told(broken: &Broken) -> String {
     let path = broken.path.display().to_string();
     let problem = &broken.problem;
     if problem.contains(&path) { problem.clone() } else { format!("{path}: {problem}") }
