@@ -11,7 +11,7 @@ use super::session::Session;
 use super::store::{broken_json, told};
 use crate::store::{Broken, Left, Listing, Store, StoredName, Unclaimed};
 use crate::upkeep::{self, Plan, Pruned};
-use crate::{app, words};
+use crate::{app, identity, words};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -59,6 +59,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         Some(name) => vec![session.job(name)?],
         None => session.config.jobs.iter().collect(),
     };
+    identity::check(&session.config)?;
     let store = if args.dry_run { session.store()? } else { Store::open(&session.config.backup_dir)? };
     let mut all = Vec::new();
     for job in jobs {

@@ -86,6 +86,7 @@ mod sqlite;
 mod stale_sessions;
 mod standing;
 mod stdout;
+mod store_away;
 mod support;
 mod systemd;
 mod torture;

@@ -299,6 +299,7 @@ pub(super) fn clean(watchkeeper: &Watchkeeper) {
         "undo",
         "copies",
         "reserve",
+        "store-id",
     ];
     let others: Vec<String> = fs::read_dir(&state)
         .unwrap()
