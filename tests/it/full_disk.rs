@@ -205,7 +205,7 @@ fn folders_that_can_only_be_read_are_told_and_the_next_run_is_well() {
 
 #[test]
 fn a_backup_whose_folder_is_removed_while_it_is_written_fails_and_the_next_one_is_well() {
-    let (_folder, _, watchkeeper) = conf(48, "");
+    let (_folder, _, watchkeeper) = conf(48, "[defaults]\nretries = { max = 0 }\n");
     let store = watchkeeper.store_of("conf");
     let child = watchkeeper.spawn(&["run-now", "conf"]);
     let is_written = |path: &PathBuf| {
