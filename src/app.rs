@@ -19,6 +19,7 @@ mod observer;
 mod preview;
 mod recover;
 mod restore;
+mod right_store;
 mod room;
 mod snapshot_job;
 mod sqlite_job;
@@ -61,6 +62,7 @@ use crate::config::values::{Secret, SecretRef, TargetName, Veil};
 use crate::config::{self, Config, JobConfig, JobKind};
 use crate::docker::{Docker, DockerError};
 use crate::history::{self, Cause, History, HistoryError, RunReport};
+use crate::identity::{Identity, IdentityError};
 use crate::progress::Sink;
 use crate::runner::{Cleared, Limit, Live, Lock, Locks, LogBook, Origin, Patience, Runner, Task, Unwritten};
 use crate::state_dir::reserve::Reserve;
@@ -147,13 +149,7 @@ impl App {
         if let Some(warning) = emptied {
             tracing::warn!("{warning}");
         }
-        let store = match Store::open(&config.backup_dir) {
-            // A restore only reads: the disk with the backups may be mounted read-only.
-            Err(error) if around.store_to_read => {
-                Store::open_to_read(&config.backup_dir).map_err(|_| error)?
-            }
-            opened => opened?,
-        };
+        let store = open_store(&config, &history, around.store_to_read)?;
         settle_history(&config, &history, (around.clock)());
         let reserve = Reserve::new(&config.state_dir, config.reserve);
         if let Some(lack) = reserve.tend() {
@@ -259,10 +255,13 @@ impl App {
         let (shared, job_of_work) = (Arc::clone(&self.shared), job.clone());
         // What the attempts of one run share.
         let begun = Arc::new(AtomicBool::new(false));
+        let history = Arc::clone(&self.runner.history);
         let work = move |context| {
             let (shared, job, begun) = (Arc::clone(&shared), job_of_work.clone(), Arc::clone(&begun));
+            let history = Arc::clone(&history);
             // The state of a whole job is large, and this is moved about.
             Box::pin(async move {
+                right_store::claim((&shared, &job), history, &context).await?;
                 match &job.kind {
                     JobKind::PrometheusSnapshot(config) => {
                         Box::pin(snapshot_job::run(&shared, &job, config, context)).await
@@ -273,9 +272,11 @@ impl App {
                     JobKind::FilesBackup(config) => files_job::run(&shared, &job, config, context).await,
                     JobKind::VerifyDeployment(config) => deployment_job::run(&shared, config, context).await,
                     JobKind::Command(config) => command_job::run(&shared, &job, config, context).await,
-                    JobKind::SqliteBackup(config) => sqlite_job::run(&shared, &job, config, context).await,
+                    JobKind::SqliteBackup(config) => {
+                        Box::pin(sqlite_job::run(&shared, &job, config, context)).await
+                    }
                     JobKind::CloseStaleSessions(config) => {
-                        stale_job::run(&shared, &job, config, context).await
+                        Box::pin(stale_job::run(&shared, &job, config, context)).await
                     }
                     JobKind::BlockCleanup(config) => {
                         cleanup_job::run(&shared, &job, config, &begun, context).await
@@ -417,6 +418,19 @@ pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
         verify_within,
         smaller,
     })
+}
+
+/// The store. One that is away may be there when a job runs, which looks then.
+fn open_store(config: &Config, history: &History, to_read: bool) -> Result<Store, StoreError> {
+    let root = &config.backup_dir;
+    if matches!(Identity::of(config, Some(history)).check(), Err(IdentityError::Away(_))) {
+        return Ok(Store::absent(root));
+    }
+    match Store::open(root) {
+        // A restore only reads: the disk with the backups may be mounted read-only.
+        Err(error) if to_read => Store::open_to_read(root).map_err(|_| error),
+        opened => opened,
+    }
 }
 
 /// The history, and why it forgets all, if it does.

@@ -62,6 +62,7 @@ use crate::config::values::JobName;
 use crate::jobs::Outcome;
 use crate::regular;
 use crate::state_dir::{self, StateDirError, reserve};
+use crate::store::BackupId;
 use crate::words;
 
 /// The file's name in the `state_dir`.
@@ -327,6 +328,13 @@ impl History {
     /// The newest runs of a job that failed, were interrupted or had warnings, restores left out: however many were good since.
     pub fn newest_bad(&self, job: &JobName, limit: u32) -> Result<Vec<RunReport>, HistoryError> {
         self.newest_of(BAD, job, limit)
+    }
+
+    /// The newest backup that a run of a job has made, as far back as the history reaches.
+    pub fn newest_backup(&self, job: &JobName) -> Result<Option<BackupId>, HistoryError> {
+        let made = format!("{RAN} AND json_extract(output, '$.backup') IS NOT NULL");
+        let newest = self.newest_of(&made, job, 1)?.pop();
+        Ok(newest.and_then(|run| run.output?.backup))
     }
 
     fn newest_of(&self, which: &str, job: &JobName, limit: u32) -> Result<Vec<RunReport>, HistoryError> {

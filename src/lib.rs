@@ -25,6 +25,7 @@
 //! | [`runner`] | one run from what triggered it to its record: locks, attempts, limits |
 //! | [`history`] | what ran, in SQLite |
 //! | [`incident`] | what becomes of an alert that an Alertmanager tells of, and who is told when it lasts |
+//! | [`identity`] | whether what lies at `backup_dir` is the store that backups were made in |
 //! | [`standing`] | how every job stands, for all who tell it |
 //! | [`state_dir`] | the program's own folder |
 //! | [`report`] | how an outcome is worded, and who is told of it |
@@ -46,6 +47,7 @@ pub mod files;
 pub mod grafana;
 pub mod history;
 pub mod http;
+pub mod identity;
 pub mod incident;
 pub mod inherited;
 pub mod jobs;

@@ -23,6 +23,7 @@ pub use store::{Listings, NewestBackup, StoreStanding};
 
 use crate::config::Config;
 use crate::history::{History, HistoryError, NotifierTrouble};
+use crate::identity::Identity;
 use crate::state_dir::reserve::Reserve;
 use crate::store::{Store, StoreError};
 
@@ -69,6 +70,8 @@ pub struct Standing {
     pub notifiers: Vec<NotifierTrouble>,
     /// How many incidents are open.
     pub open_incidents: usize,
+    /// Why it is not known how the backups stand, where another store, or none, is in the place of the right one; with what to do.
+    pub store_away: Option<String>,
     /// Why a full disk would keep runs out of the history, where it would.
     pub no_reserve: Option<String>,
 }
@@ -79,6 +82,8 @@ impl Standing {
         // All of it at one moment: what is said of a job is no mixture of before and after a run.
         let snapshot = view.history.map(History::snapshot).transpose()?.flatten();
         let view = View { history: snapshot.as_ref().or(view.history), ..view };
+        let away = Identity::of(view.config, view.history).check().err();
+        let view = if away.is_some() { View { store: None, ..view } } else { view };
         let daemon = DaemonStanding::of(view, &view.config.jobs)?;
         let jobs = job::all(view, &daemon, listings)?;
         let mut notifiers = view.history.map(History::notifier_troubles).transpose()?.unwrap_or_default();
@@ -86,6 +91,7 @@ impl Standing {
         let open_incidents = view.history.map(History::open_incidents).transpose()?.unwrap_or_default();
         let no_reserve = Reserve::new(&view.config.state_dir, view.config.reserve).lack();
         let recoveries = recovery::all(view)?;
-        Ok(Self { jobs, recoveries, daemon, notifiers, open_incidents, no_reserve })
+        let store_away = away.map(|away| away.told());
+        Ok(Self { jobs, recoveries, daemon, notifiers, open_incidents, store_away, no_reserve })
     }
 }

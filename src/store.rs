@@ -15,6 +15,8 @@ mod left;
 mod list;
 mod lock;
 pub mod manifest;
+mod marker;
+mod outside;
 pub mod owner;
 mod pending;
 mod publish;
@@ -44,6 +46,8 @@ pub use left::Left;
 pub use list::{Backup, Broken, Listing};
 pub use lock::{ExclusiveLock, SharedLock};
 pub use manifest::{Contents, Layout, Manifest, Owner, Source, StoredFile, is_lacking};
+pub use marker::{StoreId, StoreIdError};
+pub use outside::Newest;
 pub use pending::Pending;
 pub use publish::Draft;
 pub use remove::Removed;
@@ -99,6 +103,11 @@ impl Store {
             return Ok(Self { root: root.to_owned() });
         }
         Err(StoreError::Unusable { path: root.to_owned(), problem: "it is not a folder" })
+    }
+
+    /// A store that is not there now and may be later, as when its disk is mounted: whoever uses it has to look first.
+    pub fn absent(root: &Path) -> Self {
+        Self { root: root.to_owned() }
     }
 
     /// This user may write to it.

@@ -4,6 +4,7 @@ use futures_util::FutureExt as _;
 
 use super::targets::credentials;
 use super::{Shared, TargetError};
+use crate::blocking::blocking;
 use crate::config::DeploymentConfig;
 use crate::config::checks::{CheckConfig, CheckKind, Server};
 use crate::config::values::{Auth, Endpoint, JobName, TargetName};
@@ -12,6 +13,7 @@ use crate::deployment::{
     HttpCheck, MetricCheck, Probe, PromqlCheck, RulesCheck, TargetsCheck, Wrong, look,
 };
 use crate::http::{Credentials, HttpClient};
+use crate::identity;
 use crate::jobs::{CheckResult, JobOutput, RunContext};
 use crate::prometheus::client::PrometheusClient;
 use crate::prometheus::preflight::Finding;
@@ -111,12 +113,16 @@ async fn probe(shared: &Shared, what: &CheckKind) -> Result<Probe, Wrong> {
         CheckKind::Certificate { server, days } => {
             Probe::Certificate(CertificateCheck { client: http(shared, server, true)?, days: *days })
         }
-        CheckKind::Backup { job, max_age } => Probe::Backup(backup(shared, job, *max_age)),
+        CheckKind::Backup { job, max_age } => Probe::Backup(backup(shared, job, *max_age).await?),
     })
 }
 
-fn backup(shared: &Shared, job: &JobName, max_age: std::time::Duration) -> BackupCheck {
-    BackupCheck { store: shared.store.job(job), job: job.to_string(), max_age }
+async fn backup(shared: &Shared, job: &JobName, max_age: std::time::Duration) -> Result<BackupCheck, Wrong> {
+    let config = std::sync::Arc::clone(&shared.config);
+    let is_right = blocking(move || identity::check(&config)).await;
+    is_right.map_err(|error| Wrong::of(&error, error.hint()))?;
+    let subject = shared.config.job(job.as_str()).and_then(|job| job.kind.subject());
+    Ok(BackupCheck { store: shared.store.job(job), job: job.to_string(), subject, max_age })
 }
 
 fn client(shared: &Shared, name: &TargetName) -> Result<PrometheusClient, Wrong> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
+use super::right_store::refusal;
 use super::upkept::with_upkeep;
 use super::{App, Shared};
 use crate::config::values::{BEFORE_RESTORE, JobName};
@@ -14,6 +15,7 @@ use crate::files::places::Places;
 use crate::files::restore::{FilesBackup, FilesPlan, Shelf, Undone, apply, undo};
 use crate::files::{FilesContents, FilesError};
 use crate::history::{Cause, RunReport};
+use crate::identity::IdentityError;
 use crate::jobs::{JobOutput, RunContext};
 use crate::progress::Sink;
 use crate::runner::{Failure, Lock, Task};
@@ -103,16 +105,24 @@ impl App {
     }
 
     /// Where what was there before restores is kept: with the backups, or in `state_dir` where nothing can be written
-    /// there.
-    fn shelf(&self, job: &JobName) -> Shelf {
+    /// there. Which restore was the newest is not known while the backups are away.
+    fn shelf(&self, job: &JobName, action: &FilesAction) -> Result<Shelf, IdentityError> {
         let name = before_restore(job);
+        let away = self.check_store_is_right().err();
         let with_backups = self.shared.store.job(&name);
         let folder = self.shared.config.state_dir.join("before-restore");
-        let writable = self.shared.store.is_writable();
-        let in_state = (folder.exists() || !writable).then(|| Store::open(&folder).ok()).flatten();
-        match in_state.map(|store| store.job(&name)) {
-            Some(in_state) if !writable => Shelf { store: in_state, other: Some(with_backups) },
-            in_state => Shelf { store: with_backups, other: in_state },
+        let writable = away.is_none() && self.shared.store.is_writable();
+        let in_state = || (folder.exists() || !writable).then(|| Store::open(&folder).ok()).flatten();
+        match (away, action) {
+            (Some(away), FilesAction::Undo) => Err(away),
+            (away, _) => match (in_state().map(|store| store.job(&name)), away) {
+                (Some(in_state), Some(_)) => Ok(Shelf { store: in_state, other: None }),
+                (None, Some(away)) => Err(away),
+                (Some(in_state), None) if !writable => {
+                    Ok(Shelf { store: in_state, other: Some(with_backups) })
+                }
+                (in_state, None) => Ok(Shelf { store: with_backups, other: in_state }),
+            },
         }
     }
 
@@ -120,13 +130,13 @@ impl App {
     pub async fn run_files(&self, job: &JobName, action: FilesAction, sink: Arc<dyn Sink>) -> RunReport {
         let locks = vec![Lock::Job(job.clone())];
         let task = Task::once(job, RESTORE_KIND, locks);
-        let kept = self.shelf(job);
+        let kept = self.shelf(job, &action).map_err(|error| refusal(&error));
         // There is one attempt: it takes the action.
         let action = Mutex::new(Some(action));
         let work = move |context: RunContext| {
             let action = action.lock().unwrap_or_else(PoisonError::into_inner).take();
             let kept = kept.clone();
-            async move { perform(action, &kept, &context).await.map_err(|error| of_restore(&error)) }
+            async move { perform(action, &kept?, &context).await.map_err(|error| of_restore(&error)) }
         };
         self.runner.run(&task, Cause::Manual, sink, work).await
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::history;
+use crate::identity;
 use crate::prometheus::preflight::Finding;
 use crate::rights;
 use crate::state_dir::StateDirError;
@@ -18,6 +19,7 @@ pub fn unusable_folders(config: &Config) -> Vec<(String, Vec<Finding>)> {
     let of_state = look_at_state(state).map(|error| Finding::problem(words::chain(&error), error.hint()));
     let of_backups = look_at_backups(backups).err();
     let of_backups = of_backups.map(|error| Finding::problem(words::chain(&error), error.hint()));
+    let of_backups = another_store(config).or(of_backups);
     let found = [("state_dir", state, of_state), ("backup_dir", backups, of_backups)];
     let told = |(name, path, finding): (&str, &PathBuf, Option<Finding>)| {
         Some((format!("{name} {}", path.display()), vec![finding?]))
@@ -28,6 +30,11 @@ pub fn unusable_folders(config: &Config) -> Vec<(String, Vec<Finding>)> {
 /// It is made with what it lies in; what is in it is read and written.
 fn look_at_state(folder: &Path) -> Option<StateDirError> {
     let unmade = |source| StateDirError::Folder { path: folder.to_owned(), source };
+    match rights::foreign_link(folder) {
+        Ok(None) => {}
+        Ok(Some(link)) => return Some(StateDirError::ForeignLink { path: folder.to_owned(), link }),
+        Err(error) => return Some(unmade(error)),
+    }
     let unopened = |path: &Path, source| StateDirError::File { path: path.to_owned(), source };
     match fs::metadata(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -56,11 +63,20 @@ fn own_files(folder: &Path) -> impl Iterator<Item = PathBuf> {
     history.into_iter().chain([locks]).chain(each)
 }
 
+/// The one that backups were made in is away.
+fn another_store(config: &Config) -> Option<Finding> {
+    let error = identity::check(config).err()?;
+    Some(Finding::problem(words::chain(&error), error.hint()))
+}
+
 /// Only the folder itself is made.
 fn look_at_backups(folder: &Path) -> Result<(), StoreError> {
     let unusable = |problem| StoreError::Unusable { path: folder.to_owned(), problem };
     let unmade =
         |source| StoreError::Io { doing: "create the backup folder", path: folder.to_owned(), source };
+    if let Some(link) = rights::foreign_link(folder).map_err(unmade)? {
+        return Err(StoreError::ForeignLink { path: folder.to_owned(), link });
+    }
     match fs::metadata(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => match folder.parent() {
             Some(above) if above.exists() => rights::may_write(above).map_err(unmade),

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::files_job::before_restore;
+use super::right_store::refusal;
 use super::targets::credentials;
 use super::{App, TargetError};
 use crate::config::values::{BEFORE_RESTORE, JobName, TargetName};
@@ -22,6 +23,7 @@ use crate::grafana::restore::source::GrafanaBackup;
 use crate::grafana::restore::undo::{PreparedUndo, prepare_undo, undo};
 use crate::grafana::restore::{RestoreError, Site, undo_command};
 use crate::history::{Cause, RunReport};
+use crate::identity::IdentityError;
 use crate::jobs::{JobOutput, RunContext};
 use crate::progress::{Progress, Sink};
 use crate::runner::{Failure, Lock, Task};
@@ -48,6 +50,9 @@ pub enum GrafanaOpenError {
     /// It does not answer as one that can be restored to.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// What was there before its restores is away.
+    #[error(transparent)]
+    Away(#[from] IdentityError),
 }
 
 impl GrafanaOpenError {
@@ -56,6 +61,7 @@ impl GrafanaOpenError {
         match self {
             Self::Target(error) => error.hint(),
             Self::Restore(error) => error.hint(),
+            Self::Away(error) => error.hint(),
         }
     }
 
@@ -104,6 +110,7 @@ impl App {
         cancel: CancellationToken,
     ) -> Result<PreparedUndo, GrafanaOpenError> {
         let context = self.beside_runs(job, now, Progress::new(sink), cancel);
+        self.check_store_is_right()?;
         let places = self.grafana_shelf(&site.target).map_err(RestoreError::from)?;
         Ok(prepare_undo(site, &places, &context).await?)
     }
@@ -172,14 +179,17 @@ impl App {
     ) -> RunReport {
         let locks = vec![Lock::Job(job.clone()), Lock::Target { kind: "grafana", name: site.target.clone() }];
         let task = Task::once(job, RESTORE_KIND, locks);
+        // What is there now is written into the store.
+        let is_right = self.check_store_is_right().map_err(|error| refusal(&error));
         let places = self.grafana_shelf(&site.target);
         // There is one attempt: it takes the action.
         let action = Mutex::new(Some((site, action, places)));
         let work = move |context: RunContext| {
             let action = action.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let command = command.clone();
+            let (command, is_right) = (command.clone(), is_right.clone());
             // A restore's state is large, and this is moved about.
             Box::pin(async move {
+                is_right?;
                 let Some((site, action, places)) = action else {
                     return Err(Failure::new("It was begun already"));
                 };

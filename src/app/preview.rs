@@ -12,7 +12,7 @@ use crate::upkeep::Plan;
 use crate::words;
 
 /// What a run would do.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Preview {
     /// Whether it could.
     pub findings: Vec<Finding>,
@@ -28,7 +28,10 @@ pub struct Preview {
 impl App {
     /// Looks up what a run of this job would do.
     pub async fn preview(&self, job: &JobConfig) -> Preview {
-        let mut preview = self.look_ahead(job).await;
+        let mut preview = match self.store_problem(job) {
+            Some(problem) => Preview { findings: vec![problem], ..Preview::default() },
+            None => self.look_ahead(job).await,
+        };
         let veil = self.shared.veil();
         let hooks = job.hooks.all().map(|(moment, hook)| {
             let timeout = words::duration(hook.timeout);

@@ -1,6 +1,6 @@
 //! Every backup is made between what is done before and what is done after one.
 
-use super::Shared;
+use super::{Shared, right_store};
 use crate::blocking::blocking;
 use crate::config::JobConfig;
 use crate::jobs::RunContext;
@@ -33,6 +33,8 @@ pub(super) async fn with_upkeep<T>(
         blocking(work).await
     };
     let backup = make.await?;
+    // A disk can go at any time: what is in its place is not to be pruned.
+    right_store::confirm(shared).await?;
     let context = context.clone();
     let work = move || {
         let facts = upkeep::after_backup(&store, &policy, context.now, &context.progress, &before);

@@ -25,7 +25,7 @@ use crate::prometheus::preflight::Severity;
 use crate::standing::{DaemonStanding, LeftWaiting, NO_DAEMON, PausedBefore, WAITING};
 use crate::store::{BackupId, Listing, StoredName};
 use crate::upkeep::Plan;
-use crate::{app, words};
+use crate::{app, identity, words};
 use slots::{SlotFate, Source};
 
 /// What `explain` is told.
@@ -63,6 +63,9 @@ struct Explained {
     unclaimed: Vec<StoredName>,
     #[serde(skip)]
     unclaimed_text: String,
+    /// Why nothing is known of the backups, where another store, or none, is in the place of the right one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_away: Option<String>,
     #[serde(skip)]
     daemon_text: Option<String>,
     /// Of a cleanup: what it would find and do now.
@@ -87,14 +90,15 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         Ok(job) => job,
         Err(unknown) => return gone(session, args, history.as_ref()).unwrap_or(Err(unknown)),
     };
-    let is_there = session.config.backup_dir.is_dir();
+    let store_away = identity::check(&session.config).err().map(|error| error.told());
+    let is_there = store_away.is_none() && session.config.backup_dir.is_dir();
     let listing = if is_there { session.store()?.job(&job.name).list()? } else { Listing::default() };
     let last = match &history {
         Some(history) => history.last_per_job()?.remove(&job.name),
         None => None,
     };
     let standing = DaemonStanding::of(session.view(history.as_ref()), [job])?;
-    let mut explained = explain(session, job, &listing, standing);
+    let mut explained = Explained { store_away, ..explain(session, job, &listing, standing) };
     let left = LeftWaiting::of(history.as_ref(), &explained.daemon)?;
     explained.last = last.as_ref().map(|last| ended(session, last, &left));
     if let Some(history) = &history {
@@ -139,6 +143,7 @@ fn gone(session: &Session, args: &Args, history: Option<&History>) -> Option<Res
             backed_up_bytes: 0,
             unclaimed: Vec::new(),
             unclaimed_text: String::new(),
+            store_away: None,
             cleanup: None,
         }))
     };
@@ -214,6 +219,7 @@ fn explain(session: &Session, job: &JobConfig, listing: &Listing, daemon: Daemon
         backups,
         unclaimed: listing.unclaimed.files.clone(),
         unclaimed_text: unclaimed(&listing.unclaimed),
+        store_away: None,
     }
 }
 
@@ -251,6 +257,9 @@ fn text(session: &Session, explained: &Explained) -> String {
         return text + &slots + "\n" + &blocks(session, cleanup);
     }
     let Some(retention) = retention else { return text + &slots };
+    if let Some(away) = &explained.store_away {
+        return text + "  backups   " + away + "\n" + &slots;
+    }
     let (stored, all) = (words::size(explained.stored_bytes), words::size(explained.backed_up_bytes));
     let _ = writeln!(text, "  stored    {stored} for backups of {all} altogether");
     if let Some(hold) = &retention.hold {

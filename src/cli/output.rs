@@ -85,6 +85,15 @@ impl From<crate::store::StoreError> for CliError {
     }
 }
 
+impl From<crate::identity::IdentityError> for CliError {
+    fn from(error: crate::identity::IdentityError) -> Self {
+        match error {
+            crate::identity::IdentityError::Store(error) => error.into(),
+            _ => Self::of(ExitCode::Failed, &error, error.hint()),
+        }
+    }
+}
+
 impl From<crate::standing::StandingError> for CliError {
     fn from(error: crate::standing::StandingError) -> Self {
         match error {

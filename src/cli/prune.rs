@@ -8,9 +8,10 @@ use serde_json::json;
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
-use crate::store::{Left, Listing, Store, StoredName, Unclaimed};
+use super::store::{broken_json, told};
+use crate::store::{Broken, Left, Listing, Store, StoredName, Unclaimed};
 use crate::upkeep::{self, Plan, Pruned};
-use crate::{app, words};
+use crate::{app, identity, words};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -33,6 +34,8 @@ struct Told {
     freed: u64,
     /// Files that no backup names.
     unclaimed: Unclaimed,
+    /// What cannot be used, and stays.
+    broken: Vec<Broken>,
 }
 
 #[derive(Serialize)]
@@ -47,6 +50,8 @@ struct Document<'a> {
     left: &'a [Left],
     /// Files that no backup names and that stay for now.
     unclaimed: &'a [StoredName],
+    /// What cannot be used. No rule counts it, and it stays.
+    broken: Vec<serde_json::Value>,
 }
 
 pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
@@ -54,6 +59,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         Some(name) => vec![session.job(name)?],
         None => session.config.jobs.iter().collect(),
     };
+    identity::check(&session.config)?;
     let store = if args.dry_run { session.store()? } else { Store::open(&session.config.backup_dir)? };
     let mut all = Vec::new();
     for job in jobs {
@@ -65,7 +71,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
             all.push(Told::planned(name, Plan::of(&listing, &policy, session.now), listing));
         } else if job_store.folder().is_dir() {
             let (plan, pruned) = upkeep::prune(&job_store, &policy, session.now)?;
-            all.push(Told::done(name, plan, pruned, job_store.list()?.unclaimed));
+            all.push(Told::done(name, plan, pruned, job_store.list()?));
         }
     }
     let documents: Vec<_> = all.iter().map(Told::document).collect();
@@ -73,8 +79,8 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         all.iter().map(Told::text).collect()
     });
     let left = all.iter().any(|told| !told.left.is_empty());
-    let held = all.iter().any(|told| told.plan.hold.is_some());
-    Ok(match (left, held) {
+    let needs_a_look = all.iter().any(|told| told.plan.hold.is_some() || !told.broken.is_empty());
+    Ok(match (left, needs_a_look) {
         (true, _) => ExitCode::Failed,
         (false, true) => ExitCode::Warned,
         (false, false) => ExitCode::Ok,
@@ -84,12 +90,14 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
 impl Told {
     fn planned(job: String, plan: Plan, listing: Listing) -> Self {
         let freed = listing.freed_by(&plan.deletions());
-        Self { job, plan, swept: None, left: Vec::new(), freed, unclaimed: listing.unclaimed }
+        let Listing { unclaimed, broken, .. } = listing;
+        Self { job, plan, swept: None, left: Vec::new(), freed, unclaimed, broken }
     }
 
-    fn done(job: String, plan: Plan, pruned: Pruned, unclaimed: Unclaimed) -> Self {
+    fn done(job: String, plan: Plan, pruned: Pruned, listing: Listing) -> Self {
         let freed = pruned.bytes();
-        Self { job, plan, swept: Some(pruned.swept), left: pruned.left, freed, unclaimed }
+        let Listing { unclaimed, broken, .. } = listing;
+        Self { job, plan, swept: Some(pruned.swept), left: pruned.left, freed, unclaimed, broken }
     }
 
     fn document(&self) -> Document<'_> {
@@ -101,6 +109,7 @@ impl Told {
             swept: self.swept.as_deref().unwrap_or_default(),
             left: &self.left,
             unclaimed: &self.unclaimed.files,
+            broken: self.broken.iter().map(broken_json).collect(),
         }
     }
 
@@ -112,11 +121,14 @@ impl Told {
             let verdict = if deletions.contains(&decision.id) { "delete" } else { "keep" };
             vec![format!("{job}/{}", decision.id), verdict.to_owned(), reasons.join(", ")]
         });
-        let mut text = if plan.decisions.is_empty() {
-            format!("{job}: no backups\n")
-        } else {
-            table(&["backup", "verdict", "because"], rows)
+        let mut text = match (plan.decisions.is_empty(), self.broken.is_empty()) {
+            (false, _) => table(&["backup", "verdict", "because"], rows),
+            (true, true) => format!("{job}: no backups\n"),
+            (true, false) => format!("{job}: no backup can be used\n"),
         };
+        for broken in &self.broken {
+            let _ = writeln!(text, "broken: {}; no rule counts it, and it stays", told(broken));
+        }
         if let Some(hold) = &plan.hold {
             let _ = writeln!(
                 text,

@@ -17,6 +17,7 @@ use crate::app::incidents::{self, Follower, Incoming};
 use crate::app::metrics::{self, MetricsWires};
 use crate::app::{App, Sights, Teller, lacks, observe, tell};
 use crate::config::Config;
+use crate::identity;
 use crate::runner::{Holder, Lock, LockError, Locks, Shutdown};
 use crate::schedule::driver::{self, Beat, Plan, Wires};
 use crate::words;
@@ -180,6 +181,10 @@ async fn reload(
 
 /// What the jobs need and this user may not do: nobody but the service itself knows what its drop-ins give it.
 fn tell_lacks(config: &Config) {
+    if let Err(error) = identity::check(config) {
+        let hint = error.hint().unwrap_or_default();
+        tracing::error!(hint, "no job can make a backup: {}", words::chain(&error));
+    }
     for (job, findings) in lacks(config, session::environment("DOCKER_HOST").as_deref()) {
         for finding in findings {
             let hint = finding.hint.unwrap_or_default();

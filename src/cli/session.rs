@@ -17,11 +17,13 @@ use crate::app::{App, Surroundings, WithoutHistory};
 use crate::config::values::{Anomalies, JobName};
 use crate::config::{Config, ConfigErrors, JobConfig};
 use crate::history::{History, RunReport};
+use crate::identity;
 use crate::report;
 use crate::runner::LogBook;
 use crate::standing::View;
-use crate::store::{Found, Store, StoreError, resolve};
+use crate::store::{Backup, Found, Store, StoreError, resolve};
 use crate::telemetry::{self, Log};
+use crate::upkeep;
 
 /// Where the configuration is looked for when nobody says.
 const PLACES: [&str; 2] = ["jobs.toml", "/etc/watchkeeper/jobs.toml"];
@@ -104,14 +106,43 @@ impl Session {
         View { config: &self.config, history, store: None, now: self.now }
     }
 
-    /// The store, to look at.
+    /// The store, to look at. Another one in its place is an error: what it has, or lacks, would be taken for the backups.
     pub(super) fn store(&self) -> Result<Store, CliError> {
+        identity::check(&self.config)?;
         Ok(Store::open_to_read(&self.config.backup_dir)?)
+    }
+
+    /// The store, to say how all stands; nothing where there is none. Whether it is the right one is said there.
+    pub(super) fn store_that_stands(&self) -> Result<Option<Store>, CliError> {
+        let root = &self.config.backup_dir;
+        Ok(if root.exists() { Some(Store::open_to_read(root)?) } else { None })
+    }
+
+    /// That a backup is of another source, or kind of it, than its job backs up now, in words; nothing where it is not.
+    pub(super) fn other_source(&self, backup: &Backup) -> Option<String> {
+        let job = &backup.manifest.job;
+        let subject = self.config.job(job.as_str())?.kind.subject()?;
+        let is_same = backup.manifest.subject().is_same(&subject);
+        let from = || backup.manifest.made_from();
+        (!is_same).then(|| format!("it was made from another source, {}: the job {job} is {subject}", from()))
+    }
+
+    /// The newest good backup of what a job backs up, where `spec` means that: `JOB/latest`.
+    fn latest(&self, store: &Store, spec: &str) -> Result<Option<Found>, StoreError> {
+        let name = spec.strip_suffix("/latest");
+        let Some(job) = name.and_then(|name| self.config.job(name)) else { return Ok(None) };
+        let Some(subject) = job.kind.subject() else { return Ok(None) };
+        let job = store.job(&job.name);
+        let listing = job.list()?;
+        Ok(upkeep::newest_good(&listing, &subject).cloned().map(|backup| Found { job, backup }))
     }
 
     /// The backup that is called so. A job that nobody knows is a slip of the pen; one without a good backup is not.
     pub(super) fn backup(&self, spec: &str) -> Result<Found, CliError> {
         let store = self.store()?;
+        if let Some(found) = self.latest(&store, spec)? {
+            return Ok(found);
+        }
         resolve(&store, spec).map_err(|error| {
             let missing = matches!(error, StoreError::NotFound { .. } | StoreError::NoneGood { .. });
             let job = spec.split_once('/').map(|(job, _)| job).filter(|_| missing);
@@ -166,7 +197,7 @@ impl Session {
         }
         let write = || -> Result<(), CliError> {
             let history = History::open_existing(&self.config.state_dir)?;
-            let store = if self.config.backup_dir.exists() { Some(self.store()?) } else { None };
+            let store = self.store_that_stands()?;
             write_textfile(&self.config, history.as_ref(), store.as_ref(), Timestamp::now())
                 .map_err(|error| CliError::of(ExitCode::Failed, &error, error.hint()))
         };

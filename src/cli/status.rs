@@ -15,11 +15,12 @@ const DRAWN: usize = 12;
 
 pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
     let history = session.history()?;
-    let store = if session.config.backup_dir.exists() { Some(session.store()?) } else { None };
+    let store = session.store_that_stands()?;
     let view = View { store: store.as_ref(), ..session.view(history.as_ref()) };
     let all = All { standing: Standing::of(view, &mut Listings::default())?, state: StateStanding::of(view) };
     session.out.result(&all, || text(session, &all));
-    let is_bad = all.state.not_writable.is_some() || all.standing.jobs.iter().any(JobStanding::is_bad);
+    let cannot_keep = all.state.not_writable.is_some() || all.standing.store_away.is_some();
+    let is_bad = cannot_keep || all.standing.jobs.iter().any(JobStanding::is_bad);
     Ok(if is_bad { ExitCode::Failed } else { ExitCode::Ok })
 }
 
@@ -54,7 +55,9 @@ fn text(session: &Session, All { standing, state }: &All) -> String {
     let mut text = table(&header, standing.jobs.iter().map(|job| row(session, job)));
     let screen = Screen::of(io::stdout());
     let daemon = standing.daemon.words(session.zone()).map(|words| format!("CAUTION: {words}."));
-    let cautions = of_state(session, state).into_iter().chain(daemon).chain(troubles(session, standing));
+    let away = standing.store_away.as_ref().map(|away| format!("CAUTION: {away}."));
+    let cautions =
+        away.into_iter().chain(of_state(session, state)).chain(daemon).chain(troubles(session, standing));
     let cautions = cautions.fold(String::new(), |text, line| text + "\n" + &screen.fold(&line) + "\n");
     // The prompt, and a line between the two.
     let others = text.lines().count() + cautions.lines().count() + 2;

@@ -58,6 +58,9 @@ struct Shown<'a> {
     /// Why it may lack what was to be in it, where it is far smaller than those before it and nobody has accepted that.
     doubt: Option<Hold>,
     verified: Option<Timestamp>,
+    /// What it was made from, where that is not what its job backs up now: no rule counts it then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_source: Option<String>,
     /// The time its data cover, where its kind tells one.
     covers: Option<Covered>,
 }
@@ -74,11 +77,13 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
         let (alone, doubts) = (listing.alone(), upkeep::doubts(listing, session.smaller(job)));
         let doubt = |backup: &Backup| doubts.get(backup.id()).cloned();
         let backups = listing.backups.iter();
-        shown.extend(backups.map(|backup| self::shown(backup, alone[backup.id()], doubt(backup))));
+        shown.extend(backups.map(|backup| Shown {
+            other_source: session.other_source(backup),
+            ..self::shown(backup, alone[backup.id()], doubt(backup))
+        }));
     }
     let broken: Vec<_> = listings.iter().flat_map(|(_, listing)| &listing.broken).collect();
-    let broken_json: Vec<_> =
-        broken.iter().map(|broken| json!({ "path": broken.path, "problem": broken.problem })).collect();
+    let broken_json: Vec<_> = broken.iter().map(|broken| broken_json(broken)).collect();
     let warnings: Vec<&String> = listings.iter().flat_map(|(_, listing)| &listing.warnings).collect();
     session.out.result(&json!({ "backups": shown, "broken": broken_json, "warnings": warnings }), || {
         let mut text = if shown.is_empty() && broken.is_empty() {
@@ -90,6 +95,9 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
             let backups = listings.iter().flat_map(|(_, listing)| &listing.backups);
             table(&header, backups.zip(&shown).map(|(backup, shown)| row(session, backup, shown)))
         };
+        for (shown, other) in shown.iter().filter_map(|shown| Some((shown, shown.other_source.as_ref()?))) {
+            let _ = writeln!(text, "{}/{}: {other}; no rule counts it", shown.job, shown.id);
+        }
         for broken in &broken {
             let _ = writeln!(text, "broken: {}", told(broken));
         }
@@ -101,8 +109,13 @@ pub(super) fn backups(session: &Session, job: Option<&str>) -> Result<ExitCode, 
     Ok(if broken.is_empty() && warnings.is_empty() { ExitCode::Ok } else { ExitCode::Warned })
 }
 
+/// The same for a program.
+pub(super) fn broken_json(broken: &Broken) -> serde_json::Value {
+    json!({ "path": broken.path, "problem": broken.problem })
+}
+
 /// What is wrong with something in the store, and where.
-fn told(broken: &Broken) -> String {
+pub(super) fn told(broken: &Broken) -> String {
     let path = broken.path.display().to_string();
     let problem = &broken.problem;
     if problem.contains(&path) { problem.clone() } else { format!("{path}: {problem}") }
@@ -124,6 +137,7 @@ fn shown(backup: &Backup, alone: u64, doubt: Option<Hold>) -> Shown<'_> {
         accepted: backup.state.accepted,
         doubt,
         verified: backup.verified(),
+        other_source: None,
         covers: backup.contents().ok(),
     }
 }
@@ -145,6 +159,9 @@ fn row(session: &Session, backup: &Backup, shown: &Shown<'_>) -> Vec<String> {
     }
     if backup.state.pinned {
         state.push("pinned".to_owned());
+    }
+    if shown.other_source.is_some() {
+        state.push("of another source".to_owned());
     }
     vec![
         format!("{}/{}", manifest.job, manifest.id),
@@ -217,11 +234,14 @@ struct VerifiedBackup {
     /// Some of the data were damaged when they were stored: right bytes of wrong data.
     damaged: bool,
     problems: Vec<String>,
+    /// What it was made from, where that is not what its job backs up now: no rule counts it then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_source: Option<String>,
 }
 
 impl VerifiedBackup {
     fn new(backup: String, damaged: bool, problems: Vec<String>) -> Self {
-        Self { backup, good: problems.is_empty() && !damaged, damaged, problems }
+        Self { backup, good: problems.is_empty() && !damaged, damaged, problems, other_source: None }
     }
 
     fn lines(&self) -> String {
@@ -229,7 +249,11 @@ impl VerifiedBackup {
         let damaged = self.damaged.then(|| {
             format!("DAMAGED  {}: some of it was damaged at its source when it was backed up\n", self.backup)
         });
-        bad.chain(damaged).collect()
+        let other = self
+            .other_source
+            .iter()
+            .map(|other| format!("OTHER    {}: {other}; no rule counts it\n", self.backup));
+        bad.chain(damaged).chain(other).collect()
     }
 }
 
@@ -278,7 +302,11 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<ExitCode, C
             let _step = progress.step(&format!("read the objects of {name}"), None);
             problems.extend(grafana::bundle::problem_of(&backup, &std::env::temp_dir(), &cancel));
         }
-        verified.push(VerifiedBackup::new(name, backup.manifest.damaged, problems));
+        let other_source = session.other_source(&backup);
+        verified.push(VerifiedBackup {
+            other_source,
+            ..VerifiedBackup::new(name, backup.manifest.damaged, problems)
+        });
     }
     shared |= broken.iter().any(|broken| broken.problem.contains("blocks/"));
     let lost: Vec<String> = broken.iter().map(told).collect();

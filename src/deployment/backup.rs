@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Terms, Verdict, Wrong};
+use crate::config::values::Subject;
 use crate::store::{Backup, JobStore};
 use crate::words;
 
@@ -18,6 +19,8 @@ pub struct BackupCheck {
     pub store: JobStore,
     /// The job.
     pub job: String,
+    /// What it backs up: only backups of that count.
+    pub subject: Option<Subject>,
     /// Not older than this.
     pub max_age: Duration,
 }
@@ -28,11 +31,17 @@ impl BackupCheck {
         let listed = tokio::task::spawn_blocking(move || store.list()).await;
         let listed = listed.map_err(|error| Wrong::new(format!("cannot list the backups: {error}")))?;
         let listing = listed.map_err(|error| Wrong::of(&error, error.hint()))?;
-        let newest = listing.backups.iter().rev().find(|backup| backup.is_good());
-        let bad = listing.backups.len() + listing.broken.len();
+        let is_own = |backup: &Backup| {
+            self.subject.as_ref().is_none_or(|subject| backup.manifest.subject().is_same(subject))
+        };
+        let newest = listing.backups.iter().rev().find(|backup| backup.is_good() && is_own(backup));
+        let bad = listing.backups.iter().filter(|backup| is_own(backup)).count() + listing.broken.len();
         let Some(newest) = newest else {
-            let text =
-                if bad > 0 { format!("none of {bad} backups is good") } else { "there is no backup".into() };
+            let text = match bad {
+                0 if listing.backups.is_empty() => "there is no backup".to_owned(),
+                0 => "there is no backup but of another source than the job has now".to_owned(),
+                bad => format!("none of {bad} backups is good"),
+            };
             return Err(Wrong::new(text).hint(format!("`watchkeeper run-now {}` makes one", self.job)));
         };
         judge(newest, self.max_age, terms.now, &self.job)

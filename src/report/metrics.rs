@@ -170,6 +170,8 @@ struct SeenJob<'a> {
     period: Option<SignedDuration>,
     /// Nothing where that cannot be said.
     stands: Option<&'a JobStanding>,
+    /// The right store is there, and its backups were looked at.
+    sees_backups: bool,
 }
 
 impl SeenJob<'_> {
@@ -223,5 +225,6 @@ fn notices(daemon: DaemonSigns) -> Vec<Sample> {
 
 fn seen<'a>(shown: Shown<'a>, config: &'a JobConfig) -> SeenJob<'a> {
     let stands = shown.standing.and_then(|standing| standing.jobs.iter().find(|job| job.job == config.name));
-    SeenJob { config, period: shown.periods.get(&config.name), stands }
+    let sees_backups = shown.standing.is_some_and(|standing| standing.store_away.is_none());
+    SeenJob { config, period: shown.periods.get(&config.name), stands, sees_backups }
 }

@@ -16,7 +16,7 @@ use crate::upkeep::{self, Suspicion};
 /// How the backups of a job stand.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct StoreStanding {
-    /// How many can be used.
+    /// How many can be used; those of another source are not counted.
     pub backups: usize,
     /// How many cannot.
     pub broken: usize,
@@ -60,7 +60,7 @@ impl Stamps {
 }
 
 impl Listings {
-    /// How the backups of a job stand; none where there is no store.
+    /// How the backups of a job stand; as they last stood where there is no store now.
     pub(super) fn of(
         &mut self,
         store: Option<&Store>,
@@ -69,7 +69,10 @@ impl Listings {
     ) -> Result<StoreStanding, StoreError> {
         let within = job.kind.keeping().and_then(|(keep, _)| keep.rules().within);
         let (name, suspicion) = (&job.name, Suspicion { smaller: job.anomalies.smaller, within });
-        let Some(store) = store.map(|store| store.job(name)) else { return Ok(StoreStanding::default()) };
+        let Some(store) = store.map(|store| store.job(name)) else {
+            // What was wrong with them is no better while nobody can look.
+            return Ok(self.0.get(name).map(|(_, last)| last.clone()).unwrap_or_default());
+        };
         // Before the look: what changes meanwhile is looked at again.
         let subject = job.kind.subject();
         let stamps = Stamps::of(&store, suspicion, subject.clone());
@@ -92,9 +95,11 @@ impl StoreStanding {
 
     fn of(listing: &Listing, suspicion: Suspicion, subject: Option<&Subject>, now: Timestamp) -> Self {
         // That of another source says nothing of how safe this one is.
+        let is_own =
+            |backup: &Backup| subject.is_none_or(|subject| backup.manifest.subject().is_same(subject));
         let newest = subject.and_then(|subject| upkeep::newest_good(listing, subject));
         Self {
-            backups: listing.backups.len(),
+            backups: listing.backups.iter().filter(|backup| is_own(backup)).count(),
             broken: listing.broken.len(),
             bad: listing.backups.iter().filter(|backup| backup.problems().next().is_some()).count(),
             newest_good: newest.map(|backup| backup.id().clone()),

@@ -28,6 +28,14 @@ pub enum StoreError {
         /// Why.
         problem: &'static str,
     },
+    /// It cannot be told which store it is.
+    #[error("{} cannot be used: {problem}", path.display())]
+    Marker {
+        /// The file at its top that says it.
+        path: PathBuf,
+        /// Why it does not.
+        problem: String,
+    },
     /// Another user has put a symbolic link on the way to the store.
     #[error("The backup folder {} is not used: {} is a symbolic link of another user", path.display(), link.display())]
     ForeignLink {
@@ -188,6 +196,11 @@ impl StoreError {
                 "create it, or set backup_dir to a folder that the user who runs this may write to"
                     .to_owned(),
             ),
+            Self::Marker { path, .. } => Some(format!(
+                "if this is the right store, `rm {}`: where the newest backups that are known are in it, the next run writes it \
+                 anew",
+                path.display()
+            )),
             Self::ForeignLink { .. } => Some(
                 "its owner could lead backups anywhere: name in backup_dir the folder itself, or make the link yours"
                     .to_owned(),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -44,7 +44,7 @@ pub struct Backup {
 
 /// The files that were looked at, with their sizes: many backups name the same ones.
 #[derive(Default)]
-struct Sizes(HashMap<PathBuf, Option<Size>>);
+pub(super) struct Sizes(HashMap<PathBuf, Option<Size>>);
 
 /// What backups of one job have in common.
 struct Seen {
@@ -79,34 +79,6 @@ pub struct Broken {
 }
 
 impl Backup {
-    /// A backup outside of a store: a manifest with its files beside it. It has no state.
-    pub fn outside(manifest: &Path) -> Result<Self, StoreError> {
-        // Somebody may have named a link to it; its files lie where it lies itself.
-        let path = fs::canonicalize(manifest).at("read", manifest)?;
-        let folder = super::owner::parent(&path).to_owned();
-        let (manifest_read, state) = (Manifest::read(&path)?, BackupState::default());
-        let backup = Self { manifest: manifest_read, state, folder, path, shared: Arc::default() };
-        match backup.missing(&mut Sizes::default())? {
-            None => Ok(backup),
-            Some(problem) => Err(StoreError::Broken { path: manifest.to_owned(), problem }),
-        }
-    }
-
-    /// The manifest of what lies at a path: itself, the newest of a folder, or the one beside an archive
-    /// (`snapshot_<ID>.tar.gz`). Nothing where there is none.
-    pub fn manifest_at(path: &Path) -> Option<PathBuf> {
-        if path.is_dir() {
-            let names = path.read_dir().ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-            let newest = names.filter_map(|name| manifest_id(&name)).max()?;
-            return Some(path.join(format!("{newest}.json")));
-        }
-        if path.extension().is_some_and(|ending| ending == "json") {
-            return Some(path.to_owned());
-        }
-        let id = archive_id(path.file_name()?.to_str()?)?;
-        Some(path.with_file_name(format!("{id}.json"))).filter(|manifest| manifest.is_file())
-    }
-
     /// Nothing was damaged at the source, and no file is known to be bad.
     pub fn is_good(&self) -> bool {
         !self.manifest.damaged && self.problems().next().is_none()
@@ -151,7 +123,7 @@ impl Backup {
     }
 
     /// The first file that is not there as the manifest says.
-    fn missing(&self, sizes: &mut Sizes) -> Result<Option<String>, StoreError> {
+    pub(super) fn missing(&self, sizes: &mut Sizes) -> Result<Option<String>, StoreError> {
         for file in &self.manifest.files {
             let problem = match sizes.of(self.path_of(file))? {
                 None => "is missing".to_owned(),
@@ -364,28 +336,11 @@ fn with_source(error: &StoreError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::store::{atomic, testing};
     use tokio_util::sync::CancellationToken;
-
-    #[test]
-    fn the_manifest_is_the_newest_of_a_folder_and_the_one_beside_an_archive() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name);
-        assert_eq!(Backup::manifest_at(dir.path()), None);
-        for name in
-            ["20261123T020000Z.json", "20261123T020000Z-2.json", "20261123T020000Z.state.json", "a.json"]
-        {
-            fs::File::create(path(name)).unwrap();
-        }
-        let newest = Some(path("20261123T020000Z-2.json"));
-        assert_eq!(Backup::manifest_at(dir.path()), newest);
-        assert_eq!(Backup::manifest_at(&path("snapshot_20261123T020000Z-2.tar.gz")), newest);
-        assert_eq!(Backup::manifest_at(&path("a.json")), Some(path("a.json")));
-        for none in ["snapshot_20261123_020000.tar.gz", "snapshot_20261124T020000Z.tar.gz", "copy.tar.gz"] {
-            assert_eq!(Backup::manifest_at(&path(none)), None, "{none}");
-        }
-    }
 
     #[test]
     fn backups_come_oldest_first_and_a_job_without_a_folder_has_none() {

@@ -77,7 +77,7 @@ impl JobStore {
             }
             Err(e) => return Err(e),
         };
-        self.poll(wait, || file.try_lock_shared())?;
+        poll(&self.folder, wait, || file.try_lock_shared())?;
         Ok(SharedLock { _held: Some(Held(file)) })
     }
 
@@ -85,15 +85,13 @@ impl JobStore {
     pub fn lock_exclusive(&self, wait: Duration) -> Result<ExclusiveLock, StoreError> {
         self.create_folder()?;
         let file = self.lock_file()?;
-        self.poll(wait, || file.try_lock())?;
+        poll(&self.folder, wait, || file.try_lock())?;
         Ok(ExclusiveLock { folder: self.folder.clone(), _held: Held(file) })
     }
 
     /// Has the names and states for oneself, for a moment.
     pub(super) fn lock_names(&self) -> Result<Held, StoreError> {
-        let file = Folder::open(&self.folder).and_then(|folder| folder.itself()).at("open", &self.folder)?;
-        self.poll(BRIEF, || file.try_lock())?;
-        Ok(Held(file))
+        lock_folder(&self.folder)
     }
 
     fn lock_file(&self) -> Result<File, StoreError> {
@@ -110,22 +108,29 @@ impl JobStore {
         }
         .at("create", &path)
     }
+}
 
-    fn poll(
-        &self,
-        wait: Duration,
-        mut attempt: impl FnMut() -> Result<(), TryLockError>,
-    ) -> Result<(), StoreError> {
-        let since = Instant::now();
-        loop {
-            match attempt() {
-                Ok(()) => return Ok(()),
-                Err(TryLockError::Error(e)) => return Err(e).at("lock", &self.folder),
-                Err(TryLockError::WouldBlock) if since.elapsed() >= wait => {
-                    return Err(StoreError::Busy { path: self.folder.clone(), waited: wait });
-                }
-                Err(TryLockError::WouldBlock) => thread::sleep(POLL.min(wait)),
+/// Has a folder for oneself, for a moment.
+pub(super) fn lock_folder(folder: &Path) -> Result<Held, StoreError> {
+    let file = Folder::open(folder).and_then(|folder| folder.itself()).at("open", folder)?;
+    poll(folder, BRIEF, || file.try_lock())?;
+    Ok(Held(file))
+}
+
+fn poll(
+    folder: &Path,
+    wait: Duration,
+    mut attempt: impl FnMut() -> Result<(), TryLockError>,
+) -> Result<(), StoreError> {
+    let since = Instant::now();
+    loop {
+        match attempt() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(e)) => return Err(e).at("lock", folder),
+            Err(TryLockError::WouldBlock) if since.elapsed() >= wait => {
+                return Err(StoreError::Busy { path: folder.to_owned(), waited: wait });
             }
+            Err(TryLockError::WouldBlock) => thread::sleep(POLL.min(wait)),
         }
     }
 }

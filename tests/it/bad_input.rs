@@ -176,6 +176,8 @@ fn folders_that_are_full_or_read_only_are_told_and_no_snapshot_is_left() {
     let output = with_mount(&watchkeeper, "size=100k", "backups", full);
     assert!(!output.stdout.contains("LEFT:"), "left: {output:?}");
     expect(output, 1, &["the disk is full", "move backup_dir"]);
+    // It was another store.
+    std::fs::remove_file(watchkeeper.state().join("store-id")).unwrap();
     expect(with_mount(&watchkeeper, "ro", "backups", &run_now), 1, &["read-only", "backup_dir"]);
     expect(with_mount(&watchkeeper, "ro", "state", &run_now), 1, &["read-only", "state_dir"]);
     let full = format!("dd if=/dev/zero of=$FOLDER/fill bs=1k count=64 2>/dev/null || true; {run_now}");

@@ -1,5 +1,8 @@
 //! `check`: what it counts, and what it says of a server that does not answer.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
+
 use crate::support::scratch;
 use crate::support::watchkeeper::Watchkeeper;
 
@@ -69,4 +72,35 @@ fn all_secrets_of_a_notifier_that_are_not_there_are_told_at_once() {
     );
     let found = watchkeeper.run(&["check", "--online"]).expect(1).stdout;
     assert!(found.contains("NO_TOPIC is not set") && found.contains("NO_TOKEN is not set"), "{found}");
+}
+
+#[test]
+fn a_link_of_another_user_on_the_way_to_a_folder_is_a_problem_as_it_is_for_every_other_command() {
+    const OTHER: u32 = 47_111;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can make a link for somebody else");
+        return;
+    }
+    let watchkeeper = Watchkeeper::with_config("");
+    let shared = watchkeeper.folder().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
+    for (name, folder) in [("b", watchkeeper.backups_folder()), ("s", watchkeeper.state())] {
+        symlink(&folder, shared.join(name)).unwrap();
+        lchown(shared.join(name), Some(OTHER), Some(OTHER)).unwrap();
+    }
+    let own = |folder: &std::path::Path| folder.display().to_string();
+    for (key, own, link) in [
+        ("backup_dir", own(&watchkeeper.backups_folder()), shared.join("b")),
+        ("state_dir", own(&watchkeeper.state()), shared.join("s")),
+    ] {
+        watchkeeper.configure("[[job]]\nname = \"a\"\nkind = \"command\"\ncommand = [\"true\"]\n");
+        let text = fs::read_to_string(watchkeeper.config()).unwrap();
+        fs::write(watchkeeper.config(), text.replace(&own, &link.display().to_string())).unwrap();
+        for words in [&["check"][..], &["check", "--online"]] {
+            let found = watchkeeper.run(words).expect(1).stdout;
+            let said = format!("{} is a symbolic link of another user", link.display());
+            assert!(found.contains(&format!("{key} {}", link.display())) && found.contains(&said), "{found}");
+        }
+    }
 }

@@ -40,6 +40,11 @@ fn on_tmpfs(watchkeeper: &Watchkeeper, folder: &Path, mib: usize, script: &str) 
     watchkeeper.run_in_mounts(folder, &format!("{run}\n{mount}\n{script}")).expect(0)
 }
 
+/// The tmpfs is gone with the store in it, and that is right.
+fn another_store(watchkeeper: &Watchkeeper) {
+    fs::remove_file(watchkeeper.state().join("store-id")).unwrap();
+}
+
 #[track_caller]
 fn says(output: &Output, all: &[&str]) {
     for text in all {
@@ -83,6 +88,7 @@ fn a_backup_ends_while_it_is_written_before_the_disk_is_full() {
     );
     for mib in [16, 40] {
         let output = on_tmpfs(&watchkeeper, &watchkeeper.backups_folder(), mib, &script);
+        another_store(&watchkeeper);
         says(
             &output,
             &["first=1", "no space: needs ", "left alone", "keep fewer backups", "again=0", "history=0"],
@@ -114,8 +120,9 @@ fn a_backup_of_a_database_needs_room_for_its_copy_too() {
     );
     assert!(!output.stdout.contains("LEFT"), "{output:?}");
 
+    another_store(&watchkeeper);
     // And the restore, of which the old database stays beside the new one.
-    watchkeeper.run(&["run-now", "db"]).expect(0);
+    watchkeeper.run(&["run-now", "db"]).expect(3);
     let script = "cp $FOLDER/../copy.db $FOLDER/app.db; run restore restore db --yes; ls -a $FOLDER; \
                   mount -o remount,size=20m $FOLDER; run roomy restore db --yes";
     fs::copy(&path, folder.path().with_extension("db")).unwrap();
@@ -198,7 +205,7 @@ fn folders_that_can_only_be_read_are_told_and_the_next_run_is_well() {
 
 #[test]
 fn a_backup_whose_folder_is_removed_while_it_is_written_fails_and_the_next_one_is_well() {
-    let (_folder, _, watchkeeper) = conf(48, "");
+    let (_folder, _, watchkeeper) = conf(48, "[defaults]\nretries = { max = 0 }\n");
     let store = watchkeeper.store_of("conf");
     let child = watchkeeper.spawn(&["run-now", "conf"]);
     let is_written = |path: &PathBuf| {
@@ -207,12 +214,16 @@ fn a_backup_whose_folder_is_removed_while_it_is_written_fails_and_the_next_one_i
     wait_until("the archive is being written", Duration::from_mins(1), || {
         store.exists() && scratch::files_below(&store).iter().any(is_written)
     });
-    fs::rename(watchkeeper.backups_folder(), watchkeeper.folder().join("gone")).unwrap();
+    let gone = watchkeeper.folder().join("gone");
+    fs::rename(watchkeeper.backups_folder(), &gone).unwrap();
     let output = watchkeeper.wait(child, &["run-now", "conf"]).expect(1);
     let said = format!("{}{}", output.stdout, output.stderr);
     assert!(said.contains("No such file or directory") && said.contains("backups/conf"), "{said}");
     let history = watchkeeper.run_json(&["history"]).expect(0).json();
     assert_eq!(history["runs"][0]["outcome"], "failed", "{history}");
+    let refused = watchkeeper.run(&["run-now", "conf"]).expect(1);
+    assert!(refused.stdout.contains("is not there") && !watchkeeper.backups_folder().exists(), "{refused:?}");
+    fs::rename(gone, watchkeeper.backups_folder()).unwrap();
     watchkeeper.run(&["run-now", "conf"]).expect(0);
     watchkeeper.run(&["verify"]).expect(0);
 }

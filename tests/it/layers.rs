@@ -207,6 +207,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    // Whether the store is the one that backups were made in.
+    ("identity", &["regular", "rights", "config", "words", "store", "history"]),
     ("report", &["config::values", "progress", "words", "jobs", "store", "retention", "history"]),
     (
         "runner",
@@ -229,6 +231,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "standing",
         &[
+            "identity",
             "state_dir",
             "config::values",
             "config",
@@ -270,6 +273,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "identity",
             "response",
             "config::response",
             "room",
@@ -314,6 +318,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "identity",
             "response",
             "config::response",
             "regular",

@@ -90,6 +90,7 @@ fn a_job_that_backs_up_something_else_now_keeps_what_it_had_and_does_not_restore
     watchkeeper.run(&["run-now", "conf"]).expect(0);
     let backups = watchkeeper.run_json(&["backups"]).expect(0).json();
     assert_eq!(backups["backups"].as_array().unwrap().len(), 2, "{backups}");
+    the_oldest_is_named_and_not_counted(&watchkeeper);
     // Another kind, and back: a longer list of paths is still the same source.
     let path = watchkeeper.folder().join("x.db");
     Connection::open(&path).unwrap().execute_batch("create table t(host)").unwrap();
@@ -106,4 +107,56 @@ fn a_job_that_backs_up_something_else_now_keeps_what_it_had_and_does_not_restore
     watchkeeper.run(&["run-now", "conf"]).expect(0);
     let backups = watchkeeper.run_json(&["backups", "conf"]).expect(0).json();
     assert_eq!(backups["backups"].as_array().unwrap().len(), 2, "{backups}");
+}
+
+/// Of the two backups of `conf` the older one is of another source.
+#[track_caller]
+fn the_oldest_is_named_and_not_counted(watchkeeper: &Watchkeeper) {
+    let backups = watchkeeper.run_json(&["backups"]).expect(0).json();
+    let other = |at: usize| backups["backups"][at]["other_source"].as_str();
+    assert!(other(0).is_some_and(|other| other.contains("it was made from another source")), "{backups}");
+    assert_eq!(other(1), None, "{backups}");
+    let id = backups["backups"][0]["id"].as_str().unwrap();
+    let listed = watchkeeper.run(&["backups"]).expect(0).stdout;
+    assert_eq!(listed.matches(", of another source").count(), 1, "{listed}");
+    let verified = watchkeeper.run(&["verify"]).expect(0).stdout;
+    assert!(
+        verified.contains(&format!("OTHER    conf/{id}: it was made from another source, ")),
+        "{verified}"
+    );
+    let status = watchkeeper.run_json(&["status"]).expect(0).json();
+    assert_eq!(status["jobs"][0]["backups"], 1, "{status}");
+}
+
+#[test]
+fn what_is_newest_and_old_enough_of_another_kind_counts_for_nothing() {
+    let watchkeeper = Watchkeeper::with_config("");
+    let folder = watchkeeper.folder().join("one");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("f"), "f").unwrap();
+    let path = watchkeeper.folder().join("x.db");
+    Connection::open(&path).unwrap().execute_batch("create table t(host)").unwrap();
+    let database = format!(
+        "[[job]]\nname = \"conf\"\nkind = \"sqlite-backup\"\ndatabase = {path:?}\nkeep = {{ last = 1 }}\n"
+    );
+    let check = "[[job]]\nname = \"v\"\nkind = \"verify-deployment\"\nretries = { max = 0 }\n\
+                 [[job.check]]\ntype = \"backup\"\njob = \"conf\"\nmax_age = \"1h\"\n";
+    watchkeeper.configure(&(database.clone() + check));
+    watchkeeper.run(&["run-now", "conf"]).expect(0);
+    watchkeeper.run(&["run-now", "v"]).expect(0);
+    // From now on the job is about files, and there is none of theirs.
+    watchkeeper.configure(&(files_job(1, &[&folder]) + check));
+    let failed = watchkeeper.run(&["run-now", "v"]).expect(1);
+    assert!(failed.stdout.contains("there is no backup but of another source"), "{failed:?}");
+    let status = watchkeeper.run_json(&["status"]).json();
+    assert_eq!(status["jobs"][0]["backups"], 0, "{status}");
+    watchkeeper.run(&["run-now", "conf"]).expect(0);
+    let own = watchkeeper.run_json(&["backups"]).expect(0).json();
+    let own = own["backups"][1]["id"].as_str().unwrap().to_owned();
+    // It is of the job, and older than what is put there.
+    watchkeeper.configure(&database);
+    watchkeeper.run(&["run-now", "conf"]).expect(0);
+    watchkeeper.configure(&files_job(1, &[&folder]));
+    let pinned = watchkeeper.run(&["pin", "conf/latest"]).expect(0).stdout;
+    assert!(pinned.starts_with(&format!("conf/{own} is kept")), "{pinned}");
 }

@@ -120,3 +120,30 @@ fn a_database_that_was_emptied_costs_no_backup_although_its_file_is_as_large_as_
     watchkeeper.run(&["run-now", "db"]).expect(0);
     assert_eq!(count(), 2);
 }
+
+#[test]
+fn a_prune_names_what_cannot_be_used_and_does_not_say_that_there_is_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("f");
+    fs::write(&file, "one").unwrap();
+    let watchkeeper = Watchkeeper::with_config(&files_job(3, &[&file]));
+    for _ in 0..2 {
+        watchkeeper.run(&["run-now", "conf"]).expect(0);
+    }
+    assert!(!watchkeeper.run(&["prune"]).expect(0).stdout.contains("broken"));
+    let store = watchkeeper.backups_folder().join("conf");
+    let archives = || {
+        let entries = store.read_dir().unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.extension().is_some_and(|ending| ending == "gz")).collect::<Vec<_>>()
+    };
+    for (left, told) in [(1, "VERDICT"), (0, "conf: no backup can be used\n")] {
+        fs::remove_file(&archives()[0]).unwrap();
+        for arguments in [&["prune"][..], &["prune", "--dry-run"]] {
+            let said = watchkeeper.run(arguments).expect(3).stdout;
+            assert!(said.contains(told), "{said}");
+            assert_eq!(said.matches("broken: ").count(), 2 - left, "{said}");
+        }
+    }
+    let json = watchkeeper.run_json(&["prune"]).expect(3).json();
+    assert_eq!(json["jobs"][0]["broken"].as_array().unwrap().len(), 2, "{json}");
+}

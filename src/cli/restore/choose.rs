@@ -56,6 +56,9 @@ pub(super) fn from_text(from: Option<&str>) -> String {
 /// told; what is wrong is told by who looks closer.
 pub(super) fn kind(session: &Session, args: &super::Args) -> Option<String> {
     if let Some(path) = &args.from {
+        if path.is_dir() {
+            return Some(Backup::newest_outside(path).ok()??.backup.manifest.kind);
+        }
         let manifest = Backup::manifest_at(path)?;
         return crate::store::Manifest::read(&manifest).ok().map(|manifest| manifest.kind);
     }
@@ -76,10 +79,31 @@ pub(super) fn choose(session: &Session, wanted: Wanted<'_>) -> Result<Chosen, Cl
     Ok(Chosen { source, job: Some(job), reading })
 }
 
-/// The backup whose manifest lies at `path`, in a store or not.
-pub(super) fn outside(path: &Path) -> Result<Found, CliError> {
-    let backup = Backup::outside(path)?;
+/// The backup that lies at `path`, in a store or not: its manifest, an archive of it, or a folder, of which the newest is
+/// meant.
+pub(super) fn outside(session: &Session, path: &Path) -> Result<Found, CliError> {
+    let found = if path.is_dir() { newest_in(session, path)? } else { beside(path)? };
+    let backup = found.ok_or_else(|| {
+        let hint = "name the folder of a job (backup_dir/JOB), a manifest (ID.json), or an archive with its manifest beside it";
+        no_backup(&format!("There is no manifest of a backup at {}", path.display()), Some(hint.to_owned()))
+    })?;
     Ok(Found { job: backup.manifest.job.clone(), backup, reading: None })
+}
+
+fn newest_in(session: &Session, folder: &Path) -> Result<Option<Backup>, CliError> {
+    let Some(newest) = Backup::newest_outside(folder)? else { return Ok(None) };
+    if !newest.broken.is_empty() {
+        session.out.say(&format!("warning: broken and passed over: {}", newest.broken.join(", ")));
+    }
+    Ok(Some(newest.backup))
+}
+
+fn beside(path: &Path) -> Result<Option<Backup>, CliError> {
+    match Backup::manifest_at(path) {
+        None if path.exists() => Ok(None),
+        // It says that there is no such file.
+        manifest => Ok(Some(Backup::outside(manifest.as_deref().unwrap_or(path))?)),
+    }
 }
 
 /// The backup that `what`, `backup` and `at` mean.

@@ -36,7 +36,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
         return undo(session, args, &job);
     }
     let found = match &args.from {
-        Some(path) => choose::outside(path)?,
+        Some(path) => choose::outside(session, path)?,
         None => choose::backup(session, args.wanted())?,
     };
     let Found { backup, job, reading: _reading } = found;

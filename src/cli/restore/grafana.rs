@@ -264,6 +264,8 @@ fn failed(error: &RestoreError) -> CliError {
 fn not_opened(error: &GrafanaOpenError) -> CliError {
     match error {
         GrafanaOpenError::Restore(error) => failed(error),
-        GrafanaOpenError::Target(_) => CliError::of(ExitCode::Failed, error, error.hint()),
+        GrafanaOpenError::Target(_) | GrafanaOpenError::Away(_) => {
+            CliError::of(ExitCode::Failed, error, error.hint())
+        }
     }
 }

@@ -51,7 +51,7 @@ async fn restore(
     cancel: &CancellationToken,
 ) -> Result<ExitCode, CliError> {
     let found = match &args.from {
-        Some(path) => choose::outside(path)?,
+        Some(path) => choose::outside(session, path)?,
         None => choose::backup(session, args.wanted())?,
     };
     let Found { backup, job, reading: _reading } = found;

@@ -104,14 +104,14 @@ impl RestoreSource {
             Backup::outside(manifest).map_err(|source| SourceError::Manifest { source: Box::new(source) })
         };
         if std::fs::metadata(path).map_err(opened)?.is_dir() {
-            return match newest_in(path)? {
-                Some((found, note)) => {
-                    let mut source = Self::of_backup(&found)?;
-                    source.notes.extend(note);
-                    Ok(source)
-                }
-                None => scan::folder(path, reading),
-            };
+            let newest = Backup::newest_outside(path);
+            let newest = newest.map_err(|source| SourceError::Manifest { source: Box::new(source) })?;
+            let Some(newest) = newest else { return scan::folder(path, reading) };
+            let mut source = Self::of_backup(&newest.backup)?;
+            if !newest.broken.is_empty() {
+                source.notes.push(format!("Broken and passed over: {}", newest.broken.join(", ")));
+            }
+            return Ok(source);
         }
         if path.extension().is_some_and(|extension| extension == "json") {
             return Self::of_backup(&backup(path)?);
@@ -219,36 +219,6 @@ fn each_file_in(
         take(&file, content).map_err(|source| ArchiveError::visit(&entry.path, source))
     });
     shown.map_err(|source| SourceError::archive(path, source, cancel))
-}
-
-/// The newest good backup whose manifest lies directly in `folder`; what is broken is said, not used.
-fn newest_in(folder: &Path) -> Result<Option<(Backup, Option<String>)>, SourceError> {
-    let opened = |source| SourceError::Open { path: folder.to_path_buf(), source };
-    let (mut found, mut broken) = (Vec::new(), Vec::new());
-    for entry in folder.read_dir().map_err(opened)? {
-        let path = entry.map_err(opened)?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let id = name.strip_suffix(".json").and_then(|id| id.parse::<crate::store::BackupId>().ok());
-        if id.is_some() {
-            match Backup::outside(&path) {
-                Ok(backup) => found.push(backup),
-                Err(_) => broken.push(name.to_owned()),
-            }
-        }
-    }
-    broken.sort();
-    found.sort_by(|a, b| a.id().cmp(b.id()));
-    let newest_good = found.iter().rposition(Backup::is_good);
-    let index = newest_good.or(found.len().checked_sub(1));
-    if let (None, Some(first)) = (index, broken.first()) {
-        let source = Backup::outside(&folder.join(first)).err();
-        return match source {
-            Some(source) => Err(SourceError::Manifest { source: Box::new(source) }),
-            None => Ok(None),
-        };
-    }
-    let note = (!broken.is_empty()).then(|| format!("Broken and passed over: {}", broken.join(", ")));
-    Ok(index.map(|index| (found.swap_remove(index), note)))
 }
 
 /// Splits a path at the first folder that is named like a block: what is above, the block, and the path in it.

@@ -142,6 +142,14 @@ fn of_program(options: &RuleOptions) -> Vec<Rule> {
             .to_owned(),
     ));
     rules.push(rule(
+        ("WatchkeeperStoreAway", Event::Failed.severity()),
+        (format!("watchkeeper_store_available{of} == 0"), hold),
+        format!("The backups of Watchkeeper are not where they were made {on}"),
+        "Another folder is in the place of the store: is its disk not mounted? No job makes a backup until it is back. \
+         `watchkeeper status` says what is expected where."
+            .to_owned(),
+    ));
+    rules.push(rule(
         ("WatchkeeperHistorySetAside", Event::Failed.severity()),
         (format!("watchkeeper_history_set_aside_timestamp_seconds{of} > 0"), Duration::ZERO),
         format!("The history of Watchkeeper was damaged, and was begun anew {on}"),

@@ -89,6 +89,11 @@ pub(super) const DAEMON: &[Metric<OfDaemon>] = &[
         "When a damaged history was set aside, for 7 days or until its file is gone",
         |shown| shown.state.set_aside.as_ref().map(|aside| aside.at.into()),
     ),
+    gauge(
+        "watchkeeper_store_available",
+        "Whether backup_dir was the store that backups were made in at the last look; where not, what it says of backups is left out",
+        |shown| Some(shown.standing?.store_away.is_none().into()),
+    ),
     gauge("watchkeeper_incidents_open", "How many incidents are open", |shown| {
         shown.standing.map(|standing| standing.open_incidents.into())
     }),
@@ -187,8 +192,8 @@ pub(super) const JOB: &[Metric<OfJob>] = &[
     ),
 ];
 
-/// Of a job that makes backups.
+/// Of a job that makes backups, where they are seen.
 fn backups<'a>(job: &SeenJob<'a>) -> Option<&'a JobStanding> {
     job.config.kind.verify_within()?;
-    job.stands
+    job.stands.filter(|_| job.sees_backups)
 }

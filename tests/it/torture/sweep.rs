@@ -321,6 +321,7 @@ pub(super) fn clean(watchkeeper: &Watchkeeper) {
         "undo",
         "copies",
         "reserve",
+        "store-id",
     ];
     let others: Vec<String> = fs::read_dir(&state)
         .unwrap()
