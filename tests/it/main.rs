@@ -81,6 +81,7 @@ mod restore_source;
 mod retention;
 mod secrets;
 mod slots;
+mod snapshot_links;
 mod sqlite;
 mod stale_sessions;
 mod standing;
