@@ -10,6 +10,7 @@ pub mod digest;
 mod error;
 mod export;
 mod find;
+pub mod halfway;
 mod id;
 mod left;
 mod list;
@@ -26,6 +27,7 @@ mod state;
 mod sweep;
 #[cfg(test)]
 mod testing;
+mod unnamed;
 mod verify;
 
 use std::fs;

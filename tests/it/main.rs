@@ -62,6 +62,7 @@ mod grafana_undo_edits;
 mod grafana_undo_which;
 mod grafana_versions;
 mod grafana_wire;
+mod halfway;
 mod hangup;
 mod harness;
 mod hooks;
