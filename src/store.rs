@@ -7,6 +7,7 @@ pub mod archive;
 pub mod atomic;
 mod before;
 pub mod digest;
+mod doubtful;
 mod error;
 mod export;
 mod find;
@@ -40,7 +41,7 @@ use crate::config::values::JobName;
 
 pub use archive::{ArchiveError, ArchiveWriter, Entry, EntryKind};
 pub use error::StoreError;
-pub use find::{Found, resolve};
+pub use find::{Found, resolve, resolve_damaged};
 pub use id::{BackupId, BackupIdError};
 pub use left::Left;
 pub use list::{Backup, Broken, Listing};

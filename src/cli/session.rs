@@ -20,7 +20,7 @@ use crate::history::{History, RunReport};
 use crate::report;
 use crate::runner::LogBook;
 use crate::standing::View;
-use crate::store::{Found, Store, StoreError, resolve};
+use crate::store::{Found, Store, StoreError, resolve, resolve_damaged};
 use crate::telemetry::{self, Log};
 
 /// Where the configuration is looked for when nobody says.
@@ -111,6 +111,19 @@ impl Session {
 
     /// The backup that is called so. A job that nobody knows is a slip of the pen; one without a good backup is not.
     pub(super) fn backup(&self, spec: &str) -> Result<Found, CliError> {
+        self.found(spec, resolve)
+    }
+
+    /// The same, also one of whose files some are missing: who uses it looks at each.
+    pub(super) fn damaged_backup(&self, spec: &str) -> Result<Found, CliError> {
+        self.found(spec, resolve_damaged)
+    }
+
+    fn found(
+        &self,
+        spec: &str,
+        resolve: fn(&Store, &str) -> Result<Found, StoreError>,
+    ) -> Result<Found, CliError> {
         let store = self.store()?;
         resolve(&store, spec).map_err(|error| {
             let missing = matches!(error, StoreError::NotFound { .. } | StoreError::NoneGood { .. });
