@@ -7,9 +7,11 @@ pub mod archive;
 pub mod atomic;
 mod before;
 pub mod digest;
+mod doubtful;
 mod error;
 mod export;
 mod find;
+pub mod halfway;
 mod id;
 mod left;
 mod list;
@@ -28,6 +30,7 @@ mod state;
 mod sweep;
 #[cfg(test)]
 mod testing;
+mod unnamed;
 mod verify;
 
 use std::fs;
@@ -40,7 +43,7 @@ use crate::config::values::JobName;
 
 pub use archive::{ArchiveError, ArchiveWriter, Entry, EntryKind};
 pub use error::StoreError;
-pub use find::{Found, resolve};
+pub use find::{Found, resolve, resolve_damaged};
 pub use id::{BackupId, BackupIdError};
 pub use left::Left;
 pub use list::{Backup, Broken, Listing};

@@ -11,7 +11,7 @@ use crate::prometheus::folder_op::RestoreState;
 use crate::prometheus::restore::apply::{Restored, apply};
 use crate::prometheus::restore::plan::RestorePlan;
 use crate::prometheus::restore::undo::{Runs, Undone, discard_old, resume, undo};
-use crate::prometheus::restore::{Opened, Opening, RestoreError, RestoreSource};
+use crate::prometheus::restore::{Opened, Opening, RestoreError, RestoreSource, SourceError};
 use crate::runner::{Failure, Lock, Task};
 use crate::words;
 
@@ -82,13 +82,30 @@ impl App {
         let locks =
             vec![Lock::Job(job.clone()), Lock::Target { kind: "prometheus", name: target.name.clone() }];
         let task = Task::once(job, RESTORE_KIND, locks);
-        let work = move |context| {
-            let (opened, action) = (Arc::clone(&opened), action.clone());
+        let store = self.shared.store.clone();
+        let work = move |context: RunContext| {
+            let (opened, action, store) = (Arc::clone(&opened), action.clone(), store.clone());
             async move {
-                perform(&opened, action, context).await.map_err(|error| failure(&error, &opened.site.command))
+                let (now, source) = (context.now, source_of(&action));
+                let performed = perform(&opened, action, context).await;
+                if let (Err(RestoreError::Source(SourceError::Damaged(damaged))), Some(source)) =
+                    (&performed, source)
+                {
+                    source.note_bad(&store, &damaged.files, now);
+                }
+                performed.map_err(|error| failure(&error, &opened.site.command))
             }
         };
         self.runner.run(&task, Cause::Manual, sink, work).await
+    }
+}
+
+/// What an action restores, where that is at hand.
+fn source_of(action: &RestoreAction) -> Option<Arc<RestoreSource>> {
+    match action {
+        RestoreAction::Apply(source, _) => Some(Arc::clone(source)),
+        RestoreAction::Resume(source) => source.clone(),
+        RestoreAction::Undo | RestoreAction::DiscardOld => None,
     }
 }
 
@@ -102,8 +119,9 @@ async fn perform(
         RestoreAction::Apply(source, plan) => {
             let from = source.made_from();
             let restored = apply(site, source, &plan, &context).await?;
+            let left_out = plan.left_out.iter().map(|block| format!("left out: {block}"));
             Ok(JobOutput {
-                facts: from.iter().map(|from| format!("made from {from}")).collect(),
+                facts: from.iter().map(|from| format!("made from {from}")).chain(left_out).collect(),
                 ..output(&restored, &site.command)
             })
         }

@@ -5,8 +5,9 @@ mod files;
 mod grafana;
 mod sqlite;
 mod text;
+mod unpack;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +23,8 @@ use crate::app::{App, RestoreAction};
 use crate::blocking::blocking;
 use crate::config::values::{JobName, PrometheusTarget};
 use crate::progress::Progress;
-use crate::prometheus::restore::into::into;
-use crate::prometheus::restore::{Opened, Reading, RestoreError, RestoreSource, SourceError};
-use choose::{Chosen, Wanted, choose, source_called, whose};
+use crate::prometheus::restore::{Look, Opened, Reading, RestoreError, RestoreSource, SourceError};
+use choose::{Chosen, Damage, Wanted, choose, source_called, whose};
 
 /// A restore that is taken back stops and starts a Prometheus once more: it must not be cut off in between.
 const GRACE: Duration = Duration::from_mins(15);
@@ -43,9 +43,8 @@ pub(super) struct Args {
     /// A manifest, an archive, or a folder, instead of a backup of the store
     #[arg(long, value_name = "PATH", conflicts_with_all = ["what", "backup"])]
     from: Option<PathBuf>,
-    /// Also a backup that was made from another source, or kind of it, than the job backs up now
-    #[arg(long, conflicts_with = "from")]
-    other_source: bool,
+    #[command(flatten)]
+    also: Also,
     /// The Prometheus of the configuration to restore to [default: the job's]
     #[arg(long, value_name = "NAME")]
     prometheus: Option<String>,
@@ -78,6 +77,18 @@ pub(super) struct Args {
     after: After,
 }
 
+/// What is restored though it is not what it should be.
+#[derive(clap::Args)]
+struct Also {
+    /// Also a backup that was made from another source, or kind of it, than the job backs up now
+    #[arg(long, conflicts_with = "from")]
+    other_source: bool,
+    /// Of a Prometheus whose backup shares its blocks with others: leave those out whose stored files are damaged, and restore
+    /// the rest. Their samples are a gap
+    #[arg(long, conflicts_with_all = ["resume", "undo", "discard_old"])]
+    skip_damaged: bool,
+}
+
 /// What is done with a restore after its own run.
 #[derive(clap::Args)]
 struct After {
@@ -107,7 +118,8 @@ impl Args {
             backup: self.backup.as_deref(),
             at: self.at.as_deref(),
             // What is only unpacked overwrites nothing.
-            other_source: self.other_source || self.into.is_some(),
+            other_source: self.also.other_source || self.into.is_some(),
+            damaged: if self.also.skip_damaged { Some(Damage::LeftOut) } else { None },
         }
     }
 }
@@ -132,6 +144,9 @@ fn run_any(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
         let message = "--only, --exclude and --secrets are for a restore of a Grafana";
         return Err(CliError::usage(message, None));
     }
+    if args.also.skip_damaged && (of_files || of_database || of_grafana) {
+        return Err(CliError::usage("--skip-damaged is for a restore of a Prometheus", None));
+    }
     if args.after.undo && args.dry_run && !of_grafana {
         let hint = "without --yes it says what it brings back, and asks".to_owned();
         return Err(CliError::usage("--undo --dry-run is for a restore of a Grafana", Some(hint)));
@@ -142,7 +157,7 @@ fn run_any(session: &Session, args: &Args) -> Result<ExitCode, CliError> {
         sqlite::check(args)?;
     }
     if let Some(folder) = args.into.as_ref().filter(|_| !(of_files || of_database || of_grafana)) {
-        return unpack(session, args, folder);
+        return unpack::unpack(session, args, folder);
     }
     // Said before any server or backup is looked at: a script learns at once that it forgot --yes.
     let asks = !(args.yes || args.dry_run || args.after.resume || args.into.is_some());
@@ -210,7 +225,7 @@ async fn restore(
     cancel: &CancellationToken,
 ) -> Result<ExitCode, CliError> {
     let chosen = blocking_choice(session, args, cancel).await?;
-    let Chosen { source, job, reading: _reading } = chosen;
+    let Chosen { source, job, reading: _reading } = examined(session, args, chosen, cancel).await?;
     let (target, job) =
         whose(session, args.prometheus.as_deref(), job.as_ref(), Some(&source.origin.target))?;
     let opened = open(app, target, source.origin.data_path.as_deref(), &job).await?;
@@ -319,25 +334,29 @@ async fn blocking_choice(
     Ok(Chosen { source, job: None, reading: None })
 }
 
-fn unpack(session: &Session, args: &Args, folder: &Path) -> Result<ExitCode, CliError> {
-    block_on(async {
-        let shutdown = signals()?;
-        let chosen = blocking_choice(session, args, &shutdown.cancel).await?;
-        for note in &chosen.source.notes {
-            session.out.say(&format!("warning: {note}"));
+/// Looks at the stored files, all of them where the plan is to be relied on: by who only wants to know, and by who wants to
+/// leave out what is damaged.
+async fn examined(
+    session: &Session,
+    args: &Args,
+    chosen: Chosen,
+    cancel: &CancellationToken,
+) -> Result<Chosen, CliError> {
+    let Chosen { mut source, job, reading: held } = chosen;
+    let (reading, skips) = (reading(session, cancel), args.also.skip_damaged);
+    let look = if args.dry_run || skips { Look::All } else { Look::Doubtful };
+    let examined = blocking(move || {
+        let examined = source.examine(look, &reading.progress, &reading.cancel);
+        if skips {
+            source.skip_damaged();
         }
-        let (reading, to) = (reading(session, &shutdown.cancel), folder.to_path_buf());
-        let unpacked = blocking(move || {
-            let unpacked = into(&chosen.source, &to, &reading);
-            unpacked.map(|unpacked| (unpacked, chosen.source.title.clone()))
-        });
-        let (unpacked, title) = unpacked.await.map_err(|error| failed(&error))?;
-        let damaged = unpacked.blocks.iter().filter(|block| !block.is_good()).count();
-        let document =
-            json!({ "source": title, "into": folder, "blocks": unpacked.blocks, "bytes": unpacked.bytes });
-        session.out.result(&document, || text::unpacked(&title, folder, &unpacked));
-        Ok(if damaged == 0 { ExitCode::Ok } else { ExitCode::Warned })
-    })
+        examined.map(|()| source)
+    });
+    let source = examined.await.map_err(|error| failed(&RestoreError::Source(error)))?;
+    if let Ok(store) = session.store() {
+        source.note_bad(&store, &source.bad, session.now);
+    }
+    Ok(Chosen { source, job, reading: held })
 }
 
 fn reading(session: &Session, cancel: &CancellationToken) -> Reading {

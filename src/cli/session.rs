@@ -21,7 +21,7 @@ use crate::identity;
 use crate::report;
 use crate::runner::LogBook;
 use crate::standing::View;
-use crate::store::{Backup, Found, Store, StoreError, resolve};
+use crate::store::{Backup, Found, Store, StoreError, resolve, resolve_damaged};
 use crate::telemetry::{self, Log};
 use crate::upkeep;
 
@@ -139,6 +139,19 @@ impl Session {
 
     /// The backup that is called so. A job that nobody knows is a slip of the pen; one without a good backup is not.
     pub(super) fn backup(&self, spec: &str) -> Result<Found, CliError> {
+        self.found(spec, resolve)
+    }
+
+    /// The same, also one of whose files some are missing: who uses it looks at each.
+    pub(super) fn damaged_backup(&self, spec: &str) -> Result<Found, CliError> {
+        self.found(spec, resolve_damaged)
+    }
+
+    fn found(
+        &self,
+        spec: &str,
+        resolve: fn(&Store, &str) -> Result<Found, StoreError>,
+    ) -> Result<Found, CliError> {
         let store = self.store()?;
         if let Some(found) = self.latest(&store, spec)? {
             return Ok(found);

@@ -44,8 +44,13 @@ use survey::SurveyedBlock;
 pub enum FolderOp {
     /// Looks, and changes nothing. Replies [`FolderReply::Folder`].
     Inspect,
-    /// Removes `snapshots/<name>`, and the then empty `snapshots` never. Replies [`FolderReply::Folder`].
+    /// Removes `snapshots/<name>`, of a link that has its place the link alone, and the then empty `snapshots` never. Replies [`FolderReply::Folder`].
     RemoveSnapshot {
+        /// The snapshot's name; anything that is not one plain path component is refused.
+        name: String,
+    },
+    /// Sees that `snapshots/<name>` is a folder, and leads nowhere else. Replies [`FolderReply::Done`].
+    FindSnapshot {
         /// The snapshot's name; anything that is not one plain path component is refused.
         name: String,
     },
@@ -291,6 +296,7 @@ pub fn perform(
         FolderOp::RemoveSnapshot { name } => {
             inspect::remove_snapshot(root, name).and_then(|()| inspect::folder(root)).map(FolderReply::Folder)
         }
+        FolderOp::FindSnapshot { name } => inspect::find_snapshot(root, name).map(|()| FolderReply::Done),
         FolderOp::Survey { name } => survey::snapshot(root, name, tell, cancel).map(|()| FolderReply::Done),
         FolderOp::Prepare { note } => restore::prepare(root, note).map(state),
         FolderOp::CheckStaged { restore } => {

@@ -9,6 +9,7 @@
 //! Until the swap nothing that is live is touched. From the swap on, every failure, an interruption included,
 //! takes the restore back. The journal in the data folder makes both possible after a crash too.
 
+mod alive;
 pub mod apply;
 mod error;
 mod fate;
@@ -30,8 +31,8 @@ pub(super) use probe::expression;
 pub use proof::Proof;
 pub(super) use proof::verdict;
 pub use site::{Limits, Site};
-pub use source::{Reading, RestoreSource};
-pub use warn::{Refusal, Warning};
+pub use source::{BadFile, Damaged, Look, Reading, RestoreSource};
+pub use warn::{Refusal, Warning, span};
 
 /// The kind of the backups that can be restored here.
 pub const KIND: &str = "prometheus-snapshot";

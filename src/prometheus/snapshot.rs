@@ -277,11 +277,21 @@ impl Snapshotter<'_> {
         name: &str,
         bytes: u64,
     ) -> Result<(Pending, Stored), SnapshotError> {
-        let stored = match self.options.layout {
-            SnapshotLayout::Archive => self.store_archive(context, pending, name, bytes).await,
-            SnapshotLayout::Blocks => self.store_blocks(context, pending, name).await,
+        let stored = match (self.find(context, name).await, self.options.layout) {
+            (Err(error), _) => Err(error),
+            (Ok(()), SnapshotLayout::Archive) => self.store_archive(context, pending, name, bytes).await,
+            (Ok(()), SnapshotLayout::Blocks) => self.store_blocks(context, pending, name).await,
         };
         if context.cancel.is_cancelled() { Err(SnapshotError::Cancelled) } else { stored }
+    }
+
+    /// Sees that what the server has named is a snapshot, and no link to something else.
+    async fn find(&self, context: &RunContext, name: &str) -> Result<(), SnapshotError> {
+        match self.folder.run(&FolderOp::FindSnapshot { name: name.to_owned() }, &context.cancel).await? {
+            FolderReply::Done => Ok(()),
+            FolderReply::Failed(failure) => Err(SnapshotError::Folder { failure }),
+            other => Err(SnapshotError::Reply { reply: format!("{other:?}") }),
+        }
     }
 
     async fn store_archive(

@@ -5,11 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
 use super::archive::{ArchiveError, ArchiveWriter, EntryKind, open_archive};
 use super::error::{At as _, StoreError};
+use super::unnamed::Unnamed;
 use super::{Backup, Layout, StoredFile, atomic, owner, shared};
 use crate::config::values::{Codec, Compression};
 use crate::progress::StepGuard;
@@ -45,13 +45,13 @@ impl Backup {
             }
         }
         let folder = owner::parent(to);
-        let temp = NamedTempFile::with_prefix_in(atomic::TEMP_PREFIX, folder).at("write into", folder)?;
-        let file = temp.reopen().at("open", temp.path())?;
+        let unnamed = Unnamed::begin(folder).at("write into", folder)?;
+        let file = unnamed.file().at("write into", folder)?;
         let written = |source| StoreError::Archive { path: to.to_owned(), source };
         let writer =
             ArchiveWriter::new(file, to, Compression::from(codec), Arc::default()).map_err(written)?;
         let stored = Join { backup: self, step, cancel }.write(writer)?;
-        temp.persist_noclobber(to).map_err(|e| e.error).at("create", to)?;
+        unnamed.publish(to).at("create", to)?;
         atomic::sync_folder(folder).at("sync", folder)?;
         Ok(stored)
     }

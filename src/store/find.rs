@@ -14,6 +14,18 @@ pub struct Found {
 
 /// Finds what `JOB/ID`, `ID`, `JOB/latest` or `latest` means. The latest is the newest good one.
 pub fn resolve(store: &Store, spec: &str) -> Result<Found, StoreError> {
+    resolve_by(store, spec, JobStore::get)
+}
+
+/// The same, also one of whose files some are missing or have another size: who uses it looks at each.
+pub fn resolve_damaged(store: &Store, spec: &str) -> Result<Found, StoreError> {
+    resolve_by(store, spec, JobStore::get_damaged)
+}
+
+/// Looks up a backup by its ID.
+type Get = fn(&JobStore, &BackupId) -> Result<Backup, StoreError>;
+
+fn resolve_by(store: &Store, spec: &str, get: Get) -> Result<Found, StoreError> {
     let bad = || StoreError::BadSpec { spec: spec.to_owned() };
     let (job, what) = match spec.split_once('/') {
         Some((job, what)) => (Some(job.parse::<JobName>().map_err(|_| bad())?), what),
@@ -24,7 +36,7 @@ pub fn resolve(store: &Store, spec: &str) -> Result<Found, StoreError> {
         None => store.jobs()?.iter().map(|job| store.job(job)).collect(),
     };
     let mut found =
-        if what == "latest" { latest(&jobs)? } else { by_id(jobs, &what.parse().map_err(|_| bad())?)? };
+        if what == "latest" { latest(&jobs)? } else { by_id(jobs, &what.parse().map_err(|_| bad())?, get)? };
     match (found.pop(), found.is_empty()) {
         (Some(one), true) => Ok(one),
         (Some(last), false) => {
@@ -50,10 +62,10 @@ fn latest(jobs: &[JobStore]) -> Result<Vec<Found>, StoreError> {
     Ok(found)
 }
 
-fn by_id(jobs: Vec<JobStore>, id: &BackupId) -> Result<Vec<Found>, StoreError> {
+fn by_id(jobs: Vec<JobStore>, id: &BackupId, get: Get) -> Result<Vec<Found>, StoreError> {
     let mut found = Vec::new();
     for job in jobs {
-        match job.get(id) {
+        match get(&job, id) {
             Ok(backup) => found.push(Found { job, backup }),
             Err(StoreError::NotFound { .. }) => {}
             Err(e) => return Err(e),

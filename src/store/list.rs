@@ -70,12 +70,14 @@ enum Size {
 }
 
 /// Something that should be a backup.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Broken {
     /// Its manifest, or a file that no manifest names.
     pub path: PathBuf,
     /// What is wrong.
     pub problem: String,
+    /// The backup, where its manifest is right, and only files that it names are not there as it says.
+    pub backup: Option<Box<Backup>>,
 }
 
 impl Backup {
@@ -191,14 +193,26 @@ impl JobStore {
 
     /// The backup with this ID.
     pub fn get(&self, id: &BackupId) -> Result<Backup, StoreError> {
+        self.look_up(id)?.map_err(|Broken { path, problem, .. }| StoreError::Broken { path, problem })
+    }
+
+    /// The same, also one of whose files some are missing or have another size: who uses it looks at each.
+    pub fn get_damaged(&self, id: &BackupId) -> Result<Backup, StoreError> {
+        match self.look_up(id)? {
+            Ok(backup) => Ok(backup),
+            Err(Broken { backup: Some(backup), .. }) => Ok(*backup),
+            Err(Broken { path, problem, .. }) => Err(StoreError::Broken { path, problem }),
+        }
+    }
+
+    fn look_up(&self, id: &BackupId) -> Result<Result<Backup, Broken>, StoreError> {
         let mut listing = Listing::default();
-        let path = self.manifest_path(id);
-        if path.exists() {
+        if self.manifest_path(id).exists() {
             self.list_one(id, &mut Seen::new(self.shared_checks()), &mut listing)?;
         }
         match (listing.backups.pop(), listing.broken.pop()) {
-            (Some(backup), _) => Ok(backup),
-            (None, Some(Broken { path, problem })) => Err(StoreError::Broken { path, problem }),
+            (Some(backup), _) => Ok(Ok(backup)),
+            (None, Some(broken)) => Ok(Err(broken)),
             (None, None) => Err(StoreError::NotFound { what: id.to_string(), path: self.folder.clone() }),
         }
     }
@@ -211,6 +225,7 @@ impl JobStore {
 
     fn list_one(&self, id: &BackupId, seen: &mut Seen, listing: &mut Listing) -> Result<(), StoreError> {
         let path = self.manifest_path(id);
+        let mut damaged = None;
         let broken = match Manifest::read(&path) {
             Ok(manifest) if manifest.id != *id => {
                 seen.in_doubt = true;
@@ -232,7 +247,10 @@ impl JobStore {
                         listing.warnings.extend(warning.filter(|_| path.exists()));
                         return Ok(());
                     }
-                    Some(problem) => problem,
+                    Some(problem) => {
+                        damaged = Some(Box::new(backup));
+                        problem
+                    }
                 }
             }
             Err(error) => {
@@ -242,7 +260,7 @@ impl JobStore {
         };
         // A manifest goes before its files: when it is gone now, somebody is removing this backup.
         if path.exists() {
-            listing.broken.push(Broken { path, problem: broken });
+            listing.broken.push(Broken { path, problem: broken, backup: damaged });
         }
         Ok(())
     }
@@ -263,7 +281,7 @@ impl JobStore {
             let path = self.folder.join(name);
             if !self.manifest_path(&id).exists() && !self.tombstone_path(&id).exists() && path.exists() {
                 let problem = "its manifest is missing: no backup names this archive".to_owned();
-                listing.broken.push(Broken { path, problem });
+                listing.broken.push(Broken { path, problem, backup: None });
             }
         }
         listing.broken.len() > before

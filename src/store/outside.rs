@@ -20,33 +20,45 @@ pub struct Newest {
 impl Backup {
     /// The backup whose manifest this is. It has no state.
     pub fn outside(manifest: &Path) -> Result<Self, StoreError> {
-        // Somebody may have named a link to it; its files lie where it lies itself.
-        let path = fs::canonicalize(manifest).at("read", manifest)?;
-        let folder = super::owner::parent(&path).to_owned();
-        let (manifest_read, state) = (Manifest::read(&path)?, BackupState::default());
-        let backup = Self { manifest: manifest_read, state, folder, path, shared: Arc::default() };
+        let backup = Self::outside_damaged(manifest)?;
         match backup.missing(&mut Sizes::default())? {
             None => Ok(backup),
             Some(problem) => Err(StoreError::Broken { path: manifest.to_owned(), problem }),
         }
     }
 
+    /// The same, also where some of the files are missing or have another size: who uses it looks at each.
+    pub fn outside_damaged(manifest: &Path) -> Result<Self, StoreError> {
+        // Somebody may have named a link to it; its files lie where it lies itself.
+        let path = fs::canonicalize(manifest).at("read", manifest)?;
+        let folder = super::owner::parent(&path).to_owned();
+        let (manifest, state) = (Manifest::read(&path)?, BackupState::default());
+        Ok(Self { manifest, state, folder, path, shared: Arc::default() })
+    }
+
     /// The backup that is meant by a folder in which manifests lie; nothing where none does. Where none can be used, that
-    /// is an error which says why of the oldest.
+    /// is an error which says why of the oldest. One that can do without what is damaged is meant where none is whole.
     pub fn newest_outside(folder: &Path) -> Result<Option<Newest>, StoreError> {
         let mut ids: Vec<BackupId> =
             super::names_in(folder)?.iter().filter_map(|name| manifest_id(name)).collect();
         ids.sort();
-        let (mut found, mut broken, mut first) = (Vec::new(), Vec::new(), None);
+        let (mut found, mut broken, mut first, mut damaged) = (Vec::new(), Vec::new(), None, None);
         for id in ids {
             let name = format!("{id}.json");
-            match Self::outside(&folder.join(&name)) {
+            let path = folder.join(&name);
+            match Self::outside(&path) {
                 Ok(backup) => found.push(backup),
                 Err(error) => {
+                    let other = Self::outside_damaged(&path).ok().filter(Self::can_do_without_doubtful);
+                    damaged = other.map(|backup| (backup, name.clone())).or(damaged);
                     first = first.or(Some(error));
                     broken.push(name);
                 }
             }
+        }
+        if let (true, Some((backup, name))) = (found.is_empty(), damaged) {
+            broken.retain(|other| *other != name);
+            found.push(backup);
         }
         let good = found.iter().rposition(Self::is_good);
         let index = good.or(found.len().checked_sub(1));

@@ -198,6 +198,20 @@ impl JobStore {
         Verifier::new(self, now).backup(backup, step, cancel)
     }
 
+    /// Notes that files of a backup were found bad, by name and with what is wrong, where somebody else has read them.
+    pub fn note_bad(
+        &self,
+        backup: &Backup,
+        bad: impl IntoIterator<Item = (String, String)>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut notes = Notes::default();
+        for (name, problem) in bad {
+            notes.add(&name, Verified { when: now, how: How::Hash, problem: Some(problem) });
+        }
+        notes.write(self, backup.id())
+    }
+
     /// The files that were not read back for longer than `within`, the longest unread first.
     pub fn due_for_verification(
         &self,

@@ -245,8 +245,27 @@ fn robbed_of_a_block_it_is_taken_back(scene: &Scene<'_>) {
     watchkeeper.back_up();
 }
 
+/// What a restore has left out when it began is missed by nobody who goes on with it.
+fn killed_without_its_damaged_block_it_is_finished_without_it(scene: &Scene<'_>) {
+    let &Scene { prometheus, watchkeeper, .. } = scene;
+    let blocks = watchkeeper.store().join("blocks");
+    let stored = fs::read_dir(&blocks).unwrap().map(|entry| entry.unwrap().path());
+    let damaged = stored.filter(|path| path.to_string_lossy().ends_with(".tar.gz")).min().unwrap();
+    fs::remove_file(&damaged).unwrap();
+    let skip = ["restore", JOB, "--skip-damaged", "--yes"];
+    kill_at(Moment::Ended, Doing::Swap, prometheus, watchkeeper, &skip);
+    let resumed = watchkeeper.run(&RESUME).expect(3);
+    let block = damaged.file_name().unwrap().to_str().unwrap().split('-').next().unwrap();
+    assert!(resumed.stdout.contains(&format!("damaged and left out: {block}")), "{resumed:?}");
+    let names = prometheus.in_data("ls -d 01*");
+    assert!(!names.contains(block) && names.lines().count() > 4, "{names}");
+    watchkeeper.run(&UNDO).expect(0);
+    scene.serves(&scene.loss.old);
+}
+
 told_twice! {
     killed_in_its_swap_it_is_taken_back,
     killed_over_and_over_it_is_finished,
     robbed_of_a_block_it_is_taken_back,
+    killed_without_its_damaged_block_it_is_finished_without_it,
 }

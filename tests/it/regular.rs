@@ -204,3 +204,40 @@ fn a_device_in_place_of_a_database_is_not_replaced_by_a_restore() {
     assert!(fs::symlink_metadata(&device).unwrap().file_type().is_char_device());
     assert_eq!(scratch::files_below(folder.path()), before);
 }
+
+#[test]
+fn a_device_that_came_in_place_of_a_restored_database_is_neither_moved_nor_removed() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = scratch::folder("regular");
+    let path = folder.path().join("app.db");
+    create(&path).close().unwrap();
+    let watchkeeper = Watchkeeper::with_config(&format!(
+        "[[job]]\nname = \"db\"\nkind = \"sqlite-backup\"\nkeep = {{ last = 3 }}\ndatabase = {path:?}\n"
+    ));
+    watchkeeper.run(&["run-now", "db"]).expect(0);
+    watchkeeper.run(&["restore", "db", "--yes"]).expect(0);
+    let names = scratch::files_below(folder.path());
+    let aside = names.iter().find(|name| name.to_str().unwrap().starts_with("app.db.before-")).unwrap();
+    let aside = folder.path().join(aside);
+    let put_device = |path: &Path| {
+        fs::remove_file(path).unwrap();
+        run(Command::new("mknod").arg(path).args(["c", "1", "5"]));
+    };
+    let is_device = |path: &Path| fs::symlink_metadata(path).unwrap().file_type().is_char_device();
+    let refuses = |words: &[&str]| {
+        let refused = ended(&watchkeeper, words);
+        assert_ne!(refused.code, 0, "{refused:?}");
+        assert!(format!("{}{}", refused.stdout, refused.stderr).contains("it is a device"), "{refused:?}");
+    };
+    put_device(&path);
+    refuses(&["restore", "db", "--undo", "--yes"]);
+    refuses(&["restore", "db", "--yes"]);
+    assert!(is_device(&path));
+    assert!(fs::symlink_metadata(&aside).unwrap().is_file());
+    put_device(&aside);
+    refuses(&["restore", "db", "--undo", "--yes"]);
+    refuses(&["restore", "db", "--discard-old", "--yes"]);
+    assert!(is_device(&path) && is_device(&aside));
+}

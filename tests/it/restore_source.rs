@@ -146,7 +146,7 @@ fn a_damaged_block_is_found_before_anything_is_touched() {
     std::fs::OpenOptions::new().write(true).open(&index).unwrap().set_len(100).unwrap();
     let archived = source(&tar(dir.path(), "snapshot_X"));
     for found in [source(&root), archived] {
-        let damaged: Vec<&str> = found.damaged().map(|b| b.name.as_str()).collect();
+        let damaged: Vec<&str> = found.damaged().map(|(block, _)| block.name.as_str()).collect();
         assert_eq!(damaged, [names()[1].as_str()]);
         assert_eq!(good(&found).len(), names().len() - 1);
     }
@@ -242,7 +242,7 @@ fn an_archive_that_is_not_the_one_of_its_manifest_is_refused_before_it_is_unpack
     file.write_all(&[byte[0] ^ 1]).unwrap();
     let out = dir.path().join("out");
     let error = into(&source(&dir.path().join("prom")), &out, &reading()).unwrap_err();
-    assert!(matches!(error, RestoreError::Source(SourceError::Bad { .. })), "{error}");
+    assert!(matches!(error, RestoreError::Source(SourceError::Damaged(_))), "{error}");
     assert_eq!(out.read_dir().unwrap().count(), 0);
 }
 

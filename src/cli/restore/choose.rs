@@ -1,5 +1,7 @@
 //! Which backup is meant, and which Prometheus.
 
+mod damaged;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,9 +11,11 @@ use crate::cli::session::{Session, time};
 use crate::config::JobKind;
 use crate::config::values::{JobName, Name, PrometheusTarget, Subject};
 use crate::prometheus::restore::{Reading, RestoreError, RestoreSource};
-use crate::store::{Backup, BackupId, JobStore, Listing, SharedLock, Source, Store, resolve};
+use crate::store::{Backup, BackupId, JobStore, Listing, SharedLock, Source, Store, resolve_damaged};
 use crate::upkeep;
 use crate::words;
+pub(super) use damaged::{Damage, must_be_whole};
+use damaged::{take_damaged, without_damaged};
 
 /// How long to wait for somebody who publishes or prunes.
 const LOCK_LIMIT: Duration = Duration::from_secs(30);
@@ -45,6 +49,8 @@ pub(super) struct Wanted<'a> {
     pub(super) at: Option<&'a str>,
     /// It may be of another source than the job backs up now.
     pub(super) other_source: bool,
+    /// Files of it may be missing or bad, where that is so.
+    pub(super) damaged: Option<Damage>,
 }
 
 /// The line of a plan that says what the backup was made from.
@@ -73,7 +79,8 @@ pub(super) fn kind(session: &Session, args: &super::Args) -> Option<String> {
 
 /// The backup of Prometheus that `what`, `backup` and `at` mean.
 pub(super) fn choose(session: &Session, wanted: Wanted<'_>) -> Result<Chosen, CliError> {
-    let Found { backup, job, reading } = backup(session, wanted)?;
+    let damaged = wanted.damaged.or(Some(Damage::Told));
+    let Found { backup, job, reading } = backup(session, Wanted { damaged, ..wanted })?;
     let source = RestoreSource::of_backup(&backup);
     let source = source.map_err(|error| super::failed(&RestoreError::Source(error)))?;
     Ok(Chosen { source, job: Some(job), reading })
@@ -108,7 +115,7 @@ fn beside(path: &Path) -> Result<Option<Backup>, CliError> {
 
 /// The backup that `what`, `backup` and `at` mean.
 pub(super) fn backup(session: &Session, wanted: Wanted<'_>) -> Result<Found, CliError> {
-    let Wanted { what, backup, at, other_source } = wanted;
+    let Wanted { what, backup, other_source, .. } = wanted;
     let store = session.store()?;
     let Some(what) = what else {
         return Err(CliError::usage("Which backup?", Some("name a job, a backup, or --from PATH".into())));
@@ -117,11 +124,11 @@ pub(super) fn backup(session: &Session, wanted: Wanted<'_>) -> Result<Found, Cli
     let (job, found) = match (named, backup) {
         (Some(job), None) => {
             let job = store.job(&job);
-            let found = newest(session, &job, at, other_source)?;
+            let found = newest(session, &job, wanted)?;
             (job, found)
         }
-        (Some(job), Some(id)) => found(session, &format!("{job}/{id}"))?,
-        (None, None) if is_backup(what) => found(session, what)?,
+        (Some(job), Some(id)) => found(session, &format!("{job}/{id}"), wanted)?,
+        (None, None) if is_backup(what) => found(session, what, wanted)?,
         // Says what the jobs are.
         (None, _) => {
             return Err(session
@@ -156,8 +163,8 @@ fn of_this_source(session: &Session, job: &JobStore, backup: &Backup) -> Result<
     Err(CliError::usage(message, Some(hint)))
 }
 
-fn found(session: &Session, spec: &str) -> Result<(JobStore, Backup), CliError> {
-    let found = session.backup(spec)?;
+fn found(session: &Session, spec: &str, wanted: Wanted<'_>) -> Result<(JobStore, Backup), CliError> {
+    let found = if wanted.damaged.is_some() { session.damaged_backup(spec) } else { session.backup(spec) }?;
     Ok((found.job, found.backup))
 }
 
@@ -222,26 +229,27 @@ pub(in crate::cli) fn hint_of_targets(kind: &str, known: &[&str]) -> String {
 }
 
 /// The newest good backup, at most as young as `at`: of what the job backs up now where there is one, else of another
-/// source, where that may be.
-fn newest(
-    session: &Session,
-    job: &JobStore,
-    at: Option<&str>,
-    other_source: bool,
-) -> Result<Backup, CliError> {
+/// source, where that may be. Where damage is left out, the newest of which something is left then.
+fn newest(session: &Session, job: &JobStore, wanted: Wanted<'_>) -> Result<Backup, CliError> {
+    let Wanted { at, other_source, .. } = wanted;
     let at = at.map(|text| time(session, text)).transpose()?;
-    let listing = job.list()?;
+    let mut listing = job.list()?;
+    let skips = wanted.damaged == Some(Damage::LeftOut);
+    let damaged = if skips { take_damaged(&mut listing) } else { Vec::new() };
     for broken in &listing.broken {
         session.out.say(&format!("warning: passed over {}: {}", broken.path.display(), broken.problem));
     }
+    let mut usable: Vec<&Backup> = listing.backups.iter().chain(&damaged).collect();
+    usable.sort_by(|a, b| a.id().cmp(b.id()));
+    let fits = |backup: &Backup| if skips { backup.can_do_without_doubtful() } else { backup.is_good() };
     let subject = subject(session, job.job());
     let newest = |own: bool| {
         let is_own = |backup: &&Backup| {
             subject.as_ref().is_none_or(|subject| backup.manifest.subject().is_same(subject))
         };
         let in_time = |backup: &&Backup| at.is_none_or(|at| backup.manifest.created <= at);
-        let mut newest_first = listing.backups.iter().rev().filter(in_time);
-        newest_first.find(|backup| backup.is_good() && (!own || is_own(backup)))
+        let mut newest_first = usable.iter().rev().copied().filter(in_time);
+        newest_first.find(|backup| fits(backup) && (!own || is_own(backup)))
     };
     let (own, any) = (newest(true), newest(false));
     if let (Some(own), Some(any)) = (own, any)
@@ -263,6 +271,7 @@ fn newest(
             format!("{}/{}, made {made}", job.job(), backup.id())
         };
         let oldest = listing.backups.iter().find(|backup| backup.is_good()).map(named);
+        let without = if skips { None } else { without_damaged(&listing) };
         let hint = match (oldest, listing.backups.last().map(named)) {
             (Some(oldest), _) => format!("the oldest good one is {oldest}"),
             (None, Some(last))
@@ -282,6 +291,7 @@ fn newest(
                 format!("there is none at all in {}: is backup_dir right?", folder.display())
             }
         };
+        let hint = without.map_or_else(|| hint.clone(), |without| format!("{without}; {hint}"));
         let age = if at.is_some() { " that was made at that time or before" } else { "" };
         no_backup(&format!("There is no good backup of {}{age}", job.job()), Some(hint))
     })
@@ -366,7 +376,7 @@ pub(super) fn newest_origin(session: &Session, job: &JobName) -> Option<Source> 
 
 /// The source that a journal calls so, if it is still there.
 pub(super) fn source_called(called: &str, store: Option<&Store>, reading: &Reading) -> Option<RestoreSource> {
-    let stored = store.and_then(|store| resolve(store, called).ok());
+    let stored = store.and_then(|store| resolve_damaged(store, called).ok());
     match stored {
         Some(found) => RestoreSource::of_backup(&found.backup).ok(),
         None => RestoreSource::at_path(Path::new(called), reading).ok(),

@@ -42,6 +42,9 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
     let Found { backup, job, reading: _reading } = found;
     let mut source = FilesBackup::of(backup).map_err(|error| failed(&error))?;
     let cancel = CancellationToken::new();
+    if args.dry_run {
+        choose::must_be_whole(session, &source.backup, &cancel)?;
+    }
     if let Some(folder) = &args.into {
         let written = source.unpack(folder, &cancel).map_err(|error| failed(&error))?;
         let (title, lacks) = (source.title(), &source.contents.lacks);

@@ -66,6 +66,9 @@ async fn restore(
         });
         return Ok(ExitCode::Ok);
     }
+    if args.dry_run {
+        choose::must_be_whole(session, &source.backup, cancel)?;
+    }
     let database = database_of(session, args, Some(&job), Some(&source))?;
     let site = open(app, &job, &database).await?;
     let plan = plan(&site, &source).await.map_err(|error| failed(&error))?;

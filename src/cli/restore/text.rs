@@ -21,6 +21,8 @@ pub(super) fn plan(plan: &RestorePlan, zone: &TimeZone, all: bool) -> String {
     let blocks = format!("{blocks}, {samples} samples, {}", size(plan.bytes));
     field(&mut out, "brings", &blocks);
     field(&mut out, "covers", &covered(plan.time, zone));
+    let read = if plan.is_read { "every file was read for this plan" } else { "before anything is touched" };
+    field(&mut out, "verified", read);
     field(&mut out, "sets aside", &live(&plan.live, zone));
     field(&mut out, "space", &format!("{} needed, {} free", size(plan.space.needed), size(plan.space.free)));
     let service = match (plan.destination.controllable, plan.destination.running) {
@@ -30,7 +32,7 @@ pub(super) fn plan(plan: &RestorePlan, zone: &TimeZone, all: bool) -> String {
     };
     field(&mut out, "Prometheus", service);
     for block in &plan.left_out {
-        field(&mut out, "left out", &format!("{}: {}", block.name, block.damage.join("; ")));
+        field(&mut out, "left out", &block.to_string());
     }
     if all {
         for block in &plan.blocks {
@@ -107,6 +109,9 @@ pub(super) fn unpacked(title: &str, folder: &Path, unpacked: &Unpacked) -> Strin
     let folder = folder.display();
     let mut out =
         format!("{title}: {}, {} in {folder}\n", count(unpacked.blocks.len(), "block"), size(unpacked.bytes));
+    for file in &unpacked.left_out {
+        let _ = writeln!(out, "left out: {file}");
+    }
     for block in unpacked.blocks.iter().filter(|block| !block.is_good()) {
         for damage in &block.damage {
             let _ = writeln!(out, "damaged: {}: {damage}", block.name);

@@ -14,6 +14,7 @@ use crate::files::{FileEntry, FilePath, FilesError, What};
 use crate::regular;
 use crate::room::Room;
 use crate::store::atomic::{beside, remove_if_there, sync_folder, written_beside};
+use crate::store::halfway::{Halfway, must_be_empty};
 
 /// Writes every change, and adds to `done` what is written.
 pub(super) fn write_all(
@@ -100,12 +101,10 @@ pub(super) fn unpack(
     cancel: &CancellationToken,
 ) -> Result<usize, FilesError> {
     fs::create_dir_all(into).map_err(place("create the folder", into))?;
-    if into.read_dir().map_err(place("list", into))?.next().is_some() {
-        let source = io::ErrorKind::DirectoryNotEmpty.into();
-        return Err(FilesError::Place { doing: "unpack into", path: into.to_owned(), source });
-    }
+    must_be_empty(into).map_err(place("unpack into", into))?;
     let bytes = source.contents.files().1;
     Room::at(into).and_then(|room| room.require(bytes)).map_err(place("unpack into", into))?;
+    let halfway = Halfway::begin(into, &source.title()).map_err(place("unpack into", into))?;
     let below =
         |entry: &FileEntry| into.join(entry.path.as_path().strip_prefix("/").unwrap_or(entry.path.as_path()));
     let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
@@ -126,6 +125,7 @@ pub(super) fn unpack(
     for entry in source.contents.entries.iter().rev() {
         unpacked(entry, &below(entry))?;
     }
+    halfway.end().map_err(place("unpack into", into))?;
     Ok(source.contents.entries.len())
 }
 

@@ -16,6 +16,7 @@ use crate::progress::Progress;
 use crate::regular;
 use crate::store::archive::{is_archive, open_archive};
 use crate::store::digest::Hashing;
+use crate::store::halfway::{Halfway, must_be_empty};
 use crate::store::{ArchiveError, Backup, EntryKind, StoreError};
 
 /// A backup that is an export of a Grafana.
@@ -118,12 +119,10 @@ impl GrafanaBackup {
         };
         let make = |folder: &Path| DirBuilder::new().recursive(true).mode(0o700).create(folder);
         make(into).map_err(place("create the folder", into))?;
-        if into.read_dir().map_err(place("list", into))?.next().is_some() {
-            let source = io::ErrorKind::DirectoryNotEmpty.into();
-            return Err(RestoreError::Place { doing: "unpack into", path: into.to_owned(), source });
-        }
+        must_be_empty(into).map_err(place("unpack into", into))?;
         // What lies there while it is checked goes again.
         drop(self.open(into, &Progress::silent(), cancel)?);
+        let halfway = Halfway::begin(into, &self.title).map_err(place("unpack into", into))?;
         let path = self.archive.clone();
         let mut files = 0;
         let read = open_archive(&path, cancel, &mut |entry, content| {
@@ -140,6 +139,7 @@ impl GrafanaBackup {
             Ok(())
         });
         read.map_err(|source| StoreError::Archive { path, source })?;
+        halfway.end().map_err(place("unpack into", into))?;
         Ok(files)
     }
 }

@@ -92,13 +92,31 @@ fn block(path: &Path, name: String, owner: u32) -> Result<Option<FolderBlock>, F
     Ok(Some(FolderBlock { name, meta, bytes, foreign_owner }))
 }
 
-/// Removes one snapshot, if it is there.
+/// A link in place of a snapshot would lead to what is none, and nothing of that is to be read.
+pub(super) fn find_snapshot(root: &Path, name: &str) -> Result<(), FolderOpError> {
+    let path = root.join("snapshots").join(files::plain(name)?);
+    let is = match files::look(&path)? {
+        Some(metadata) if metadata.is_dir() => return Ok(()),
+        Some(metadata) if metadata.is_symlink() => {
+            let target = path.read_link().at("read the link", &path)?;
+            format!("is a symbolic link to {}: nothing there was read, or will be removed", target.display())
+        }
+        Some(_) => "is no folder".to_owned(),
+        None => "is not there, although the server says that it has made it".to_owned(),
+    };
+    Err(FolderOpError::refused(
+        format!("The snapshot {} {is}", path.display()),
+        "find out who changes what is in the data folder of Prometheus",
+    ))
+}
+
+/// Removes one snapshot, if it is there. A link in its place is not followed.
 pub(super) fn remove_snapshot(root: &Path, name: &str) -> Result<(), FolderOpError> {
     let snapshots = root.join("snapshots");
     let path = snapshots.join(files::plain(name)?);
     match files::look(&path)? {
         None => Ok(()),
-        Some(metadata) if metadata.is_dir() => {
+        Some(metadata) if metadata.is_dir() || metadata.is_symlink() => {
             files::remove(&path)?;
             files::sync(&snapshots)
         }

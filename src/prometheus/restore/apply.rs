@@ -40,11 +40,8 @@ pub async fn apply(
     if let Some(refusal) = plan.refusals.first() {
         return Err(RestoreError::Refused { refusal: refusal.clone() });
     }
-    // The rest of the plan's warnings were for whoever said yes; this one stays true of what is live then.
-    for warning in plan.warnings.iter().filter(|warning| matches!(warning, Warning::LeftOut { .. })) {
-        context.progress.warn(warning.to_string());
-    }
-    verify(&source, context).await?;
+    tell_left_out(plan, &context.progress);
+    verify(&source, plan, context).await?;
     let restore = context.run;
     let note = RestoreNote { restore, began: context.now, source: plan.source.clone(), blocks: plan.names() };
     site.restore("prepare the restore", &FolderOp::Prepare { note }, &context.cancel).await?;
@@ -54,6 +51,13 @@ pub async fn apply(
     };
     let expected = Expected::of(plan, &source);
     finish(site, restore, &expected, before, context).await
+}
+
+/// The rest of the plan's warnings were for whoever said yes; this one stays true of what is live then.
+pub(super) fn tell_left_out(plan: &RestorePlan, progress: &Progress) {
+    for warning in plan.warnings.iter().filter(|warning| matches!(warning, Warning::LeftOut { .. })) {
+        progress.warn(warning.to_string());
+    }
 }
 
 /// Everything up to the moment at which live data are touched: Prometheus is stopped then.
@@ -118,9 +122,14 @@ async fn put(
     Ok(())
 }
 
-pub(super) async fn verify(source: &Arc<RestoreSource>, context: &RunContext) -> Result<(), RestoreError> {
+async fn verify(
+    source: &Arc<RestoreSource>,
+    plan: &RestorePlan,
+    context: &RunContext,
+) -> Result<(), RestoreError> {
     let (source, progress, cancel) = (Arc::clone(source), context.progress.clone(), context.cancel.clone());
-    Ok(blocking(move || source.verify(&progress, &cancel)).await?)
+    let blocks: BTreeSet<String> = plan.names().into_iter().collect();
+    Ok(blocking(move || source.verify(&blocks, &progress, &cancel)).await?)
 }
 
 /// Drops what was staged; the live data were not touched.
@@ -180,7 +189,8 @@ pub(super) async fn proven(
     context: &RunContext,
 ) -> Result<Restored, RestoreError> {
     let step = context.progress.step("prove the restore", None);
-    let proof = prove(site, expected, &step, &context.cancel).await?;
+    let proof = Box::pin(prove(site, expected, &step, &context.cancel));
+    let proof = site.while_it_lives(&context.progress, proof).await?;
     // What was proven is told at length by the report.
     drop(step);
     let accept = FolderOp::Accept { restore };

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::source::Damaged;
 use super::warn::Refusal;
 use crate::prometheus::block::CheckDirError;
 use crate::prometheus::client::ClientError;
 use crate::prometheus::folder::FolderError;
 use crate::prometheus::folder_op::FolderFailure;
 use crate::service::ServiceError;
+use crate::store::halfway::NOTE;
 use crate::store::{ArchiveError, StoreError};
 use crate::words::chain;
 
@@ -30,6 +32,12 @@ pub enum SourceError {
     #[error("{} is neither a manifest, nor an archive, nor a folder with blocks", path.display())]
     Unknown {
         /// What.
+        path: PathBuf,
+    },
+    /// It is what is left of an unpacking that was cut.
+    #[error("{} holds only a part of a backup: unpacking it was cut", path.display())]
+    Halfway {
+        /// The folder.
         path: PathBuf,
     },
     /// There is no block in it.
@@ -52,14 +60,9 @@ pub enum SourceError {
         /// Its kind.
         kind: String,
     },
-    /// A stored file is not the one that was stored.
-    #[error("{} is damaged: {problem}", path.display())]
-    Bad {
-        /// The file.
-        path: PathBuf,
-        /// How.
-        problem: String,
-    },
+    /// Stored files are not those that were stored.
+    #[error("{0}")]
+    Damaged(Damaged),
     /// The archive cannot be read to its end.
     #[error("Cannot read {}", path.display())]
     Archive {
@@ -114,9 +117,13 @@ impl SourceError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Manifest { source } => source.hint(),
-            Self::Bad { .. } | Self::Archive { .. } => {
+            Self::Damaged(damaged) => Some(damaged.hint()),
+            Self::Archive { .. } => {
                 Some("a run of its job stores anew what is bad while Prometheus still has it; else try a backup that does not share the file: verify checks them all".into())
             }
+            Self::Halfway { .. } => Some(format!(
+                "unpack the backup again, into another folder; where this part is all there is, remove {NOTE} from it"
+            )),
             Self::NoBlocks { .. } => Some(
                 "blocks are folders with names of 26 letters and digits, like 01HF0Z1K2M3N4P5Q6R7S8T9V0W"
                     .into(),
@@ -174,7 +181,15 @@ pub enum RestoreError {
         /// Its last log lines.
         log: Vec<String>,
     },
-    /// Prometheus ended instead of getting ready.
+    /// Its container is paused, and stayed so.
+    #[error("Prometheus could not answer for {} s: its container {container} is paused", limit.as_secs())]
+    Paused {
+        /// The container.
+        container: String,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// Prometheus ended instead of getting ready, or while it was asked.
     #[error("Prometheus ended after its start{}", last_words(log))]
     Ended {
         /// Its last log lines.
@@ -314,6 +329,9 @@ impl RestoreError {
             Self::NoRestore { .. } => {
                 Some("nothing was restored there, or what was set aside is removed already".into())
             }
+            Self::Paused { container, .. } => Some(format!(
+                "see why it was paused, and leave it running (`docker unpause {container}`); then restore again"
+            )),
             Self::Into { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("give a folder on a disk with more room".into())
             }

@@ -5,15 +5,19 @@ use std::io;
 use std::path::Path;
 
 use super::error::{RestoreError, SourceError};
-use super::source::{Reading, RestoreSource};
+use super::source::{BadFile, Reading, RestoreSource};
 use super::stage;
+use super::warn::Refusal;
 use crate::prometheus::block::{BlockReport, check_dir};
 use crate::room::Room;
+use crate::store::halfway::{Halfway, must_be_empty};
 use crate::words::count;
 
 /// What was unpacked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unpacked {
+    /// The stored files that were left out, each with its block.
+    pub left_out: Vec<BadFile>,
     /// Every block that was unpacked, as it lies there now; damaged ones are among them if the backup has such.
     pub blocks: Vec<BlockReport>,
     /// Bytes of their files.
@@ -24,11 +28,18 @@ pub struct Unpacked {
 pub fn into(source: &RestoreSource, folder: &Path, reading: &Reading) -> Result<Unpacked, RestoreError> {
     let (progress, cancel) = (&reading.progress, &reading.cancel);
     let unfit = |source| RestoreError::Into { path: folder.to_path_buf(), source };
+    if let Some(damaged) = source.stands_in_the_way() {
+        return Err(SourceError::Damaged(damaged).into());
+    }
     make_empty(folder).map_err(unfit)?;
-    source.verify(progress, cancel)?;
-    let bytes = source.blocks.iter().map(|b| b.bytes).fold(0, u64::saturating_add);
+    let names: BTreeSet<String> = source.readable().map(|b| b.name.clone()).collect();
+    if names.is_empty() {
+        return Err(RestoreError::Refused { refusal: Refusal::Empty });
+    }
+    source.verify(&names, progress, cancel)?;
+    let bytes = source.readable().map(|b| b.bytes).fold(0, u64::saturating_add);
     has_room(folder, bytes).map_err(unfit)?;
-    let names: BTreeSet<String> = source.blocks.iter().map(|b| b.name.clone()).collect();
+    let halfway = Halfway::begin(folder, &source.title).map_err(unfit)?;
     let step = progress.step("unpack the blocks", Some(bytes));
     stage::unpack(source, &names, folder, &step, cancel)?;
     step.finish(count(names.len(), "block"));
@@ -47,7 +58,8 @@ pub fn into(source: &RestoreSource, folder: &Path, reading: &Reading) -> Result<
         return Err(RestoreError::Staged { problems });
     }
     step.finish(format!("{}, all as the backup has them", count(blocks.len(), "block")));
-    Ok(Unpacked { blocks, bytes })
+    halfway.end().map_err(unfit)?;
+    Ok(Unpacked { left_out: source.bad.clone(), blocks, bytes })
 }
 
 /// A small archive may hold far more than there is room for: then nothing of it is written.
@@ -57,8 +69,5 @@ fn has_room(folder: &Path, bytes: u64) -> io::Result<()> {
 
 fn make_empty(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    match folder.read_dir()?.next() {
-        None => Ok(()),
-        Some(_) => Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, "it is not empty")),
-    }
+    must_be_empty(folder)
 }

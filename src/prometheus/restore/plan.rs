@@ -1,11 +1,13 @@
 //! What a restore will do, as data: made before anything is touched, shown to a person, then applied as it is.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::fate::{Candidate, Fate, Retention, fates};
 use super::source::RestoreSource;
-use super::warn::{Refusal, Warning};
+use super::warn::{Refusal, Warning, span};
 use crate::prometheus::block::{BlockMeta, BlockReport};
 use crate::prometheus::folder_op::{FolderState, Phase};
 
@@ -64,6 +66,12 @@ pub struct LeftOut {
     pub time: Option<(i64, i64)>,
 }
 
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}: {}", self.name, span(self.time), self.damage.join("; "))
+    }
+}
+
 /// What lies in the data folder now, and will be set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Live {
@@ -101,6 +109,8 @@ pub struct RestorePlan {
     pub blocks: Vec<PlannedBlock>,
     /// What is not.
     pub left_out: Vec<LeftOut>,
+    /// Every stored file was read for this plan. Else they are read before anything is touched.
+    pub is_read: bool,
     /// Samples that are put in place.
     pub samples: u64,
     /// Bytes that are put in place.
@@ -140,13 +150,14 @@ pub fn plan(
         bytes,
         time,
         left_out: source.damaged().map(left_out).collect(),
+        is_read: source.is_read,
         blocks,
         space: Space { needed: bytes.saturating_add(bytes / 20 + MARGIN_BYTES), free: folder.free_bytes },
         live: live(folder),
         warnings: Vec::new(),
         refusals: Vec::new(),
     };
-    plan.refusals = refusals(&plan, folder);
+    plan.refusals = refusals(&plan, source, folder);
     plan.warnings = warnings(&plan, source, retention);
     plan
 }
@@ -175,12 +186,23 @@ fn planned(source: &RestoreSource, retention: Retention, now: Timestamp) -> Vec<
     good.iter().zip(fates).map(block).collect()
 }
 
-fn left_out(report: &BlockReport) -> LeftOut {
-    LeftOut {
-        name: report.name.clone(),
-        damage: report.damage.iter().map(ToString::to_string).collect(),
-        time: report.meta.as_ref().map(|meta| (meta.min_time, meta.max_time)),
+fn left_out((report, damage): (&BlockReport, Vec<String>)) -> LeftOut {
+    let time = report.meta.as_ref().map(|meta| (meta.min_time, meta.max_time));
+    LeftOut { name: report.name.clone(), damage, time }
+}
+
+/// The times that the samples of these blocks have, those that touch each other as one.
+fn gaps(left_out: &[LeftOut]) -> Vec<(i64, i64)> {
+    let mut times: Vec<(i64, i64)> = left_out.iter().filter_map(|block| block.time).collect();
+    times.sort_unstable();
+    let mut gaps: Vec<(i64, i64)> = Vec::new();
+    for (from, until) in times {
+        match gaps.last_mut().filter(|(_, end)| from <= *end) {
+            Some((_, end)) => *end = until.max(*end),
+            None => gaps.push((from, until)),
+        }
     }
+    gaps
 }
 
 fn live(folder: &FolderState) -> Live {
@@ -196,8 +218,8 @@ fn live(folder: &FolderState) -> Live {
     }
 }
 
-fn refusals(plan: &RestorePlan, folder: &FolderState) -> Vec<Refusal> {
-    let mut refusals = Vec::new();
+fn refusals(plan: &RestorePlan, source: &RestoreSource, folder: &FolderState) -> Vec<Refusal> {
+    let mut refusals: Vec<Refusal> = source.stands_in_the_way().map(Refusal::Damaged).into_iter().collect();
     if let Some(unfinished) = folder.unfinished() {
         refusals.push(Refusal::Unfinished {
             what: unfinished.note.source.clone(),
@@ -231,7 +253,10 @@ fn warnings(plan: &RestorePlan, source: &RestoreSource, retention: Option<Retent
     };
     let words = || plan.destination.retention.clone().or_else(|| source.origin.retention.clone());
     let text = words().unwrap_or_else(|| "15d".to_owned());
-    add(plan.left_out.iter().map(|b| b.name.clone()).collect(), &|blocks| Warning::LeftOut { blocks });
+    add(plan.left_out.iter().map(|b| b.name.clone()).collect(), &|blocks| Warning::LeftOut {
+        blocks,
+        gaps: gaps(&plan.left_out),
+    });
     add(named(&|f| matches!(f, Fate::TooOld | Fate::TooMuch)), &|blocks| Warning::RetentionAtStart {
         retention: text.clone(),
         blocks,

@@ -19,7 +19,7 @@ use crate::prometheus::folder_op::{
 use crate::service::{Service, ServiceState};
 
 /// How many of a server's last log lines tell why it ended.
-const LAST_WORDS: usize = 3;
+pub(super) const LAST_WORDS: usize = 3;
 
 /// How long each thing may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,6 +221,10 @@ impl Site {
         cancel: &CancellationToken,
     ) -> Result<(), RestoreError> {
         let _step = progress.step("wait until Prometheus is ready", None);
+        self.while_it_lives(progress, Box::pin(self.get_ready(cancel))).await
+    }
+
+    async fn get_ready(&self, cancel: &CancellationToken) -> Result<(), RestoreError> {
         let deadline = Instant::now() + self.limits.ready;
         let mut ended = 0;
         loop {
@@ -230,8 +234,8 @@ impl Site {
                 Err(error) if error.is_transient() => {}
                 Err(source) => return Err(RestoreError::Client { source }),
             }
-            // Twice in a row: between two lives of a container it may look so for a moment.
-            ended = if self.has_ended().await? { ended + 1 } else { 0 };
+            // Twice in a row: it may have been looked at too early.
+            ended = if self.has_ended().await { ended + 1 } else { 0 };
             if ended > 1 {
                 return Err(RestoreError::Ended { log: self.service.last_words(LAST_WORDS).await });
             }
@@ -257,16 +261,11 @@ impl Site {
         wait_for_reload(self, before, cancel).await.unwrap_or(false)
     }
 
-    /// It was started, and does not run. Of given commands that cannot be told: it may not listen yet. An error where
-    /// nobody can start it any more.
-    async fn has_ended(&self) -> Result<bool, RestoreError> {
+    /// A unit was started, and does not run. Of given commands that cannot be told: nobody may listen there yet.
+    async fn has_ended(&self) -> bool {
         match &self.service {
-            Service::Container { .. } => match self.service.state().await {
-                Err(error) if error.is_gone() => Err(RestoreError::service("wait for Prometheus", &error)),
-                state => Ok(matches!(state, Ok(ServiceState::Stopped | ServiceState::Restarting))),
-            },
-            Service::Unit { .. } => Ok(matches!(self.service.state().await, Ok(ServiceState::Stopped))),
-            Service::Commands { .. } | Service::None { .. } => Ok(false),
+            Service::Unit { .. } => matches!(self.service.state().await, Ok(ServiceState::Stopped)),
+            Service::Container { .. } | Service::Commands { .. } | Service::None { .. } => false,
         }
     }
 

@@ -5,8 +5,9 @@
 //! is touched, and the proof has counts to compare.
 
 mod scan;
+mod stored;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,9 @@ use crate::progress::Progress;
 use crate::prometheus::block::{BlockMeta, BlockReport};
 use crate::prometheus::contents::SnapshotContents;
 use crate::store::archive::{ArchiveError, EntryKind, is_archive, open_archive};
-use crate::store::{Backup, Source, StoreError, StoredFile, shared_key};
+use crate::store::halfway::is_halfway;
+use crate::store::{Backup, Source};
+pub use stored::{BadFile, Damaged, Look};
 
 /// Something that can be restored.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +36,14 @@ pub struct RestoreSource {
     pub blocks: Vec<BlockReport>,
     /// What a person should know about it.
     pub notes: Vec<String>,
+    /// Its stored files that were found bad, as far as they were looked at.
+    pub bad: Vec<BadFile>,
+    /// Every stored file was read.
+    pub is_read: bool,
+    /// Blocks that are left out though nothing was wrong with them when they were stored, and why.
+    left_out: BTreeMap<String, String>,
+    /// It is restored without what is bad.
+    skips: bool,
     data: Data,
 }
 
@@ -89,21 +100,39 @@ impl RestoreSource {
                 "The backup was made without the head: the last hours before it are missing".to_owned(),
             );
         }
-        for (file, problem) in backup.problems() {
-            notes.push(format!("{} was bad when it was last read: {problem}", file.name));
-        }
         let data = Data::Backup(Box::new(backup.clone()));
         let (created, origin) = (Some(manifest.created), manifest.source.clone());
-        Ok(Self { title, created, origin, blocks: contents.blocks, notes, data })
+        Ok(Self { created, origin, notes, ..Self::new(title, contents.blocks, data) })
+    }
+
+    /// Nothing more is known of it.
+    fn new(title: String, blocks: Vec<BlockReport>, data: Data) -> Self {
+        Self {
+            title,
+            created: None,
+            origin: Source::default(),
+            blocks,
+            notes: Vec::new(),
+            bad: Vec::new(),
+            // Without a manifest it is read through when it is found.
+            is_read: !matches!(data, Data::Backup(_)),
+            left_out: BTreeMap::new(),
+            skips: false,
+            data,
+        }
     }
 
     /// What lies at `path`: a manifest, an archive, a backup folder, or a folder with blocks.
     pub fn at_path(path: &Path, reading: &Reading) -> Result<Self, SourceError> {
         let opened = |source| SourceError::Open { path: path.to_path_buf(), source };
         let backup = |manifest: &Path| {
-            Backup::outside(manifest).map_err(|source| SourceError::Manifest { source: Box::new(source) })
+            Backup::outside_damaged(manifest)
+                .map_err(|source| SourceError::Manifest { source: Box::new(source) })
         };
         if std::fs::metadata(path).map_err(opened)?.is_dir() {
+            if is_halfway(path) {
+                return Err(SourceError::Halfway { path: path.to_path_buf() });
+            }
             let newest = Backup::newest_outside(path);
             let newest = newest.map_err(|source| SourceError::Manifest { source: Box::new(source) })?;
             let Some(newest) = newest else { return scan::folder(path, reading) };
@@ -138,39 +167,29 @@ impl RestoreSource {
 
     #[cfg(test)]
     pub(super) fn for_tests_in(folder: &Path, blocks: Vec<BlockReport>) -> Self {
-        let (title, origin, data) =
-            ("job/1".to_owned(), Source::default(), Data::Folder(folder.to_path_buf()));
-        Self { title, created: None, origin, blocks, notes: Vec::new(), data }
+        Self::new("job/1".to_owned(), blocks, Data::Folder(folder.to_path_buf()))
     }
 
     /// The blocks that can be put in place.
     pub fn good(&self) -> impl Iterator<Item = (&BlockReport, &BlockMeta)> {
-        self.blocks.iter().filter(|block| block.is_good()).filter_map(|b| Some((b, b.meta.as_ref()?)))
+        let metas = self.blocks.iter().filter_map(|block| Some((block, block.meta.as_ref()?)));
+        metas.filter(|(block, _)| block.is_good() && !self.left_out.contains_key(&block.name))
     }
 
-    /// The others.
-    pub fn damaged(&self) -> impl Iterator<Item = &BlockReport> {
-        self.blocks.iter().filter(|block| !block.is_good() || block.meta.is_none())
-    }
-
-    /// Reads the stored files back and compares their hashes, where a manifest tells those. What has no manifest was
-    /// read through just now.
-    pub fn verify(&self, progress: &Progress, cancel: &CancellationToken) -> Result<(), SourceError> {
-        let Data::Backup(backup) = &self.data else { return Ok(()) };
-        let step = progress.step("verify the backup", Some(backup.size()));
-        for file in &backup.manifest.files {
-            match backup.check_file(file, &step, cancel) {
-                Ok(None) => {}
-                Ok(Some(problem)) => {
-                    return Err(SourceError::Bad { path: backup.path_of(file), problem });
-                }
-                Err(StoreError::Cancelled) => return Err(SourceError::Cancelled),
-                Err(source) => return Err(SourceError::Manifest { source: Box::new(source) }),
+    /// The others, each with what is wrong.
+    pub fn damaged(&self) -> impl Iterator<Item = (&BlockReport, Vec<String>)> {
+        self.blocks.iter().filter_map(|block| {
+            let left_out = self.left_out.get(&block.name).cloned();
+            if block.is_good() && block.meta.is_some() && left_out.is_none() {
+                return None;
             }
-        }
-        let files = backup.manifest.files.len();
-        step.finish(format!("{files} files, each with the SHA-256 of its manifest"));
-        Ok(())
+            Some((block, block.damage.iter().map(ToString::to_string).chain(left_out).collect()))
+        })
+    }
+
+    /// The blocks whose files can be read: not all of them need have been good at their source.
+    pub fn readable(&self) -> impl Iterator<Item = &BlockReport> {
+        self.blocks.iter().filter(|block| !self.left_out.contains_key(&block.name))
     }
 
     /// Hands every file of the `wanted` blocks to `take`.
@@ -182,9 +201,7 @@ impl RestoreSource {
     ) -> Result<(), SourceError> {
         match &self.data {
             Data::Backup(backup) => {
-                let is_wanted =
-                    |file: &&StoredFile| shared_key(&file.name).is_none_or(|block| wanted.contains(block));
-                for file in backup.manifest.files.iter().filter(is_wanted) {
+                for file in stored::files_of(backup, wanted) {
                     each_file_in(&backup.path_of(file), "", wanted, cancel, take)?;
                 }
                 Ok(())

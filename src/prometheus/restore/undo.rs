@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::apply::{Restored, apply, back, finish, proven, take_back};
+use super::apply::{Restored, apply, back, finish, proven, take_back, tell_left_out};
 use super::error::RestoreError;
 use super::open::Opened;
 use super::proof::Expected;
@@ -45,9 +45,17 @@ pub async fn resume(
     };
     let restore = state.note.restore;
     let source = source.filter(|source| source.title == state.note.source);
+    // What it had left out is no part of it now either.
+    let limited =
+        |source: Arc<RestoreSource>| Arc::new(Arc::unwrap_or_clone(source).limited_to(&state.note.blocks));
+    let source = source.map(limited);
     let expected = match &source {
         Some(source) => {
             let plan = opened.plan(source, context.now, &context.cancel).await?;
+            // Where it begins anew it is told then.
+            if state.phase != Phase::Staging {
+                tell_left_out(&plan, &context.progress);
+            }
             Expected::of(&plan, source)
         }
         None => Expected::named(&state.note.blocks),

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::source::Damaged;
 use crate::words::size;
 
 /// The restore can be done, but not everything will be as one may expect.
@@ -10,10 +11,19 @@ use crate::words::size;
 #[serde(tag = "warning", rename_all = "kebab-case")]
 pub enum Warning {
     /// Damaged blocks.
-    #[error("{} of the backup {} damaged and left out: {}", count(blocks), are(blocks), list(blocks))]
+    #[error(
+        "{} of the backup {} damaged and left out: {}. Samples of these times are missing: {}",
+        count(blocks),
+        are(blocks),
+        list(blocks),
+        times(gaps)
+    )]
     LeftOut {
         /// Which.
         blocks: Vec<String>,
+        /// The times of these, Unix milliseconds, oldest first; the ends are exclusive. Not there of a block whose time
+        /// nobody knows.
+        gaps: Vec<(i64, i64)>,
     },
     /// The retention deletes blocks at the start.
     #[error(
@@ -123,6 +133,9 @@ pub enum Refusal {
     /// There is no good block.
     #[error("There is no undamaged block in it to restore")]
     Empty,
+    /// Stored files are damaged.
+    #[error("{0}")]
+    Damaged(Damaged),
     /// Not enough space.
     #[error("The data folder has {} free, and the restore needs {}", size(*free), size(*needed))]
     NoSpace {
@@ -159,6 +172,7 @@ impl Refusal {
                 "add unit = \"…\", or stop and start commands, to [prometheus.{target}]; or stop it by hand, run the restore, \
                  start it, and run restore --resume"
             ),
+            Self::Damaged(damaged) => damaged.hint(),
             Self::Empty => return None,
         })
     }
@@ -185,6 +199,19 @@ fn are(blocks: &[String]) -> &'static str {
 
 fn them(blocks: &[String]) -> &'static str {
     if blocks.len() == 1 { "it" } else { "them" }
+}
+
+fn times(gaps: &[(i64, i64)]) -> String {
+    let gaps: Vec<String> = gaps.iter().map(|gap| span(Some(*gap))).collect();
+    if gaps.is_empty() { span(None) } else { list(&gaps) }
+}
+
+/// The time of a block, Unix milliseconds, as a person reads it.
+pub fn span(time: Option<(i64, i64)>) -> String {
+    time.map_or_else(
+        || "of an unknown time".to_owned(),
+        |(from, until)| format!("{} to {}", utc(from), utc(until)),
+    )
 }
 
 /// Unix milliseconds as a person reads them, to the second.

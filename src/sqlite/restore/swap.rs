@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use super::note::Note;
+use crate::regular;
 use crate::sqlite::SqliteError;
 use crate::sqlite::error::file;
 use crate::sqlite::open::{SIDES, beside};
@@ -30,6 +31,9 @@ pub(super) fn is_begun(note: &Note) -> bool {
 /// Brings back what was there. What is there now goes to `displaced`.
 pub(super) fn back(note: &Note, displaced: &Path) -> Result<(), SqliteError> {
     let swapped = is_begun(note);
+    for path in [&note.path, &note.aside] {
+        is_movable(path)?;
+    }
     if swapped && exists(&note.path) {
         displace(&note.path, displaced)?;
     }
@@ -68,6 +72,7 @@ pub(super) fn remove(path: &Path) -> Result<(), SqliteError> {
         let path = beside(path, side);
         // Of what is mounted read-only not even nothing can be removed.
         if exists(&path) {
+            is_movable(&path)?;
             crate::store::atomic::remove_if_there(&path).map_err(file("remove", &path))?;
         }
     }
@@ -84,7 +89,16 @@ fn move_sides(from: &Path, to: &Path) -> Result<(), SqliteError> {
     Ok(())
 }
 
+/// A device, pipe or folder that somebody has put in place of a database is none of ours.
+pub(super) fn is_movable(path: &Path) -> Result<(), SqliteError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_symlink() => regular::must_be(&found).map_err(file("move or remove", path)),
+        _ => Ok(()),
+    }
+}
+
 fn rename(from: &Path, to: &Path) -> Result<(), SqliteError> {
+    is_movable(from)?;
     rename_new(from, to).map_err(file("rename", from))
 }
 

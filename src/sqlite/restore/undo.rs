@@ -71,6 +71,8 @@ pub async fn undo(site: &Site, context: &RunContext) -> Result<Undone, SqliteErr
         let (source, began, what) = (note.source, note.began, Taken::Nothing);
         return Ok(Undone { source, what, began, displaced: None, well, started });
     }
+    // Before the application is stopped for nothing.
+    swap::is_movable(&note.path)?;
     if let Err(error) = free(site, &note.path, context).await {
         // Without a database in its place an application would make a new one.
         if swap::exists(&note.path) {

@@ -12,7 +12,6 @@ use crate::prometheus::block::{BlockCheck, BlockReport, CheckDirError, check_dir
 use crate::prometheus::contents::SnapshotContents;
 use crate::prometheus::restore::error::SourceError;
 use crate::regular;
-use crate::store::Source;
 use crate::store::archive::{ArchiveError, EntryKind, open_archive};
 
 /// How many folders above a block are looked into: `backup/prometheus_backup_X/snapshots/<name>/<ULID>`.
@@ -145,7 +144,7 @@ fn source(path: &Path, blocks: Vec<BlockReport>, mut notes: Vec<String>, data: D
         "It has no manifest: its blocks were checked, but whether one is missing cannot be known".to_owned(),
     );
     let title = path.display().to_string();
-    RestoreSource { title, created: None, origin: Source::default(), blocks, notes, data }
+    RestoreSource { notes, ..RestoreSource::new(title, blocks, data) }
 }
 
 /// Hands every file of one block folder to `take`.
