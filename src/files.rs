@@ -14,10 +14,12 @@ pub mod places;
 pub mod restore;
 mod roots;
 mod spool;
+mod trees;
 
 use serde::{Deserialize, Serialize};
 
 pub use error::FilesError;
+pub(crate) use host::not_followed;
 pub use path::FilePath;
 
 /// The kind of the backups made here.
@@ -28,7 +30,7 @@ pub const KIND: &str = "files-backup";
 pub struct FilesContents {
     /// The container that the paths are in; this host where there is none.
     pub container: Option<String>,
-    /// The files and folders that were asked for.
+    /// The files and folders that were asked for; of what was kept before a restore those that it lies in.
     pub roots: Vec<FilePath>,
     /// Everything that is in the backup, sorted by path; folders before what is in them.
     pub entries: Vec<FileEntry>,

@@ -2,15 +2,23 @@
 //!
 //! Where a file is expected, somebody may have put a pipe, whose opening waits for a writer, or a device, whose reading never
 //! ends: neither a limit nor a signal ends such a wait. So whatever is read by its name is opened here: what is no regular
-//! file is an error at once, and what is read whole has a cap.
+//! file is an error at once, and what is read whole has a cap. What lies where others may put links is reached by a
+//! [`Folder`] that is held open, or a [`Tree`] of them.
 
-use std::fs::{self, File, Metadata, Permissions};
+mod folder;
+mod node;
+mod tree;
+
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::{FileType, Mode, OFlags};
+
+pub(crate) use folder::Folder;
+pub(crate) use node::{Found, Node};
+pub(crate) use tree::{NotFollowed, Tree};
 
 /// The most bytes that are read of a note of this program itself: a state, a ledger, a journal.
 pub(crate) const NOTE: u64 = 64 << 20;
@@ -20,64 +28,10 @@ pub(crate) const SMALL: u64 = 16 << 20;
 /// The most bytes that are read of what lists as many things as there are: a manifest.
 pub(crate) const LARGE: u64 = 512 << 20;
 
-/// A folder in which files are opened. Whoever puts a link in its place meanwhile leads nobody elsewhere.
-#[derive(Debug)]
-pub(crate) struct Folder(File);
-
-impl Folder {
-    /// Opens a folder. A symbolic link is followed only where it is root's or this user's: that of another user could lead
-    /// to what only this user may change.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let open = |more: OFlags| rustix::fs::open(path, flags | more, Mode::empty());
-        match open(OFlags::NOFOLLOW) {
-            Ok(folder) => return Ok(Self(File::from(folder))),
-            Err(Errno::NOTDIR | Errno::LOOP) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let found = fs::symlink_metadata(path)?;
-        if found.is_symlink() && ![0, rustix::process::geteuid().as_raw()].contains(&found.uid()) {
-            return Err(io::Error::other("it is a symbolic link of another user"));
-        }
-        Ok(Self(File::from(open(OFlags::empty())?)))
-    }
-
-    /// The folder itself, to lock it.
-    pub(crate) fn itself(&self) -> io::Result<File> {
-        self.at(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY)
-    }
-
-    /// Opens a file of it to read.
-    pub(crate) fn read(&self, name: &Path) -> io::Result<File> {
-        self.file(name, OFlags::RDONLY)
-    }
-
-    /// Opens a file of it to read and write.
-    pub(crate) fn change(&self, name: &Path) -> io::Result<File> {
-        self.file(name, OFlags::RDWR)
-    }
-
-    /// Makes a file, for its owner alone: that of the folder, where this is root.
-    pub(crate) fn create(&self, name: &Path) -> io::Result<File> {
-        let file = self.at(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        give(&file, &self.0.metadata()?)?;
-        Ok(file)
-    }
-
-    fn file(&self, name: &Path, how: OFlags) -> io::Result<File> {
-        let found = rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        // To open a device may already do something: it is looked at before.
-        must_be_a_file(FileType::from_raw_mode(found.st_mode))?;
-        let file = self.at(name, how)?;
-        must_be(&file.metadata()?)?;
-        Ok(file)
-    }
-
-    fn at(&self, name: &Path, how: OFlags) -> io::Result<File> {
-        let mode = Mode::RUSR | Mode::WUSR;
-        Ok(File::from(rustix::fs::openat(&self.0, name, how | flags() | OFlags::NOFOLLOW, mode)?))
-    }
+/// A link of this owner may be followed: it is root's, or this user's. That of another could lead to what only this user may
+/// read or change.
+fn is_ours(owner: u32) -> bool {
+    [0, rustix::process::geteuid().as_raw()].contains(&owner)
 }
 
 /// Gives a file or folder that this process has made to the owner of the folder that it lies in, where this is root.

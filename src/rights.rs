@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -153,6 +154,11 @@ pub fn may_enter(folder: &Path) -> io::Result<()> {
 pub fn may_write(path: &Path) -> io::Result<()> {
     let enter = if path.is_dir() { Access::EXEC_OK } else { Access::empty() };
     may(path, Access::WRITE_OK | enter)
+}
+
+/// Whether something can be made, renamed and removed in a folder that is held open.
+pub fn may_write_in(folder: impl AsFd) -> io::Result<()> {
+    Ok(accessat(folder, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
 }
 
 /// With what this process may do now: `access` alone would leave out the capabilities that a unit gives to a user.

@@ -10,7 +10,9 @@ use crate::config::checks::CheckKind;
 use crate::config::values::{Place, TargetName};
 use crate::config::{CommandConfig, Config, DatabaseRef, JobConfig, JobKind};
 use crate::docker;
+use crate::files;
 use crate::prometheus::preflight::Finding;
+use crate::regular::NotFollowed;
 use crate::rights;
 use crate::words;
 
@@ -38,7 +40,10 @@ impl Eyes<'_> {
             JobKind::FilesBackup(config) => config
                 .paths
                 .iter()
-                .filter_map(|path| denied("read", Path::new(path), rights::may_read))
+                .filter_map(|path| {
+                    let path = Path::new(path);
+                    denied("read", path, rights::may_read).or_else(|| led_away(path))
+                })
                 .collect(),
             JobKind::Command(config) if config.container.is_some() => self.docker(),
             JobKind::Command(config) => {
@@ -115,6 +120,12 @@ fn runs(config: &CommandConfig) -> Option<Finding> {
     let error = rights::may_run(&path).err().filter(|e| e.kind() == io::ErrorKind::PermissionDenied)?;
     let text = format!("this user may not run {}: {}", path.display(), words::chain(&error));
     Some(Finding::problem(text, Some(rights::run_hint(&path))))
+}
+
+/// A link of another user on the way, which no backup and no restore follows.
+fn led_away(path: &Path) -> Option<Finding> {
+    let link = files::not_followed(path)?;
+    Some(Finding::problem(link.to_string(), Some(NotFollowed::HINT.to_owned())))
 }
 
 /// What is not there, or goes wrong otherwise, the run tells.

@@ -1,7 +1,6 @@
 //! The backup of named files: each is read until it rests, and what cannot be read does not stop the rest.
 
 use std::collections::BTreeSet;
-use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::links::Links;
 use super::spool::{IN_MEMORY, Spooled};
+use super::trees::{Tops, Trees};
 use super::{
     BeforeRestore, FileEntry, FilePath, FilesContents, FilesError, Held, KIND, Lack, What, container, host,
     roots,
@@ -37,6 +37,14 @@ pub struct FilesSource {
     pub own: Vec<PathBuf>,
 }
 
+/// What a backup is made for that keeps what was there before a restore.
+pub struct Before {
+    /// The restore.
+    pub restore: BeforeRestore,
+    /// What the paths lie in.
+    pub(super) tops: Tops,
+}
+
 /// Takes what comes into the archive and the contents.
 pub(super) struct Collector<'a> {
     writer: ArchiveWriter,
@@ -59,20 +67,17 @@ impl Collector<'_> {
     }
 
     /// It is a folder of the program itself, which is noted.
-    pub(super) fn leaves_out(&mut self, path: &Path, folder: &Metadata) -> bool {
-        let is_own = self.own.contains(&(folder.dev(), folder.ino()));
+    pub(super) fn leaves_out(&mut self, path: &Path, inode: (u64, u64)) -> bool {
+        let is_own = self.own.contains(&inode);
         if is_own && !self.contents.left_out.iter().any(|known| known.as_path() == path) {
             self.contents.left_out.push(path.into());
         }
         is_own
     }
 
-    /// It lies in a folder of the program itself.
-    pub(super) fn is_in_own(&self, path: &Path) -> bool {
-        path.ancestors()
-            .skip(1)
-            .filter_map(|above| std::fs::metadata(above).ok())
-            .any(|above| self.own.contains(&(above.dev(), above.ino())))
+    /// Folders of the program itself, by device and inode.
+    pub(super) fn own(&self) -> &[(u64, u64)] {
+        &self.own
     }
 
     /// Notes that something is not in the backup.
@@ -144,13 +149,14 @@ pub fn beside(store: &JobStore) -> Beside {
     if largest > IN_MEMORY as u64 { Beside::Bytes(largest) } else { Beside::Nothing }
 }
 
-/// Backs files up and publishes the backup. `before` is said of one that is made so that a restore can be taken back.
+/// Backs files up and publishes the backup. `before` is said of one that is made so that a restore can be taken back, of
+/// just these paths.
 pub async fn back_up(
     source: &FilesSource,
     docker: Option<&Docker>,
     store: &JobStore,
     compression: Compression,
-    before: Option<BeforeRestore>,
+    before: Option<Before>,
     context: &RunContext,
 ) -> Result<(Backup, FilesContents), FilesError> {
     let step = context.progress.step("read the files", None);
@@ -166,11 +172,15 @@ pub async fn back_up(
     };
     let (owned, cancel, earlier) = (source.clone(), context.cancel.clone(), store.clone());
     let work = move || -> Result<(Pending, FilesContents), FilesError> {
+        // What a restore does not change is not taken back with it.
+        let (before, tops) = before.map(|Before { restore, tops }| (restore, tops)).unzip();
+        let roots = tops.as_ref().map_or_else(|| owned.paths.clone(), |tops| tops.paths().cloned().collect());
+        let mut kept = tops.map(Trees::of);
         let mut collector = Collector {
             writer,
             contents: FilesContents {
                 container: owned.container.clone(),
-                roots: owned.paths.iter().map(FilePath::from).collect(),
+                roots: roots.iter().map(FilePath::from).collect(),
                 before_restore: before,
                 ..FilesContents::default()
             },
@@ -192,13 +202,10 @@ pub async fn back_up(
         let mut roots = owned.paths.clone();
         roots.sort();
         for path in &roots {
-            match &reader {
-                Some(reader) => container::take_root(reader, path, &mut collector)?,
-                // What a restore does not change is not taken back with it.
-                None if collector.contents.before_restore.is_some() => {
-                    host::take_alone(path, &mut collector).map(drop)?;
-                }
-                None => host::take_root(path, &mut collector)?,
+            match (&reader, &mut kept) {
+                (Some(reader), _) => container::take_root(reader, path, &mut collector)?,
+                (None, Some(trees)) => host::take_kept(trees, path, &mut collector)?,
+                (None, None) => host::take_root(path, &mut collector)?,
             }
         }
         let Collector { writer, mut contents, .. } = collector;

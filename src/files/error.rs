@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::{FilePath, Lack};
 use crate::docker::DockerError;
+use crate::regular::NotFollowed;
 use crate::rights;
 use crate::store::{ArchiveError, StoreError};
 use crate::words;
@@ -163,6 +164,9 @@ impl FilesError {
                 Some(rights::files_hint("the files"))
             }
             Self::Nothing { .. } => Some("look at the \"paths\" of the job".to_owned()),
+            Self::Place { source, .. } if NotFollowed::of(source).is_some() => {
+                Some(NotFollowed::HINT.to_owned())
+            }
             Self::Place { source, .. } => rights::hint(source, "the files"),
             _ => None,
         }

@@ -35,6 +35,16 @@ impl Places {
         }
     }
 
+    /// The outermost path on this host that others may have changed: no link is followed below the folder that it lies in.
+    /// What a container has in a mount is the container's, whoever owns it.
+    pub(super) fn top(&self, path: &Path) -> Option<PathBuf> {
+        let Self::Mounts(mounts) = self else { return Some(path.to_owned()) };
+        mounts.iter().find_map(|(inside, here)| {
+            let first = path.strip_prefix(inside).ok()?.components().next();
+            Some(first.map_or_else(|| here.clone(), |first| here.join(first)))
+        })
+    }
+
     /// It is a mount itself: whoever has it mounted keeps what was there, until started again.
     pub fn is_mount(&self, path: &Path) -> bool {
         match self {
@@ -60,6 +70,10 @@ mod tests {
         assert_eq!(real("/etc/prometheus/rules2").as_deref(), Some("/srv/prometheus/rules2"));
         assert_eq!(real("/etc/prometheus").as_deref(), Some("/srv/prometheus"));
         assert_eq!(real("/etc/other"), None);
+        let top = |path: &str| places.top(Path::new(path)).map(|path| path.display().to_string());
+        assert_eq!(top("/etc/prometheus/rules/deep/a.yml").as_deref(), Some("/srv/rules/deep"));
+        assert_eq!(top("/etc/prometheus").as_deref(), Some("/srv/prometheus"));
+        assert_eq!(Places::Host.top(Path::new("/etc/a")).as_deref(), Some(Path::new("/etc/a")));
         assert!(places.is_mount(Path::new("/etc/prometheus")) && !places.is_mount(Path::new("/etc")));
     }
 }

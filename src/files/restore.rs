@@ -6,27 +6,29 @@
 //! left alone.
 
 mod apply;
+mod beside;
 mod denied;
 mod diff;
 mod kept;
 mod room;
 mod undo;
+mod unpack;
 mod write;
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use self::denied::Denied;
-use self::room::Needs;
+use self::room::{Ground, Needs};
 use super::places::Places;
+use super::trees::{Tops, Trees, is_missing};
 use super::{FileEntry, FilePath, FilesContents, FilesError, KIND, Lack, What};
-use crate::regular;
+use crate::regular::{self, Found, NotFollowed};
 use crate::store::archive::{ArchiveError, EntryKind, Watched, open_archive};
 use crate::store::digest::Hashing;
 use crate::store::{Backup, StoreError};
@@ -103,6 +105,15 @@ impl FilesBackup {
         self.places.real(entry.path.as_path()).unwrap_or_else(|| entry.path.clone().into())
     }
 
+    /// The outermost paths on this host that it has something of.
+    fn tops(&self) -> Tops {
+        let entries = self.contents.entries.iter().map(|entry| &entry.path);
+        let of_backup = self.contents.roots.iter().chain(entries);
+        let of_backup = of_backup.filter_map(|path| self.places.top(path.as_path()));
+        let created = self.contents.before_restore.iter().flat_map(|before| &before.created);
+        Tops::of(of_backup.chain(created.map(|entry| entry.path.as_path().to_owned())))
+    }
+
     /// Takes a backup that is one of files.
     pub fn of(backup: Backup) -> Result<Self, FilesError> {
         if backup.manifest.kind != KIND {
@@ -121,7 +132,7 @@ impl FilesBackup {
     /// Unpacks it into an empty folder, as if that were the root: with the modes and times that the backup has, and, as
     /// root, with its owners.
     pub fn unpack(&self, into: &Path, cancel: &CancellationToken) -> Result<usize, FilesError> {
-        write::unpack(self, into, cancel)
+        unpack::unpack(self, into, cancel)
     }
 
     /// Compares it with what is on this host. Writes nothing.
@@ -133,7 +144,8 @@ impl FilesBackup {
             lacks: self.contents.lacks.clone(),
             refusals: Vec::new(),
         };
-        let (mut denied, mut needs) = (Denied::default(), Needs::default());
+        let mut trees = Trees::of(self.tops());
+        let (mut denied, mut needs, mut links) = (Denied::default(), Needs::default(), BTreeSet::new());
         for entry in &self.contents.entries {
             if cancel.is_cancelled() {
                 return Err(FilesError::Cancelled);
@@ -145,23 +157,34 @@ impl FilesBackup {
                 ));
                 continue;
             };
-            match compare(entry, &real, cancel)? {
+            match compare(entry, &real, &mut trees, cancel)? {
                 Compared::Same => plan.same += 1,
-                Compared::Differs(How::Content | How::Attributes) | Compared::InTheWay(_)
+                Compared::Differs(How::Content | How::Attributes, _)
+                | Compared::InTheWay(_)
+                | Compared::BehindLink(_)
                     if self.leaves(entry) => {}
-                Compared::Differs(how) => {
-                    denied.look_at(entry, &real, how);
-                    needs.add(entry, &real, how);
+                Compared::Differs(how, there) => {
+                    let near = trees.nearest(&real);
+                    let (folder, path) = near.map_err(write::place("look at", &real))?;
+                    let ground = Ground { folder, path, there };
+                    denied.look_at(entry, &ground, how);
+                    needs.add(entry, &ground, how);
                     plan.changes.push(Change { entry: entry.clone(), how, diff: None });
                 }
                 Compared::InTheWay(what) => {
                     plan.refusals.push(format!("{} is {what}: move it away, then try again", entry.path));
                 }
+                // Of all that lies behind it this is told once.
+                Compared::BehindLink(link) => {
+                    if links.insert(link.path.clone()) {
+                        plan.refusals.push(format!("{link}: {}", NotFollowed::HINT));
+                    }
+                }
             }
         }
         plan.refusals.extend(denied.refusal());
         plan.refusals.extend(needs.refusals());
-        self.add_diffs(&mut plan, cancel)?;
+        self.add_diffs(&mut plan, &mut trees, cancel)?;
         Ok(plan)
     }
 
@@ -171,7 +194,12 @@ impl FilesBackup {
         self.contents.before_restore.is_none() && self.contents.is_doubtful(&entry.path)
     }
 
-    fn add_diffs(&self, plan: &mut FilesPlan, cancel: &CancellationToken) -> Result<(), FilesError> {
+    fn add_diffs(
+        &self,
+        plan: &mut FilesPlan,
+        trees: &mut Trees,
+        cancel: &CancellationToken,
+    ) -> Result<(), FilesError> {
         let shown = |change: &&mut Change| match change.entry.what {
             What::File { size, .. } => change.how == How::Content && size <= LONGEST_SHOWN,
             What::Folder | What::Link { .. } => false,
@@ -189,7 +217,10 @@ impl FilesBackup {
             if let Some(change) = changes.get_mut(path) {
                 let mut new = Vec::new();
                 content.read_to_end(&mut new)?;
-                change.diff = diff::unified(&self.real(&change.entry), &change.entry.path.text(), &new);
+                let real = self.real(&change.entry);
+                let old = trees.place(&real).and_then(|(folder, name)| folder.read(name));
+                let old = old.and_then(|file| regular::whole(&file, LONGEST_SHOWN)).ok();
+                change.diff = old.and_then(|old| diff::unified(&old, &change.entry.path.text(), &new));
             }
             Ok(())
         })
@@ -219,30 +250,44 @@ type TakeFile<'a> = dyn FnMut(&str, &mut dyn io::Read) -> io::Result<()> + 'a;
 
 enum Compared {
     Same,
-    Differs(How),
+    /// With what is there, if something is.
+    Differs(How, Option<Found>),
     InTheWay(&'static str),
+    /// A folder on the way is a symbolic link.
+    BehindLink(NotFollowed),
 }
 
 /// How what is there differs from an entry. Times do not count.
-fn compare(entry: &FileEntry, path: &Path, cancel: &CancellationToken) -> Result<Compared, FilesError> {
-    let failed = |source| FilesError::Place { doing: "look at", path: path.to_owned(), source };
-    let there = match fs::symlink_metadata(path) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Compared::Differs(How::Missing));
+fn compare(
+    entry: &FileEntry,
+    path: &Path,
+    trees: &mut Trees,
+    cancel: &CancellationToken,
+) -> Result<Compared, FilesError> {
+    let failed = write::place("look at", path);
+    let there = match trees.look(path) {
+        Err(error) if is_missing(&error) => return Ok(Compared::Differs(How::Missing, None)),
+        Err(error) => {
+            let link = NotFollowed::of(&error).cloned();
+            return link.map(Compared::BehindLink).ok_or_else(|| failed(error));
         }
-        there => there.map_err(failed)?,
+        Ok(there) => there,
     };
-    let kind = there.file_type();
+    let kind = there.kind;
     let same = match &entry.what {
         What::Folder if kind.is_dir() => true,
+        What::Folder if kind.is_symlink() => {
+            return Ok(Compared::BehindLink(NotFollowed { path: path.to_owned(), owner: there.uid }));
+        }
         What::Folder => return Ok(Compared::InTheWay("no folder, and one has to be there")),
         What::Link { target } if kind.is_symlink() => {
-            FilePath::from(&fs::read_link(path).map_err(failed)?) == *target
+            let leads = trees.node(path).and_then(|node| node.target());
+            FilePath::from(&leads.map_err(failed)?) == *target
         }
         What::File { size, sha256 } if kind.is_file() => {
-            there.len() == *size && {
-                let hashed = regular::open(path).and_then(|file| hash(file, cancel)).map_err(failed)?;
-                hashed == *sha256
+            there.size == *size && {
+                let file = trees.place(path).and_then(|(folder, name)| folder.read(name));
+                file.and_then(|file| hash(file, cancel)).map_err(failed)? == *sha256
             }
         }
         _ if kind.is_dir() => return Ok(Compared::InTheWay("a folder, and a file or link has to be there")),
@@ -253,12 +298,12 @@ fn compare(entry: &FileEntry, path: &Path, cancel: &CancellationToken) -> Result
         _ => false,
     };
     if !same {
-        return Ok(Compared::Differs(How::Content));
+        return Ok(Compared::Differs(How::Content, Some(there)));
     }
     let is_link = matches!(entry.what, What::Link { .. });
-    let owned = (there.uid(), there.gid()) == (entry.uid, entry.gid);
-    let as_is = owned && (is_link || there.mode() & 0o7777 == entry.mode);
-    Ok(if as_is { Compared::Same } else { Compared::Differs(How::Attributes) })
+    let owned = (there.uid, there.gid) == (entry.uid, entry.gid);
+    let as_is = owned && (is_link || there.mode == entry.mode);
+    Ok(if as_is { Compared::Same } else { Compared::Differs(How::Attributes, Some(there)) })
 }
 
 fn hash(file: File, cancel: &CancellationToken) -> io::Result<String> {

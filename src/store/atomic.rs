@@ -3,6 +3,7 @@
 //! Write beside the target, fsync the file, read it back, rename, fsync the folder. A failed fsync is a failure: the kernel may
 //! have dropped the pages, and asking again would be told a lie.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -52,9 +53,12 @@ pub fn remove_alone(path: &Path) -> io::Result<bool> {
 
 /// Where a file is written before it gets its name. Short enough for every name, and the same one each time.
 pub fn beside(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default();
-    let digest = sha256(name.as_bytes());
-    owner::parent(path).join(format!("{TEMP_PREFIX}{}", &digest[..16]))
+    owner::parent(path).join(name_beside(path.file_name().unwrap_or_default()))
+}
+
+/// The name of it, for one that will have this name.
+pub fn name_beside(name: &OsStr) -> String {
+    format!("{TEMP_PREFIX}{}", &sha256(name.as_bytes())[..16])
 }
 
 /// Puts `bytes` at `path`; an error of kind `AlreadyExists` if something is there.

@@ -29,6 +29,7 @@ mod end_to_end;
 mod export;
 mod file_limit;
 mod files;
+mod files_links;
 mod files_roots;
 mod files_trees;
 mod files_undo;

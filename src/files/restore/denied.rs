@@ -1,10 +1,7 @@
 //! What of a restore this user may not do, found before anything is written.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-
 use super::How;
+use super::room::Ground;
 use crate::files::FileEntry;
 use crate::{rights, words};
 
@@ -30,8 +27,8 @@ impl Reason {
 
 impl Denied {
     /// Looks whether the entry may be written at its place on this host.
-    pub(super) fn look_at(&mut self, entry: &FileEntry, real: &Path, how: How) {
-        let why = not_to_write(real, how).or_else(|| not_to_give(entry));
+    pub(super) fn look_at(&mut self, entry: &FileEntry, ground: &Ground<'_>, how: How) {
+        let why = not_to_write(ground, how).or_else(|| not_to_give(entry));
         if let Some(Reason { why, hint }) = why {
             self.count += 1;
             self.first.get_or_insert_with(|| Reason { why: format!("{}: {why}", entry.path), hint });
@@ -50,16 +47,15 @@ impl Denied {
 }
 
 /// What is new gets its name in its folder; of what is there the owner may set the mode.
-fn not_to_write(real: &Path, how: How) -> Option<Reason> {
+fn not_to_write(ground: &Ground<'_>, how: How) -> Option<Reason> {
     if how == How::Attributes {
-        let owner = fs::symlink_metadata(real).ok()?.uid();
+        let owner = ground.there?.uid;
         let is_mine = rights::may_give_away() || owner == rustix::process::geteuid().as_raw();
         let why = || format!("its mode cannot be set, because it belongs to the user {owner}");
         return (!is_mine).then(|| Reason::of_others(why()));
     }
-    let folder = real.ancestors().skip(1).find(|folder| folder.is_dir())?;
-    let error = rights::may_write(folder).err()?;
-    let why = format!("nothing can be written to {}: {error}", folder.display());
+    let error = rights::may_write_in(ground.folder).err()?;
+    let why = format!("nothing can be written to {}: {error}", ground.path.display());
     match rights::hint(&error, "the files and their folders") {
         Some(hint) => Some(Reason { why, hint }),
         None => Some(Reason::of_others(why)),

@@ -7,7 +7,7 @@ use globset::GlobSet;
 
 use super::{Change, FilesBackup, FilesPlan, How};
 use crate::config::values::Compression;
-use crate::files::backup::{FilesSource, back_up};
+use crate::files::backup::{Before, FilesSource, back_up};
 use crate::files::{BeforeRestore, FileEntry, FilePath, FilesContents, FilesError, Lack};
 use crate::jobs::RunContext;
 use crate::store::{Backup, BackupId, JobStore};
@@ -55,7 +55,8 @@ impl Shelf {
             ..change.entry.clone()
         };
         let created = created.map(here).collect();
-        let before = Some(BeforeRestore { of: plan.source.clone(), created, by_undo });
+        let restore = BeforeRestore { of: plan.source.clone(), created, by_undo };
+        let before = Some(Before { restore, tops: source.tops() });
         let what = FilesSource { paths, exclude: GlobSet::empty(), container: None, own: Vec::new() };
         let kept = back_up(&what, None, &self.store, Compression::default(), before, context).await?;
         let (backup, contents) = kept;

@@ -1,4 +1,5 @@
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use globset::{Glob, GlobSet};

@@ -1,6 +1,6 @@
 //! Takes a restore back.
 
-use std::fs;
+use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
@@ -8,9 +8,10 @@ use super::kept::Shelf;
 use super::write::{place, write_all};
 use super::{FilesBackup, FilesPlan};
 use crate::blocking::blocking;
-use crate::files::{FileEntry, FilePath, FilesContents, FilesError, What};
+use crate::files::trees::{Trees, is_missing};
+use crate::files::{FileEntry, FilePath, FilesError, What};
 use crate::jobs::RunContext;
-use crate::regular;
+use crate::regular::Folder;
 use crate::store::BackupId;
 use crate::words;
 
@@ -62,7 +63,7 @@ async fn write(
     blocking(move || {
         let mut done = Vec::new();
         let written = write_all(&source, &plan.changes, &mut done, &cancel)
-            .and_then(|()| remove_created(&source.contents, &mut done, &cancel));
+            .and_then(|()| remove_created(&source, &mut done, &cancel));
         let left = written.map_err(|error| error.halfway(done.clone(), true))?;
         step.finish(words::count(done.len(), "change"));
         Ok((done.len(), left))
@@ -73,36 +74,66 @@ async fn write(
 /// Removes what the restore created, adds that to `done`, and gives what stays: what was changed since. (So does a folder
 /// that is not empty.)
 fn remove_created(
-    before: &FilesContents,
+    source: &FilesBackup,
     done: &mut Vec<FilePath>,
     cancel: &CancellationToken,
 ) -> Result<Vec<FilePath>, FilesError> {
+    let mut trees = Trees::of(source.tops());
     let mut left = Vec::new();
-    for entry in before.before_restore.iter().flat_map(|before| &before.created) {
-        if remove_if_same(entry, cancel)? {
-            done.push(entry.path.clone());
-        } else if fs::symlink_metadata(entry.path.as_path()).is_ok() {
-            left.push(entry.path.clone());
+    for entry in source.contents.before_restore.iter().flat_map(|before| &before.created) {
+        match remove_if_same(entry, &mut trees, cancel)? {
+            Removal::Done => done.push(entry.path.clone()),
+            Removal::Gone => {}
+            Removal::Left => left.push(entry.path.clone()),
         }
     }
     Ok(left)
 }
 
-fn remove_if_same(entry: &FileEntry, cancel: &CancellationToken) -> Result<bool, FilesError> {
+enum Removal {
+    Done,
+    Gone,
+    Left,
+}
+
+fn remove_if_same(
+    entry: &FileEntry,
+    trees: &mut Trees,
+    cancel: &CancellationToken,
+) -> Result<Removal, FilesError> {
     let path = entry.path.as_path();
-    let same = match &entry.what {
-        What::Folder => return Ok(fs::remove_dir(path).is_ok()),
-        What::Link { target } => fs::read_link(path).is_ok_and(|there| FilePath::from(&there) == *target),
-        // Looked at before it is opened: a FIFO would be waited for, and a link be followed.
-        What::File { sha256, .. } => {
-            fs::symlink_metadata(path).is_ok_and(|there| there.is_file())
-                && regular::open(path)
-                    .and_then(|file| super::hash(file, cancel))
-                    .is_ok_and(|hash| hash == *sha256)
-        }
+    let (folder, name) = match trees.place(path) {
+        Ok(place) => place,
+        Err(error) if is_missing(&error) => return Ok(Removal::Gone),
+        // A link that somebody has put in place of its folder since.
+        Err(_) => return Ok(Removal::Left),
     };
-    if same {
-        fs::remove_file(path).map_err(place("remove", path))?;
+    let removed = match &entry.what {
+        What::Folder => folder.remove_folder(name).is_ok(),
+        _ if is_same(entry, folder, name, cancel) => {
+            folder.remove(name).map_err(place("remove", path))?;
+            true
+        }
+        _ => false,
+    };
+    Ok(match folder.look(name) {
+        _ if removed => Removal::Done,
+        Ok(_) => Removal::Left,
+        Err(_) => Removal::Gone,
+    })
+}
+
+/// What lies there is the file or link that the restore has made.
+fn is_same(entry: &FileEntry, folder: &Folder, name: &Path, cancel: &CancellationToken) -> bool {
+    match &entry.what {
+        What::Folder => false,
+        What::Link { target } => {
+            let there = folder.node(name).and_then(|node| node.target());
+            there.is_ok_and(|there| FilePath::from(&there) == *target)
+        }
+        What::File { sha256, .. } => {
+            let hash = folder.read(name).and_then(|file| super::hash(file, cancel));
+            hash.is_ok_and(|hash| hash == *sha256)
+        }
     }
-    Ok(same)
 }

@@ -7,6 +7,7 @@ mod manifests;
 mod random;
 mod servers;
 mod socket;
+mod trees;
 
 use std::fs;
 use std::path::Path;
