@@ -299,6 +299,9 @@ pub(super) fn clean(watchkeeper: &Watchkeeper) {
         "undo",
         "copies",
         "reserve",
+        "reserve-1",
+        "reserve-2",
+        "reserve-3",
     ];
     let others: Vec<String> = fs::read_dir(&state)
         .unwrap()
