@@ -70,6 +70,7 @@ mod keeper;
 mod killed;
 mod layers;
 mod layouts;
+mod lost;
 mod metrics;
 mod notify;
 mod other_source;
