@@ -9,6 +9,7 @@ mod deployment_job;
 mod diagnosis;
 mod files_job;
 mod folders;
+mod founding;
 mod grafana_job;
 mod grafana_restore;
 pub mod incidents;
@@ -44,6 +45,7 @@ pub use change::{ChangeAction, ChangeOpenError};
 pub use cleanup_job::BlockPlan;
 pub use files_job::FilesAction;
 pub use folders::unusable_folders;
+pub use founding::{FoundingError, found, history_of_backups};
 pub use grafana_restore::{GrafanaAction, GrafanaOpenError, count_text, secret_text};
 pub use lacks::lacks;
 pub use notices::{Teller, Tested, tell};
@@ -64,7 +66,9 @@ use crate::docker::{Docker, DockerError};
 use crate::history::{self, Cause, History, HistoryError, RunReport};
 use crate::identity::{Identity, IdentityError};
 use crate::progress::Sink;
-use crate::runner::{Cleared, Limit, Live, Lock, Locks, LogBook, Origin, Patience, Runner, Task, Unwritten};
+use crate::runner::{
+    Cleared, Holder, Limit, Live, Lock, Locks, LogBook, Origin, Patience, Runner, Task, Unwritten,
+};
 use crate::state_dir::reserve::Reserve;
 use crate::store::{Store, StoreError};
 use crate::upkeep::Policy;
@@ -77,7 +81,8 @@ pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 pub enum WithoutHistory {
     /// Nothing: that is an error.
     Fail,
-    /// The work that is asked for now, with a warning: it must not fail for a record of the past.
+    /// A damaged one is set aside where no daemon runs that does it. Else the work that is asked for now, with a warning: it
+    /// must not fail for a record of the past.
     Forget,
     /// A damaged one is set aside, one that cannot be opened now is opened later, and jobs run meanwhile. For the daemon,
     /// which has its lock.
@@ -149,8 +154,15 @@ impl App {
         if let Some(warning) = emptied {
             tracing::warn!("{warning}");
         }
-        let store = open_store(&config, &history, around.store_to_read)?;
-        settle_history(&config, &history, (around.clock)());
+        let is_away = matches!(Identity::of(&config, Some(&history)).check(), Err(IdentityError::Away(_)));
+        let store = open_store(&config.backup_dir, is_away, around.store_to_read)?;
+        let now = (around.clock)();
+        // One that is only in memory is not begun in the place of another.
+        let founded = if forgetful.is_none() { found(&config, &history, now) } else { None };
+        if let Some(founded) = founded {
+            tracing::error!("{}", founded.words(&config.timezone));
+        }
+        settle_history(&config, &history, now);
         let reserve = Reserve::new(&config.state_dir, config.reserve);
         if let Some(lack) = reserve.tend() {
             tracing::warn!("{lack}");
@@ -421,9 +433,8 @@ pub fn policy(job: &JobConfig, zone: &TimeZone) -> Option<Policy> {
 }
 
 /// The store. One that is away may be there when a job runs, which looks then.
-fn open_store(config: &Config, history: &History, to_read: bool) -> Result<Store, StoreError> {
-    let root = &config.backup_dir;
-    if matches!(Identity::of(config, Some(history)).check(), Err(IdentityError::Away(_))) {
+fn open_store(root: &Path, is_away: bool, to_read: bool) -> Result<Store, StoreError> {
+    if is_away {
         return Ok(Store::absent(root));
     }
     match Store::open(root) {
@@ -447,16 +458,32 @@ fn open_history(config: &Config, around: &Surroundings) -> Result<(History, Opti
         }
         return Ok((history, None));
     }
-    match History::open(&config.state_dir) {
-        Err(error)
-            if around.without_history == WithoutHistory::Forget
-                && (error.is_of_the_file() || error.is_of_the_disk()) =>
-        {
+    if around.without_history == WithoutHistory::Fail {
+        return Ok((History::open(&config.state_dir)?, None));
+    }
+    match open_or_set_aside(config, (around.clock)()) {
+        Err(error) if error.is_of_the_file() || error.is_of_the_disk() => {
             let lost = format!("{}: this run will not be in it", crate::words::chain(&error));
             Ok((History::forgetful(&config.state_dir)?, Some(lost)))
         }
         opened => Ok((opened?, None)),
     }
+}
+
+/// Opens the history; a damaged one is set aside and begun anew, as a daemon does that has just been started. Where one runs
+/// that is left to it.
+fn open_or_set_aside(config: &Config, now: Timestamp) -> Result<History, HistoryError> {
+    let error = match History::open(&config.state_dir) {
+        Err(error) if error.is_damaged() => error,
+        opened => return opened,
+    };
+    let holder = Holder { pid: std::process::id(), since: now, job: None, run: None };
+    let Ok(_held) = Locks::new(&config.state_dir).take(&[Lock::Daemon], &holder) else { return Err(error) };
+    let (history, renewed) = History::open_anew(&config.state_dir, now)?;
+    if let Some(renewed) = renewed {
+        daemon::tell_renewed(&renewed);
+    }
+    Ok(history)
 }
 
 /// What is to be said of a history that is a file without content. It is opened like a new one, and then nobody can tell
@@ -466,7 +493,7 @@ pub fn emptied_history(config: &Config) -> Option<String> {
     let is_empty = std::fs::metadata(&path).is_ok_and(|file| file.len() == 0);
     is_empty.then(|| {
         format!(
-            "The history {} was an empty file and is begun anew: earlier runs are forgotten, and no slot from before now is made up for. If there is a copy of it, stop the daemon and put it back",
+            "The history {} was an empty file and is begun anew: what ran before it knows as far as backups tell, and no slot from before now is made up for. If there is a copy of it, stop the daemon and put it back",
             path.display()
         )
     })

@@ -9,11 +9,15 @@
 //! The newest run of a job is the one that was noted last, by the row's number, and not the one that began last by its
 //! clock: one good run whose clock was ahead would hide every failure until that time has come.
 //!
+//! One that is new is founded before anything is noted in it: the runs that the manifests of backups tell of are written into
+//! it, once and all together, for it may stand in the place of one that was lost.
+//!
 //! The calls block. Async callers use `spawn_blocking`.
 
 mod begin;
 mod cut;
 mod error;
+mod founding;
 mod incidents;
 mod patience;
 mod pauses;
@@ -30,6 +34,7 @@ mod standing;
 mod tests;
 mod waiting;
 mod waits;
+mod whose;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -45,6 +50,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 pub use begin::{Begins, Terms};
 pub use cut::CutRun;
 pub use error::HistoryError;
+pub use founding::Founded;
 pub use incidents::{Noted, WatchedIncident};
 use patience::{BUSY, Patience};
 pub use pauses::{EndedPause, Pause};
@@ -57,6 +63,7 @@ pub use slots::{End, MissedSlots, Watched};
 pub use standing::{SlotFate, Standing};
 pub use waiting::WaitingRun;
 pub use waits::Wait;
+use whose::{Whose, whose};
 
 use crate::config::values::JobName;
 use crate::jobs::Outcome;
@@ -177,6 +184,13 @@ impl History {
         if is_there { Self::connect(path).map(Some) } else { Ok(None) }
     }
 
+    /// Looks whether another program's database stands in the place of the history, and changes nothing.
+    pub fn must_not_be_foreign(state_dir: &Path) -> Result<(), HistoryError> {
+        let path = state_dir.join(FILE);
+        must_be_files(&path)?;
+        not_foreign(&path)
+    }
+
     /// A history that is forgotten with the process, for work that must go on where the real one cannot be used.
     pub fn forgetful(state_dir: &Path) -> Result<Self, HistoryError> {
         let path = state_dir.join(FILE);
@@ -251,7 +265,9 @@ impl History {
     /// Notes that a run begins.
     pub fn start(&self, new: &NewRun) -> Result<(), HistoryError> {
         let begun = self.with_reserve(|| {
-            let inserted = rows::insert(&self.lock(), new);
+            let connection = self.lock();
+            let inserted =
+                founding::forget(&connection, new.run).and_then(|()| rows::insert(&connection, new));
             inserted.map(drop).map_err(|e| self.not_begun(new, e))
         });
         self.remember(Sort::Runs, begun.as_ref().err());
@@ -297,8 +313,10 @@ impl History {
         self.finish(report)
     }
 
+    /// The run is noted, and not only by what its backup tells.
     fn knows(&self, run: ulid::Ulid) -> Result<bool, HistoryError> {
-        let known = self.lock().query_row("SELECT 1 FROM run WHERE id = ?1", [run.to_string()], |_| Ok(()));
+        let sql = "SELECT 1 FROM run WHERE id = ?1 AND cause <> 'rebuilt'";
+        let known = self.lock().query_row(sql, [run.to_string()], |_| Ok(()));
         known.optional().map(|known| known.is_some()).map_err(|e| self.failed("read", e))
     }
 
@@ -409,7 +427,7 @@ impl History {
     pub fn usual(&self, job: &JobName, but: Option<ulid::Ulid>) -> Result<Vec<u64>, HistoryError> {
         let sql = "SELECT max(finished - started, 0) FROM run WHERE job = ?1 AND id IS NOT ?2 \
                    AND outcome IN ('done', 'warned') AND attempts <= 1 AND kind NOT LIKE '%-restore' \
-                   ORDER BY started DESC LIMIT 20";
+                   AND cause <> 'rebuilt' ORDER BY started DESC LIMIT 20";
         let connection = self.lock();
         let read = || -> rusqlite::Result<Vec<i64>> {
             let mut statement = connection.prepare_cached(sql)?;
@@ -535,9 +553,21 @@ fn close(connection: &mut Connection, report: &RunReport) -> rusqlite::Result<()
 /// Opens the file, and says which ones that are.
 fn opened(path: &Path) -> Result<(Connection, Option<Files>), HistoryError> {
     must_be_files(path)?;
+    not_foreign(path)?;
     let mut connection = Connection::open(path).map_err(|e| failure(path, "open", e))?;
     ready(path, &mut connection)?;
+    whose::read_a_little(&connection).map_err(|e| failure(path, "read", e))?;
     Ok((connection, Files::found(path)))
+}
+
+/// Looks at the file alone, and changes nothing: where the log of a history that was there before is still beside another
+/// program's database, SQLite would write the one into the other.
+fn not_foreign(path: &Path) -> Result<(), HistoryError> {
+    match whose::of_file(path) {
+        Ok(Whose::Foreign) => Err(HistoryError::Foreign { path: path.to_owned() }),
+        // What else is wrong with it, or only seems so while somebody writes, is found when it is opened.
+        _ => Ok(()),
+    }
 }
 
 /// SQLite opens the file and those beside it as they are: a pipe would be waited for, and a link be followed.
@@ -554,8 +584,16 @@ fn must_be_files(path: &Path) -> Result<(), HistoryError> {
     Ok(())
 }
 
-/// Makes a connection ready for use.
+/// Makes a connection ready for use. What is not ours, or not whole, is only looked at.
 fn ready(path: &Path, connection: &mut Connection) -> Result<(), HistoryError> {
+    let looked = connection.busy_timeout(BUSY).and_then(|()| whose(connection));
+    match looked.map_err(|e| failure(path, "open", e))? {
+        // Before the log is there, in which the ID would be for a while only.
+        Whose::Nobodys => whose::sign(connection).map_err(|e| failure(path, "open", e))?,
+        Whose::Ours => {}
+        Whose::Foreign => return Err(HistoryError::Foreign { path: path.to_owned() }),
+        Whose::Lacking(table) => return Err(failure(path, "open", whose::lacks(table))),
+    }
     let version = prepare(connection).map_err(|e| failure(path, "open", e))?;
     if version > schema::current() {
         return Err(HistoryError::Newer { path: path.to_owned(), found: version, known: schema::current() });
@@ -564,7 +602,6 @@ fn ready(path: &Path, connection: &mut Connection) -> Result<(), HistoryError> {
 }
 
 fn prepare(connection: &mut Connection) -> rusqlite::Result<u32> {
-    connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // Else each value that is bound may change the plan, and the statement is prepared anew for it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -599,6 +636,7 @@ fn failure(path: &Path, doing: &'static str, source: rusqlite::Error) -> History
     let path = path.to_owned();
     match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => HistoryError::Damaged { path, source },
+        _ if whose::has_lost_a_table(&source) => HistoryError::Damaged { path, source },
         _ => HistoryError::Sqlite { doing, path, source },
     }
 }

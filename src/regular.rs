@@ -28,6 +28,24 @@ pub(crate) const SMALL: u64 = 16 << 20;
 /// The most bytes that are read of what lists as many things as there are: a manifest.
 pub(crate) const LARGE: u64 = 512 << 20;
 
+/// A path as it stands in a URI, where SQLite is to open it so.
+pub(crate) fn in_a_uri(path: &Path) -> String {
+    use std::fmt::Write as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut text = String::new();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => {
+                text.push(char::from(*byte));
+            }
+            byte => {
+                let _ = write!(text, "%{byte:02X}");
+            }
+        }
+    }
+    text
+}
+
 /// A link of this owner may be followed: it is root's, or this user's. That of another could lead to what only this user may
 /// read or change.
 fn is_ours(owner: u32) -> bool {

@@ -82,6 +82,13 @@ impl Inodes {
         let found = statvfs(path)?;
         Ok(Self { free: found.f_favail, total: found.f_files })
     }
+
+    /// What is told where so many files cannot be made.
+    pub fn lack(self, files: u64) -> Option<String> {
+        let Self { free, total } = self;
+        let is_lacking = total > 0 && free < files;
+        is_lacking.then(|| format!("no inodes: needs {files}, {free} of {total} free"))
+    }
 }
 
 impl From<StatVfs> for Room {
@@ -136,6 +143,14 @@ mod tests {
         let error = room.require(901).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert_eq!(error.to_string(), "no space: needs 901 B, 1000 B free, of which 100 B are left alone");
+    }
+
+    #[test]
+    fn a_disk_without_a_limit_lacks_no_inodes() {
+        assert_eq!(Inodes { free: 0, total: 0 }.lack(8), None);
+        assert_eq!(Inodes { free: 8, total: 60 }.lack(8), None);
+        let lack = Inodes { free: 7, total: 60 }.lack(8);
+        assert_eq!(lack.as_deref(), Some("no inodes: needs 8, 7 of 60 free"));
     }
 
     #[test]

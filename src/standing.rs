@@ -18,7 +18,7 @@ pub use daemon::{DaemonStanding, LeftWaiting};
 pub use job::{JobStanding, LastRun, PastRun, TooLong};
 pub use overdue::Overdue;
 pub use recovery::RecoveryStanding;
-pub use state::{SetAside, StateStanding};
+pub use state::{SetAside, StateStanding, lost};
 pub use store::{Listings, NewestBackup, StoreStanding};
 
 use crate::config::Config;

@@ -13,6 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::regular::{self, Folder};
+use crate::room::Inodes;
 
 /// A folder or file of the program's own could not be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -188,6 +189,10 @@ const ROOM: usize = 32 * 1024;
 
 /// A part of most disks is kept for root, who writes on where the folder's owner cannot any more.
 fn has_room(folder: &Path) -> io::Result<()> {
+    // SQLite makes two files beside the history.
+    if let Some(lack) = Inodes::at(folder)?.lack(1) {
+        return Err(io::Error::new(io::ErrorKind::StorageFull, lack));
+    }
     let space = rustix::fs::statvfs(folder)?;
     let is_full = space.f_blocks > 0 && space.f_bavail.saturating_mul(space.f_frsize) < ROOM as u64;
     let is_roots = folder.metadata()?.uid() == 0;

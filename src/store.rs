@@ -46,7 +46,7 @@ pub use error::StoreError;
 pub use find::{Found, resolve, resolve_damaged};
 pub use id::{BackupId, BackupIdError};
 pub use left::Left;
-pub use list::{Backup, Broken, Listing};
+pub use list::{Backup, Broken, DatedManifest, Listing};
 pub use lock::{ExclusiveLock, SharedLock};
 pub use manifest::{Contents, Layout, Manifest, Owner, Source, StoredFile, is_lacking};
 pub use marker::{StoreId, StoreIdError};

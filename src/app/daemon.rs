@@ -270,7 +270,8 @@ impl Daemon {
             self.is_tidy = self.settle_others().await;
         }
         let now = (self.app.runner().clock)();
-        if self.books.renew(now).await {
+        let is_new = self.books.renew(now).await;
+        if self.app.found_history(now).await || is_new {
             self.born_again(now).await;
         }
         self.take_up(now).await;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
-use crate::history;
+use crate::history::{self, History};
 use crate::identity;
 use crate::prometheus::preflight::Finding;
 use crate::rights;
@@ -17,6 +17,9 @@ use crate::words;
 pub fn unusable_folders(config: &Config) -> Vec<(String, Vec<Finding>)> {
     let (state, backups) = (&config.state_dir, &config.backup_dir);
     let of_state = look_at_state(state).map(|error| Finding::problem(words::chain(&error), error.hint()));
+    let foreign = || History::must_not_be_foreign(state).err();
+    let foreign = || foreign().map(|error| Finding::problem(words::chain(&error), error.hint()));
+    let of_state = of_state.or_else(foreign);
     let of_backups = look_at_backups(backups).err();
     let of_backups = of_backups.map(|error| Finding::problem(words::chain(&error), error.hint()));
     let of_backups = another_store(config).or(of_backups);

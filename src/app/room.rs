@@ -21,7 +21,9 @@ pub fn no_room(config: &Config) -> Vec<(String, Vec<Finding>)> {
         let folder = store.as_ref()?.job(&job.name);
         let looked = folder.require_room(beside(&job.kind, &folder)?);
         // What else is wrong with the store is told elsewhere.
-        let error = looked.err().filter(|error| matches!(error, StoreError::NoRoom { .. }))?;
+        let is_of_room =
+            |error: &StoreError| matches!(error, StoreError::NoRoom { .. } | StoreError::NoInodes { .. });
+        let error = looked.err().filter(is_of_room)?;
         Some((format!("job {}", job.name), vec![Finding::problem(words::chain(&error), error.hint())]))
     });
     of_state.into_iter().chain(jobs).collect()

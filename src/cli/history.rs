@@ -9,9 +9,9 @@ use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::{Session, time};
 use crate::config::values::JobName;
-use crate::history::{Filter, History, LogLine, MissedSlots, RunReport, RunState};
+use crate::history::{Filter, Founded, History, HistoryError, LogLine, MissedSlots, RunReport, RunState};
 use crate::jobs::Outcome;
-use crate::standing::{DaemonStanding, LeftWaiting, NO_DAEMON, WAITING};
+use crate::standing::{DaemonStanding, LeftWaiting, NO_DAEMON, WAITING, lost};
 use crate::{report, words};
 
 #[derive(clap::Args)]
@@ -111,25 +111,19 @@ impl Entry {
 
 pub(super) fn list(session: &Session, args: &HistoryArgs) -> Result<ExitCode, CliError> {
     let filter = args.filter(session)?;
-    let history = session.history()?;
-    let mut entries = match &history {
-        Some(history) => entries(history, &filter, args)?,
-        None => Vec::new(),
-    };
-    let (n, before) = (args.n as usize, (args.n as usize).saturating_mul(args.page as usize - 1));
-    let is_empty = entries.is_empty();
-    let has_more = entries.len() > before.saturating_add(n);
-    let mut entries: Vec<Entry> = entries.drain(before.min(entries.len())..).take(n).collect();
-    if let Some(history) = &history {
-        add_warnings(history, &mut entries)?;
-    }
+    let (Seen { page, founded, left }, code) = session.read_history(|history| {
+        Ok(match history {
+            Some(history) => Seen::of(session, history, (&filter, args))?,
+            None => Seen::of_nothing(session, args)?,
+        })
+    })?;
+    let Page { entries, is_empty, has_more } = page;
     // A job that is no longer configured still has its runs; without any, its name is a slip of the pen.
     if let Some(name) = args.job.as_deref().filter(|_| is_empty) {
         session.job(name)?;
     }
-    let daemon = DaemonStanding::of(session.view(history.as_ref()), [])?;
-    let left = LeftWaiting::of(history.as_ref(), &daemon)?;
-    session.out.result(&told(&entries, args, has_more), || {
+    let json = told(&entries, args, has_more);
+    session.out.result(&json, || {
         if entries.is_empty() {
             return none(args, is_empty).to_owned();
         }
@@ -139,13 +133,60 @@ pub(super) fn list(session: &Session, args: &HistoryArgs) -> Result<ExitCode, Cl
         };
         let more =
             if has_more { format!("\nThere are more: --page {}\n", args.page + 1) } else { String::new() };
-        table(&["run", "job", "cause", "began", "took", "outcome", ""], entries.iter().map(row)) + &more
+        let lost = founded.as_ref().map(|founded| format!("\nCAUTION: {}.\n", founded.words(session.zone())));
+        table(&["run", "job", "cause", "began", "took", "outcome", ""], entries.iter().map(row))
+            + &more
+            + &lost.unwrap_or_default()
     });
-    Ok(ExitCode::Ok)
+    Ok(code)
+}
+
+/// The entries that are shown.
+struct Page {
+    entries: Vec<Entry>,
+    /// There are none on any page.
+    is_empty: bool,
+    has_more: bool,
+}
+
+impl Page {
+    fn of(mut all: Vec<Entry>, args: &HistoryArgs) -> Self {
+        let (n, before) = (args.n as usize, (args.n as usize).saturating_mul(args.page as usize - 1));
+        let (is_empty, has_more) = (all.is_empty(), all.len() > before.saturating_add(n));
+        let entries = all.drain(before.min(all.len())..).take(n).collect();
+        Self { entries, is_empty, has_more }
+    }
+}
+
+/// What is read of the history.
+struct Seen {
+    page: Page,
+    /// It stands in the place of one that was lost.
+    founded: Option<Founded>,
+    left: LeftWaiting,
+}
+
+impl Seen {
+    fn of(
+        session: &Session,
+        history: &History,
+        (filter, args): (&Filter, &HistoryArgs),
+    ) -> Result<Self, HistoryError> {
+        let mut page = Page::of(entries(history, filter, args)?, args);
+        add_warnings(history, &mut page.entries)?;
+        let view = session.view(Some(history));
+        let daemon = DaemonStanding::of(view, [])?;
+        Ok(Self { page, founded: lost(view), left: LeftWaiting::of(Some(history), &daemon)? })
+    }
+
+    fn of_nothing(session: &Session, args: &HistoryArgs) -> Result<Self, HistoryError> {
+        let daemon = DaemonStanding::of(session.view(None), [])?;
+        Ok(Self { page: Page::of(Vec::new(), args), founded: None, left: LeftWaiting::of(None, &daemon)? })
+    }
 }
 
 /// What is shown, and what might be on later pages, the newest first.
-fn entries(history: &History, filter: &Filter, args: &HistoryArgs) -> Result<Vec<Entry>, CliError> {
+fn entries(history: &History, filter: &Filter, args: &HistoryArgs) -> Result<Vec<Entry>, HistoryError> {
     let (wants_runs, wants_missed) = args.wants();
     let runs = if wants_runs { history.recent(filter)? } else { Vec::new() };
     // Those of the time are sought among all: a stretch is one line, however long it is.
@@ -157,7 +198,7 @@ fn entries(history: &History, filter: &Filter, args: &HistoryArgs) -> Result<Vec
 }
 
 /// What the runs that are shown warned of: else nobody would see why they are.
-fn add_warnings(history: &History, entries: &mut [Entry]) -> Result<(), CliError> {
+fn add_warnings(history: &History, entries: &mut [Entry]) -> Result<(), HistoryError> {
     for entry in entries {
         if let Entry::Run(run) = entry
             && run.outcome == Some(Outcome::Warned)

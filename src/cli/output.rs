@@ -94,6 +94,15 @@ impl From<crate::identity::IdentityError> for CliError {
     }
 }
 
+impl From<crate::app::FoundingError> for CliError {
+    fn from(error: crate::app::FoundingError) -> Self {
+        match error {
+            crate::app::FoundingError::History(error) => error.into(),
+            crate::app::FoundingError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<crate::standing::StandingError> for CliError {
     fn from(error: crate::standing::StandingError) -> Self {
         match error {
@@ -150,13 +159,19 @@ impl Output {
                 json!({ "error": error.message, "hint": error.hint, "exit_code": error.code.number() });
             self.data(&format!("{document:#}\n"));
         } else {
-            let mut err = io::stderr();
-            let _ = writeln!(err, "error: {}", terminal(&error.message));
-            if let Some(hint) = &error.hint {
-                let _ = writeln!(err, "hint: {}", terminal(hint));
-            }
+            self.complain(error);
         }
         error.code
+    }
+
+    /// Says what went wrong, beside the data that there are all the same.
+    #[expect(clippy::unused_self, reason = "printing goes through an Output")]
+    pub(super) fn complain(self, error: &CliError) {
+        let mut err = io::stderr();
+        let _ = writeln!(err, "error: {}", terminal(&error.message));
+        if let Some(hint) = &error.hint {
+            let _ = writeln!(err, "hint: {}", terminal(hint));
+        }
     }
 
     /// Whoever reads the result has just seen the steps on the same screen.

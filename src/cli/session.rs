@@ -13,14 +13,14 @@ use super::Global;
 use super::exit_code::ExitCode;
 use super::output::{CliError, Output};
 use crate::app::metrics::write_textfile;
-use crate::app::{App, Surroundings, WithoutHistory};
+use crate::app::{self, App, FoundingError, Surroundings, WithoutHistory};
 use crate::config::values::{Anomalies, JobName};
 use crate::config::{Config, ConfigErrors, JobConfig};
-use crate::history::{History, RunReport};
+use crate::history::{Founded, History, RunReport};
 use crate::identity;
 use crate::report;
 use crate::runner::LogBook;
-use crate::standing::View;
+use crate::standing::{StandingError, View};
 use crate::store::{Backup, Found, Store, StoreError, resolve, resolve_damaged};
 use crate::telemetry::{self, Log};
 use crate::upkeep;
@@ -139,15 +139,15 @@ impl Session {
 
     /// The backup that is called so. A job that nobody knows is a slip of the pen; one without a good backup is not.
     pub(super) fn backup(&self, spec: &str) -> Result<Found, CliError> {
-        self.found(spec, resolve)
+        self.backup_by(spec, resolve)
     }
 
     /// The same, also one of whose files some are missing: who uses it looks at each.
     pub(super) fn damaged_backup(&self, spec: &str) -> Result<Found, CliError> {
-        self.found(spec, resolve_damaged)
+        self.backup_by(spec, resolve_damaged)
     }
 
-    fn found(
+    fn backup_by(
         &self,
         spec: &str,
         resolve: fn(&Store, &str) -> Result<Found, StoreError>,
@@ -180,24 +180,67 @@ impl Session {
         }
     }
 
-    /// The history, to look at; nothing where nothing ran yet.
+    /// The history, to look at; nothing where nothing ran yet. Where there is none any more, what backups tell.
     pub(super) fn history(&self) -> Result<Option<History>, CliError> {
+        Ok(self.look_at_history()?)
+    }
+
+    fn look_at_history(&self) -> Result<Option<History>, FoundingError> {
         self.warn_of_emptied_history();
-        let history = History::open_existing(&self.config.state_dir)?;
-        if let Some(history) = &history {
-            crate::app::settle_history(&self.config, history, self.now);
-        }
-        Ok(history)
+        let Some(history) = History::open_existing(&self.config.state_dir)? else {
+            return self.history_of_backups();
+        };
+        self.found_history(&history);
+        app::settle_history(&self.config, &history, self.now);
+        Ok(Some(history))
+    }
+
+    /// What is read of the history, and how a command ends that shows it. Where it is damaged that is said, and what backups
+    /// tell is read in its place.
+    pub(super) fn read_history<T>(
+        &self,
+        read: impl Fn(Option<&History>) -> Result<T, StandingError>,
+    ) -> Result<(T, ExitCode), CliError> {
+        let looked = self.look_at_history().map_err(|error| match error {
+            FoundingError::History(error) => StandingError::History(error),
+            FoundingError::Store(error) => StandingError::Store(error),
+        });
+        let damaged = match looked.and_then(|history| read(history.as_ref())) {
+            Err(StandingError::History(error)) if error.is_damaged() => CliError::from(error),
+            looked => return Ok((looked?, ExitCode::Ok)),
+        };
+        self.out.complain(&damaged);
+        let history = self.history_of_backups()?;
+        Ok((read(history.as_ref())?, damaged.code))
     }
 
     /// The history, to write into; made where nothing ran yet.
     pub(super) fn history_to_write(&self) -> Result<History, CliError> {
         self.warn_of_emptied_history();
-        Ok(History::open(&self.config.state_dir)?)
+        let history = History::open(&self.config.state_dir)?;
+        self.found_history(&history);
+        Ok(history)
+    }
+
+    fn history_of_backups(&self) -> Result<Option<History>, FoundingError> {
+        let history = app::history_of_backups(&self.config, self.now)?;
+        let founded = history.as_ref().map(History::founded).transpose()?.flatten();
+        self.tell_founded(founded.as_ref());
+        Ok(history)
+    }
+
+    fn found_history(&self, history: &History) {
+        self.tell_founded(app::found(&self.config, history, self.now).as_ref());
+    }
+
+    fn tell_founded(&self, founded: Option<&Founded>) {
+        if let Some(founded) = founded {
+            self.out.say(&format!("warning: {}", founded.words(self.zone())));
+        }
     }
 
     fn warn_of_emptied_history(&self) {
-        if let Some(warning) = crate::app::emptied_history(&self.config) {
+        if let Some(warning) = app::emptied_history(&self.config) {
             self.out.say(&format!("warning: {warning}"));
         }
     }

@@ -14,14 +14,15 @@ use crate::words::{self, sparkline};
 const DRAWN: usize = 12;
 
 pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
-    let history = session.history()?;
     let store = session.store_that_stands()?;
-    let view = View { store: store.as_ref(), ..session.view(history.as_ref()) };
-    let all = All { standing: Standing::of(view, &mut Listings::default())?, state: StateStanding::of(view) };
+    let (all, code) = session.read_history(|history| {
+        let view = View { store: store.as_ref(), ..session.view(history) };
+        Ok(All { standing: Standing::of(view, &mut Listings::default())?, state: StateStanding::of(view) })
+    })?;
     session.out.result(&all, || text(session, &all));
     let cannot_keep = all.state.not_writable.is_some() || all.standing.store_away.is_some();
     let is_bad = cannot_keep || all.standing.jobs.iter().any(JobStanding::is_bad);
-    Ok(if is_bad { ExitCode::Failed } else { ExitCode::Ok })
+    Ok(if is_bad { ExitCode::Failed } else { code })
 }
 
 #[derive(serde::Serialize)]
@@ -47,7 +48,9 @@ fn of_state(session: &Session, state: &StateStanding) -> Vec<String> {
             aside.words(session.zone())
         )
     });
-    full.into_iter().chain(aside).collect()
+    let founded =
+        state.founded.as_ref().map(|founded| format!("CAUTION: {}.", founded.words(session.zone())));
+    full.into_iter().chain(aside).chain(founded).collect()
 }
 
 fn text(session: &Session, All { standing, state }: &All) -> String {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ffi;
 
-use crate::room::Room;
+use crate::room::{Inodes, Room};
 use crate::state_dir::StateDirError;
 
 /// The history could not be read or written.
@@ -33,6 +33,12 @@ pub enum HistoryError {
         found: u32,
         /// The newest version this program knows.
         known: u32,
+    },
+    /// The file is a database of another program: nobody's to change, or to move away.
+    #[error("{} is not a history, but a database of another program", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
     },
     /// The file is not a database, or a broken one.
     #[error("The history {} is damaged", path.display())]
@@ -119,7 +125,8 @@ impl HistoryError {
                 Some(error) if FULL_PERHAPS.contains(&error.extended_code) => true,
                 // It could not make a file beside it.
                 Some(error) if error.code == rusqlite::ErrorCode::CannotOpen => {
-                    path.parent().is_some_and(|folder| Room::at(folder).is_ok_and(|room| !room.is_for(0)))
+                    let is_full = |folder| Room::at(folder).is_ok_and(|room| !room.is_for(0));
+                    path.parent().is_some_and(is_full) || has_no_inodes(path)
                 }
                 _ => false,
             },
@@ -130,6 +137,11 @@ impl HistoryError {
     /// It may be usable later without anybody's doing to the file itself.
     pub fn may_pass(&self) -> bool {
         self.is_transient() || self.is_of_the_disk()
+    }
+
+    /// The file is damaged.
+    pub const fn is_damaged(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
     }
 
     /// The file is of no use to this program, and everything else may be in order.
@@ -144,9 +156,19 @@ impl HistoryError {
             Self::Newer { .. } => {
                 Some("use the newer watchkeeper that wrote it, or another `state_dir`".into())
             }
-            Self::Damaged { path, .. } | Self::Row { path, .. } => Some(format!(
-                "stop watchkeeper and move {0}, {0}-wal and {0}-shm away: a new history begins, and no backup is lost by \
-                 that; `sqlite3 {0} .recover` may save the old runs",
+            Self::Foreign { .. } => Some(
+                "nothing is changed in it: set `state_dir` to a folder of Watchkeeper's own, or move that file to where it \
+                 belongs"
+                    .into(),
+            ),
+            Self::Damaged { path, .. } => Some(format!(
+                "the daemon, or the next `watchkeeper run-now` where none runs, sets it aside and begins a new one with the \
+                 runs that the backups tell of; no backup is lost by that. `sqlite3 {} .recover` may save the old runs",
+                path.display()
+            )),
+            Self::Row { path, .. } => Some(format!(
+                "stop watchkeeper and move {0}, {0}-wal and {0}-shm away: a new history begins with the runs that the backups \
+                 tell of, and no backup is lost by that; `sqlite3 {0} .recover` may save the old runs",
                 path.display()
             )),
             Self::UnknownRun { .. } => Some("`watchkeeper history` lists the runs".into()),
@@ -155,6 +177,9 @@ impl HistoryError {
                 if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) =>
             {
                 Some("its disk is full: free some space, or move `state_dir`".into())
+            }
+            Self::Sqlite { source, path, .. } if is_denied(source) && has_no_inodes(path) => {
+                Some("its disk has no inodes left: remove files there, or move `state_dir`".into())
             }
             Self::Sqlite { source, .. } if is_denied(source) => {
                 Some("run it as root or as the user whose history it is".into())
@@ -168,6 +193,11 @@ impl HistoryError {
 fn is_closed(path: &Path) -> bool {
     let folder = path.parent().unwrap_or(Path::new(""));
     crate::rights::may_write(folder).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+}
+
+/// On the disk of the file not one more can be made.
+fn has_no_inodes(path: &Path) -> bool {
+    path.parent().is_some_and(|folder| Inodes::at(folder).is_ok_and(|inodes| inodes.lack(1).is_some()))
 }
 
 /// The file, or what SQLite makes beside it, may not be opened by this user.

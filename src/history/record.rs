@@ -25,6 +25,8 @@ pub enum Cause {
     After(Timestamp),
     /// The response to an alert allows it: for this incident.
     Incident(Number),
+    /// That is not known any more: the history was lost, and the run is known by its backup.
+    Rebuilt,
 }
 
 /// A cause as programs read it.
@@ -61,13 +63,14 @@ impl Cause {
             Self::CatchUp(_) => "catch-up",
             Self::After(_) => "after",
             Self::Incident(_) => "incident",
+            Self::Rebuilt => "rebuilt",
         }
     }
 
     /// The slot it stands for.
     pub const fn slot(self) -> Option<Timestamp> {
         match self {
-            Self::Manual | Self::Incident(_) => None,
+            Self::Manual | Self::Incident(_) | Self::Rebuilt => None,
             Self::Scheduled(slot) | Self::CatchUp(slot) | Self::After(slot) => Some(slot),
         }
     }
@@ -76,14 +79,14 @@ impl Cause {
     pub const fn incident(self) -> Option<Number> {
         match self {
             Self::Incident(number) => Some(number),
-            Self::Manual | Self::Scheduled(_) | Self::CatchUp(_) | Self::After(_) => None,
+            Self::Manual | Self::Scheduled(_) | Self::CatchUp(_) | Self::After(_) | Self::Rebuilt => None,
         }
     }
 
     /// The slot, where it is one of a schedule.
     pub const fn clocked_slot(self) -> Option<Timestamp> {
         match self {
-            Self::Manual | Self::After(_) | Self::Incident(_) => None,
+            Self::Manual | Self::After(_) | Self::Incident(_) | Self::Rebuilt => None,
             Self::Scheduled(slot) | Self::CatchUp(slot) => Some(slot),
         }
     }
@@ -96,6 +99,7 @@ impl Cause {
             ("catch-up", Some(slot), None) => Some(Self::CatchUp(slot)),
             ("after", Some(slot), None) => Some(Self::After(slot)),
             ("incident", None, Some(number)) => Some(Self::Incident(number)),
+            ("rebuilt", None, None) => Some(Self::Rebuilt),
             _ => None,
         }
     }

@@ -87,19 +87,22 @@ impl History {
     /// Opens the history for who renews it from then on: a damaged one is set aside and begun anew, and where it cannot be
     /// opened now, [`History::renew`] tries it again. Until then every call fails with [`HistoryError::NotOpen`].
     pub fn open_to_renew(state_dir: &Path, now: Timestamp) -> Result<(Self, Option<Renewed>), HistoryError> {
+        let error = match Self::open_anew(state_dir, now) {
+            Err(error) if error.may_pass() || error.is_damaged() => error,
+            opened => return opened,
+        };
+        Ok((Self::not_open_yet(state_dir, &error)?, None))
+    }
+
+    /// Opens the history; a damaged one is set aside and begun anew. Of two processes only one may do that at a time.
+    pub fn open_anew(state_dir: &Path, now: Timestamp) -> Result<(Self, Option<Renewed>), HistoryError> {
         let damaged = match Self::open(state_dir) {
             Err(HistoryError::Damaged { .. }) => set_aside(&state_dir.join(FILE), now),
-            Err(error) if error.may_pass() => return Ok((Self::not_open_yet(state_dir, &error)?, None)),
             opened => return opened.map(|history| (history, None)),
         };
-        match Self::open(state_dir) {
-            Ok(history) => {
-                history.remember_aside(damaged.as_deref());
-                Ok((history, Some(damaged.map_or(Renewed::Gone, Renewed::Damaged))))
-            }
-            Err(error @ HistoryError::Newer { .. }) => Err(error),
-            Err(error) => Ok((Self::not_open_yet(state_dir, &error)?, None)),
-        }
+        let history = Self::open(state_dir)?;
+        history.remember_aside(damaged.as_deref());
+        Ok((history, Some(damaged.map_or(Renewed::Gone, Renewed::Damaged))))
     }
 
     /// Why it is not open, if so.
@@ -129,8 +132,10 @@ impl History {
         let is_closed = self.not_open().is_some();
         let is_damaged = self.is_damaged.load(Ordering::Relaxed);
         let (known, found) = (*files, Files::found(&self.path));
+        // What stands in the place of a damaged one now may be anybody's.
+        let is_there = known.zip(found).is_none_or(|(known, found)| known.main == found.main);
         let why = match (known, found) {
-            _ if is_damaged => Renewed::Damaged(PathBuf::new()),
+            _ if is_damaged && (is_closed || is_there) => Renewed::Damaged(PathBuf::new()),
             _ if is_closed => Renewed::Opened,
             // It is in memory.
             (None, _) => return Ok(None),

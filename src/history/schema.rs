@@ -5,6 +5,8 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::whose::APPLICATION_ID;
+
 /// All migrations; the file's `user_version` is the number of those it has seen.
 const MIGRATIONS: &[&str] = &["
 CREATE TABLE run (
@@ -273,6 +275,48 @@ CREATE INDEX run_ran ON run (job) WHERE outcome <> 'skipped' AND kind NOT LIKE '
 CREATE INDEX run_bad ON run (job)
     WHERE outcome IN ('failed', 'interrupted', 'warned') AND kind NOT LIKE '%-restore';
 CREATE INDEX run_restore ON run (job) WHERE kind LIKE '%-restore';
+", "
+CREATE TABLE new_run (
+    id            TEXT    NOT NULL PRIMARY KEY,
+    job           TEXT    NOT NULL,
+    kind          TEXT    NOT NULL,
+    cause         TEXT    NOT NULL
+                  CHECK (cause IN ('manual', 'scheduled', 'catch-up', 'after', 'incident', 'rebuilt')),
+    slot          INTEGER CHECK ((slot IS NULL) = (cause IN ('manual', 'incident', 'rebuilt'))),
+    started       INTEGER NOT NULL,
+    finished      INTEGER,
+    outcome       TEXT    NOT NULL CHECK (outcome IN ('running', 'done', 'warned', 'failed', 'skipped', 'interrupted')),
+    reason        TEXT,
+    hint          TEXT,
+    data_not_back INTEGER NOT NULL DEFAULT 0,
+    output        TEXT,
+    backup        TEXT,
+    bytes         INTEGER,
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    incident      INTEGER CHECK ((incident IS NOT NULL) = (cause = 'incident')),
+    CHECK ((finished IS NULL) = (outcome = 'running'))
+) STRICT;
+INSERT INTO new_run SELECT * FROM run ORDER BY rowid;
+DROP TABLE run;
+ALTER TABLE new_run RENAME TO run;
+CREATE UNIQUE INDEX run_slot ON run (job, slot) WHERE slot IS NOT NULL;
+CREATE INDEX run_by_job ON run (job, started);
+CREATE INDEX run_by_start ON run (started);
+CREATE INDEX run_running ON run (outcome) WHERE outcome = 'running';
+CREATE INDEX run_by_end ON run (job, finished) WHERE finished IS NOT NULL;
+CREATE INDEX run_cut ON run (job, started) WHERE outcome = 'interrupted';
+CREATE INDEX run_of_incident ON run (job, started) WHERE cause = 'incident';
+CREATE INDEX run_ran ON run (job) WHERE outcome <> 'skipped' AND kind NOT LIKE '%-restore';
+CREATE INDEX run_bad ON run (job)
+    WHERE outcome IN ('failed', 'interrupted', 'warned') AND kind NOT LIKE '%-restore';
+CREATE INDEX run_restore ON run (job) WHERE kind LIKE '%-restore';
+CREATE TABLE founding (
+    at     INTEGER NOT NULL,
+    runs   INTEGER NOT NULL,
+    others INTEGER NOT NULL,
+    told   INTEGER NOT NULL
+) STRICT;
+INSERT INTO founding SELECT (SELECT min(started) FROM run), 0, 0, 1 WHERE EXISTS (SELECT 1 FROM run);
 "];
 
 /// The version this program writes.
@@ -297,6 +341,7 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<u32> {
         transaction.execute_batch(migration)?;
     }
     if seen < current() {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", current())?;
     }
     transaction.commit()?;
@@ -307,6 +352,15 @@ fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
+/// Makes the tables of a file as it was in this version, without an ID.
+#[cfg(test)]
+pub(super) fn as_of(connection: &Connection, version: u32) {
+    let seen = MIGRATIONS.iter().take(version as usize);
+    connection.pragma_update(None, "foreign_keys", false).unwrap();
+    seen.for_each(|migration| connection.execute_batch(migration).unwrap());
+    connection.pragma_update(None, "user_version", version).unwrap();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,9 +369,7 @@ mod tests {
     fn a_file_of_each_earlier_version_keeps_its_runs_with_all_that_belongs_to_them() {
         for version in 1..MIGRATIONS.len() {
             let mut connection = Connection::open_in_memory().unwrap();
-            connection.pragma_update(None, "foreign_keys", false).unwrap();
-            MIGRATIONS[..version].iter().for_each(|migration| connection.execute_batch(migration).unwrap());
-            connection.pragma_update(None, "user_version", u32::try_from(version).unwrap()).unwrap();
+            as_of(&connection, u32::try_from(version).unwrap());
             connection
                 .execute_batch(
                     "INSERT INTO run (id, job, kind, cause, slot, started, finished, outcome) \
@@ -348,6 +400,8 @@ mod tests {
             let watched =
                 count("SELECT count(*) FROM watched WHERE born = 7 AND until = 7 AND ended IS NULL");
             assert_eq!(watched, i64::from(version >= 3), "{version}");
+            // It was not lost: nothing is rebuilt.
+            assert_eq!(count("SELECT count(*) FROM founding WHERE runs = 0 AND told"), 1, "{version}");
             let missed = count("SELECT count(*) FROM missed WHERE count = 3 AND at_least = 0");
             assert_eq!(missed, i64::from(version >= 3), "{version}");
             // What belongs to a run still goes with it, and its slot is still its own.

@@ -257,12 +257,12 @@ impl History {
 
     /// The ends of runs of a job after `since`, up to and with `until`, restores left out, the oldest first and at most the
     /// newest thousand. A skip is an end, too, but not where it was skipped because another run of the job went on: that
-    /// one ends itself.
+    /// one ends itself. Of a run that was rebuilt nothing follows any more.
     pub fn ends(&self, job: &JobName, since: Timestamp, until: Timestamp) -> Result<Vec<End>, HistoryError> {
         // Two questions, each with an index.
         let ended = format!(
             "SELECT {} FROM run WHERE job = ?1 AND finished > ?2 AND kind NOT LIKE '%-restore' \
-             ORDER BY finished DESC LIMIT 1000",
+             AND cause <> 'rebuilt' ORDER BY finished DESC LIMIT 1000",
             rows::COLUMNS
         );
         let running = format!(

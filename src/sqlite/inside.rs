@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::SqliteError;
-use super::open::escaped;
 use crate::command::{Command, End, Place, RUN_VARIABLE, Ran, TERM_GRACE, run};
 use crate::config::values::Veil;
 use crate::docker::{Docker, DockerError};
+use crate::regular::in_a_uri;
 
 /// Without what somebody has set for themselves in ~/.sqliterc: that changes what is printed.
 const SQLITE3: [&str; 7] = ["sqlite3", "-init", "/dev/null", "-batch", "-bail", "-cmd", ".timeout 10000"];
@@ -116,7 +116,7 @@ impl Inside {
 
     /// The database, to be opened only where there is one.
     fn uri(&self) -> String {
-        format!("file:{}?mode=rw", escaped(std::path::Path::new(&self.path)))
+        format!("file:{}?mode=rw", in_a_uri(std::path::Path::new(&self.path)))
     }
 
     async fn must(&self, argv: Vec<String>, say: &mut (dyn FnMut(&str) + Send)) -> Result<(), SqliteError> {

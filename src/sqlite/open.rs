@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::SqliteError;
 use super::error::file;
-use crate::regular;
+use crate::regular::{self, in_a_uri};
 
 /// How long a lock of somebody else is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -190,28 +190,10 @@ pub(super) const LENIENT: &str = "PRAGMA writable_schema = ON";
 fn read(path: &Path, how: &str, first: &str, patience: Duration) -> rusqlite::Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(format!("file:{}{how}", escaped(path)), flags)?;
+    let connection = Connection::open_with_flags(format!("file:{}{how}", in_a_uri(path)), flags)?;
     connection.busy_timeout(patience)?;
     connection.execute_batch(first)?;
     // Opening does not read: this does.
     connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
     Ok(connection)
-}
-
-/// A path in a URI.
-pub(super) fn escaped(path: &Path) -> String {
-    use std::fmt::Write as _;
-    use std::os::unix::ffi::OsStrExt as _;
-    let mut text = String::new();
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => {
-                text.push(char::from(*byte));
-            }
-            byte => {
-                let _ = write!(text, "%{byte:02X}");
-            }
-        }
-    }
-    text
 }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::View;
-use crate::history::{self, History};
+use crate::history::{self, Founded, History};
 use crate::{state_dir, words};
 
 /// A history that was set aside is told of for so long, or until its file is gone.
@@ -21,6 +21,8 @@ pub struct StateStanding {
     pub not_writable: Option<String>,
     /// The newest history that was damaged and set aside, for 7 days or until its file is gone.
     pub set_aside: Option<SetAside>,
+    /// That the history stands in the place of one that was lost, for 7 days.
+    pub founded: Option<Founded>,
 }
 
 /// A history that was damaged, in whose place a new one was begun.
@@ -44,7 +46,7 @@ impl StateStanding {
         // The disk first: what SQLite says of the end of a run whose beginning it could not note is nothing that helps.
         let not_writable = full().or_else(|| view.history.and_then(History::write_trouble));
         let set_aside = newest_set_aside(folder).filter(|aside| view.now.duration_since(aside.at) < TOLD);
-        Self { not_writable, set_aside }
+        Self { not_writable, set_aside, founded: lost(view) }
     }
 }
 
@@ -59,10 +61,17 @@ impl SetAside {
     pub fn words(&self, zone: &TimeZone) -> String {
         let (at, path) = (words::time(self.at, zone), self.path.display());
         format!(
-            "the history was damaged at {at} and a new one was begun, which knows of no run, slot or pause before. The old one \
-             is {path}: `sqlite3 {path} .recover` may save what is in it"
+            "the history was damaged at {at} and a new one was begun, which knows of runs before as far as backups tell of them, \
+             and of no slot or pause. The old one is {path}: `sqlite3 {path} .recover` may save what is in it"
         )
     }
+}
+
+/// How the history began, where it stands in the place of one that was lost, for 7 days.
+pub fn lost(view: View<'_>) -> Option<Founded> {
+    // What cannot be read is told of by who reads more of it.
+    let founded = view.history?.founded().ok()??;
+    (founded.runs > 0 && view.now.duration_since(founded.at).abs() < TOLD).then_some(founded)
 }
 
 fn newest_set_aside(folder: &Path) -> Option<SetAside> {

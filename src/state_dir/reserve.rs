@@ -1,7 +1,8 @@
 //! Room that is kept on the disk of `state_dir` for the moment at which it is full.
 //!
-//! It is a file that nobody reads. Where a disk is full, it is removed, and the history can say what happened. It is made
-//! anew once there is room again. Its blocks are allocated: a sparse file would keep nothing.
+//! It is a file that nobody reads, and some empty ones: a disk without inodes takes no new file, and SQLite makes two beside
+//! the history whenever it is opened. Where a disk is full, they are removed, and the history can say what happened. They are
+//! made anew once there is room again. The blocks of the one are allocated: a sparse file would keep nothing.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -12,11 +13,15 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use crate::regular::Folder;
-use crate::room::Room;
+use crate::room::{Inodes, Room};
 use crate::words::size;
 
 /// The file's name in the `state_dir`.
 pub const FILE: &str = "reserve";
+/// The names of the empty ones.
+const EMPTY: [&str; 3] = ["reserve-1", "reserve-2", "reserve-3"];
+/// So many inodes it needs: its own, and those of the two files that SQLite makes for a while.
+const INODES: u64 = 3 + EMPTY.len() as u64;
 /// The unit of a file's blocks, whatever those of its file system are.
 const BLOCK: u64 = 512;
 
@@ -39,27 +44,31 @@ impl Reserve {
         let whole = |meta: fs::Metadata| {
             meta.is_file() && meta.len() == self.bytes && meta.blocks().saturating_mul(BLOCK) >= self.bytes
         };
-        self.bytes == 0 || fs::symlink_metadata(self.path()).is_ok_and(whole)
+        let look = |name: &str| fs::symlink_metadata(self.state_dir.join(name));
+        self.bytes == 0 || look(FILE).is_ok_and(whole) && EMPTY.iter().all(|name| look(name).is_ok())
     }
 
     /// Makes it where it is not there. An error of kind `StorageFull` where there is no room for it now. What a killed
     /// process has half made is made anew.
     pub fn keep(&self) -> io::Result<()> {
-        let path = self.path();
         if self.bytes > 0 && self.is_kept() {
             return Ok(());
         }
         // Whatever is there: nothing is written through a link.
-        removed(&path)?;
+        removed(&self.state_dir)?;
         if self.bytes == 0 || !self.state_dir.is_dir() {
             return Ok(());
         }
         Room::at(&self.state_dir)?.require(self.bytes)?;
+        if let Some(lack) = Inodes::at(&self.state_dir)?.lack(INODES) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, lack));
+        }
         let made = || -> io::Result<()> {
-            let file = Folder::open(&self.state_dir)?.create(Path::new(FILE))?;
-            allocate(&file, self.bytes)
+            let folder = Folder::open(&self.state_dir)?;
+            EMPTY.iter().try_for_each(|name| folder.create(Path::new(name)).map(drop))?;
+            allocate(&folder.create(Path::new(FILE))?, self.bytes)
         };
-        made().inspect_err(|_| drop(removed(&path)))
+        made().inspect_err(|_| drop(removed(&self.state_dir)))
     }
 
     /// Makes it where it is not there; says in words that there is no room for it.
@@ -77,16 +86,22 @@ impl Reserve {
 
     /// That it is not there and there is no room for it, in words.
     pub fn lack(&self) -> Option<String> {
+        if self.is_kept() {
+            return None;
+        }
+        let folder = self.state_dir.display();
+        if let Some(lack) = Inodes::at(&self.state_dir).ok()?.lack(INODES) {
+            return Some(format!(
+                "{folder} has {lack}, for its reserve: remove files on its disk, or runs will be lacking in the history"
+            ));
+        }
         let room = Room::at(&self.state_dir).ok().filter(|room| !room.is_for(self.bytes))?;
-        (!self.is_kept()).then(|| {
-            format!(
-                "{} has no room for its reserve of {}, {} free: free some space, or runs will be lacking in the history \
-                 (`reserve` in jobs.toml says how large it is)",
-                self.state_dir.display(),
-                size(self.bytes),
-                size(room.free)
-            )
-        })
+        Some(format!(
+            "{folder} has no room for its reserve of {}, {} free: free some space, or runs will be lacking in the history \
+             (`reserve` in jobs.toml says how large it is)",
+            size(self.bytes),
+            size(room.free)
+        ))
     }
 
     fn path(&self) -> PathBuf {
@@ -98,11 +113,17 @@ impl Reserve {
 pub fn free(state_dir: &Path) -> bool {
     let path = state_dir.join(FILE);
     let bytes = fs::symlink_metadata(&path).map(|meta| meta.len()).unwrap_or_default();
-    let is_freed = removed(&path).unwrap_or(false);
+    let has_no_inodes = Inodes::at(state_dir).is_ok_and(|inodes| inodes.lack(1).is_some());
+    let is_freed = removed(state_dir).unwrap_or(false);
+    let (is_so, todo) = if has_no_inodes {
+        ("has no inodes left", "remove files there")
+    } else {
+        ("is full", "free some space")
+    };
     if is_freed {
         tracing::warn!(
             path = %path.display(),
-            "the disk of `state_dir` is full: the reserve of {} was freed, so that what happens is noted; free some space",
+            "the disk of `state_dir` {is_so}: the reserve of {} was freed, so that what happens is noted; {todo}",
             size(bytes)
         );
     }
@@ -121,12 +142,17 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-fn removed(path: &Path) -> io::Result<bool> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+/// Removes what is kept in a `state_dir`; says whether there was any of it.
+fn removed(state_dir: &Path) -> io::Result<bool> {
+    let mut was_there = false;
+    for name in EMPTY.iter().chain([&FILE]) {
+        match fs::remove_file(state_dir.join(name)) {
+            Ok(()) => was_there = true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(was_there)
 }
 
 fn allocate(mut file: &File, bytes: u64) -> io::Result<()> {
@@ -165,10 +191,15 @@ mod tests {
         assert!(!reserve.is_kept());
         reserve.keep().unwrap();
         assert!(blocks(&reserve) >= 1 << 20 && reserve.lack().is_none());
+        fs::remove_file(dir.path().join(EMPTY[1])).unwrap();
+        assert!(!reserve.is_kept());
+        reserve.keep().unwrap();
+        assert!(reserve.is_kept());
         Reserve::new(dir.path(), 1 << 16).keep().unwrap();
         assert_eq!(fs::metadata(reserve.path()).unwrap().len(), 1 << 16);
         Reserve::new(dir.path(), 0).keep().unwrap();
-        assert!(!reserve.path().exists() && Reserve::new(dir.path(), 0).lack().is_none());
+        assert!(Reserve::new(dir.path(), 0).lack().is_none());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -52,6 +52,14 @@ pub enum StoreError {
         /// How much it needs, and how much there is.
         lack: String,
     },
+    /// The disk takes no more files.
+    #[error("There is no room for this backup in {}: {lack}", path.display())]
+    NoInodes {
+        /// The job's folder.
+        path: PathBuf,
+        /// How many it needs, and how many there are.
+        lack: String,
+    },
     /// Another process holds the lock.
     #[error("{} is in use by another run, backup, restore or prune; waited {} s", path.display(), waited.as_secs())]
     Busy {
@@ -190,6 +198,9 @@ impl StoreError {
         }
         match self {
             Self::NoRoom { .. } => Some(FULL.to_owned()),
+            Self::NoInodes { .. } => Some(
+                "the disk has no inodes left: remove files there, keep fewer backups, or move backup_dir".to_owned(),
+            ),
             Self::Pinned { id, .. } => Some(format!("unpin {id} first")),
             Self::NewerFormat { .. } => Some("use the watchkeeper that made it, or a newer one".to_owned()),
             Self::Unusable { .. } => Some(
@@ -219,7 +230,7 @@ impl StoreError {
 
     /// The disk or the quota is full.
     pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::NoRoom { .. }) || self.io().is_some_and(disk_full)
+        matches!(self, Self::NoRoom { .. } | Self::NoInodes { .. }) || self.io().is_some_and(disk_full)
     }
 
     fn io(&self) -> Option<&io::Error> {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -78,6 +78,20 @@ pub struct Broken {
     pub problem: String,
     /// The backup, where its manifest is right, and only files that it names are not there as it says.
     pub backup: Option<Box<Backup>>,
+}
+
+/// A manifest, and when its file was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatedManifest {
+    /// What it says.
+    pub manifest: Manifest,
+    /// When the file was last written: at the end of its run, unless it was copied since. Nothing where that is not known.
+    pub written: Option<Timestamp>,
+}
+
+fn written(path: &Path) -> Option<Timestamp> {
+    let modified = fs::symlink_metadata(path).and_then(|file| file.modified()).ok()?;
+    Timestamp::try_from(modified).ok()
 }
 
 impl Backup {
@@ -182,6 +196,20 @@ impl JobStore {
         listing.unclaimed = Unclaimed { files: self.unclaimed(&seen.claimed)?, in_doubt };
         listing.backups.sort_by(|a, b| a.id().cmp(b.id()));
         Ok(listing)
+    }
+
+    /// The manifests of all backups that can be read and are of this job, in the order of their IDs. No other file is looked
+    /// at, and nothing of where one is wrong: [`JobStore::list`] tells that.
+    pub fn manifests(&self) -> Result<Vec<DatedManifest>, StoreError> {
+        let mut ids: Vec<BackupId> = self.names()?.iter().filter_map(|name| manifest_id(name)).collect();
+        ids.sort();
+        let read = |id: BackupId| {
+            let path = self.manifest_path(&id);
+            let manifest = Manifest::read(&path).ok()?;
+            let is_own = manifest.id == id && manifest.job == self.job;
+            is_own.then(|| DatedManifest { written: written(&path), manifest })
+        };
+        Ok(ids.into_iter().filter_map(read).collect())
     }
 
     /// The newest backup that can be used. No other one is looked at.

@@ -228,6 +228,11 @@ impl Source {
         Subject::paths(kind, self.container.as_deref(), paths)
     }
 
+    /// It was made on this host, or long ago on a host that it does not tell.
+    pub fn may_be_of_this_host(&self) -> bool {
+        self.host.as_ref().is_none_or(|host| *host == this_host())
+    }
+
     /// The same for a person, with its URL and its host.
     pub fn told(&self, kind: &str) -> String {
         let url = if self.url.is_empty() {
@@ -238,6 +243,11 @@ impl Source {
         let host = self.host.as_ref().map(|host| format!(" on host {host}")).unwrap_or_default();
         format!("{}{url}{host}", self.subject(kind))
     }
+}
+
+/// This host, as it calls itself.
+pub(super) fn this_host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Owner and mode of a folder.

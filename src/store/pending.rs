@@ -38,8 +38,12 @@ pub struct Pending {
 }
 
 impl JobStore {
-    /// Begins a backup; first sweeps what dead runs have left, if nobody uses the folder.
+    /// Begins a backup; first sweeps what dead runs have left, if nobody uses the folder. Fails with
+    /// [`StoreError::NoInodes`] where the disk takes no more files.
     pub fn begin(&self, run: Ulid, now: Timestamp) -> Result<Pending, StoreError> {
+        if !self.folder.exists() {
+            self.require_inodes()?;
+        }
         self.create_folder()?;
         // Held until our own lock is, so that a sweep never sees a folder of ours that seems to be dead.
         let _guards = match self.lock_exclusive(Duration::ZERO) {
@@ -54,6 +58,7 @@ impl JobStore {
         if dir.exists() {
             return Err(StoreError::Busy { path: dir, waited: Duration::ZERO });
         }
+        self.require_inodes()?;
         owner::create_folder(&dir, owner::FOLDER_MODE).at("create the folder", &dir)?;
         let path = dir.join(LOCK);
         let lock = File::create_new(&path).at("create", &path)?;

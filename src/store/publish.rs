@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{At as _, StoreError};
 use super::list::any_id;
-use super::manifest::{Contents, FORMAT};
+use super::manifest::{Contents, FORMAT, this_host};
 use super::pending::Pending;
 use super::{
     Backup, BackupId, BackupState, How, JobStore, Layout, Manifest, SharedFile, Source, StoredFile, Verified,
@@ -63,8 +63,7 @@ pub struct Draft {
 impl Draft {
     /// A whole one of this program, in an archive of its own, that holds no bytes yet.
     pub fn new(kind: &str, created: Timestamp, source: Source, contents: Contents) -> Self {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let source = Source { host: Some(host), ..source };
+        let source = Source { host: Some(this_host()), ..source };
         Self {
             kind: kind.to_owned(),
             created,

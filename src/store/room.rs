@@ -8,7 +8,7 @@ use super::error::{At as _, StoreError};
 use super::list::Listing;
 use super::manifest::Layout;
 use super::{Backup, JobStore, Pending};
-use crate::room::Room;
+use crate::room::{Inodes, Room};
 
 /// What lies beside the archive of a backup until that is finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,9 @@ pub enum Beside {
     /// So many bytes.
     Bytes(u64),
 }
+
+/// So many files and folders a backup makes at least: its own, and what is there while it is made.
+const FILES: u64 = 10;
 
 impl JobStore {
     /// About how many bytes the next backup of this job will write, as its newest good one did; 0 where there is none.
@@ -37,15 +40,30 @@ impl JobStore {
         Ok(written(&listing, newest).saturating_add(beside))
     }
 
-    /// Fails with [`StoreError::NoRoom`] where the disk has none for the next backup; returns what it is expected to write.
+    /// Fails with [`StoreError::NoRoom`], or [`StoreError::NoInodes`], where the disk has none for the next backup; returns
+    /// what it is expected to write.
     pub fn require_room(&self, beside: Beside) -> Result<u64, StoreError> {
         let expected = self.expected(beside)?;
-        let folder = self.folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+        self.require_inodes()?;
+        let folder = self.nearest();
         let room = Room::at(folder).at("ask for the free space of", folder)?;
         if room.is_for(expected) {
             return Ok(expected);
         }
         Err(StoreError::NoRoom { path: self.folder.clone(), lack: room.lack(expected) })
+    }
+
+    /// Fails with [`StoreError::NoInodes`] where the disk does not take the files of a backup.
+    pub(super) fn require_inodes(&self) -> Result<(), StoreError> {
+        let folder = self.nearest();
+        let inodes = Inodes::at(folder).at("ask for the free inodes of", folder)?;
+        let lack = inodes.lack(FILES).map(|lack| StoreError::NoInodes { path: self.folder.clone(), lack });
+        lack.map_or(Ok(()), Err)
+    }
+
+    /// Its folder, or that above it which is there.
+    fn nearest(&self) -> &Path {
+        self.folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"))
     }
 }
 

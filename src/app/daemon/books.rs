@@ -358,7 +358,7 @@ fn know(history: &History, ends: &[(Waiting, Timestamp)]) -> Result<(), HistoryE
 
 /// Tells what became of the history.
 pub(in crate::app) fn tell_renewed(renewed: &Renewed) {
-    let lost = "a new one begins, which knows of no run, slot or pause before";
+    let lost = "a new one begins, which knows of runs before as far as backups tell of them, and of no slot or pause";
     match renewed {
         Renewed::Gone => tracing::error!("the file of the history was taken away: {lost}"),
         Renewed::Replaced => tracing::warn!(

@@ -5,11 +5,10 @@
 //! healthchecks.io is told nothing: its checks miss the pings, and say so.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
 use super::{Teller, doubled};
@@ -17,6 +16,7 @@ use crate::app::{App, Sight};
 use crate::blocking::blocking;
 use crate::config::notify::{Channel, Event, Notifier};
 use crate::config::values::Name;
+use crate::history::Founded;
 use crate::report::notify::{Condition, Notice, Say, Subject, Told, is_over};
 use crate::standing::SetAside;
 use crate::words;
@@ -28,6 +28,9 @@ const KIND: &str = "daemon";
 /// The wait after the first try; doubled after each further one.
 const FIRST: Duration = Duration::from_secs(15);
 
+/// A new history is founded so soon after the damaged one was set aside.
+const SAME_LOSS: SignedDuration = SignedDuration::from_mins(1);
+
 /// What is told to whom.
 #[derive(Default)]
 pub(super) struct Own {
@@ -35,6 +38,8 @@ pub(super) struct Own {
     busy: BTreeSet<Name>,
     /// Since when nothing can be noted, and why.
     trouble: Option<(Timestamp, String)>,
+    /// The history that was lost last: who else is to tell it has not heard of it when the first has told it.
+    lost: Option<Lost>,
     told: BTreeMap<Name, Heard>,
 }
 
@@ -43,8 +48,8 @@ pub(super) struct Own {
 struct Heard {
     /// That nothing can be noted: since when that is, and when it was told last.
     trouble: Option<(Timestamp, Timestamp)>,
-    /// Which damaged history, and when it was told last.
-    aside: Option<(PathBuf, Timestamp)>,
+    /// Which history was lost, and when it was told last.
+    lost: Option<(Lost, Timestamp)>,
     /// When anything was told last.
     last: Option<Timestamp>,
     /// How often in a row it did not work, and when it was tried last.
@@ -69,14 +74,38 @@ enum Word {
     Still(Timestamp, String),
     /// It can again; it could not since then.
     Ends(Timestamp),
-    /// A history was damaged.
-    Aside(SetAside),
+    /// A history was lost.
+    Lost(Lost),
+}
+
+/// A history that was damaged or taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Lost {
+    /// When that was found.
+    at: Timestamp,
+    /// What is said of it.
+    why: String,
+}
+
+impl Lost {
+    /// What this process has set aside, or nobody was told of yet; nothing where no history was lost.
+    fn seen(sight: &Sight) -> Option<Self> {
+        let zone = &sight.app.config().timezone;
+        let aside = sight.app.runner.history.set_aside().and_then(SetAside::of);
+        let founded = sight.state.founded.as_ref().filter(|founded| founded.lasts && !founded.told);
+        // One that is begun in the place of a damaged one is no second loss.
+        let is_of =
+            |aside: &SetAside| founded.is_none_or(|founded| founded.at.duration_since(aside.at) <= SAME_LOSS);
+        let of_aside = |aside: SetAside| Self { at: aside.at, why: aside.words(zone) };
+        let of_founded = |founded: &Founded| Self { at: founded.at, why: founded.words(zone) };
+        aside.filter(is_of).map(of_aside).or_else(|| founded.map(of_founded))
+    }
 }
 
 /// What is so now.
 struct Now<'a> {
     trouble: Option<&'a (Timestamp, String)>,
-    aside: Option<&'a SetAside>,
+    lost: Option<&'a Lost>,
     at: Timestamp,
 }
 
@@ -104,11 +133,11 @@ impl Heard {
             _ => {}
         }
         let is_alert = matches!(notifier.channel, Channel::Alertmanager(_));
-        let is_told = |aside: &&SetAside| {
-            let told = self.aside.as_ref().filter(|(path, _)| *path == aside.path);
+        let is_told = |lost: &&Lost| {
+            let told = self.lost.as_ref().filter(|(told, _)| told == *lost);
             told.is_some_and(|(_, last)| !is_alert || !is_to_be_reminded(*last))
         };
-        now.aside.filter(|aside| !is_told(aside)).cloned().map(Word::Aside)
+        now.lost.filter(|lost| !is_told(lost)).cloned().map(Word::Lost)
     }
 
     /// It did not work, and is not tried again yet.
@@ -127,7 +156,7 @@ impl Heard {
         match word {
             Word::Begins(since, _) | Word::Still(since, _) => self.trouble = Some((since, now)),
             Word::Ends(_) => self.trouble = None,
-            Word::Aside(aside) => self.aside = Some((aside.path, now)),
+            Word::Lost(lost) => self.lost = Some((lost, now)),
         }
     }
 }
@@ -137,10 +166,10 @@ impl Own {
     pub(super) fn look(&mut self, sight: &Sight, teller: &Teller) {
         let trouble = sight.trouble();
         self.trouble = trouble.map(|why| (self.trouble.as_ref().map_or(sight.at, |(since, _)| *since), why));
-        let aside = sight.app.runner.history.set_aside().and_then(SetAside::of);
+        self.lost = Lost::seen(sight).or_else(|| self.lost.take());
         // Not the time of the sight: what was told meanwhile would seem to be yet to come.
         let at = (sight.app.runner.clock)();
-        let now = Now { trouble: self.trouble.as_ref(), aside: aside.as_ref(), at };
+        let now = Now { trouble: self.trouble.as_ref(), lost: self.lost.as_ref(), at };
         let notifiers = &sight.app.config().notify;
         self.told.retain(|name, _| notifiers.contains_key(name));
         for (name, notifier) in notifiers {
@@ -179,6 +208,9 @@ async fn send(app: Arc<App>, notifier: Notifier, word: Word, (host, at): (Arc<st
     let notice = notice(&app, &word, &host, at).under(&veil);
     let (name, message) = (notifier.name, &notice.headline);
     let sent = sender.send(&notice, at).await;
+    if sent.is_ok() && matches!(word, Word::Lost(_)) {
+        note_told(&app).await;
+    }
     match &sent {
         Ok(answer) => tracing::info!(notifier = %name, message, answer, "told"),
         Err(error) => {
@@ -187,6 +219,14 @@ async fn send(app: Arc<App>, notifier: Notifier, word: Word, (host, at): (Arc<st
         }
     }
     Said { notifier: name, word, was_taken: sent.is_ok(), at: (app.runner.clock)() }
+}
+
+/// The next daemon does not tell it again.
+async fn note_told(app: &App) {
+    let history = Arc::clone(&app.runner.history);
+    if let Err(error) = blocking(move || history.founding_is_told()).await {
+        tracing::warn!(error = words::chain(&error), "that it was told cannot be noted, and is told again");
+    }
 }
 
 fn notice(app: &App, word: &Word, host: &str, at: Timestamp) -> Notice {
@@ -210,24 +250,23 @@ fn notice(app: &App, word: &Word, host: &str, at: Timestamp) -> Notice {
             );
             (Say::Recovered, *since, None, headline)
         }
-        Word::Aside(aside) => {
-            let why = aside.words(zone);
+        Word::Lost(Lost { at, why }) => {
             let headline = format!("{failed} {JOB} on {host}: {why}");
-            (Say::Bad(Event::Failed), aside.at, Some(why), headline)
+            (Say::Bad(Event::Failed), *at, Some(why.clone()), headline)
         }
     };
-    let is_aside = matches!(word, Word::Aside(_));
-    let subject = if is_aside { Subject::Aside } else { Subject::Noting };
+    let is_lost = matches!(word, Word::Lost(_));
+    let subject = if is_lost { Subject::Aside } else { Subject::Noting };
     let event = Event::Failed;
     let what = Condition { subject, event, since, run: None, reason: reason.clone() };
     let is_over = say == Say::Recovered;
-    let body = if is_over || is_aside { String::new() } else { after.to_owned() };
+    let body = if is_over || is_lost { String::new() } else { after.to_owned() };
     Notice {
         say,
         job: JOB.parse().unwrap_or_else(|_| unreachable!("it is a name")),
         kind: KIND.to_owned(),
         // What ends one alert must not end the other.
-        target: is_aside.then(|| "history".to_owned()),
+        target: is_lost.then(|| "history".to_owned()),
         host: host.to_owned(),
         run: None,
         reason,
@@ -269,7 +308,7 @@ mod tests {
 
     fn due(heard: &Heard, notifier: &Notifier, trouble: Option<i64>, now: i64) -> Option<Word> {
         let trouble = trouble.map(|since| (at(since), "full".to_owned()));
-        heard.due(notifier, &Now { trouble: trouble.as_ref(), aside: None, at: at(now) })
+        heard.due(notifier, &Now { trouble: trouble.as_ref(), lost: None, at: at(now) })
     }
 
     #[test]
@@ -326,12 +365,12 @@ mod tests {
     }
 
     #[test]
-    fn a_history_that_was_set_aside_is_told_of_once() {
+    fn a_history_that_was_lost_is_told_of_once() {
         let (ops, mut heard) = (notifier(""), Heard::default());
-        let aside = SetAside { at: at(0), path: "/x/history.db.damaged-20270115T080000Z".into() };
-        let now = Now { trouble: None, aside: Some(&aside), at: at(1) };
+        let lost = Lost { at: at(0), why: "the history was lost".into() };
+        let now = Now { trouble: None, lost: Some(&lost), at: at(1) };
         let word = heard.due(&ops, &now).unwrap();
-        assert_eq!(word, Word::Aside(aside.clone()));
+        assert_eq!(word, Word::Lost(lost.clone()));
         heard.told(word, true, at(1));
         assert_eq!(heard.due(&ops, &now), None);
     }

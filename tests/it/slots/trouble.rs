@@ -178,7 +178,8 @@ fn a_history_that_is_damaged_under_the_daemon_is_set_aside_and_made_anew() {
         let file = fs::OpenOptions::new().write(true).open(watchkeeper.state().join("history.db")).unwrap();
         // What is in the log beside would still be good.
         history(watchkeeper).execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-        file.write_all_at(&vec![0xA5; 64 * 1024], 0).unwrap();
+        let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
+        file.write_all_at(&vec![0xA5; length], 0).unwrap();
     });
     assert_eq!(said.matches("the history is damaged, and was set aside").count(), 1, "{said}");
     let names = fs::read_dir(watchkeeper.state()).unwrap().map(|entry| entry.unwrap().file_name());

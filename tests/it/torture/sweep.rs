@@ -322,6 +322,9 @@ pub(super) fn clean(watchkeeper: &Watchkeeper) {
         "copies",
         "reserve",
         "store-id",
+        "reserve-1",
+        "reserve-2",
+        "reserve-3",
     ];
     let others: Vec<String> = fs::read_dir(&state)
         .unwrap()
