@@ -172,8 +172,10 @@ fn attempt(attempt: &crate::history::Attempt, zone: &TimeZone) -> String {
 
 fn next(report: &RunReport) -> Vec<String> {
     let mut next: Vec<String> = report.hint.iter().cloned().collect();
-    // A restore of a Grafana names its own undo in its hint: it may be of another Grafana than the job's.
-    if report.data_not_back && report.kind != "grafana-restore" {
+    // A restore of a Grafana names its own undo in its hint: it may be of another Grafana than the job's. A change has its
+    // own way back, too.
+    let names_its_own = report.kind == "grafana-restore" || report.kind.ends_with("-change");
+    if report.data_not_back && !names_its_own {
         let job = &report.job;
         // No other kind goes on with a restore that was cut.
         let resume = if report.kind == "prometheus-restore" { ", `--resume` goes on" } else { "" };

@@ -124,6 +124,7 @@ pub fn foreign_link(path: &Path) -> io::Result<Option<PathBuf>> {
 /// What to do about an error of the system about files of `whose`, where it is one of rights.
 pub fn hint(error: &io::Error, whose: &str) -> Option<String> {
     match error.kind() {
+        io::ErrorKind::PermissionDenied if is_locked(error) => Some(locked_hint(whose)),
         io::ErrorKind::PermissionDenied => Some(files_hint(whose)),
         io::ErrorKind::ReadOnlyFilesystem => Some(read_only_hint()),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -132,6 +133,16 @@ pub fn hint(error: &io::Error, whose: &str) -> Option<String> {
         io::ErrorKind::FileTooLarge => Some(file_limit_hint()),
         _ => None,
     }
+}
+
+/// Root, too, may not write what `chattr +i` or `+a` has locked.
+fn is_locked(error: &io::Error) -> bool {
+    let is_not_permitted = error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error());
+    is_not_permitted && rustix::process::geteuid().is_root()
+}
+
+fn locked_hint(whose: &str) -> String {
+    format!("is {whose} locked, or its folder? `lsattr` shows it, `chattr -i` or `chattr -a` unlocks it")
 }
 
 /// Whether the file or folder can be read: of a folder also what is in it.

@@ -3,6 +3,7 @@
 //! One look for all who tell it: `status`, the metrics and the notifications. No target is asked, and nothing is written.
 
 mod before;
+mod cut;
 mod daemon;
 mod job;
 mod overdue;
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use before::PausedBefore;
+pub use cut::{CutChange, cut_changes};
 pub use daemon::{DaemonStanding, LeftWaiting};
 pub use job::{JobStanding, LastRun, PastRun, TooLong};
 pub use overdue::Overdue;
@@ -64,6 +66,9 @@ pub struct Standing {
     /// The targets that somebody has had recovered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recoveries: Vec<RecoveryStanding>,
+    /// The changes of configurations that were cut, and that nobody has settled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cut_changes: Vec<CutChange>,
     /// Whether a daemon runs.
     pub daemon: DaemonStanding,
     /// The notifiers that did not deliver.
@@ -92,6 +97,7 @@ impl Standing {
         let no_reserve = Reserve::new(&view.config.state_dir, view.config.reserve).lack();
         let recoveries = recovery::all(view)?;
         let store_away = away.map(|away| away.told());
-        Ok(Self { jobs, recoveries, daemon, notifiers, open_incidents, store_away, no_reserve })
+        let cut_changes = cut::all(view);
+        Ok(Self { jobs, recoveries, cut_changes, daemon, notifiers, open_incidents, store_away, no_reserve })
     }
 }

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use super::{App, TargetError};
-use crate::config::values::{JobName, Place, PrometheusTarget, TargetName};
+use crate::config::values::{Place, PrometheusTarget};
 use crate::history::{Cause, RunReport};
 use crate::jobs::{JobOutput, RunContext};
-use crate::progress::Sink;
+use crate::progress::{Progress, Silent, Sink};
 use crate::prometheus::config_change::{
-    ChangeError, ChangePlan, Changed, Opening, Site, apply, take_back_cut,
+    ChangeError, ChangePlan, Changed, Opening, Reach, Site, apply, check, job_of, keep_cut, take_back_cut,
 };
-use crate::runner::{Failure, Lock, Task};
+use crate::runner::{Failure, Holder, Lock, Task};
 
 /// The kind of a change's run.
 const CHANGE_KIND: &str = "prometheus-change";
@@ -20,9 +20,11 @@ const CHANGE_KIND: &str = "prometheus-change";
 #[derive(Clone)]
 pub enum ChangeAction {
     /// Change it as planned.
-    Apply(Arc<ChangePlan>),
-    /// Take back the change that was cut.
-    TakeBackCut,
+    Apply(Arc<Site>, Arc<ChangePlan>),
+    /// Take back the change that was cut. Prometheus need not run.
+    TakeBackCut(Reach),
+    /// Leave the file as it is, and forget the change that was cut.
+    KeepCut(Reach),
 }
 
 /// A Prometheus's configuration cannot be looked at.
@@ -47,54 +49,74 @@ impl ChangeOpenError {
 }
 
 impl App {
-    /// Finds out where the configuration of a Prometheus is. It has to run.
-    pub async fn open_configuration(&self, target: &PrometheusTarget) -> Result<Site, ChangeOpenError> {
+    /// Prepares to change the configuration of a Prometheus, which may run or not: nothing is asked of it.
+    pub async fn reach_configuration(&self, target: &PrometheusTarget) -> Result<Reach, ChangeOpenError> {
         let client = self.shared.client(target)?;
         let docker = match target.place {
             Place::Container { .. } => Some(self.shared.docker().await.map_err(TargetError::from)?),
             Place::Host { .. } => None,
         };
         let state_dir = &self.shared.config.state_dir;
-        match (Opening { target, client, docker, state_dir }).open().await {
+        Ok((Opening { target, client, docker, state_dir }).reach()?)
+    }
+
+    /// Finds out where the configuration of a Prometheus is. It has to run.
+    pub async fn open_configuration(
+        &self,
+        target: &PrometheusTarget,
+        reach: &Reach,
+    ) -> Result<Site, ChangeOpenError> {
+        match reach.open().await {
             Err(ChangeError::Client(error)) => Err(self.shared.unanswered(target, error).await.into()),
             opened => Ok(opened?),
         }
+    }
+
+    /// Has promtool look at a plan that is not carried out, and says who did, or why nobody; nothing where a change of it
+    /// is under way.
+    pub async fn check_change(
+        &self,
+        target: &PrometheusTarget,
+        site: &Site,
+        plan: &ChangePlan,
+    ) -> Result<Option<String>, ChangeError> {
+        let now = (self.runner.clock)();
+        let holder =
+            Holder { pid: std::process::id(), since: now, job: Some(job_of(&target.name)), run: None };
+        let Ok(_held) = self.runner.locks.take(&locks_of(target), &holder) else { return Ok(None) };
+        check(site, plan, &Progress::new(Arc::new(Silent))).await.map(Some)
     }
 
     /// Does it, as a run of its own, and returns its record.
     pub async fn run_change(
         &self,
         target: &PrometheusTarget,
-        site: Arc<Site>,
         action: ChangeAction,
         sink: Arc<dyn Sink>,
     ) -> RunReport {
         let job = job_of(&target.name);
-        let locks =
-            vec![Lock::Job(job.clone()), Lock::Target { kind: "prometheus", name: target.name.clone() }];
-        let task = Task { veil: self.shared.veil(), ..Task::once(&job, CHANGE_KIND, locks) };
+        let task = Task { veil: self.shared.veil(), ..Task::once(&job, CHANGE_KIND, locks_of(target)) };
         let work = move |context: RunContext| {
-            let (site, action) = (Arc::clone(&site), action.clone());
-            async move { perform(&site, action, &context).await.map_err(|error| failure(&error)) }
+            let action = action.clone();
+            async move { Box::pin(perform(action, &context)).await.map_err(|error| failure(&error)) }
         };
         self.runner.run(&task, Cause::Manual, sink, work).await
     }
 }
 
-/// A change is no run of a job that backs the target up: how well that is, it does not say.
-fn job_of(target: &TargetName) -> JobName {
-    format!("change-prometheus-{target}").parse().unwrap_or_else(|_| target.clone())
+/// What nobody else may hold while a configuration is changed.
+fn locks_of(target: &PrometheusTarget) -> Vec<Lock> {
+    vec![Lock::Job(job_of(&target.name)), Lock::Target { kind: "prometheus", name: target.name.clone() }]
 }
 
-async fn perform(site: &Site, action: ChangeAction, context: &RunContext) -> Result<JobOutput, ChangeError> {
-    match action {
-        ChangeAction::Apply(plan) => apply(site, &plan, context).await.map(output),
-        ChangeAction::TakeBackCut => {
-            let done = take_back_cut(site, context).await?;
-            let summary = done.unwrap_or_else(|| "there is no change that was cut".to_owned());
-            Ok(JobOutput { summary, ..JobOutput::default() })
-        }
-    }
+async fn perform(action: ChangeAction, context: &RunContext) -> Result<JobOutput, ChangeError> {
+    let done = match action {
+        ChangeAction::Apply(site, plan) => return apply(&site, &plan, context).await.map(output),
+        ChangeAction::TakeBackCut(reach) => take_back_cut(&reach, context).await?,
+        ChangeAction::KeepCut(reach) => keep_cut(&reach, context).await?,
+    };
+    let summary = done.unwrap_or_else(|| "there is no change that was cut".to_owned());
+    Ok(JobOutput { summary, ..JobOutput::default() })
 }
 
 fn output(changed: Changed) -> JobOutput {
@@ -105,7 +127,7 @@ fn output(changed: Changed) -> JobOutput {
         facts: kept.into_iter().collect(),
         verified,
         unverified,
-        next: vec![back],
+        next: back.into_iter().collect(),
         ..JobOutput::default()
     }
 }

@@ -1,6 +1,7 @@
 //! `change`: shows what differs, asks, does it, and tells what was proven.
 
 mod dashboard;
+mod take_back;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,10 +16,12 @@ use super::output::CliError;
 use super::restore::choose::{hint_of_targets, target};
 use super::run_now::signals;
 use super::session::{Session, block_on};
-use crate::app::{App, ChangeAction};
+use crate::app::{App, ChangeAction, ChangeOpenError};
 use crate::config::values::{Name, PrometheusTarget};
 use crate::history::RunReport;
-use crate::prometheus::config_change::{ChangeError, ChangePlan, Cut, EditError, Interval, Scope, Wish};
+use crate::prometheus::config_change::{
+    ChangeError, ChangePlan, Cut, EditError, Interval, Scope, Site, Wish,
+};
 use crate::regular;
 use crate::words;
 
@@ -36,6 +39,8 @@ enum What {
     /// Change how often Prometheus scrapes, and nothing else in its file: comments, order and quotes stay
     ScrapeInterval {
         /// How often, as Prometheus writes it: 15s, 1m30s
+        // One below 0 is told as what it is.
+        #[arg(allow_hyphen_values = true)]
         interval: Interval,
         /// Only this scrape job [default: `global`, which all jobs have that have none of their own]
         #[arg(long, value_name = "NAME")]
@@ -57,6 +62,14 @@ enum What {
         /// The name that it gets [default: the one it has]
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Put the file of before a change that was cut back: also where Prometheus does not run, or does not start any more
+    TakeBack {
+        /// Leave the file as it is, and only forget the change
+        #[arg(long)]
+        keep: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -117,6 +130,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<ExitCode, CliError> 
             let name = file_name(file, name.as_deref())?;
             (Wish::Rules { bytes: read(file)?, from: file.clone(), name }, common)
         }
+        What::TakeBack { keep, common } => return take_back::run(session, *keep, common),
         What::Dashboard(args) => return dashboard::run(session, args),
     };
     let target = whose(session, common.prometheus.as_deref())?;
@@ -145,17 +159,17 @@ async fn change(
     wish: Wish,
     asking: &Asking,
 ) -> Result<ExitCode, CliError> {
-    let site = app.open_configuration(target).await;
-    let site = Arc::new(site.map_err(|error| CliError::of(ExitCode::Failed, &error, error.hint()))?);
+    let opened = |error: ChangeOpenError| CliError::of(ExitCode::Failed, &error, error.hint());
+    let reach = app.reach_configuration(target).await.map_err(opened)?;
     let mut runs = Vec::new();
-    if let Some(cut) = site.cut().map_err(|error| failed(&error))? {
+    if let Some(cut) = reach.cut().map_err(|error| failed(&error))? {
         session.out.say(&told(session, &cut));
         if !asking.dry_run {
             if !asking.agrees(session, "Take it back first?") {
                 return Ok(nothing_done(session));
             }
-            let sink = bar::sink(session);
-            let report = app.run_change(target, Arc::clone(&site), ChangeAction::TakeBackCut, sink).await;
+            let action = ChangeAction::TakeBackCut(reach.clone());
+            let report = app.run_change(target, action, bar::sink(session)).await;
             let code = ExitCode::of(&report);
             runs.push(report);
             if code != ExitCode::Ok {
@@ -164,6 +178,16 @@ async fn change(
             }
         }
     }
+    let site = app.open_configuration(target, &reach).await;
+    let site = match site {
+        Ok(site) => Arc::new(site),
+        Err(error) => {
+            if !session.out.json {
+                shown(session, &runs);
+            }
+            return Err(opened(error));
+        }
+    };
     let plan = match site.plan(wish).await {
         Ok(plan) => plan,
         Err(error) => {
@@ -174,8 +198,7 @@ async fn change(
         }
     };
     if asking.dry_run {
-        session.out.result(&json!({ "plan": plan }), || text(&plan));
-        return Ok(ExitCode::Ok);
+        return dry_run(session, app, target, (&site, &plan)).await;
     }
     if plan.is_done() {
         session.out.result(&json!({ "plan": plan, "runs": runs }), || {
@@ -190,15 +213,47 @@ async fn change(
     if !asking.agrees(session, "Change this?") {
         return Ok(nothing_done(session));
     }
-    let action = ChangeAction::Apply(Arc::new(plan));
-    let report = app.run_change(target, site, action, bar::sink(session)).await;
+    let action = ChangeAction::Apply(site, Arc::new(plan));
+    let report = app.run_change(target, action, bar::sink(session)).await;
     let code = ExitCode::of(&report);
     runs.push(report);
     shown(session, &runs);
     Ok(code)
 }
 
+/// Shows a plan, and what promtool says of it.
+async fn dry_run(
+    session: &Session,
+    app: &App,
+    target: &PrometheusTarget,
+    (site, plan): (&Site, &ChangePlan),
+) -> Result<ExitCode, CliError> {
+    if plan.is_done() {
+        session.out.result(&json!({ "plan": plan }), || text(plan));
+        return Ok(ExitCode::Ok);
+    }
+    let checked = app.check_change(target, site, plan).await;
+    let said = match &checked {
+        Ok(said) => {
+            said.clone().unwrap_or_else(|| "nobody has checked it: a change of it is under way".to_owned())
+        }
+        Err(error) => words::chain(error),
+    };
+    session.out.result(&json!({ "plan": plan, "check": said }), || {
+        format!("{}check: {}\n", text(plan), words::terminal(&said))
+    });
+    match checked {
+        Ok(_) => Ok(ExitCode::Ok),
+        // It is in the document.
+        Err(error) if session.out.json => Ok(failed(&error).code),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
 fn shown(session: &Session, runs: &[RunReport]) {
+    if runs.is_empty() {
+        return;
+    }
     session.out.result(&json!({ "runs": runs }), || {
         let texts: Vec<String> = runs.iter().map(|report| session.report(report)).collect();
         texts.join("\n")
@@ -228,7 +283,9 @@ fn read(file: &Path) -> Result<Vec<u8>, CliError> {
 /// The name that a file of rules gets: one part of a path.
 fn file_name(file: &Path, named: Option<&str>) -> Result<String, CliError> {
     let name = named.or_else(|| file.file_name().and_then(std::ffi::OsStr::to_str)).unwrap_or_default();
-    let is_plain = !name.is_empty() && !name.contains(['/', '\0']) && name != "." && name != "..";
+    // What begins with a dot is hidden from who looks after the rules, and what a pattern is made of names no file.
+    let is_odd = |c: char| c.is_control() || matches!(c, '/' | '*' | '?' | '[' | ']' | '\\');
+    let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(is_odd);
     let hint = || Some("give one with --name NAME, such as api.yml".to_owned());
     is_plain
         .then(|| name.to_owned())
@@ -236,11 +293,7 @@ fn file_name(file: &Path, named: Option<&str>) -> Result<String, CliError> {
 }
 
 fn told(session: &Session, cut: &Cut) -> String {
-    format!(
-        "A change was cut, begun {}: {}. It was not proven, and is taken back before another one.",
-        session.time(cut.began),
-        cut.what
-    )
+    format!("{}. It is settled before another one.", cut.words(&session.time(cut.began)))
 }
 
 fn text(plan: &ChangePlan) -> String {
@@ -255,7 +308,7 @@ fn text(plan: &ChangePlan) -> String {
         out.push_str(if plan.in_force {
             "  no difference, and Prometheus has loaded it\n"
         } else {
-            "  no difference; Prometheus has not loaded it yet\n"
+            "  no difference; Prometheus loads it again, and is asked what it has loaded\n"
         });
     }
     for note in &plan.notes {

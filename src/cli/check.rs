@@ -11,6 +11,7 @@ use super::session::{Session, block_on, config_path, environment, wrong};
 use crate::app::{lacks, no_room, unusable_folders};
 use crate::config::Config;
 use crate::prometheus::preflight::{Finding, Severity};
+use crate::standing::cut_changes;
 use crate::words;
 
 #[derive(Serialize)]
@@ -78,8 +79,15 @@ pub(super) fn run(global: &Global, out: Output, online: bool) -> Result<ExitCode
         probed.append(&mut found);
         found = probed;
     }
-    let targets: Vec<Target> =
-        folders.into_iter().chain(found).map(|(target, findings)| Target { target, findings }).collect();
+    let cut = cut_changes(config).into_iter().map(|cut| {
+        (format!("change of prometheus.{}", cut.target), vec![Finding::problem(cut.text, cut.hint)])
+    });
+    let targets: Vec<Target> = folders
+        .into_iter()
+        .chain(found)
+        .chain(cut)
+        .map(|(target, findings)| Target { target, findings })
+        .collect();
     let worst = targets.iter().flat_map(|target| &target.findings).map(|finding| finding.severity).max();
     let checked = Checked {
         config: config.path.display().to_string(),

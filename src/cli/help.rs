@@ -66,6 +66,7 @@ Examples:
   watchkeeper change scrape-interval 30s --job node --yes
   watchkeeper change prometheus-config prometheus.yml
   watchkeeper change alert-rule api.yml                   into the folder that rule_files name
+  watchkeeper change take-back                            settle a change that was cut; Prometheus need not run
   watchkeeper change dashboard sessions.json --folder Team";
 
 pub(super) fn completions(out: Output, shell: Shell) -> ExitCode {

@@ -7,7 +7,9 @@ use super::output::{CliError, table};
 use super::screen::Screen;
 use super::session::Session;
 use crate::history::NotifierTrouble;
-use crate::standing::{JobStanding, LastRun, Listings, NO_DAEMON, Standing, StateStanding, View, WAITING};
+use crate::standing::{
+    CutChange, JobStanding, LastRun, Listings, NO_DAEMON, Standing, StateStanding, View, WAITING,
+};
 use crate::words::{self, sparkline};
 
 /// So many of the newest runs are drawn.
@@ -21,7 +23,9 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
     })?;
     session.out.result(&all, || text(session, &all));
     let cannot_keep = all.state.not_writable.is_some() || all.standing.store_away.is_some();
-    let is_bad = cannot_keep || all.standing.jobs.iter().any(JobStanding::is_bad);
+    let is_bad = cannot_keep
+        || !all.standing.cut_changes.is_empty()
+        || all.standing.jobs.iter().any(JobStanding::is_bad);
     Ok(if is_bad { ExitCode::Failed } else { code })
 }
 
@@ -59,8 +63,9 @@ fn text(session: &Session, All { standing, state }: &All) -> String {
     let screen = Screen::of(io::stdout());
     let daemon = standing.daemon.words(session.zone()).map(|words| format!("CAUTION: {words}."));
     let away = standing.store_away.as_ref().map(|away| format!("CAUTION: {away}."));
-    let cautions =
-        away.into_iter().chain(of_state(session, state)).chain(daemon).chain(troubles(session, standing));
+    let cut = standing.cut_changes.iter().map(of_cut);
+    let cautions = away.into_iter().chain(of_state(session, state)).chain(daemon).chain(cut);
+    let cautions = cautions.chain(troubles(session, standing));
     let cautions = cautions.fold(String::new(), |text, line| text + "\n" + &screen.fold(&line) + "\n");
     // The prompt, and a line between the two.
     let others = text.lines().count() + cautions.lines().count() + 2;
@@ -84,6 +89,12 @@ fn told(session: &Session, standing: &Standing) -> Vec<String> {
         notes.map(|note| format!("{}: {note}", job.job)).collect::<Vec<_>>()
     };
     jobs.into_iter().flat_map(notes).collect()
+}
+
+/// Of a configuration nobody knows whether it is the old or the new one.
+fn of_cut(cut: &CutChange) -> String {
+    let hint = cut.hint.as_ref().map(|hint| format!(": {hint}")).unwrap_or_default();
+    format!("CAUTION: {}{hint}.", cut.text)
 }
 
 /// Who does not learn what happens, what the history will lack, and why.

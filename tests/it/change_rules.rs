@@ -8,7 +8,7 @@ use crate::support::prometheus::{Builder, Prometheus};
 use crate::support::watchkeeper::{Output, Watchkeeper};
 
 /// A server whose `rule_files` is this, with a folder `rules` beside its configuration.
-fn scene(patterns: &str) -> Option<(Prometheus, Watchkeeper)> {
+pub(crate) fn scene(patterns: &str) -> Option<(Prometheus, Watchkeeper)> {
     let prometheus = Prometheus::host(Builder::default().without_blocks().reloadable())?;
     let watchkeeper = Watchkeeper::with_config(&prometheus.target());
     let config = prometheus.config_file();
@@ -19,29 +19,29 @@ fn scene(patterns: &str) -> Option<(Prometheus, Watchkeeper)> {
     Some((prometheus, watchkeeper))
 }
 
-fn rules(prometheus: &Prometheus) -> PathBuf {
+pub(crate) fn rules(prometheus: &Prometheus) -> PathBuf {
     prometheus.config_file().with_file_name("rules")
 }
 
-fn group(name: &str, alert: &str, severity: &str) -> String {
+pub(crate) fn group(name: &str, alert: &str, severity: &str) -> String {
     format!(
         "- name: {name}\n  rules:\n  - alert: {alert}\n    expr: up == 0\n    labels: {{severity: {severity}}}\n"
     )
 }
 
-fn put(watchkeeper: &Watchkeeper, name: &str, text: &str) -> Output {
+pub(crate) fn put(watchkeeper: &Watchkeeper, name: &str, text: &str) -> Output {
     let file = watchkeeper.folder().join(name);
     fs::write(&file, text).unwrap();
     watchkeeper.run(&["change", "alert-rule", file.to_str().unwrap(), "--yes"])
 }
 
-fn loaded(prometheus: &Prometheus) -> Vec<(String, String)> {
+pub(crate) fn loaded(prometheus: &Prometheus) -> Vec<(String, String)> {
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let groups = prometheus.rule_groups();
     groups.iter().map(|group| (text(&group["name"]), text(&group["rules"][0]["name"]))).collect()
 }
 
-fn pair(group: &str, rule: &str) -> (String, String) {
+pub(crate) fn pair(group: &str, rule: &str) -> (String, String) {
     (group.to_owned(), rule.to_owned())
 }
 
@@ -90,13 +90,19 @@ fn broken_rules_and_those_that_there_are_already_change_nothing() {
 fn a_new_file_of_rules_goes_again_where_the_server_does_not_load_it() {
     let Some((prometheus, watchkeeper)) = scene("'./rules/*'") else { return };
     put(&watchkeeper, "a.yml", &format!("groups:\n{}", group("a", "Down", "page"))).expect(0);
-    // Since then somebody has broken the configuration, which the server has not loaded yet.
+    // Since then somebody has broken the configuration, which the server has not loaded yet, and there is no promtool.
     let config = prometheus.config_file();
     let good = fs::read_to_string(&config).unwrap();
     let loaded_before = prometheus.loaded_config();
     fs::write(&config, format!("{good}bogus: 1\n")).unwrap();
-    let failed = put(&watchkeeper, "b.yml", &format!("groups:\n{}", group("b", "B", "page"))).expect(1);
+    let file = watchkeeper.folder().join("b.yml");
+    fs::write(&file, format!("groups:\n{}", group("b", "B", "page"))).unwrap();
+    let mut command = watchkeeper.command(&["change", "alert-rule", file.to_str().unwrap(), "--yes"]);
+    let failed = Output::from(command.env("PATH", watchkeeper.programs()).output().unwrap()).expect(1);
     assert!(failed.stdout.contains("refuses to load it") && failed.stdout.contains("bogus"), "{failed:?}");
+    assert!(failed.stdout.contains("no promtool"), "{failed:?}");
+    let told = "is back: Prometheus goes on with what it had loaded before; its last reload failed";
+    assert!(failed.stdout.contains(told), "{failed:?}");
     assert!(!rules(&prometheus).join("b.yml").exists(), "{failed:?}");
     assert_eq!((loaded(&prometheus), prometheus.loaded_config()), (vec![pair("a", "Down")], loaded_before));
     fs::write(&config, good).unwrap();

@@ -23,7 +23,7 @@ pub struct Target {
 }
 
 /// A recording or alerting rule.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
     /// Its name.
@@ -37,10 +37,22 @@ pub struct Rule {
     /// What it adds to its alerts or samples.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Its expression, as the server writes it.
+    #[serde(default)]
+    pub query: String,
+    /// `for` of an alert, in seconds.
+    #[serde(default)]
+    pub duration: f64,
+    /// `keep_firing_for` of an alert, in seconds; 0 also where the server does not know it.
+    #[serde(default)]
+    pub keep_firing_for: f64,
+    /// What an alert is explained by, before it is filled in.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A group of rules.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct RuleGroup {
     /// Its name.
     #[serde(default)]
@@ -51,6 +63,12 @@ pub struct RuleGroup {
     /// Its rules, in order.
     #[serde(default)]
     pub rules: Vec<Rule>,
+    /// How often it is evaluated, in seconds.
+    #[serde(default)]
+    pub interval: f64,
+    /// So many alerts or series a rule of it may bring; 0 for any number.
+    #[serde(default)]
+    pub limit: u64,
 }
 
 #[derive(Deserialize)]
@@ -80,5 +98,11 @@ impl PrometheusClient {
     pub async fn rule_groups(&self) -> Result<Vec<RuleGroup>, ClientError> {
         let groups: Groups = self.api(&Request::get("read its rules", "api/v1/rules")).await?;
         Ok(groups.groups)
+    }
+
+    /// An expression as this server writes it, whoever wrote it how; nothing where it cannot say.
+    pub async fn format_query(&self, expression: &str) -> Option<String> {
+        let form = [("query", expression.to_owned())];
+        self.api(&Request::post("have it write an expression", "api/v1/format_query", &form)).await.ok()
     }
 }

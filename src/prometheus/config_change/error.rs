@@ -102,6 +102,20 @@ pub enum ChangeError {
         /// What `rule_files` says.
         patterns: Vec<String>,
     },
+    /// The folder that a pattern names is not there.
+    #[error("There is no folder {folder}, which rule_files of {config} names")]
+    NoFolder {
+        /// The folder, as a person finds it.
+        folder: String,
+        /// The configuration.
+        config: String,
+    },
+    /// Something else that is loaded with it is wrong.
+    #[error("Prometheus would not load its configuration as it is on disk now: {said}")]
+    StandsBroken {
+        /// promtool's own words.
+        said: String,
+    },
     /// promtool says that it is wrong.
     #[error("promtool refuses it: {said}")]
     Promtool {
@@ -183,10 +197,10 @@ pub enum ChangeError {
         path: String,
         /// What it was to do.
         what: String,
-        /// The note of it.
-        note: PathBuf,
-        /// Where the file of before the change is kept.
-        backup: String,
+        /// What is known of the old file, in words.
+        old: String,
+        /// The way out, in words.
+        out: String,
     },
     /// The note of an earlier change cannot be read.
     #[error("The note of a change that was cut, {}, cannot be read: {problem}", path.display())]
@@ -195,44 +209,71 @@ pub enum ChangeError {
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
+        /// The target.
+        target: String,
     },
     /// Somebody has asked to end it.
     #[error("Interrupted before it was done")]
     Cancelled,
-    /// It failed, and all is as it was before.
-    #[error("{}; the old configuration is back, and Prometheus has loaded it", words::chain(&**cause))]
-    TakenBack {
+    /// It could not be written, and nothing was.
+    #[error("{}; nothing was written, and Prometheus was not told to load anything", words::chain(&**cause))]
+    Untouched {
         /// Why it failed.
         cause: Box<ChangeError>,
     },
+    /// It failed, and all is as it was before.
+    #[error("{}; the old configuration is back: {how}", words::chain(&**cause))]
+    TakenBack {
+        /// Why it failed.
+        cause: Box<ChangeError>,
+        /// How that was seen, in words.
+        how: String,
+    },
+    /// It failed, the old file is back, and the server does not say whether it runs with it.
+    #[error("{}; the old file is back, but nobody has seen that Prometheus runs with it: {}; {old}", words::chain(&**cause), words::chain(&**undo))]
+    Unproven {
+        /// Why it failed.
+        cause: Box<ChangeError>,
+        /// Why it could not be seen.
+        undo: Box<ChangeError>,
+        /// What is known of the old file, in words.
+        old: String,
+        /// The way out, in words.
+        out: String,
+    },
     /// It failed, and the old configuration is not in force.
-    #[error("{}; the old configuration is NOT back: {}; the old file is kept as {backup}", words::chain(&**cause), words::chain(&**undo))]
+    #[error("{}; the old configuration is NOT back: {}; {old}", words::chain(&**cause), words::chain(&**undo))]
     NotBack {
         /// Why it failed.
         cause: Box<ChangeError>,
         /// Why it could not be taken back.
         undo: Box<ChangeError>,
-        /// Where the old file is kept.
-        backup: String,
+        /// What is known of the old file, in words.
+        old: String,
+        /// The way out, in words.
+        out: String,
     },
 }
 
 impl ChangeError {
-    /// The old configuration is not in force.
+    /// The old configuration is not in force, or nobody can tell.
     pub const fn not_back(&self) -> bool {
-        matches!(self, Self::NotBack { .. })
+        matches!(self, Self::NotBack { .. } | Self::Unproven { .. })
     }
 
-    /// Nothing was begun: what was asked for cannot be.
+    /// Nothing was begun: something else is to be looked at first.
     pub const fn is_refusal(&self) -> bool {
-        !matches!(self, Self::TakenBack { .. } | Self::NotBack { .. } | Self::Cancelled)
+        matches!(
+            self,
+            Self::Unfinished { .. } | Self::Meanwhile { .. } | Self::Edited { .. } | Self::BadNote { .. }
+        )
     }
 
     /// Somebody has asked to end it.
     pub fn is_interruption(&self) -> bool {
         match self {
             Self::Cancelled => true,
-            Self::TakenBack { cause } => cause.is_interruption(),
+            Self::TakenBack { cause, .. } | Self::Untouched { cause } => cause.is_interruption(),
             _ => false,
         }
     }
@@ -254,8 +295,8 @@ impl ChangeError {
             Self::Service(error) => return error.hint(),
             Self::StateDir(error) => return error.hint(),
             Self::Edit { source, .. } => return source.hint(),
-            Self::TakenBack { cause } => return cause.hint(),
-            Self::File { path, source, .. } => return rights::hint(source, path).or_else(|| locked(source)),
+            Self::TakenBack { cause, .. } | Self::Untouched { cause } => return cause.hint(),
+            Self::File { path, source, .. } => return rights::hint(source, path),
             Self::Nowhere { .. } => "is its url in jobs.toml that of Prometheus itself?".to_owned(),
             Self::TooPatient(found) => format!("lower that scrape_timeout first, or take {} or more", found.timeout),
             Self::Duplicates { .. } => "promtool only warns of that; rename one of them, or take it out".to_owned(),
@@ -269,7 +310,16 @@ impl ChangeError {
                 "start Prometheus with --web.enable-lifecycle, or name its unit in jobs.toml: service = { unit = \"prometheus.service\" }"
                     .to_owned()
             }
-            Self::NotReloaded { .. } | Self::Refused { .. } => "its own log says more".to_owned(),
+            Self::NoFolder { folder, .. } => format!("make it, such as with `mkdir -p {folder}`, or take another --name"),
+            Self::StandsBroken { .. } => {
+                "somebody has edited it since it was loaded: mend that first, for all of it is loaded at once".to_owned()
+            }
+            Self::NotReloaded { .. } => {
+                "is Prometheus the first process of its container? a shell that has started it keeps a SIGHUP for itself: start it \
+                 with `exec`, or with --web.enable-lifecycle"
+                    .to_owned()
+            }
+            Self::Refused { .. } => "its own log says more".to_owned(),
             Self::StaleMount { container, .. } => format!(
                 "a file was renamed over the mounted one, as editors do: the container keeps the old one until it is \
                  made anew; `docker restart {container}` has it see what is there now"
@@ -284,24 +334,13 @@ impl ChangeError {
             }
             Self::Meanwhile { .. } => "look at it, and do it again".to_owned(),
             Self::Unfinished { .. } => "say --yes, or answer the question: it is taken back first".to_owned(),
-            Self::Edited { note, backup, .. } => format!(
-                "compare it with {backup}, which is the file of before; when it is as it should be, remove {}",
-                note.display()
+            Self::Edited { old, out, .. } => format!("{old}: compare the two; {out}"),
+            Self::BadNote { target, .. } => format!(
+                "look whether Prometheus has loaded the configuration that it should; then \
+                 `watchkeeper change take-back --prometheus {target} --keep` forgets the change"
             ),
-            Self::BadNote { path, .. } => format!(
-                "look whether Prometheus has loaded the configuration that it should; then remove {}",
-                path.display()
-            ),
-            Self::NotBack { backup, .. } => {
-                format!("put {backup} back by hand and have Prometheus load it; the next `watchkeeper change` tries it again")
-            }
+            Self::NotBack { out, .. } | Self::Unproven { out, .. } => out.clone(),
             _ => return None,
         })
     }
-}
-
-/// Root, too, may not write what `chattr +i` has locked.
-fn locked(error: &io::Error) -> Option<String> {
-    (error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()))
-        .then(|| "is it locked? `lsattr` shows it, `chattr -i` unlocks it".to_owned())
 }

@@ -4,22 +4,24 @@
 //! rename the container would go on with the old one. What lies in a container alone goes there through the Docker engine.
 //! Through which of these the file is reached is not believed before the container shows the same bytes.
 
+mod here;
 mod inside;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
+use here::{look_here, read_here};
 use inside::Inside;
 
 use super::error::ChangeError;
 use crate::blocking::blocking;
 use crate::docker::{Container, Docker, DockerError, MountKind};
-use crate::regular;
-use crate::rights;
-use crate::store::atomic::{sync_folder, written_beside};
+use crate::store::atomic;
 
 /// How long the engine may send or take nothing.
 const IDLE: Duration = Duration::from_mins(1);
@@ -33,6 +35,8 @@ pub(super) struct Place {
     pub(super) seen: String,
     way: Way,
     inside: Option<Inside>,
+    /// Beside which file of this host it is written first, where not beside itself.
+    staged: Option<PathBuf>,
 }
 
 /// How it is written.
@@ -70,7 +74,7 @@ impl Place {
     /// A file on this host. Where the name is a link, the file it leads to.
     pub(super) fn on_host(seen: &str) -> Self {
         let path = fs::canonicalize(seen).unwrap_or_else(|_| PathBuf::from(seen));
-        Self { seen: seen.to_owned(), way: Way::Rename(path), inside: None }
+        Self { seen: seen.to_owned(), way: Way::Rename(path), inside: None, staged: None }
     }
 
     /// A file that a container sees.
@@ -83,7 +87,7 @@ impl Place {
         };
         let way = way(docker, &container, &path).await?;
         let inside = Inside { docker: docker.clone(), container: name.to_owned(), path };
-        Ok(Self { seen: seen.to_owned(), way, inside: Some(inside) })
+        Ok(Self { seen: seen.to_owned(), way, inside: Some(inside), staged: None })
     }
 
     /// Another file in the same folder, reached in the same way. Beside one that is mounted by itself, the container does
@@ -92,13 +96,75 @@ impl Place {
         let there = |path: &Path| path.with_file_name(name);
         let text = |path: &str| there(Path::new(path)).to_string_lossy().into_owned();
         let inside = self.inside.as_ref().map(|inside| Inside { path: text(&inside.path), ..inside.clone() });
-        match &self.way {
-            Way::Rename(path) => Self { seen: text(&self.seen), way: Way::Rename(there(path)), inside },
+        let (seen, way, inside) = match &self.way {
+            Way::Rename(path) => (text(&self.seen), Way::Rename(there(path)), inside),
             Way::InPlace(path) => {
                 let path = there(path);
-                Self { seen: path.to_string_lossy().into_owned(), way: Way::Rename(path), inside: None }
+                (path.to_string_lossy().into_owned(), Way::Rename(path), None)
             }
-            Way::Docker => Self { seen: text(&self.seen), way: Way::Docker, inside },
+            Way::Docker => (text(&self.seen), Way::Docker, inside),
+        };
+        Self { seen, way, inside, staged: None }
+    }
+
+    /// The same, written first where `is_loaded` says that the server does not load it from: beside itself, in the folder
+    /// above, or in that of `other`.
+    pub(super) fn staged(self, other: &Self, is_loaded: impl Fn(&str) -> bool) -> Self {
+        let staged = self.stage(other, is_loaded);
+        Self { staged, ..self }
+    }
+
+    fn stage(&self, other: &Self, is_loaded: impl Fn(&str) -> bool) -> Option<PathBuf> {
+        let Way::Rename(path) = &self.way else { return None };
+        let (folder, name) = (path.parent()?, path.file_name()?);
+        let first = atomic::beside(path);
+        let is_free = |folder: Option<&Path>| {
+            let first = first.file_name().unwrap_or_default();
+            folder.is_some_and(|folder| !is_loaded(&folder.join(first).to_string_lossy()))
+        };
+        let (seen, seen_other) = (Path::new(&self.seen), Path::new(&other.seen));
+        if is_free(seen.parent()) && is_free(Some(folder)) {
+            return None;
+        }
+        let above = folder.parent().filter(|_| is_free(seen.parent().and_then(Path::parent)));
+        let of_other = other.here().and_then(Path::parent).filter(|_| is_free(seen_other.parent()));
+        let mut places = [above, of_other].into_iter().flatten();
+        let found = places.find(|place| is_free(Some(place)) && here::are_on_one_device(place, folder));
+        found.map(|place| place.join(name))
+    }
+
+    /// What a write that was cut leaves on this host.
+    pub(super) fn temporary(&self) -> Option<PathBuf> {
+        let Way::Rename(path) = &self.way else { return None };
+        Some(atomic::beside(self.staged.as_ref().unwrap_or(path)))
+    }
+
+    /// When it was last changed, in seconds since 1970, where that can be told.
+    pub(super) async fn changed_at(&self) -> Option<f64> {
+        if let Some(path) = self.here() {
+            return here::changed_at(path);
+        }
+        let inside = self.inside.as_ref()?;
+        let container = inside.docker.container(&inside.container).await.ok()?;
+        let modified: Timestamp = container.stat(&inside.path).await.ok()?.modified?.parse().ok()?;
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds are enough")]
+        Some(modified.as_millisecond() as f64 / 1000.0)
+    }
+
+    /// The folder that it is in is there.
+    pub(super) async fn has_folder(&self) -> Result<bool, ChangeError> {
+        match (self.here(), &self.inside) {
+            (Some(path), _) => Ok(path.parent().is_some_and(Path::is_dir)),
+            (None, Some(inside)) => inside.has_folder().await,
+            (None, None) => Ok(false),
+        }
+    }
+
+    /// It could be taken away again.
+    pub(super) async fn is_removable(&self) -> bool {
+        match (self.here(), &self.inside) {
+            (None, Some(inside)) => inside.has_rm().await,
+            _ => true,
         }
     }
 
@@ -147,11 +213,12 @@ impl Place {
         match (&self.way, &self.inside) {
             (Way::Rename(path), _) => {
                 let path = path.clone();
-                blocking(move || renamed(&path, &content, owner)).await.map_err(failed)?;
+                let staged = self.staged.clone().unwrap_or_else(|| path.clone());
+                blocking(move || here::renamed(&path, &staged, &content, owner)).await.map_err(failed)?;
             }
             (Way::InPlace(path), _) => {
                 let path = path.clone();
-                blocking(move || in_place(&path, &content)).await.map_err(failed)?;
+                blocking(move || here::in_place(&path, &content)).await.map_err(failed)?;
             }
             (Way::Docker, Some(inside)) => inside.write(content, owner).await?,
             (Way::Docker, None) => {}
@@ -171,11 +238,7 @@ impl Place {
         match (&self.way, &self.inside) {
             (Way::Rename(path) | Way::InPlace(path), _) => {
                 let (path, failed) = (path.clone(), self.failed("remove"));
-                let removed = move || match fs::remove_file(&path) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                    removed => removed.and_then(|()| sync_folder(path.parent().unwrap_or(Path::new("/")))),
-                };
-                blocking(removed).await.map_err(failed)
+                blocking(move || here::remove(&path)).await.map_err(failed)
             }
             (Way::Docker, Some(inside)) => inside.remove().await,
             (Way::Docker, None) => Ok(()),
@@ -225,68 +288,10 @@ fn is_stale(container: &Container, path: &str, here: &Path) -> bool {
     file(seen) != file(here)
 }
 
-/// What is at a path of this host: nothing at all where the folder is not here or may not be looked into.
-#[expect(clippy::option_option, reason = "a file that is not there is not one that cannot be looked at")]
-fn look_here(path: &Path) -> Option<Option<Vec<u8>>> {
-    match read_here(path) {
-        Ok(Some(held)) => Some(Some(held.bytes)),
-        Ok(None) => path.parent().filter(|above| above.is_dir()).map(|_| None),
-        Err(_) => None,
-    }
-}
-
-fn read_here(path: &Path) -> io::Result<Option<Held>> {
-    let file = match regular::open_named(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
-    let meta = file.metadata()?;
-    let owner = Owner { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() & 0o7777 };
-    Ok(Some(Held { bytes: bounded(file)?, owner }))
-}
-
 fn bounded(reader: impl io::Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if reader.take(LARGEST + 1).read_to_end(&mut bytes)? as u64 > LARGEST {
         return Err(io::Error::other("it is far too large for a configuration"));
     }
     Ok(bytes)
-}
-
-/// Written beside, on disk before it gets its name, with the owner of what was there.
-fn renamed(path: &Path, bytes: &[u8], owner: Option<Owner>) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let mut temp = written_beside(path)?;
-    io::Write::write_all(&mut temp, bytes)?;
-    settle(temp.as_file(), owner, folder)?;
-    temp.as_file().sync_all()?;
-    match temp.persist(path) {
-        Ok(_) => sync_folder(folder),
-        // Something is mounted there.
-        Err(error) if error.error.kind() == io::ErrorKind::ResourceBusy => in_place(path, bytes),
-        Err(error) => Err(error.error),
-    }
-}
-
-fn settle(file: &File, owner: Option<Owner>, folder: &Path) -> io::Result<()> {
-    let wanted = if let Some(owner) = owner {
-        owner
-    } else {
-        let above = fs::metadata(folder)?;
-        Owner { uid: above.uid(), gid: above.gid(), mode: 0o644 }
-    };
-    let is = file.metadata()?;
-    if (is.uid(), is.gid()) != (wanted.uid, wanted.gid) && rights::may_give_away() {
-        fchown(file, Some(wanted.uid), Some(wanted.gid))?;
-    }
-    file.set_permissions(fs::Permissions::from_mode(wanted.mode))
-}
-
-/// What is there keeps its inode. Nobody reads a half of it: the server is only told to read it afterwards.
-fn in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = regular::Folder::open(path.parent().unwrap_or(Path::new("/")))?;
-    let file = folder.change(Path::new(path.file_name().unwrap_or_default()))?;
-    file.write_all_at(bytes, 0)?;
-    file.set_len(bytes.len() as u64)?;
-    file.sync_all()
 }

@@ -9,14 +9,16 @@ use similar::TextDiff;
 
 pub(super) use expected::Expected;
 
+use super::candidate::Kind;
 use super::edit::{self, Scope};
 use super::error::ChangeError;
 use super::facts::Facts;
 use super::interval::Interval;
 use super::place::{Held, Place};
-use super::promtool::Kind;
-use super::rules::{RuleFile, destinations};
-use super::site::Site;
+use super::reach::Standing;
+use super::rules::{RuleFile, destinations, is_covered};
+use super::site::{Comparison, Site};
+use super::veil::veiled;
 use crate::words;
 
 /// So many jobs are named.
@@ -63,11 +65,11 @@ pub struct ChangePlan {
     pub written: String,
     /// How it is written, in words.
     pub how: &'static str,
-    /// What differs, as `diff -u` shows it; empty where nothing does.
+    /// What differs, as `diff -u` shows it, without passwords; empty where nothing does.
     pub diff: String,
     /// What a person should know before.
     pub notes: Vec<String>,
-    /// The server has loaded it already.
+    /// The server has loaded it already, as a whole. Of a whole configuration that cannot be known: it is loaded again.
     pub in_force: bool,
     #[serde(skip)]
     pub(super) place: Place,
@@ -79,15 +81,23 @@ pub struct ChangePlan {
     pub(super) new: Vec<u8>,
     #[serde(skip)]
     pub(super) expected: Expected,
-    /// The patterns of the configuration as it will be: what fits them is loaded.
+    /// The patterns of the configuration as it is and as it will be: what fits them is loaded, by whomever.
     #[serde(skip)]
     pub(super) patterns: Vec<String>,
+    /// Something on disk was edited since the server has loaded it.
+    #[serde(skip)]
+    pub(super) is_edited: bool,
 }
 
 impl ChangePlan {
     /// There is nothing to do.
     pub fn is_done(&self) -> bool {
-        self.diff.is_empty() && self.in_force
+        self.is_same() && self.in_force
+    }
+
+    /// There is nothing to write: the file is as it is wanted.
+    pub fn is_same(&self) -> bool {
+        self.old.as_ref().is_some_and(|old| old.bytes == self.new)
     }
 }
 
@@ -95,29 +105,30 @@ impl Site {
     /// What a wish comes to here. Nothing is written.
     pub async fn plan(&self, wish: Wish) -> Result<ChangePlan, ChangeError> {
         if !self.is_reloadable().await? {
-            return Err(ChangeError::NoReload { target: self.target.clone() });
+            return Err(ChangeError::NoReload { target: self.reach.target.clone() });
         }
         let mut notes = Vec::new();
-        let standing = self.standing().await?;
+        let standing = self.reach.standing().await?;
         if !standing.well {
             notes.push(
                 "Prometheus could not load its configuration at its last reload, and runs with an older one"
                     .to_owned(),
             );
         }
-        match wish {
-            Wish::ScrapeInterval { scope, value } => self.plan_interval(scope, value, notes).await,
-            Wish::Config { bytes, from } => self.plan_config(bytes, &from, notes).await,
-            Wish::Rules { bytes, from, name } => self.plan_rules(bytes, &from, &name, notes).await,
-        }
+        let change = match wish {
+            Wish::ScrapeInterval { scope, value } => self.plan_interval(scope, value, &mut notes).await,
+            Wish::Config { bytes, from } => self.plan_config(bytes, &from, &mut notes).await,
+            Wish::Rules { bytes, from, name } => self.plan_rules(bytes, &from, &name, &mut notes).await,
+        }?;
+        self.finish(change, &standing, notes).await
     }
 
     async fn plan_interval(
         &self,
         scope: Scope,
         value: Interval,
-        mut notes: Vec<String>,
-    ) -> Result<ChangePlan, ChangeError> {
+        notes: &mut Vec<String>,
+    ) -> Result<Change, ChangeError> {
         if value.is_zero() {
             return Err(ChangeError::Zero);
         }
@@ -148,7 +159,7 @@ impl Site {
             Scope::Job(_) => "that of global".to_owned(),
         });
         let what = format!("scrape_interval {whose}: {value} (was {before})");
-        let change = Change {
+        Ok(Change {
             what,
             place: self.config.clone(),
             kind: Kind::Config,
@@ -156,16 +167,15 @@ impl Site {
             new: edited.text.into_bytes(),
             expected: Expected::Interval { scope, value },
             patterns: facts.rule_files,
-        };
-        self.finish(change, notes).await
+        })
     }
 
     async fn plan_config(
         &self,
         bytes: Vec<u8>,
         from: &Path,
-        mut notes: Vec<String>,
-    ) -> Result<ChangePlan, ChangeError> {
+        notes: &mut Vec<String>,
+    ) -> Result<Change, ChangeError> {
         let shown = from.display().to_string();
         let text = text_of(&bytes, &shown)?;
         let facts = Facts::of(text).map_err(|source| ChangeError::Yaml { path: shown.clone(), source })?;
@@ -176,16 +186,15 @@ impl Site {
             notes.push("it has no scrape jobs: Prometheus would scrape nothing".to_owned());
         }
         let old = self.config.read().await?;
-        let change = Change {
-            what: format!("configuration of Prometheus {}: {shown}", self.target),
+        Ok(Change {
+            what: format!("configuration of Prometheus {}: {shown}", self.reach.target),
             place: self.config.clone(),
             kind: Kind::Config,
             old,
             new: bytes,
             patterns: facts.rule_files.clone(),
             expected: Expected::Config(facts),
-        };
-        self.finish(change, notes).await
+        })
     }
 
     async fn plan_rules(
@@ -193,8 +202,8 @@ impl Site {
         bytes: Vec<u8>,
         from: &Path,
         name: &str,
-        mut notes: Vec<String>,
-    ) -> Result<ChangePlan, ChangeError> {
+        notes: &mut Vec<String>,
+    ) -> Result<Change, ChangeError> {
         let shown = from.display().to_string();
         let text = text_of(&bytes, &shown)?;
         let file = RuleFile::of(text).map_err(|source| ChangeError::Yaml { path: shown.clone(), source })?;
@@ -205,6 +214,8 @@ impl Site {
         let told = |source| ChangeError::Yaml { path: self.config.shown(), source };
         let facts = Facts::of(&config).map_err(told)?;
         let place = self.rules_place(&facts, name).await?;
+        let is_loaded = |path: &str| is_covered(&facts.rule_files, self.folder(), path);
+        let place = place.staged(&self.config, is_loaded);
         let found = file.duplicates(&place.seen, &self.groups().await?);
         if !found.is_empty() {
             return Err(ChangeError::Duplicates { path: shown, found });
@@ -216,8 +227,14 @@ impl Site {
             ));
         }
         let old = place.read().await?;
+        if old.is_none() && !place.is_removable().await {
+            let shown = place.shown();
+            notes.push(format!(
+                "the container has no `rm`: were {shown} to be taken away again, it would stay, without any rules"
+            ));
+        }
         let verb = if old.is_some() { "replaced by" } else { "from" };
-        let change = Change {
+        Ok(Change {
             what: format!("{} in {}, {verb} {shown}", words::count(file.count(), "rule"), place.seen),
             kind: Kind::Rules,
             old,
@@ -225,28 +242,39 @@ impl Site {
             expected: Expected::Rules { path: place.seen.clone(), file },
             place,
             patterns: facts.rule_files,
-        };
-        self.finish(change, notes).await
+        })
     }
 
     /// Where a file of rules of this name is loaded from: where there is one, else where the first pattern would find it.
     async fn rules_place(&self, facts: &Facts, name: &str) -> Result<Place, ChangeError> {
-        let mut first = None;
+        let (mut first, mut nowhere) = (None, None);
         for seen in destinations(&facts.rule_files, self.folder(), name) {
             if seen == self.config.seen {
                 continue;
             }
-            let place = self.locate(&seen).await?;
+            let place = self.reach.locate(&seen).await?;
             if place.read().await?.is_some() {
                 return Ok(place);
             }
-            first.get_or_insert(place);
+            if place.has_folder().await? {
+                first.get_or_insert(place);
+            } else {
+                nowhere.get_or_insert(place);
+            }
         }
-        first.ok_or_else(|| ChangeError::NotCovered {
-            config: self.config.shown(),
-            name: name.to_owned(),
-            patterns: facts.rule_files.clone(),
-        })
+        let config = self.config.shown();
+        match (first, nowhere) {
+            (Some(place), _) => Ok(place),
+            (None, Some(place)) => {
+                let shown = place.shown();
+                let folder = shown.rsplit_once('/').map_or(shown.as_str(), |(folder, _)| folder).to_owned();
+                Err(ChangeError::NoFolder { folder, config })
+            }
+            (None, None) => {
+                let (name, patterns) = (name.to_owned(), facts.rule_files.clone());
+                Err(ChangeError::NotCovered { config, name, patterns })
+            }
+        }
     }
 
     /// The configuration as it is.
@@ -257,24 +285,45 @@ impl Site {
         Ok((held, text))
     }
 
-    async fn finish(&self, change: Change, notes: Vec<String>) -> Result<ChangePlan, ChangeError> {
-        let Change { what, place, kind, old, new, expected, patterns } = change;
-        Ok(ChangePlan {
+    async fn finish(
+        &self,
+        change: Change,
+        standing: &Standing,
+        mut notes: Vec<String>,
+    ) -> Result<ChangePlan, ChangeError> {
+        let Change { what, place, kind, old, new, expected, mut patterns } = change;
+        if let Some(now) = self.config.read().await?
+            && let Ok(facts) = Facts::of(&String::from_utf8_lossy(&now.bytes))
+        {
+            patterns.extend(facts.rule_files);
+        }
+        let edited = self.edited(&patterns, standing.at).await;
+        if !edited.is_empty() {
+            notes.push(format!(
+                "edited since Prometheus loaded it, and in force with this change as it is then: {}",
+                words::some(&edited, SHOWN)
+            ));
+        }
+        let comparison = self.compare(&expected).await?;
+        let mut plan = ChangePlan {
             what,
-            target: self.target.clone(),
+            target: self.reach.target.clone(),
             file: place.seen.clone(),
             written: place.shown(),
             how: place.how(),
-            diff: diff(&place.shown(), old.as_ref().map(|old| old.bytes.as_slice()), &new),
+            diff: String::new(),
             notes,
-            in_force: self.lacks(&expected).await?.is_none(),
+            in_force: comparison == Comparison::Same,
             place,
             kind,
             old,
             new,
             expected,
             patterns,
-        })
+            is_edited: !edited.is_empty() || !standing.well,
+        };
+        plan.diff = difference(&plan);
+        Ok(plan)
     }
 }
 
@@ -297,9 +346,17 @@ fn text_of<'a>(bytes: &'a [u8], path: &str) -> Result<&'a str, ChangeError> {
     })
 }
 
-fn diff(path: &str, old: Option<&[u8]>, new: &[u8]) -> String {
-    let (before, after) = (String::from_utf8_lossy(old.unwrap_or_default()), String::from_utf8_lossy(new));
-    let from = if old.is_some() { path } else { "/dev/null" };
-    let diff = TextDiff::from_lines(before.as_ref(), after.as_ref());
-    diff.unified_diff().context_radius(3).header(from, path).to_string()
+/// As `diff -u` shows it.
+fn difference(plan: &ChangePlan) -> String {
+    let old = plan.old.as_ref().map(|old| old.bytes.as_slice());
+    let before = String::from_utf8_lossy(old.unwrap_or_default());
+    let after = String::from_utf8_lossy(&plan.new);
+    let (before, after) = match plan.kind {
+        Kind::Config => veiled(&before, &after),
+        // Nothing in them is secret.
+        Kind::Rules => (before.into_owned(), after.into_owned()),
+    };
+    let from = if old.is_some() { &plan.written } else { "/dev/null" };
+    let diff = TextDiff::from_lines(&before, &after);
+    diff.unified_diff().context_radius(3).header(from, &plan.written).to_string()
 }

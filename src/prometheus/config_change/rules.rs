@@ -1,15 +1,19 @@
-//! Rule files: where one belongs, what is in it, and what promtool lets pass although it is a mistake.
+//! Rule files: what is in them, what the server has loaded instead, and what promtool lets pass although it is a mistake.
+
+mod patterns;
 
 use std::collections::BTreeMap;
 
-use globset::GlobBuilder;
+pub(super) use patterns::{destinations, fits, folders, is_covered};
 
+use super::interval::Interval;
 use super::yaml::{Document, Node, What, YamlError};
-use crate::prometheus::client::RuleGroup;
-use crate::prometheus::folder::absolute;
+use crate::prometheus::client::{Rule, RuleGroup};
 
+/// Of what is compared by its values alone.
+type Pairs = BTreeMap<String, String>;
 /// What rules are told apart by: the alert's name, or that of what is recorded, and the labels.
-type Identity = (String, BTreeMap<String, String>);
+type Identity = (String, Pairs);
 
 /// A file of rules.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,32 +25,36 @@ pub(super) struct RuleFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Group {
     pub(super) name: String,
-    pub(super) rules: Vec<Identity>,
+    pub(super) rules: Vec<Written>,
+    interval: Option<Interval>,
+    limit: Option<u64>,
+}
+
+/// A rule as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Written {
+    name: String,
+    labels: Pairs,
+    expression: String,
+    waits: Option<Interval>,
+    keeps_firing: Option<Interval>,
+    annotations: Pairs,
+}
+
+/// An expression of a file, and what the server has in its place, which may be the same in its own writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rewritten {
+    /// Of which rule.
+    pub(super) rule: String,
+    pub(super) written: String,
+    pub(super) loaded: String,
 }
 
 impl RuleFile {
     pub(super) fn of(text: &str) -> Result<Self, YamlError> {
         let document = Document::read(text)?;
-        let text = |map: &Node, key: &str| document.get(map, key)?.text().map(str::to_owned);
-        let rule = |node: &Node| {
-            let name = text(node, "alert").or_else(|| text(node, "record"))?;
-            let labels = match document.get(node, "labels").map(|labels| &labels.what) {
-                Some(What::Map(pairs)) => {
-                    let pair = |(key, value): &(Node, Node)| {
-                        Some((key.text()?.to_owned(), document.real(value).text()?.to_owned()))
-                    };
-                    pairs.iter().filter_map(pair).collect()
-                }
-                _ => BTreeMap::new(),
-            };
-            Some((name, labels))
-        };
-        let group = |node: &Node| {
-            let rules = document.elements(document.get(node, "rules")).iter().filter_map(rule).collect();
-            Some(Group { name: text(node, "name")?, rules })
-        };
         let groups = document.elements(document.get(&document.root, "groups"));
-        Ok(Self { groups: groups.iter().filter_map(group).collect() })
+        Ok(Self { groups: groups.iter().filter_map(|node| Group::of(&document, node)).collect() })
     }
 
     /// What is in it twice, or is in another file that the server has loaded, each in words.
@@ -58,11 +66,13 @@ impl RuleFile {
         }
         let twice = names.iter().filter(|(_, times)| **times > 1);
         found.extend(twice.map(|(name, times)| format!("the group {name:?} is in it {times} times")));
-        let mut seen: BTreeMap<&Identity, &str> = BTreeMap::new();
+        let mut seen: BTreeMap<Identity, &str> = BTreeMap::new();
         for group in &self.groups {
             for rule in &group.rules {
-                if let Some(before) = seen.insert(rule, &group.name) {
-                    found.push(format!("{} is in the groups {before:?} and {:?}", named(rule), group.name));
+                let identity = (rule.name.clone(), rule.labels.clone());
+                if let Some(before) = seen.insert(identity.clone(), &group.name) {
+                    let twice = named(&identity);
+                    found.push(format!("{twice} is in the groups {before:?} and {:?}", group.name));
                 }
             }
         }
@@ -87,83 +97,175 @@ impl RuleFile {
         self.groups.iter().map(|group| group.rules.len()).sum()
     }
 
-    /// Where the server has something else loaded than this, in words.
-    pub(super) fn lacks(&self, own: &str, loaded: &[RuleGroup]) -> Option<String> {
+    /// Where the server has something else loaded than this, in words; else the expressions that it writes in another way.
+    pub(super) fn compare(&self, own: &str, loaded: &[RuleGroup]) -> Result<Vec<Rewritten>, String> {
         let there: Vec<&RuleGroup> = loaded.iter().filter(|group| group.file == own).collect();
+        let mut rewritten = Vec::new();
         for group in &self.groups {
-            let Some(found) = there.iter().find(|there| there.name == group.name) else {
-                return Some(format!("it has no group {:?} of {own}", group.name));
-            };
-            let names = |rules: Vec<&str>| rules.join(", ");
-            let wanted = names(group.rules.iter().map(|(name, _)| name.as_str()).collect());
-            let loaded = names(found.rules.iter().map(|rule| rule.name.as_str()).collect());
-            if wanted != loaded {
-                return Some(format!(
-                    "the group {:?} of {own} has the rules {loaded}, and not {wanted}",
-                    group.name
-                ));
-            }
+            let found = there.iter().find(|there| there.name == group.name);
+            let found = found.ok_or_else(|| format!("it has no group {:?} of {own}", group.name))?;
+            let lacks = |what: String| format!("the group {:?} of {own} has {what}", group.name);
+            rewritten.extend(group.compare(found).map_err(lacks)?);
         }
-        (there.len() != self.groups.len())
-            .then(|| format!("it has {} groups of {own}, and not {}", there.len(), self.groups.len()))
+        if there.len() != self.groups.len() {
+            return Err(format!("it has {} groups of {own}, and not {}", there.len(), self.groups.len()));
+        }
+        Ok(rewritten)
     }
 }
 
-/// `alert A {severity="page"}`
+impl Group {
+    fn of(document: &Document, node: &Node) -> Option<Self> {
+        let text = |key: &str| document.get(node, key)?.text();
+        let common = pairs(document, document.get(node, "labels"));
+        let rules = document.elements(document.get(node, "rules")).iter();
+        Some(Self {
+            name: text("name")?.to_owned(),
+            rules: rules.filter_map(|rule| Written::of(document, rule, &common)).collect(),
+            interval: text("interval")
+                .and_then(|text| text.parse().ok())
+                .filter(|at: &Interval| !at.is_zero()),
+            limit: text("limit").and_then(|text| text.parse().ok()),
+        })
+    }
+
+    /// What the server has in its place, in words; else the expressions that it writes in another way.
+    fn compare(&self, loaded: &RuleGroup) -> Result<Vec<Rewritten>, String> {
+        let names = |rules: Vec<&str>| rules.join(", ");
+        let wanted = names(self.rules.iter().map(|rule| rule.name.as_str()).collect());
+        let there = names(loaded.rules.iter().map(|rule| rule.name.as_str()).collect());
+        if wanted != there {
+            return Err(format!("the rules {there}, and not {wanted}"));
+        }
+        if let Some(interval) = &self.interval
+            && interval.millis() != millis(loaded.interval)
+        {
+            return Err(format!("the interval {} s, and not {interval}", loaded.interval));
+        }
+        if let Some(limit) = self.limit
+            && limit != loaded.limit
+        {
+            return Err(format!("the limit {}, and not {limit}", loaded.limit));
+        }
+        let mut rewritten = Vec::new();
+        for (rule, there) in self.rules.iter().zip(&loaded.rules) {
+            rewritten.extend(rule.compare(there).map_err(|what| format!("{what} of {}", rule.name))?);
+        }
+        Ok(rewritten)
+    }
+}
+
+impl Written {
+    fn of(document: &Document, node: &Node, common: &Pairs) -> Option<Self> {
+        let text = |key: &str| document.get(node, key)?.text().map(str::to_owned);
+        let length = |key: &str| text(key)?.parse().ok();
+        let mut labels = common.clone();
+        labels.extend(pairs(document, document.get(node, "labels")));
+        // To Prometheus one that is empty is none.
+        labels.retain(|_, value| !value.is_empty());
+        Some(Self {
+            name: text("alert").or_else(|| text("record"))?,
+            labels,
+            expression: text("expr").unwrap_or_default(),
+            waits: length("for"),
+            keeps_firing: length("keep_firing_for"),
+            annotations: pairs(document, document.get(node, "annotations")),
+        })
+    }
+
+    /// What the server has in its place, in words; else its expression, where it is written in another way.
+    fn compare(&self, loaded: &Rule) -> Result<Option<Rewritten>, String> {
+        let differs = |key: &str, wanted: Option<&Interval>, seconds: f64| {
+            let millis = millis(seconds);
+            (wanted.map_or(0, Interval::millis) != millis).then(|| format!("another `{key}`"))
+        };
+        let length = differs("for", self.waits.as_ref(), loaded.duration)
+            .or_else(|| differs("keep_firing_for", self.keeps_firing.as_ref(), loaded.keep_firing_for));
+        if let Some(what) = length {
+            return Err(what);
+        }
+        if self.labels != loaded.labels {
+            return Err("other labels".to_owned());
+        }
+        if self.annotations != loaded.annotations {
+            return Err("other annotations".to_owned());
+        }
+        Ok((dense(&self.expression) != dense(&loaded.query)).then(|| Rewritten {
+            rule: self.name.clone(),
+            written: self.expression.clone(),
+            loaded: loaded.query.clone(),
+        }))
+    }
+}
+
+/// The pairs of a map of texts.
+fn pairs(document: &Document, map: Option<&Node>) -> Pairs {
+    let pair = |(key, value): &(Node, Node)| {
+        let value = document.real(value);
+        let text = if value.is_null() { "" } else { value.text()? };
+        Some((key.text()?.to_owned(), text.to_owned()))
+    };
+    match map.map(|map| &map.what) {
+        Some(What::Map(pairs)) => pairs.iter().filter_map(pair).collect(),
+        _ => Pairs::new(),
+    }
+}
+
+/// An expression without the spaces between its words.
+fn dense(expression: &str) -> String {
+    let mut quote = None;
+    let mut escaped = false;
+    let mut kept = String::new();
+    for c in expression.chars() {
+        match quote {
+            None if c.is_whitespace() => continue,
+            None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
+            Some(end) if c == end && !escaped => quote = None,
+            _ => {}
+        }
+        escaped = quote.is_some_and(|quote| quote != '`') && c == '\\' && !escaped;
+        kept.push(c);
+    }
+    kept
+}
+
+/// Of seconds.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "no length of time is so long, or negative"
+)]
+fn millis(seconds: f64) -> u64 {
+    (seconds * 1000.0).round() as u64
+}
+
+/// `A{severity="page"}`
 fn named((name, labels): &Identity) -> String {
     let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     if labels.is_empty() { name.clone() } else { format!("{name}{{{}}}", labels.join(", ")) }
 }
 
-/// The path that a file of this name gets, as the server sees it: in the folder of the first of `rule_files` that would
-/// load it there, where one is already by this name before others. `folder` is that of the configuration.
-pub(super) fn destinations(patterns: &[String], folder: &str, name: &str) -> Vec<String> {
-    let place = |pattern: &String| {
-        let pattern = joined(folder, pattern)?;
-        let (above, last) = pattern.rsplit_once('/')?;
-        // Into which of many folders cannot be told.
-        let is_plain = !above.contains(['*', '?', '[']);
-        (is_plain && fits(last, name)).then(|| format!("{above}/{name}"))
-    };
-    patterns.iter().filter_map(place).collect()
-}
-
-/// Whether one of the patterns would have the server load this path.
-pub(super) fn is_covered(patterns: &[String], folder: &str, path: &str) -> bool {
-    patterns.iter().filter_map(|pattern| joined(folder, pattern)).any(|pattern| fits(&pattern, path))
-}
-
-/// A pattern as the server reads it: from the folder of its configuration on, without `.` and `..`.
-fn joined(folder: &str, pattern: &str) -> Option<String> {
-    absolute(pattern, Some(folder))
-}
-
-/// As Go's `filepath.Match`: a star does not match a slash, two are no more than one, and braces mean nothing.
-fn fits(pattern: &str, name: &str) -> bool {
-    let mut pattern = pattern.to_owned();
-    while pattern.contains("**") {
-        pattern = pattern.replace("**", "*");
-    }
-    let literal: String =
-        pattern.chars().flat_map(|c| if matches!(c, '{' | '}') { vec!['\\', c] } else { vec![c] }).collect();
-    let glob = GlobBuilder::new(&literal).literal_separator(true).backslash_escape(true).build();
-    glob.is_ok_and(|glob| glob.compile_matcher().is_match(name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prometheus::client::Rule;
 
-    const FILE: &str = "groups:\n- name: a\n  rules:\n  - {alert: X, expr: up, labels: {severity: page}}\n  - {record: r, expr: up}\n";
+    const FILE: &str = "groups:\n- name: a\n  interval: 1m\n  rules:\n  - alert: X\n    expr: up  ==0\n    for: 5m\n    \
+                        labels: {severity: page, none: ''}\n    annotations: {summary: \"a b\"}\n  - {record: r, expr: 'up{a=\"b c\"}'}\n";
 
-    fn loaded(file: &str, name: &str, rules: &[(&str, &[(&str, &str)])]) -> RuleGroup {
-        let rule = |(name, labels): &(&str, &[(&str, &str)])| Rule {
-            name: (*name).to_owned(),
-            labels: labels.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
-            ..Rule::default()
-        };
-        RuleGroup { name: name.to_owned(), file: file.to_owned(), rules: rules.iter().map(rule).collect() }
+    fn rule(name: &str, query: &str) -> Rule {
+        Rule { name: name.to_owned(), query: query.to_owned(), ..Rule::default() }
+    }
+
+    fn one(key: &str, value: &str) -> Pairs {
+        Pairs::from([(key.to_owned(), value.to_owned())])
+    }
+
+    /// What a server says of `FILE`.
+    fn loaded(file: &str) -> RuleGroup {
+        let (labels, annotations) = (one("severity", "page"), one("summary", "a b"));
+        let alert = Rule { duration: 300.0, labels, annotations, ..rule("X", "up == 0") };
+        let rules = vec![alert, rule("r", "up{a=\"b c\"}")];
+        RuleGroup { name: "a".to_owned(), file: file.to_owned(), rules, interval: 60.0, limit: 0 }
     }
 
     #[test]
@@ -176,32 +278,44 @@ mod tests {
             found.contains("group \"a\" is in it 2 times") && found.contains("X{severity=\"page\"}"),
             "{found}"
         );
-        let page: &[(&str, &str)] = &[("severity", "page")];
-        assert_eq!(file.duplicates("/a", &[loaded("/a", "a", &[("X", page)])]), Vec::<String>::new());
-        assert_eq!(file.duplicates("/a", &[loaded("/b", "b", &[("X", &[])])]), Vec::<String>::new());
-        assert!(file.duplicates("/a", &[loaded("/b", "b", &[("X", page)])])[0].contains("/b, too"));
+        assert_eq!(file.duplicates("/a", &[loaded("/a")]), Vec::<String>::new());
+        let other = RuleGroup { rules: vec![rule("X", "")], ..loaded("/b") };
+        assert_eq!(file.duplicates("/a", &[other]), Vec::<String>::new());
+        assert!(file.duplicates("/a", &[loaded("/b")])[0].contains("/b, too"));
     }
 
     #[test]
-    fn what_the_server_has_loaded_is_compared_by_names() {
+    fn what_the_server_has_loaded_is_compared_as_a_whole() {
         let file = RuleFile::of(FILE).unwrap();
-        assert_eq!(file.lacks("/a", &[loaded("/a", "a", &[("X", &[]), ("r", &[])])]), None);
-        assert!(file.lacks("/a", &[loaded("/b", "a", &[("X", &[]), ("r", &[])])]).is_some());
-        assert!(file.lacks("/a", &[loaded("/a", "a", &[("X", &[])])]).unwrap().contains("not X, r"));
+        let compare = |change: fn(&mut RuleGroup)| {
+            let mut group = loaded("/a");
+            change(&mut group);
+            file.compare("/a", &[group])
+        };
+        assert_eq!(compare(|_| ()), Ok(vec![]));
+        for (change, what) in [
+            ((|group| group.file = "/b".to_owned()) as fn(&mut RuleGroup), "no group"),
+            (|group| drop(group.rules.pop()), "not X, r"),
+            (|group| group.interval = 30.0, "interval 30 s"),
+            (|group| group.rules[0].duration = 60.0, "another `for`"),
+            (|group| group.rules[0].keep_firing_for = 60.0, "keep_firing_for"),
+            (|group| group.rules[0].labels.clear(), "other labels"),
+            (|group| group.rules[0].annotations.clear(), "other annotations"),
+        ] {
+            let told = compare(change).unwrap_err();
+            assert!(told.contains(what), "{told}");
+        }
+        // Whether it is the same in another writing, only the server can say.
+        let other = compare(|group| group.rules[1].query = "up{a=\"bc\"}".to_owned()).unwrap();
+        assert_eq!((other[0].rule.as_str(), other[0].loaded.as_str()), ("r", "up{a=\"bc\"}"));
     }
 
     #[test]
-    fn a_file_goes_where_a_pattern_would_load_it() {
-        let patterns =
-            ["rules/*.yml", "/srv/a?.yaml", "one.yml", "*/x.yml", "./../rules/d*.yaml"].map(str::to_owned);
-        let to = |name: &str| destinations(&patterns, "/etc/prometheus", name);
-        assert_eq!(to("x.yml"), ["/etc/prometheus/rules/x.yml"]);
-        assert_eq!(to("ab.yaml"), ["/srv/ab.yaml"]);
-        assert_eq!(to("dots.yaml"), ["/etc/rules/dots.yaml"]);
-        assert_eq!(to("one.yml"), ["/etc/prometheus/rules/one.yml", "/etc/prometheus/one.yml"]);
-        assert!(to("x.rules").is_empty());
-        let covered = |path: &str| is_covered(&patterns, "/etc/prometheus", path);
-        assert!(covered("/etc/prometheus/rules/x.yml") && !covered("/etc/prometheus/rules/x.yml.bak"));
-        assert!(!covered("/etc/prometheus/rules/deep/x.yml") && covered("/etc/rules/dots.yaml"));
+    fn labels_of_a_group_are_those_of_its_rules() {
+        let text = "groups:\n- name: a\n  labels: {team: x, severity: info}\n  rules:\n  - {alert: X, expr: up, labels: {severity: page}}\n";
+        let file = RuleFile::of(text).unwrap();
+        let labels =
+            Pairs::from([("team", "x"), ("severity", "page")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+        assert_eq!(file.groups[0].rules[0].labels, labels);
     }
 }

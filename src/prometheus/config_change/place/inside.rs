@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Held, IDLE, Owner, bounded};
 use crate::blocking::blocking;
-use crate::docker::{Docker, DockerError, ExecCommand};
+use crate::docker::{Docker, DockerError, ExecCommand, Ran};
 use crate::prometheus::config_change::error::ChangeError;
 
 /// A path in a container.
@@ -63,11 +63,36 @@ impl Inside {
         Ok(container.upload(folder, Box::new(io::Cursor::new(archive)), IDLE).await?)
     }
 
+    pub(super) async fn has_folder(&self) -> Result<bool, ChangeError> {
+        let container = self.docker.container(&self.container).await?;
+        let folder = Path::new(&self.path).parent().and_then(Path::to_str).unwrap_or("/");
+        let stat = match container.stat(folder).await {
+            Err(DockerError::NoPath { .. }) => return Ok(false),
+            stat => stat?,
+        };
+        let Some(real) = stat.leads_to else { return Ok(stat.is_folder) };
+        match container.stat(&real).await {
+            Err(DockerError::NoPath { .. }) => Ok(false),
+            stat => Ok(stat?.is_folder),
+        }
+    }
+
+    /// Whether the container has what removes a file.
+    pub(super) async fn has_rm(&self) -> bool {
+        // To remove what is not there is no error.
+        let ran = self.rm(&format!("{}.watchkeeper-none", self.path)).await;
+        ran.is_ok_and(|ran| ran.exit_code == Some(0))
+    }
+
+    async fn rm(&self, path: &str) -> Result<Ran, DockerError> {
+        let argv = ["rm", "-f", "--", path].map(str::to_owned).to_vec();
+        let command = ExecCommand { argv, user: Some("0:0".to_owned()), ..ExecCommand::default() };
+        self.docker.exec_to_end(&self.container, &command, IDLE).await
+    }
+
     /// The engine has no way to remove a file: a program in the container has to.
     pub(super) async fn remove(&self) -> Result<(), ChangeError> {
-        let argv = ["rm", "-f", "--", &self.path].map(str::to_owned).to_vec();
-        let command = ExecCommand { argv, user: Some("0:0".to_owned()), ..ExecCommand::default() };
-        let ran = self.docker.exec_to_end(&self.container, &command, IDLE).await;
+        let ran = self.rm(&self.path).await;
         let container = self.docker.container(&self.container).await?;
         match (container.stat(&self.path).await, ran) {
             (Err(DockerError::NoPath { .. }), _) => Ok(()),

@@ -45,7 +45,7 @@ impl Expected {
                 words::count(facts.jobs.len(), "scrape job")
             ),
             Self::Rules { path, file } => format!(
-                "it has loaded {} of {} from {path}",
+                "it has loaded {} of {} from {path}, with their expressions, times, labels and annotations",
                 words::count(file.count(), "rule"),
                 words::count(file.groups.len(), "group")
             ),
