@@ -45,10 +45,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 pub use begin::{Begins, Terms};
 pub use cut::CutRun;
 pub use error::HistoryError;
-pub use incidents::{Noted, WatchedIncident};
+pub use incidents::{ClosedByHand, Noted, WatchedIncident};
 use patience::{BUSY, Patience};
 pub use pauses::{EndedPause, Pause};
-pub use posts::{About, Notes, NotesChange, NotifierTrouble, Post};
+pub use posts::{About, Notes, NotesChange, NotifierTrouble, Post, PostEnd};
 pub use prune::Pruned;
 pub use record::{Attempt, Cause, HookRun, LogLine, NewRun, RunReport};
 use renew::Files;

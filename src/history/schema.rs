@@ -273,6 +273,11 @@ CREATE INDEX run_ran ON run (job) WHERE outcome <> 'skipped' AND kind NOT LIKE '
 CREATE INDEX run_bad ON run (job)
     WHERE outcome IN ('failed', 'interrupted', 'warned') AND kind NOT LIKE '%-restore';
 CREATE INDEX run_restore ON run (job) WHERE kind LIKE '%-restore';
+", "
+ALTER TABLE incident ADD COLUMN ending TEXT CHECK (ending IN ('told', 'unheard', 'by-hand'));
+UPDATE incident SET ending = 'told' WHERE closed IS NOT NULL;
+ALTER TABLE post ADD COLUMN incident INTEGER;
+ALTER TABLE post ADD COLUMN tried INTEGER;
 "];
 
 /// The version this program writes.
