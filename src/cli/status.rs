@@ -6,6 +6,8 @@ use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::screen::Screen;
 use super::session::Session;
+use crate::config::values::Name;
+use crate::grafana::change::{Cut, cut};
 use crate::history::NotifierTrouble;
 use crate::standing::{JobStanding, LastRun, Listings, NO_DAEMON, Standing, StateStanding, View, WAITING};
 use crate::words::{self, sparkline};
@@ -17,7 +19,8 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
     let history = session.history()?;
     let store = if session.config.backup_dir.exists() { Some(session.store()?) } else { None };
     let view = View { store: store.as_ref(), ..session.view(history.as_ref()) };
-    let all = All { standing: Standing::of(view, &mut Listings::default())?, state: StateStanding::of(view) };
+    let standing = Standing::of(view, &mut Listings::default())?;
+    let all = All { standing, state: StateStanding::of(view), open_changes: open_changes(session) };
     session.out.result(&all, || text(session, &all));
     let is_bad = all.state.not_writable.is_some() || all.standing.jobs.iter().any(JobStanding::is_bad);
     Ok(if is_bad { ExitCode::Failed } else { ExitCode::Ok })
@@ -29,6 +32,49 @@ struct All {
     standing: Standing,
     /// How it stands with the program's own folder.
     state: StateStanding,
+    /// Changes of dashboards that are neither proven nor taken back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    open_changes: Vec<OpenChange>,
+}
+
+/// A change of a dashboard that is not settled.
+#[derive(serde::Serialize)]
+struct OpenChange {
+    grafana: Name,
+    #[serde(flatten)]
+    cut: Option<Cut>,
+    /// Why nobody can tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+fn open_changes(session: &Session) -> Vec<OpenChange> {
+    let look = |grafana: &Name| match cut(&session.config.state_dir, grafana.as_str()) {
+        Ok(None) => None,
+        Ok(cut) => Some(OpenChange { grafana: grafana.clone(), cut, error: None }),
+        Err(error) => {
+            Some(OpenChange { grafana: grafana.clone(), cut: None, error: Some(words::chain(&error)) })
+        }
+    };
+    session.config.grafana.keys().filter_map(look).collect()
+}
+
+fn of_change(session: &Session, change: &OpenChange) -> String {
+    let name = &change.grafana;
+    let Some(cut) = &change.cut else {
+        let error = change.error.as_deref().unwrap_or_default();
+        return format!(
+            "CAUTION: whether a change of a dashboard of Grafana {name} is open cannot be told: {error}"
+        );
+    };
+    let kept = cut.backup.as_ref().map(|kept| format!(" The old one is kept as {}.", kept.display()));
+    format!(
+        "CAUTION: a change is open, begun {}: {}. Unless it still runs it was cut; the next `watchkeeper change dashboard` \
+         settles it.{}",
+        session.time(cut.began),
+        cut.what,
+        kept.unwrap_or_default()
+    )
 }
 
 /// What runs is not noted, or what ran is lost.
@@ -49,12 +95,14 @@ fn of_state(session: &Session, state: &StateStanding) -> Vec<String> {
     full.into_iter().chain(aside).collect()
 }
 
-fn text(session: &Session, All { standing, state }: &All) -> String {
+fn text(session: &Session, All { standing, state, open_changes }: &All) -> String {
     let header = ["job", "last", "age", "next", "took", "backups", "newest"];
     let mut text = table(&header, standing.jobs.iter().map(|job| row(session, job)));
     let screen = Screen::of(io::stdout());
     let daemon = standing.daemon.words(session.zone()).map(|words| format!("CAUTION: {words}."));
+    let changes = open_changes.iter().map(|change| of_change(session, change));
     let cautions = of_state(session, state).into_iter().chain(daemon).chain(troubles(session, standing));
+    let cautions = cautions.chain(changes);
     let cautions = cautions.fold(String::new(), |text, line| text + "\n" + &screen.fold(&line) + "\n");
     // The prompt, and a line between the two.
     let others = text.lines().count() + cautions.lines().count() + 2;
@@ -89,7 +137,21 @@ fn troubles(session: &Session, standing: &Standing) -> Vec<String> {
         format!("CAUTION: notifier {name}: not delivered since {since}, {waiting} waiting: {reason}")
     };
     let no_reserve = standing.no_reserve.as_ref().map(|why| format!("CAUTION: {why}."));
-    standing.notifiers.iter().map(line).chain(no_reserve).collect()
+    standing.notifiers.iter().map(line).chain(no_reserve).chain(silence(session, standing)).collect()
+}
+
+/// Incidents that may be over, of which nobody says so.
+fn silence(session: &Session, standing: &Standing) -> Option<String> {
+    let oldest = standing.silent_incidents.iter().min_by_key(|incident| incident.last_notice)?;
+    let silent = words::count(standing.silent_incidents.len(), "open incident");
+    let ago = words::duration(session.now.duration_since(oldest.last_notice).unsigned_abs());
+    let limit = words::duration(session.config.silent_after());
+    let number = oldest.number;
+    Some(format!(
+        "CAUTION: of {silent} nothing was heard for {limit} and more, of incident {number} ({}) for {ago}: the end may have gone \
+         unheard. See `watchkeeper incident show {number}`; `watchkeeper incident close {number}` closes it",
+        oldest.alert.escape_debug()
+    ))
 }
 
 fn row(session: &Session, job: &JobStanding) -> Vec<String> {
