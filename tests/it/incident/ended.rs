@@ -39,8 +39,7 @@ fn an_end_that_was_never_heard_does_not_swallow_the_next_time() {
 fn a_real_alertmanager_that_tells_no_ends_has_each_time_noted_and_a_later_start_of_what_still_fires_is_none()
 {
     let mut keeper = Keeper::start("");
-    let silent =
-        super::alertmanager::routed_to(keeper.port).replace("send_resolved: true", "send_resolved: false");
+    let silent = alertmanager::routed_to(keeper.port).replace("send_resolved: true", "send_resolved: false");
     let Some(server) = Alertmanager::start_with(&silent) else { return };
     wait_until("the Alertmanager is up", SOON, || server.is_up());
     let alert = |starts: &str, ends: Option<String>| {
@@ -51,21 +50,21 @@ fn a_real_alertmanager_that_tells_no_ends_has_each_time_noted_and_a_later_start_
         alert
     };
     let first = now();
-    super::alertmanager::fire(&server, &alert(&first, None));
+    alertmanager::fire(&server, &alert(&first, None));
     wait_until("an incident opens", SOON, || keeper.incidents().len() == 1);
     // A Prometheus that was started anew has forgotten when it began; the Alertmanager has not.
     let told = keeper.show(1)["notices"].as_u64().unwrap();
-    super::alertmanager::fire(&server, &alert(&now(), None));
+    alertmanager::fire(&server, &alert(&now(), None));
     wait_until("it is told again", SOON, || keeper.show(1)["notices"].as_u64().unwrap() > told + 2);
     assert_eq!(keeper.incidents().len(), 1);
-    super::alertmanager::fire(&server, &alert(&first, Some(now())));
+    alertmanager::fire(&server, &alert(&first, Some(now())));
     let fires = || {
         let answer = http::get(server.port, "/api/v2/alerts?active=true").unwrap();
         answer.1.contains("AppDown")
     };
     wait_until("it does not fire any more", SOON, || !fires());
     assert_eq!(keeper.show(1)["open"], true);
-    super::alertmanager::fire(&server, &alert(&now(), None));
+    alertmanager::fire(&server, &alert(&now(), None));
     wait_until("another incident opens", SOON, || keeper.incidents().len() == 2);
     assert_eq!(
         (keeper.show(1)["ending"].as_str(), keeper.show(2)["open"].as_bool()),

@@ -159,7 +159,7 @@ fn what_an_alert_says_neither_acts_on_a_terminal_nor_makes_lines_of_its_own() {
     let noted = keeper.watchkeeper.run(&["incident", "note", "1", "restarted by hand"]).expect(0);
     assert_eq!(noted.stdout, "noted in incident 1\n");
     let text = keeper.watchkeeper.run(&["incident", "show", "1"]).expect(0).stdout;
-    assert!(text.lines().last().unwrap().ends_with("note       restarted by hand"), "{text}");
+    assert!(text.lines().last().unwrap().ends_with("note         restarted by hand"), "{text}");
     for (arguments, code) in [
         (&["incident", "show", "2"][..], 2),
         (&["incident", "note", "2", "x"], 2),
