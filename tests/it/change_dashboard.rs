@@ -190,9 +190,9 @@ fn a_change_that_was_killed_is_told_and_settled_by_the_next() {
         let mut change = watchkeeper.command(&["change", "dashboard", file.to_str().unwrap(), "--yes"]);
         let mut change = change.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let note = watchkeeper.state().join("changes/grafana-main.json");
-        wait_until("it is noted", Duration::from_secs(60), || note.exists());
+        wait_until("it is noted", Duration::from_mins(1), || note.exists());
         let wanted = if was_done { is("new", "Team") } else { is("old", "Team") };
-        wait_until("it is so far", Duration::from_secs(60), || {
+        wait_until("it is so far", Duration::from_mins(1), || {
             there(&grafana, "board") == Some(wanted.clone())
         });
         change.kill().unwrap();
