@@ -43,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use change::{ChangeAction, ChangeOpenError};
 pub use cleanup_job::BlockPlan;
+pub use dashboard::DashboardAction;
 pub use files_job::FilesAction;
 pub use folders::unusable_folders;
 pub use founding::{FoundingError, found, history_of_backups};

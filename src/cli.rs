@@ -107,7 +107,7 @@ enum Command {
     Show(history::ShowArgs),
     /// List the incidents: alerts that an Alertmanager told of
     Incidents(incidents::ListArgs),
-    /// Show one incident, or note something in it
+    /// Show one incident, note something in it, or close it
     #[command(subcommand)]
     Incident(incidents::One),
     /// Tell when jobs are due

@@ -153,6 +153,11 @@ impl Config {
         if problems.is_empty() { Ok(Self { warnings, ..config }) } else { Err(failed(problems)) }
     }
 
+    /// For how long nobody tells of an alert until its open incident is said to be silent.
+    pub fn silent_after(&self) -> Duration {
+        self.webhook.as_ref().map_or(WebhookConfig::SILENT_AFTER, |webhook| webhook.silent_after)
+    }
+
     /// Every secret that is named.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
         let all = self.endpoints();

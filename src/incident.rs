@@ -6,8 +6,10 @@
 //! ```
 //!
 //! One incident at the most is open for an alert, which is known by its fingerprint. Notices may come twice, and late: an
-//! Alertmanager repeats what it is not sure of, and two of them tell the same, each in its own time.
+//! Alertmanager repeats what it is not sure of, and two of them tell the same, each in its own time. They may also never come:
+//! an end that nobody heard of must not take the next time that the alert fires for the same.
 
+mod change;
 pub mod escalation;
 mod payload;
 
@@ -20,11 +22,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use payload::{Payload, PayloadError, parse};
-
-/// A notice that an alert fires is late, and no news, for so long after the one that it had ended. An Alertmanager that tells
-/// the same beside another waits 15 seconds for that.
-const LATE: SignedDuration = SignedDuration::from_mins(1);
+pub use change::{Change, End, Known, change};
+pub use payload::{Payload, PayloadError, WrongAlert, parse};
 
 /// Labels or annotations, by their names.
 pub type Labels = BTreeMap<String, String>;
@@ -79,66 +78,35 @@ pub struct Notice {
     pub ended: Option<Timestamp>,
 }
 
-/// What is known of the newest incident of an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
-    /// Which.
-    pub number: Number,
-    /// The newest time at which the alert is said to have begun.
-    pub starts: Timestamp,
-    /// Where it is closed.
-    pub end: Option<End>,
+/// How it is known that an incident is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// The Alertmanager said that the alert has ended.
+    Told,
+    /// Nobody said so, and the alert began to fire anew.
+    Unheard,
+    /// A person said so.
+    ByHand,
 }
 
-/// The end of an incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End {
-    /// When the alert ended.
-    pub at: Timestamp,
-    /// When that was noted.
-    pub noted: Timestamp,
-}
+impl Ending {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Told, Self::Unheard, Self::ByHand];
 
-/// What becomes of a notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// An incident opens.
-    Opens,
-    /// One is noted that was over before anybody heard of it.
-    WasOver(Timestamp),
-    /// The open one goes on.
-    GoesOn(Number),
-    /// The open one is closed: the alert ended then.
-    Closes(Number, Timestamp),
-    /// It says nothing new, or came too late.
-    Nothing,
-}
-
-/// What becomes of a notice that comes now. `known`: the newest incident of its alert.
-pub fn change(known: Option<&Known>, notice: &Notice, now: Timestamp) -> Change {
-    let ended = notice.ended.map(|ended| ended.min(now));
-    match (known, ended) {
-        (None, None) => Change::Opens,
-        (None, Some(ended)) => Change::WasOver(ended),
-        (Some(known), ended) => match (known.end, ended) {
-            (None, None) => Change::GoesOn(known.number),
-            // The end of an earlier time, told late: it fires anew since.
-            (None, Some(ended)) if notice.starts < known.starts && ended <= known.starts => Change::Nothing,
-            (None, Some(ended)) => Change::Closes(known.number, ended),
-            (Some(end), None) if is_late(end, notice.starts, now) => Change::Nothing,
-            // Also with the start that is known: where an Alertmanager heard nothing for a while, it ended the alert itself.
-            (Some(_), None) => Change::Opens,
-            (Some(end), Some(ended)) if notice.starts >= end.at && notice.starts > known.starts => {
-                Change::WasOver(ended)
-            }
-            (Some(_), Some(_)) => Change::Nothing,
-        },
+    /// One word, as it is stored and shown.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Told => "told",
+            Self::Unheard => "unheard",
+            Self::ByHand => "by-hand",
+        }
     }
-}
 
-/// That an alert fires which began before it ended, told just after its end.
-fn is_late(end: End, starts: Timestamp, now: Timestamp) -> bool {
-    starts < end.at && now.duration_since(end.noted).abs() < LATE
+    /// The inverse of [`Ending::word`].
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|ending| ending.word() == word)
+    }
 }
 
 /// How far the response to an incident has come.
@@ -204,10 +172,12 @@ pub struct Incident {
     pub last_notice: Timestamp,
     /// How often it was.
     pub notices: u64,
-    /// When the alert ended, as the Alertmanager says.
+    /// When the alert ended, as the Alertmanager or a person says; where nobody does, when it was last told of.
     pub ended: Option<Timestamp>,
     /// When that was noted.
     pub closed: Option<Timestamp>,
+    /// How it is known that it is over.
+    pub ending: Option<Ending>,
     /// How far the response has come.
     pub response: Response,
 }
@@ -216,6 +186,12 @@ impl Incident {
     /// Its alert fires.
     pub fn is_open(&self) -> bool {
         self.closed.is_none()
+    }
+
+    /// It is open, and nobody has told of its alert for so long: its end may have gone unheard.
+    pub fn is_silent(&self, now: Timestamp, limit: Duration) -> bool {
+        let limit = SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
+        self.is_open() && now.duration_since(self.last_notice) >= limit
     }
 
     /// Since when its alert fires: an Alertmanager with another clock makes that no later than it was noted.
@@ -250,8 +226,12 @@ pub enum EntryKind {
     Response,
     /// A job was run, or was not.
     Action,
-    /// Somebody was told.
+    /// Somebody is to be told.
     Escalated,
+    /// A notifier has told it.
+    Delivered,
+    /// A notifier has not, yet or for ever.
+    Undelivered,
     /// A person noted something.
     Note,
     /// The incident was closed.
@@ -260,8 +240,17 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Opened, Self::Step, Self::Response, Self::Action, Self::Escalated, Self::Note, Self::Closed];
+    pub const ALL: [Self; 9] = [
+        Self::Opened,
+        Self::Step,
+        Self::Response,
+        Self::Action,
+        Self::Escalated,
+        Self::Delivered,
+        Self::Undelivered,
+        Self::Note,
+        Self::Closed,
+    ];
 
     /// One word, as it is stored and shown.
     pub const fn word(self) -> &'static str {
@@ -271,6 +260,8 @@ impl EntryKind {
             Self::Response => "response",
             Self::Action => "action",
             Self::Escalated => "escalated",
+            Self::Delivered => "delivered",
+            Self::Undelivered => "undelivered",
             Self::Note => "note",
             Self::Closed => "closed",
         }

@@ -172,10 +172,10 @@ fn attempt(attempt: &crate::history::Attempt, zone: &TimeZone) -> String {
 
 fn next(report: &RunReport) -> Vec<String> {
     let mut next: Vec<String> = report.hint.iter().cloned().collect();
-    // A restore of a Grafana names its own undo in its hint: it may be of another Grafana than the job's. A change has its
-    // own way back, too.
-    let names_its_own = report.kind == "grafana-restore" || report.kind.ends_with("-change");
-    if report.data_not_back && !names_its_own {
+    // A restore of a Grafana names its own undo in its hint: it may be of another Grafana than the job's. What is no restore
+    // has none.
+    let has_undo = report.kind.ends_with("-restore") && report.kind != "grafana-restore";
+    if report.data_not_back && has_undo {
         let job = &report.job;
         // No other kind goes on with a restore that was cut.
         let resume = if report.kind == "prometheus-restore" { ", `--resume` goes on" } else { "" };

@@ -11,7 +11,7 @@ mod recovery;
 mod state;
 mod store;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 pub use before::PausedBefore;
@@ -26,6 +26,7 @@ pub use store::{Listings, NewestBackup, StoreStanding};
 use crate::config::Config;
 use crate::history::{History, HistoryError, NotifierTrouble};
 use crate::identity::Identity;
+use crate::incident::{Incident, Number};
 use crate::state_dir::reserve::Reserve;
 use crate::store::{Store, StoreError};
 
@@ -58,6 +59,28 @@ pub enum StandingError {
     Store(#[from] StoreError),
 }
 
+/// An incident that is open, and of whose alert nobody has told for long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SilentIncident {
+    /// Which.
+    pub number: Number,
+    /// Its alert.
+    pub alert: String,
+    /// When that was last told of.
+    pub last_notice: Timestamp,
+}
+
+fn silent(view: View<'_>, history: &History) -> Result<Vec<SilentIncident>, HistoryError> {
+    let limit = SignedDuration::try_from(view.config.silent_after()).unwrap_or(SignedDuration::MAX);
+    let since = view.now.checked_sub(limit).unwrap_or(Timestamp::MIN);
+    let of = |incident: Incident| SilentIncident {
+        number: incident.number,
+        alert: incident.alert,
+        last_notice: incident.last_notice,
+    };
+    Ok(history.silent_incidents(since)?.into_iter().map(of).collect())
+}
+
 /// How everything stands.
 #[derive(Debug, Clone, Serialize)]
 pub struct Standing {
@@ -77,6 +100,9 @@ pub struct Standing {
     pub open_incidents: usize,
     /// Why it is not known how the backups stand, where another store, or none, is in the place of the right one; with what to do.
     pub store_away: Option<String>,
+    /// The open ones of whose alert nobody has told for long; the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub silent_incidents: Vec<SilentIncident>,
     /// Why a full disk would keep runs out of the history, where it would.
     pub no_reserve: Option<String>,
 }
@@ -94,10 +120,22 @@ impl Standing {
         let mut notifiers = view.history.map(History::notifier_troubles).transpose()?.unwrap_or_default();
         notifiers.retain(|trouble| view.config.notify.contains_key(&trouble.notifier));
         let open_incidents = view.history.map(History::open_incidents).transpose()?.unwrap_or_default();
+        let silent_incidents =
+            view.history.map(|history| silent(view, history)).transpose()?.unwrap_or_default();
         let no_reserve = Reserve::new(&view.config.state_dir, view.config.reserve).lack();
         let recoveries = recovery::all(view)?;
         let store_away = away.map(|away| away.told());
         let cut_changes = cut::all(view);
-        Ok(Self { jobs, recoveries, cut_changes, daemon, notifiers, open_incidents, store_away, no_reserve })
+        Ok(Self {
+            jobs,
+            recoveries,
+            cut_changes,
+            daemon,
+            notifiers,
+            open_incidents,
+            silent_incidents,
+            store_away,
+            no_reserve,
+        })
     }
 }

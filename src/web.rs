@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use accept::Format;
 pub use limits::Limited;
-pub use webhook::{Taken, Webhook};
+pub use webhook::{Hook, Taken, Webhook};
 
 use crate::config::values::Secret;
 
@@ -38,8 +38,8 @@ pub struct Site {
     pub health: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// What who asks for the metrics has to show. Nobody has to for `/healthz`.
     pub token: Option<Secret>,
-    /// Who takes what others tell; nobody, where that is not wanted.
-    pub webhook: Option<Webhook>,
+    /// Who takes what others tell.
+    pub webhook: Hook,
 }
 
 /// The server cannot begin.

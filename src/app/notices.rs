@@ -139,7 +139,7 @@ async fn cut_off(app: &Arc<App>, limit: Duration) {
     let why = format!("no answer within {}; the next who tells tries it again", words::duration(limit));
     let noted = blocking(move || {
         let due = history.notes()?.posts.into_values().filter(|post| deliver::is_due(post, now));
-        due.map(|post| post.id).try_for_each(|id| history.post_waits(id, now, &why, true))
+        due.map(|post| post.id).try_for_each(|id| history.post_waits(id, now, &why, Some(now)))
     });
     if let Err(error) = noted.await {
         tracing::warn!(error = words::chain(&error), "what became of a message cannot be noted now");

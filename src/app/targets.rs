@@ -208,8 +208,30 @@ impl App {
                 ..finding
             },
         };
-        let all = prometheus.into_iter().chain(grafana).chain(databases).chain(notifiers).chain([store]);
+        let tokens = self.check_tokens();
+        let all = prometheus
+            .into_iter()
+            .chain(grafana)
+            .chain(databases)
+            .chain(notifiers)
+            .chain(tokens)
+            .chain([store]);
         all.map(|(name, findings)| (name, findings.into_iter().map(veiled).collect())).collect()
+    }
+
+    /// Whether the tokens are to be had that others have to show.
+    fn check_tokens(&self) -> Vec<(String, Vec<Finding>)> {
+        let config = &self.shared.config;
+        let metrics = config.metrics.listen.as_ref().and_then(|listen| listen.token.as_ref());
+        let webhook = config.webhook.as_ref().map(|webhook| &webhook.token);
+        let look = |(section, token): (&str, Option<&SecretRef>)| {
+            let finding = match self.shared.resolve(token?) {
+                Ok(_) => Finding::ok("its token is there"),
+                Err(error) => Finding::problem(words::chain(&error), error.hint()),
+            };
+            Some((section.to_owned(), vec![finding]))
+        };
+        [("metrics", metrics), ("webhook", webhook)].into_iter().filter_map(look).collect()
     }
 
     /// What is not as it should be with the database of a job.

@@ -10,8 +10,8 @@ use serde_json::json;
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::session::Session;
-use crate::history::History;
-use crate::incident::{Entry, EntryKind, Incident, Number};
+use crate::history::{ClosedByHand, History};
+use crate::incident::{Ending, Entry, EntryKind, Incident, Number};
 use crate::words;
 
 /// Characters of a note.
@@ -38,9 +38,17 @@ pub(super) enum One {
     Note {
         /// Its number
         number: Number,
-        /// What, in one line
-        #[arg(value_parser = one_line)]
+        /// What, in one line of at most 1000 characters
         text: String,
+    },
+    /// Close an incident that is over although no Alertmanager says so. If its alert still fires, the next notice of it opens
+    /// another one: what is to be quiet has to be silenced in the Alertmanager
+    Close {
+        /// Its number
+        number: Number,
+        /// Why, in one line of at most 1000 characters
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
     },
 }
 
@@ -50,21 +58,35 @@ struct Told<'a> {
     #[serde(flatten)]
     incident: &'a Incident,
     open: bool,
+    /// It is open, and nobody has told of its alert for long.
+    silent: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeline: Option<&'a [Entry]>,
 }
 
-fn one_line(text: &str) -> Result<String, String> {
+impl<'a> Told<'a> {
+    fn of(session: &Session, incident: &'a Incident) -> Self {
+        let silent = incident.is_silent(session.now, session.config.silent_after());
+        Self { incident, open: incident.is_open(), silent, timeline: None }
+    }
+}
+
+/// A note as it is kept. What is wrong with it is said without it: whoever has just typed a line knows it, and a file that
+/// got there by mistake would fill the screen.
+fn one_line(text: &str) -> Result<&str, CliError> {
     let text = text.trim();
     let length = text.chars().count();
+    let wrong =
+        |why: String, hint: &str| Err(CliError::usage(format!("The note {why}"), Some(hint.to_owned())));
     if text.is_empty() {
-        Err("it is empty".to_owned())
-    } else if text.chars().any(char::is_control) {
-        Err("it must be one line, without tabs and other control characters".to_owned())
+        wrong("is empty".to_owned(), "write what is to be noted, in quotes")
     } else if length > LONGEST_NOTE {
-        Err(format!("it has {length} characters, and {LONGEST_NOTE} is the most: note it in parts"))
+        wrong(format!("has {length} characters, and {LONGEST_NOTE} is the most"), "note it in parts")
+    } else if text.chars().any(char::is_control) {
+        let hint = "note line by line, without tabs and other control characters";
+        wrong("is more than one line of text".to_owned(), hint)
     } else {
-        Ok(text.to_owned())
+        Ok(text)
     }
 }
 
@@ -74,16 +96,44 @@ pub(super) fn list(session: &Session, args: &ListArgs) -> Result<ExitCode, CliEr
         Some(history) => history.incidents(args.open, args.n)?,
         None => Vec::new(),
     };
-    let told = |incident| Told { incident, open: incident.is_open(), timeline: None };
-    let all: Vec<Told<'_>> = incidents.iter().map(told).collect();
+    let all: Vec<Told<'_>> = incidents.iter().map(|incident| Told::of(session, incident)).collect();
     session.out.result(&json!({ "incidents": all }), || {
         if incidents.is_empty() {
             return if args.open { "No incident is open.\n" } else { "There was no incident.\n" }.to_owned();
         }
         let header = ["number", "alert", "severity", "fires since", "for", "state", ""];
-        table(&header, incidents.iter().map(|incident| row(session, incident)))
+        let table = table(&header, incidents.iter().map(|incident| row(session, incident)));
+        let silent = all.iter().filter(|told| told.silent).count();
+        table + &(if silent > 0 { silence(session, silent) } else { String::new() })
     });
     Ok(ExitCode::Ok)
+}
+
+/// What a person can do about incidents of which nobody has told for long.
+fn silence(session: &Session, silent: usize) -> String {
+    let limit = words::duration(session.config.silent_after());
+    format!(
+        "\nOf {} nothing was heard for {limit}: the end may have gone unheard. `watchkeeper incident close N` closes one that is \
+         over.\n",
+        words::count(silent, "open incident")
+    )
+}
+
+/// How an incident stands, in a few words.
+fn state(session: &Session, incident: &Incident) -> String {
+    match incident.ending {
+        Some(Ending::Unheard) => "closed, end not heard".to_owned(),
+        Some(Ending::ByHand) => "closed by hand".to_owned(),
+        Some(Ending::Told) => "closed".to_owned(),
+        None if incident.is_silent(session.now, session.config.silent_after()) => {
+            format!("open, silent for {}", ago(session, incident.last_notice))
+        }
+        None => "open".to_owned(),
+    }
+}
+
+fn ago(session: &Session, at: Timestamp) -> String {
+    words::duration(session.now.duration_since(at).unsigned_abs())
 }
 
 fn row(session: &Session, incident: &Incident) -> Vec<String> {
@@ -93,7 +143,7 @@ fn row(session: &Session, incident: &Incident) -> Vec<String> {
         incident.severity.as_deref().map(in_one_line).unwrap_or_default(),
         session.time(incident.since()),
         words::duration(incident.length(session.now)),
-        if incident.is_open() { "open" } else { "closed" }.to_owned(),
+        state(session, incident),
         incident.summary().map(in_one_line).unwrap_or_default(),
     ]
 }
@@ -101,7 +151,8 @@ fn row(session: &Session, incident: &Incident) -> Vec<String> {
 pub(super) fn one(session: &Session, command: &One) -> Result<ExitCode, CliError> {
     match command {
         One::Show { number } => show(session, *number),
-        One::Note { number, text } => note(session, *number, text),
+        One::Note { number, text } => note(session, *number, one_line(text)?),
+        One::Close { number, note } => close(session, *number, note.as_deref().map(one_line).transpose()?),
     }
 }
 
@@ -109,7 +160,7 @@ fn show(session: &Session, number: Number) -> Result<ExitCode, CliError> {
     let history = session.history()?;
     let found = history.as_ref().map(|history| history.incident(number)).transpose()?.flatten();
     let (incident, timeline) = found.ok_or_else(|| unknown(number))?;
-    let told = Told { incident: &incident, open: incident.is_open(), timeline: Some(&timeline) };
+    let told = Told { timeline: Some(&timeline), ..Told::of(session, &incident) };
     session.out.result(&told, || text(session, &incident, &timeline));
     Ok(ExitCode::Ok)
 }
@@ -129,6 +180,40 @@ fn note(session: &Session, number: Number, text: &str) -> Result<ExitCode, CliEr
     Ok(ExitCode::Ok)
 }
 
+fn close(session: &Session, number: Number, note: Option<&str>) -> Result<ExitCode, CliError> {
+    let Some(history) = History::open_existing(&session.config.state_dir)? else {
+        return Err(unknown(number));
+    };
+    let why = note.map(|note| format!(": {note}")).unwrap_or_default();
+    let entry = Entry::new(session.now, EntryKind::Closed, format!("closed by hand{why}"));
+    match history.close_incident(number, &entry)? {
+        ClosedByHand::Now => {}
+        ClosedByHand::Before(at, ending) => return Err(closed_before(session, number, (at, ending))),
+        ClosedByHand::Unknown => return Err(unknown(number)),
+    }
+    session.out.result(&json!({ "number": number, "closed": entry }), || {
+        format!(
+            "closed incident {number}; if its alert still fires, the next notice of it opens another one\n"
+        )
+    });
+    Ok(ExitCode::Ok)
+}
+
+fn closed_before(session: &Session, number: Number, (at, ending): (Timestamp, Ending)) -> CliError {
+    let how = match ending {
+        Ending::Told => "its alert has ended",
+        Ending::Unheard => "its end was not heard, and its alert has begun to fire anew",
+        Ending::ByHand => "by hand",
+    };
+    let hint = format!(
+        "`watchkeeper incident note {number} \"…\"` adds to it; `watchkeeper incidents --open` lists what is open"
+    );
+    CliError::usage(
+        format!("Incident {number} is closed already, since {}: {how}", session.time(at)),
+        Some(hint),
+    )
+}
+
 fn unknown(number: Number) -> CliError {
     let hint = "`watchkeeper incidents` lists them".to_owned();
     CliError::usage(format!("There is no incident {number}"), Some(hint))
@@ -138,9 +223,14 @@ fn text(session: &Session, incident: &Incident, timeline: &[Entry]) -> String {
     let mut out = String::new();
     let severity = incident.severity.as_deref().map(|severity| format!(" ({})", in_one_line(severity)));
     let length = words::duration(incident.length(session.now));
-    let state = if incident.is_open() { "open, fires for" } else { "closed, fired for" };
-    let (number, alert) = (incident.number, in_one_line(&incident.alert));
-    line(&mut out, &format!("incident {number}: {alert}{}: {state} {length}", severity.unwrap_or_default()));
+    let fires = match incident.ending {
+        None => "fires for",
+        Some(Ending::Unheard) => "fired for at least",
+        Some(_) => "fired for",
+    };
+    let (number, alert, state) = (incident.number, in_one_line(&incident.alert), state(session, incident));
+    let severity = severity.unwrap_or_default();
+    line(&mut out, &format!("incident {number}: {alert}{severity}: {state}, {fires} {length}"));
     for (name, value) in fields(session, incident) {
         line(&mut out, &format!("  {name:<9}{value}"));
     }
@@ -149,7 +239,7 @@ fn text(session: &Session, incident: &Incident, timeline: &[Entry]) -> String {
         line(
             &mut out,
             &format!(
-                "    {}  {:<9}  {}",
+                "    {}  {:<11}  {}",
                 session.time(entry.at),
                 entry.kind.word(),
                 in_one_line(&entry.text)
@@ -175,7 +265,10 @@ fn fields(session: &Session, incident: &Incident) -> Vec<(&'static str, String)>
         ("told", format!("{told}, last {}", time(incident.last_notice))),
         ("labels", labels.join(" ")),
     ];
-    fields.extend(incident.ended.map(|ended| ("ended", time(ended))));
+    fields.extend(incident.ended.map(|ended| {
+        let unheard = incident.ending == Some(Ending::Unheard);
+        ("ended", if unheard { format!("after {}, and nobody heard when", time(ended)) } else { time(ended) })
+    }));
     for (name, text) in &incident.annotations {
         fields.push(("says", format!("{}: {}", in_one_line(name), in_one_line(text))));
     }

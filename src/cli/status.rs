@@ -6,6 +6,8 @@ use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::screen::Screen;
 use super::session::Session;
+use crate::config::values::Name;
+use crate::grafana::change::{Cut, cut};
 use crate::history::NotifierTrouble;
 use crate::standing::{
     CutChange, JobStanding, LastRun, Listings, NO_DAEMON, Standing, StateStanding, View, WAITING,
@@ -19,7 +21,8 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
     let store = session.store_that_stands()?;
     let (all, code) = session.read_history(|history| {
         let view = View { store: store.as_ref(), ..session.view(history) };
-        Ok(All { standing: Standing::of(view, &mut Listings::default())?, state: StateStanding::of(view) })
+        let standing = Standing::of(view, &mut Listings::default())?;
+        Ok(All { standing, state: StateStanding::of(view), open_changes: open_changes(session) })
     })?;
     session.out.result(&all, || text(session, &all));
     let cannot_keep = all.state.not_writable.is_some() || all.standing.store_away.is_some();
@@ -35,6 +38,49 @@ struct All {
     standing: Standing,
     /// How it stands with the program's own folder.
     state: StateStanding,
+    /// Changes of dashboards that are neither proven nor taken back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    open_changes: Vec<OpenChange>,
+}
+
+/// A change of a dashboard that is not settled.
+#[derive(serde::Serialize)]
+struct OpenChange {
+    grafana: Name,
+    #[serde(flatten)]
+    cut: Option<Cut>,
+    /// Why nobody can tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+fn open_changes(session: &Session) -> Vec<OpenChange> {
+    let look = |grafana: &Name| match cut(&session.config.state_dir, grafana.as_str()) {
+        Ok(None) => None,
+        Ok(cut) => Some(OpenChange { grafana: grafana.clone(), cut, error: None }),
+        Err(error) => {
+            Some(OpenChange { grafana: grafana.clone(), cut: None, error: Some(words::chain(&error)) })
+        }
+    };
+    session.config.grafana.keys().filter_map(look).collect()
+}
+
+fn of_change(session: &Session, change: &OpenChange) -> String {
+    let name = &change.grafana;
+    let Some(cut) = &change.cut else {
+        let error = change.error.as_deref().unwrap_or_default();
+        return format!(
+            "CAUTION: whether a change of a dashboard of Grafana {name} is open cannot be told: {error}"
+        );
+    };
+    let kept = cut.backup.as_ref().map(|kept| format!(" The old one is kept as {}.", kept.display()));
+    format!(
+        "CAUTION: a change is open, begun {}: {}. Unless it still runs it was cut; the next `watchkeeper change dashboard` \
+         settles it.{}",
+        session.time(cut.began),
+        cut.what,
+        kept.unwrap_or_default()
+    )
 }
 
 /// What runs is not noted, or what ran is lost.
@@ -57,13 +103,14 @@ fn of_state(session: &Session, state: &StateStanding) -> Vec<String> {
     full.into_iter().chain(aside).chain(founded).collect()
 }
 
-fn text(session: &Session, All { standing, state }: &All) -> String {
+fn text(session: &Session, All { standing, state, open_changes }: &All) -> String {
     let header = ["job", "last", "age", "next", "took", "backups", "newest"];
     let mut text = table(&header, standing.jobs.iter().map(|job| row(session, job)));
     let screen = Screen::of(io::stdout());
     let daemon = standing.daemon.words(session.zone()).map(|words| format!("CAUTION: {words}."));
     let away = standing.store_away.as_ref().map(|away| format!("CAUTION: {away}."));
-    let cut = standing.cut_changes.iter().map(of_cut);
+    let changes = open_changes.iter().map(|change| of_change(session, change));
+    let cut = standing.cut_changes.iter().map(of_cut).chain(changes);
     let cautions = away.into_iter().chain(of_state(session, state)).chain(daemon).chain(cut);
     let cautions = cautions.chain(troubles(session, standing));
     let cautions = cautions.fold(String::new(), |text, line| text + "\n" + &screen.fold(&line) + "\n");
@@ -106,7 +153,21 @@ fn troubles(session: &Session, standing: &Standing) -> Vec<String> {
         format!("CAUTION: notifier {name}: not delivered since {since}, {waiting} waiting: {reason}")
     };
     let no_reserve = standing.no_reserve.as_ref().map(|why| format!("CAUTION: {why}."));
-    standing.notifiers.iter().map(line).chain(no_reserve).collect()
+    standing.notifiers.iter().map(line).chain(no_reserve).chain(silence(session, standing)).collect()
+}
+
+/// Incidents that may be over, of which nobody says so.
+fn silence(session: &Session, standing: &Standing) -> Option<String> {
+    let oldest = standing.silent_incidents.iter().min_by_key(|incident| incident.last_notice)?;
+    let silent = words::count(standing.silent_incidents.len(), "open incident");
+    let ago = words::duration(session.now.duration_since(oldest.last_notice).unsigned_abs());
+    let limit = words::duration(session.config.silent_after());
+    let number = oldest.number;
+    Some(format!(
+        "CAUTION: of {silent} nothing was heard for {limit} and more, of incident {number} ({}) for {ago}: the end may have gone \
+         unheard. See `watchkeeper incident show {number}`; `watchkeeper incident close {number}` closes it",
+        oldest.alert.escape_debug()
+    ))
 }
 
 fn row(session: &Session, job: &JobStanding) -> Vec<String> {

@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use matcher::{Labels, Matcher, Pattern, PatternError};
+pub use matcher::{Anchored, Labels, Matcher, Pattern, PatternError};
 pub use shipped::Ground;
 
 use super::checks::Free;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::job::{DatabaseRef, JobConfig, JobKind};
 use super::read::{Item, Section, nearest};
-use super::response::{Cap, Ground, Matcher, Pattern, Response, Step, StepKind, shipped};
+use super::response::{Anchored, Cap, Ground, Matcher, Pattern, Response, Step, StepKind, shipped};
 use super::sessions::Sessions;
 use super::target::ApplicationTarget;
 use super::values::{JobName, Name, TargetName};
@@ -145,11 +145,11 @@ fn target(section: &mut Section<'_, '_>, kind: &'static str, names: &[String]) -
     None
 }
 
-/// `{ severity = "critical", job = { regex = "app-.*" } }`
+/// `{ severity = "critical", job = { regex = "app-.*" }, env = { not = "test" }, team = { not_regex = "a|b" } }`
 fn matchers(item: &Item<'_, '_>) -> Option<Vec<Matcher>> {
     let section = item.section("\"match\"".to_owned())?;
     let read = |(name, _, item): (&str, _, Item<'_, '_>)| {
-        let value = if item.is_table() { regex(&item)? } else { Pattern::Exact(plain(&item)?) };
+        let value = if item.is_table() { pattern(&item)? } else { Pattern::Exact(plain(&item)?) };
         Some(Matcher { name: name.to_owned(), value })
     };
     section.entries().map(read).collect::<Vec<_>>().into_iter().collect()
@@ -163,19 +163,33 @@ fn plain(item: &Item<'_, '_>) -> Option<String> {
     }
 }
 
-fn regex(item: &Item<'_, '_>) -> Option<Pattern> {
+/// What is more than a text: one of three.
+fn pattern(item: &Item<'_, '_>) -> Option<Pattern> {
     let mut section = item.section(item.what.clone())?;
-    let value = section.require("regex", "\"critical|warning\"").and_then(|item| {
-        let text = item.any_text()?;
-        Pattern::regex(text)
-            .map_err(|error| {
-                let hint = "it is anchored at both ends, as in Prometheus".to_owned();
-                item.error(format!("{text:?} is no regular expression: {error}"), Some(hint));
-            })
-            .ok()
-    });
+    let found = [section.get("regex"), section.get("not"), section.get("not_regex")];
+    let value = match found.each_ref().map(Option::as_ref) {
+        [Some(item), None, None] => anchored(item).map(Pattern::Regex),
+        [None, Some(item), None] => plain(item).map(Pattern::NotExact),
+        [None, None, Some(item)] => anchored(item).map(Pattern::NotRegex),
+        several => {
+            let says =
+                if several.iter().any(Option::is_some) { "says more than one" } else { "says nothing" };
+            let hint = "write one of { regex = \"critical|warning\" }, { not = \"test\" } or { not_regex = \"test|stage\" }";
+            section.error(format!("{} {says}", item.what), Some(hint.to_owned()));
+            None
+        }
+    };
     section.finish(&[]);
     value
+}
+
+fn anchored(item: &Item<'_, '_>) -> Option<Anchored> {
+    let text = item.any_text()?;
+    let wrong = |error| {
+        let hint = "it is anchored at both ends, as in Prometheus".to_owned();
+        item.error(format!("{text:?} is no regular expression: {error}"), Some(hint));
+    };
+    Anchored::new(text).map_err(wrong).ok()
 }
 
 fn jobs(item: &Item<'_, '_>, names: &[String]) -> Option<Vec<JobName>> {

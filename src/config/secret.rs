@@ -17,6 +17,8 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// No secret is longer; a file that is, is not one.
 const LONGEST: u64 = 64 * 1024;
 
+const IS_EMPTY: &str = "is empty";
+
 /// The folder that the shipped drop-in loads credentials from, beside the configuration.
 const FOLDER: &str = "credentials";
 /// Where systemd looks for a credential of which only the name is given.
@@ -109,6 +111,9 @@ impl SecretError {
             Self::Encrypted { .. } => {
                 Some(format!("it was encrypted on this machine? root alone can decrypt it, by {DECRYPT}"))
             }
+            Self::Unusable { from, .. } => {
+                Some(format!("write the secret into {from}, in one line"))
+            }
             _ => None,
         }
     }
@@ -136,12 +141,11 @@ pub fn resolve(reference: &SecretRef, places: Places<'_>) -> Result<Secret, Secr
     }
 }
 
-/// Whether there is something where the secret should be, and this user may read it. Nothing is read.
+/// Whether there is something where the secret should be, and this user may read it. No file is read.
 pub fn is_there(reference: &SecretRef, places: Places<'_>) -> Result<(), SecretError> {
-    let env = places.env;
     match reference {
         SecretRef::Plain(_) => Ok(()),
-        SecretRef::Env(name) => env(name).map(drop).ok_or_else(|| SecretError::NotSet { name: name.clone() }),
+        SecretRef::Env(_) => resolve(reference, places).map(drop),
         SecretRef::File(path) => exists(path),
         SecretRef::Credential(name) => match credential(name, places)? {
             Credential::Plain(path) | Credential::Encrypted(path) => exists(&path),
@@ -203,7 +207,11 @@ fn decrypt(name: &str, path: &Path) -> Result<Secret, SecretError> {
 
 fn exists(path: &Path) -> Result<(), SecretError> {
     let failed = |source| SecretError::File { path: path.to_owned(), source };
-    std::fs::metadata(path).and_then(|found| regular::must_be(&found)).map_err(failed)?;
+    let found = std::fs::metadata(path).map_err(failed)?;
+    regular::must_be(&found).map_err(failed)?;
+    if found.len() == 0 {
+        return Err(SecretError::Unusable { from: path.display().to_string(), why: IS_EMPTY });
+    }
     rights::may_read(path).map_err(failed)
 }
 
@@ -233,7 +241,7 @@ fn line(bytes: Vec<u8>, from: impl Fn() -> String) -> Result<Secret, SecretError
 
 fn usable(text: String, from: impl Fn() -> String) -> Result<Secret, SecretError> {
     if text.is_empty() {
-        Err(SecretError::Unusable { from: from(), why: "is empty" })
+        Err(SecretError::Unusable { from: from(), why: IS_EMPTY })
     } else if text.contains(['\n', '\r', '\0']) {
         Err(SecretError::Unusable { from: from(), why: "has more than one line" })
     } else {

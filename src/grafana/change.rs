@@ -1,19 +1,24 @@
 //! A change of one dashboard: what is there is kept, the new one is written over it under the same UID, read back and
-//! compared, and the old one is written back where that fails.
+//! compared, and the old one is written back where that fails. A note tells the next change of one that was killed.
 
 mod error;
 mod file;
+mod note;
+mod settle;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use similar::TextDiff;
 
 pub use error::DashboardError;
 use file::DashboardFile;
+pub use note::{Cut, cut};
+use note::{Journal, Note};
+pub use settle::Settled;
 
 use super::client::{GrafanaClient, List, major_and_minor};
 use super::object::ObjectType;
@@ -50,8 +55,8 @@ pub struct DashboardPlan {
     old: Option<Old>,
 }
 
-/// A dashboard that is there.
-#[derive(Debug, Clone, PartialEq)]
+/// A dashboard that is there, and the UID of its folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Old {
     dashboard: Value,
     folder: String,
@@ -75,14 +80,20 @@ pub struct DashboardChanged {
 pub struct DashboardSite {
     target: String,
     door: Door,
+    state_dir: PathBuf,
 }
 
 impl DashboardSite {
     /// Asks which version it is.
-    pub async fn open(client: GrafanaClient, target: &str) -> Result<Self, DashboardError> {
+    pub async fn open(client: GrafanaClient, target: &str, state_dir: &Path) -> Result<Self, DashboardError> {
         let told = client.version().await?;
         let version = told.as_deref().and_then(major_and_minor).unwrap_or((u32::MAX, 0));
-        Ok(Self { target: target.to_owned(), door: Door { client, version, wrote: Arc::default() } })
+        let door = Door { client, version, wrote: Arc::default() };
+        Ok(Self { target: target.to_owned(), door, state_dir: state_dir.to_owned() })
+    }
+
+    fn journal(&self) -> Journal {
+        Journal::of(&self.state_dir, &self.target)
     }
 
     /// What a file, read at `from`, comes to here. `folder` is the title or UID of one. Nothing is written.
@@ -172,12 +183,15 @@ impl DashboardSite {
         Ok(found.map_or_else(|| folder.to_owned(), |(_, title)| title))
     }
 
-    /// Changes as planned.
+    /// Changes as planned. No change that was cut may be there: [`DashboardSite::settle`].
     pub async fn apply(
         &self,
         plan: &DashboardPlan,
         context: &RunContext,
     ) -> Result<DashboardChanged, DashboardError> {
+        if let Some(cut) = self.cut()? {
+            return Err(DashboardError::Unsettled { what: cut.what });
+        }
         if self.find(&plan.uid).await? != plan.old {
             return Err(DashboardError::Meanwhile { uid: plan.uid.clone() });
         }
@@ -188,12 +202,20 @@ impl DashboardSite {
         if context.cancel.is_cancelled() {
             return Err(DashboardError::Cancelled);
         }
-        let Err(cause) = self.written(plan, context).await else {
+        let (journal, mut note) = (self.journal(), Note::of(plan, backup.clone(), context));
+        journal.write(&note)?;
+        let written = self.written(plan, context).await;
+        // A note that stays would have the next change look at this one again.
+        let Err(cause) = written.and_then(|()| journal.remove()) else {
             return Ok(DashboardChanged { backup });
         };
         let step = context.progress.step("bring the old one back", None);
+        note.goes_back = true;
+        // Where that cannot be written it is the note of before: one whose change was not failed yet.
+        let noted = journal.write(&note);
+        let undone = self.taken_back(&plan.uid, plan.old.as_ref()).await;
         let cause = Box::new(cause);
-        match self.taken_back(plan).await {
+        match undone.and(noted).and_then(|()| journal.remove()) {
             Ok(()) => {
                 step.finish("it is as it was");
                 Err(DashboardError::TakenBack { cause })
@@ -208,18 +230,13 @@ impl DashboardSite {
         write(&self.door, &plan.uid, &plan.wanted, &plan.into, &message).await?;
         drop(step);
         let step = context.progress.step("read it back", None);
-        self.compared(plan, &plan.wanted, &plan.into).await?;
+        self.compared(&plan.uid, &plan.wanted, &plan.into).await?;
         step.finish("it is what was written");
         Ok(())
     }
 
-    async fn compared(
-        &self,
-        plan: &DashboardPlan,
-        wanted: &Value,
-        folder: &str,
-    ) -> Result<(), DashboardError> {
-        let there = self.find(&plan.uid).await?;
+    async fn compared(&self, uid: &str, wanted: &Value, folder: &str) -> Result<(), DashboardError> {
+        let there = self.find(uid).await?;
         let Some(there) = there else {
             return Err(DashboardError::NotProven { what: "it is not there".to_owned() });
         };
@@ -235,21 +252,30 @@ impl DashboardSite {
         Ok(())
     }
 
-    /// What was there is there again, and as it was.
-    async fn taken_back(&self, plan: &DashboardPlan) -> Result<(), DashboardError> {
-        let now = self.find(&plan.uid).await?;
-        if now == plan.old {
+    /// What was there is there again, and as it was. Whatever is answered to the write, what is read back counts.
+    async fn taken_back(&self, uid: &str, old: Option<&Old>) -> Result<(), DashboardError> {
+        if self.find(uid).await?.as_ref() == old {
             return Ok(());
         }
-        let Some(old) = &plan.old else {
-            remove(&self.door, &plan.uid).await?;
-            return match self.find(&plan.uid).await? {
-                None => Ok(()),
-                Some(_) => Err(DashboardError::NotProven { what: "it is still there".to_owned() }),
-            };
+        let written = match old {
+            Some(old) => {
+                write(&self.door, uid, &old.dashboard, &old.folder, "watchkeeper took a change back").await
+            }
+            None => remove(&self.door, uid).await,
         };
-        write(&self.door, &plan.uid, &old.dashboard, &old.folder, "watchkeeper took a change back").await?;
-        self.compared(plan, &old.dashboard, &old.folder).await
+        let is_back = match old {
+            Some(old) => self.compared(uid, &old.dashboard, &old.folder).await,
+            None => self.is_gone(uid).await,
+        };
+        // Why it was not written says more than that it is not there.
+        is_back.map_err(|found| written.err().map_or(found, DashboardError::from))
+    }
+
+    async fn is_gone(&self, uid: &str) -> Result<(), DashboardError> {
+        match self.find(uid).await? {
+            None => Ok(()),
+            Some(_) => Err(DashboardError::NotProven { what: "it is still there".to_owned() }),
+        }
     }
 
     /// Writes the old one into the `state_dir`, so that a change with that file brings it back.
@@ -266,7 +292,7 @@ impl DashboardSite {
         let path = folder.join(format!("grafana-{}-{safe}.{at}-{run}.json", self.target));
         let body = json!({ "dashboard": old.dashboard, "meta": { "folderUid": old.folder } });
         let text = format!("{body:#}\n");
-        let failed = |source: io::Error| DashboardError::File { path: path.clone(), source };
+        let failed = |source: io::Error| DashboardError::File { doing: "write", path: path.clone(), source };
         atomic::replace(&path, text.as_bytes(), owner::FILE_MODE).map_err(failed)?;
         step.finish(path.display().to_string());
         Ok(path)
@@ -281,6 +307,11 @@ fn plain(dashboard: &Value) -> Value {
         fields.remove("version");
     }
     plain
+}
+
+/// The same dashboard, in the same folder.
+fn is_like(there: &Old, wanted: &Old) -> bool {
+    there.folder == wanted.folder && differing(&wanted.dashboard, &there.dashboard).is_empty()
 }
 
 /// Where two dashboards say different things.

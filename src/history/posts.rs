@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::{Transaction, TransactionBehavior, params};
+use rusqlite::{Row, ToSql, Transaction, TransactionBehavior, params};
 
 use super::slots::time;
-use super::{History, HistoryError, Sort};
+use super::{History, HistoryError, Sort, incidents};
 use crate::config::values::{JobName, Name};
+use crate::incident::{Entry, EntryKind, Number};
+use crate::words;
 
 /// A note or a message of a notifier is about a job.
 pub type About = (Name, JobName);
@@ -39,6 +41,19 @@ pub struct Post {
     pub due: Timestamp,
     /// Why it was not delivered.
     pub error: Option<String>,
+}
+
+/// Why a message is not delivered any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostEnd {
+    /// It was.
+    Delivered,
+    /// It could not be for too long.
+    GivenUp,
+    /// Another version has written it, and it cannot be read.
+    Unreadable,
+    /// Its notifier is no more.
+    NoNotifier,
 }
 
 /// What changes in the notes.
@@ -122,16 +137,30 @@ impl History {
         self.wrote(Sort::Rest, write())
     }
 
-    /// A message was delivered, or is given up. One that has taken its place stays.
-    pub fn post_ends(&self, id: i64) -> Result<(), HistoryError> {
-        let done = self.lock().execute("DELETE FROM post WHERE id = ?1", [id]);
-        done.map(drop).map_err(|e| self.failed("write", e))
+    /// A message is not delivered any more. One that has taken its place stays. Where it is of an incident, that is in its
+    /// timeline.
+    pub fn post_ends(&self, id: i64, end: PostEnd, now: Timestamp) -> Result<(), HistoryError> {
+        let mut connection = self.lock();
+        let mut write = || -> rusqlite::Result<()> {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            end_posts(&transaction, ("id = ?1", &id), end, now)?;
+            transaction.commit()
+        };
+        write().map_err(|e| self.failed("write", e))
     }
 
-    /// A message was not delivered; `counts`: it was tried.
-    pub fn post_waits(&self, id: i64, due: Timestamp, error: &str, counts: bool) -> Result<(), HistoryError> {
-        let sql = "UPDATE post SET tries = tries + ?4, due = ?2, error = ?3 WHERE id = ?1";
-        let done = self.lock().execute(sql, params![id, due.as_millisecond(), error, u32::from(counts)]);
+    /// A message was not delivered. `tried`: when that was tried, where it was.
+    pub fn post_waits(
+        &self,
+        id: i64,
+        due: Timestamp,
+        error: &str,
+        tried: Option<Timestamp>,
+    ) -> Result<(), HistoryError> {
+        let sql = "UPDATE post SET tries = tries + (?4 IS NOT NULL), due = ?2, error = ?3, tried = coalesce(?4, tried) \
+                   WHERE id = ?1";
+        let tried = tried.map(Timestamp::as_millisecond);
+        let done = self.lock().execute(sql, params![id, due.as_millisecond(), error, tried]);
         done.map(drop).map_err(|e| self.failed("write", e))
     }
 
@@ -170,13 +199,10 @@ fn write_change(transaction: &Transaction<'_>, change: &NotesChange) -> rusqlite
         transaction.prepare_cached(sql)?.execute(params![name.as_str(), born.as_millisecond()])?;
     }
     for name in &change.gone {
-        for sql in [
-            "DELETE FROM notifier WHERE name = ?1",
-            "DELETE FROM note WHERE notifier = ?1",
-            "DELETE FROM post WHERE notifier = ?1",
-        ] {
+        for sql in ["DELETE FROM notifier WHERE name = ?1", "DELETE FROM note WHERE notifier = ?1"] {
             transaction.prepare_cached(sql)?.execute([name.as_str()])?;
         }
+        end_posts(transaction, ("notifier = ?1", &name.as_str()), PostEnd::NoNotifier, change.at)?;
     }
     for ((notifier, job), note) in &change.notes {
         let (notifier, job) = (notifier.as_str(), job.as_str());
@@ -195,20 +221,94 @@ fn write_change(transaction: &Transaction<'_>, change: &NotesChange) -> rusqlite
     Ok(())
 }
 
-/// Writes a message that is to be delivered, in the place of one about the same that was not.
-pub(super) fn write_post(
+/// Removes messages, and says in the timeline of its incident what became of each that is of one.
+fn end_posts(
     transaction: &Transaction<'_>,
-    (notifier, job): &About,
+    (which, of): (&str, &dyn ToSql),
+    end: PostEnd,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let sql =
+        format!("SELECT incident, notifier, tries, error FROM post WHERE incident IS NOT NULL AND {which}");
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get::<_, u32>(2)?, row.get(3)?));
+    let of_incidents =
+        transaction.prepare_cached(&sql)?.query_map([of], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    for (incident, notifier, tries, error) in of_incidents {
+        let tried = Tried { notifier, tries: tries as usize, error };
+        if let Some(number) = incidents::number(incident) {
+            incidents::add_where_known(transaction, number, &tried.entry(end, now))?;
+        }
+    }
+    transaction.prepare_cached(&format!("DELETE FROM post WHERE {which}"))?.execute([of])?;
+    Ok(())
+}
+
+/// How a message of an incident was tried.
+struct Tried {
+    notifier: String,
+    /// Those that failed.
+    tries: usize,
+    error: Option<String>,
+}
+
+impl Tried {
+    /// What became of it.
+    fn entry(&self, end: PostEnd, now: Timestamp) -> Entry {
+        let (notifier, tries) = (&self.notifier, words::counted(self.tries, "try", "tries"));
+        let why = self.error.as_ref().map(|error| format!("; the last one: {error}")).unwrap_or_default();
+        let never = |because: &str| {
+            let text = format!("NEVER told by {notifier}: {because} ({tries}{why})");
+            Entry::new(now, EntryKind::Undelivered, text)
+        };
+        match end {
+            PostEnd::Delivered if self.tries == 0 => {
+                Entry::new(now, EntryKind::Delivered, format!("told by {notifier}"))
+            }
+            PostEnd::Delivered => {
+                let text = format!("told by {notifier}, after {tries} that failed{why}");
+                Entry::new(now, EntryKind::Delivered, text)
+            }
+            PostEnd::GivenUp => never("given up"),
+            PostEnd::Unreadable => never("the message is of another version of this program"),
+            PostEnd::NoNotifier => never("the configuration has it no more"),
+        }
+    }
+}
+
+/// Writes a message that is to be delivered, in the place of one about the same that was not.
+fn write_post(
+    transaction: &Transaction<'_>,
+    about: &About,
     message: &str,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    put_post(transaction, (about, message), None, at)
+}
+
+/// The same of one of an incident.
+pub(super) fn write_post_of(
+    transaction: &Transaction<'_>,
+    incident: Number,
+    post: (&About, &str),
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    put_post(transaction, post, Some(incident), at)
+}
+
+fn put_post(
+    transaction: &Transaction<'_>,
+    ((notifier, job), message): (&About, &str),
+    incident: Option<Number>,
     at: Timestamp,
 ) -> rusqlite::Result<()> {
     // Another number, and the same trouble: who delivers the old one now must not end the new one, and a notifier that
     // does not answer is not asked more often for it.
-    let sql = "INSERT OR REPLACE INTO post (notifier, job, message, since, tries, due, error) \
-               SELECT ?1, ?2, ?3, coalesce(max(since), ?4), coalesce(max(tries), 0), coalesce(max(due), ?4), max(error) \
-               FROM post WHERE notifier = ?1 AND job = ?2";
-    let at = at.as_millisecond();
-    transaction.prepare_cached(sql)?.execute(params![notifier.as_str(), job.as_str(), message, at])?;
+    let sql = "INSERT OR REPLACE INTO post (notifier, job, message, since, tries, due, error, tried, incident) \
+               SELECT ?1, ?2, ?3, coalesce(max(since), ?4), coalesce(max(tries), 0), coalesce(max(due), ?4), max(error), \
+               max(tried), ?5 FROM post WHERE notifier = ?1 AND job = ?2";
+    let (at, incident) = (at.as_millisecond(), incident.map(incidents::signed));
+    let mut statement = transaction.prepare_cached(sql)?;
+    statement.execute(params![notifier.as_str(), job.as_str(), message, at, incident])?;
     Ok(())
 }
 
@@ -243,14 +343,14 @@ mod tests {
             history.notes().unwrap().posts[&about("a")].clone()
         };
         let first = post("one", 0);
-        history.post_waits(first.id, at(10), "it is down", true).unwrap();
+        history.post_waits(first.id, at(10), "it is down", Some(at(3))).unwrap();
         let second = post("two", 5);
         assert_eq!((second.since, second.tries, second.due), (at(0), 1, at(10)));
-        history.post_ends(first.id).unwrap();
+        history.post_ends(first.id, PostEnd::Delivered, at(9)).unwrap();
         assert_eq!(history.notes().unwrap().posts[&about("a")].message, "two");
         let trouble = history.notifier_troubles().unwrap();
         assert_eq!((trouble[0].waiting, trouble[0].reason.as_str()), (1, "it is down"));
-        history.post_ends(second.id).unwrap();
+        history.post_ends(second.id, PostEnd::Delivered, at(9)).unwrap();
         assert!(history.notifier_troubles().unwrap().is_empty());
     }
 

@@ -317,6 +317,11 @@ CREATE TABLE founding (
     told   INTEGER NOT NULL
 ) STRICT;
 INSERT INTO founding SELECT (SELECT min(started) FROM run), 0, 0, 1 WHERE EXISTS (SELECT 1 FROM run);
+", "
+ALTER TABLE incident ADD COLUMN ending TEXT CHECK (ending IN ('told', 'unheard', 'by-hand'));
+UPDATE incident SET ending = 'told' WHERE closed IS NOT NULL;
+ALTER TABLE post ADD COLUMN incident INTEGER;
+ALTER TABLE post ADD COLUMN tried INTEGER;
 "];
 
 /// The version this program writes.

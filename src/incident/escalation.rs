@@ -99,6 +99,7 @@ mod tests {
             notices: 1,
             ended: None,
             closed: None,
+            ending: None,
             response: Response::None,
         }
     }

@@ -1,5 +1,5 @@
-//! What an Alertmanager posts: its webhook payload, version 4. Keys that are not used are not looked at; those that are, are
-//! what they should be, or the whole of it is refused.
+//! What an Alertmanager posts: its webhook payload, version 4. Keys that are not used are not looked at. An alert in which
+//! those that are used are not what they should be is left out; a payload that has no other is refused.
 
 use std::collections::BTreeMap;
 
@@ -29,6 +29,19 @@ pub struct Payload {
     pub notices: Vec<Notice>,
     /// So many alerts the Alertmanager left out (`max_alerts`).
     pub truncated: u64,
+    /// Alerts that are not what they should be. An Alertmanager never tells again what was refused, so one that is wrong must
+    /// not take the others with it.
+    pub wrong: Vec<WrongAlert>,
+}
+
+/// An alert of a payload that cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("alert {number}: {why}")]
+pub struct WrongAlert {
+    /// Which, from 1.
+    pub number: usize,
+    /// What is wrong.
+    pub why: String,
 }
 
 /// It is not what an Alertmanager posts.
@@ -43,14 +56,9 @@ pub enum PayloadError {
         /// Which.
         found: String,
     },
-    /// An alert in it is wrong.
-    #[error("alert {number}: {why}")]
-    Alert {
-        /// Which, from 1.
-        number: usize,
-        /// What is wrong.
-        why: &'static str,
-    },
+    /// There are alerts in it, and each is wrong.
+    #[error(transparent)]
+    Alert(#[from] WrongAlert),
 }
 
 impl PayloadError {
@@ -68,7 +76,7 @@ struct Versioned {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawPayload {
-    alerts: Vec<RawAlert>,
+    alerts: Vec<serde_json::Value>,
     #[serde(default)]
     truncated_alerts: u64,
 }
@@ -101,14 +109,26 @@ pub fn parse(body: &[u8]) -> Result<Payload, PayloadError> {
         return Err(PayloadError::Version { found: words::clipped(&found, LONGEST_NAME).into_owned() });
     }
     let raw: RawPayload = serde_json::from_slice(body)?;
-    let notice = |(index, alert): (usize, RawAlert)| {
-        alert.notice().map_err(|why| PayloadError::Alert { number: index + 1, why })
-    };
-    let notices = raw.alerts.into_iter().enumerate().map(notice).collect::<Result<_, _>>()?;
-    Ok(Payload { notices, truncated: raw.truncated_alerts })
+    let (mut notices, mut wrong) = (Vec::new(), Vec::new());
+    for (index, alert) in raw.alerts.into_iter().enumerate() {
+        match RawAlert::read(alert) {
+            Ok(notice) => notices.push(notice),
+            Err(why) => wrong.push(WrongAlert { number: index + 1, why }),
+        }
+    }
+    if notices.is_empty() && !wrong.is_empty() {
+        return Err(wrong.swap_remove(0).into());
+    }
+    Ok(Payload { notices, truncated: raw.truncated_alerts, wrong })
 }
 
 impl RawAlert {
+    fn read(alert: serde_json::Value) -> Result<Notice, String> {
+        let raw: Self = serde_json::from_value(alert)
+            .map_err(|error| words::clipped(&error.to_string(), LONGEST_NAME).into_owned())?;
+        Ok(raw.notice()?)
+    }
+
     fn notice(self) -> Result<Notice, &'static str> {
         let is_hex = |c: char| c.is_ascii_hexdigit();
         let Self { status, mut labels, annotations, starts_at, ends_at, fingerprint } = self;
@@ -186,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_as_it_should_be_is_refused_as_a_whole_with_a_reason() {
+    fn what_is_not_as_it_should_be_is_refused_with_a_reason() {
         assert!(parse(b"status=firing").unwrap_err().to_string().contains("not the JSON"));
         let version = |version: Value| read(&json!({ "version": version, "alerts": [alert()] })).unwrap_err();
         assert!(version(json!("3")).contains("version \"3\", and version \"4\""));
@@ -207,6 +227,21 @@ mod tests {
             assert!(with(key, value.clone()).is_err(), "{key}: {value}");
         }
         assert!(with("fingerprint", json!("zz")).unwrap_err().starts_with("alert 1: "));
+    }
+
+    #[test]
+    fn an_alert_that_is_wrong_takes_no_other_with_it() {
+        let mut wrong = vec![alert(); 3];
+        wrong[0].as_object_mut().unwrap().remove("fingerprint");
+        wrong[1]["labels"] = json!({ "alertname": 1 });
+        let read = read(&json!({ "version": "4", "alerts": [wrong[0], wrong[1], alert(), 7] })).unwrap();
+        assert_eq!((read.notices.len(), read.notices[0].fingerprint.as_str()), (1, "0123456789abcdef"));
+        let said: Vec<String> = read.wrong.iter().map(ToString::to_string).collect();
+        assert_eq!(said[0], "alert 1: missing field `fingerprint`");
+        assert!(
+            said[1].starts_with("alert 2: ") && said[2].starts_with("alert 4: ") && said.len() == 3,
+            "{said:?}"
+        );
     }
 
     #[test]

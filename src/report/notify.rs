@@ -25,7 +25,7 @@ use crate::config::values::{JobName, Veil};
 use crate::history::MissedSlots;
 
 pub use condition::{Condition, Limits, Subject, View};
-pub use escalation::escalation;
+pub use escalation::{Escalated, escalation};
 pub use plan::{Draft, Entry, Known, Look, Ping, Say, Told, plan, plan_removed};
 pub use rhythm::is_over;
 pub use send::{SendError, Sender};

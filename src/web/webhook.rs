@@ -18,6 +18,16 @@ const LONGEST: usize = 1 << 20;
 /// So much of a longer one is taken and thrown away: who still writes would not read the answer.
 const THROWN_AWAY: usize = 16 << 20;
 
+/// Whether others may tell something.
+pub enum Hook {
+    /// That is not wanted.
+    Unwanted,
+    /// The token is not to be had, so nobody can show it. Who tells something is asked to tell it again.
+    Closed,
+    /// Who has the token may.
+    Open(Webhook),
+}
+
 /// Who takes what is told.
 pub struct Webhook {
     /// What who tells something has to show.
@@ -51,8 +61,14 @@ impl IntoResponse for Taken {
 }
 
 pub(super) async fn alertmanager(State(site): State<Arc<Site>>, headers: HeaderMap, body: Body) -> Response {
-    let Some(webhook) = &site.webhook else {
-        return (StatusCode::NOT_FOUND, "no [webhook] is configured\n").into_response();
+    let webhook = match &site.webhook {
+        Hook::Open(webhook) => webhook,
+        Hook::Unwanted => return (StatusCode::NOT_FOUND, "no [webhook] is configured\n").into_response(),
+        Hook::Closed => {
+            let said =
+                "the token of [webhook] is not to be had, and the daemon's log says why: tell it again\n";
+            return (StatusCode::SERVICE_UNAVAILABLE, said).into_response();
+        }
     };
     if !is_allowed(Some(&webhook.token), &headers) {
         (webhook.refused)();

@@ -3,11 +3,14 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::grafana::{Fault, Grafana, Version, What};
 use crate::support::grafana_keeper::{ADMIN, target};
+use crate::support::wait_until;
 use crate::support::watchkeeper::{Output, Watchkeeper};
 
 const SAVE: &str = "/api/dashboards/db";
@@ -121,8 +124,106 @@ fn what_grafana_did_not_do_as_it_was_told_is_taken_back() {
     put(&watchkeeper, &new, &["--yes"]).expect(1);
     assert_eq!(there(&grafana, "fresh"), None);
     grafana.heal();
-    // It takes nothing: what was there stays, and it is not said to be back when nobody can tell.
-    grafana.inject(Fault::new(What::CutAfter).on("POST", SAVE));
+    // It does all that it is asked, and never says so: what is read back counts.
+    for what in [What::CutAfter, What::DoneBut { status: 500, body: "{}".to_owned() }] {
+        grafana.inject(Fault::new(what).on("POST", SAVE));
+        let back = put(&watchkeeper, &board("new"), &["--yes"]).expect(1);
+        assert!(back.stdout.contains("the dashboard is as it was before"), "{back:?}");
+        assert_eq!((there(&grafana, "board"), is_open(&watchkeeper)), (Some(is("old", "Team")), false));
+        grafana.heal();
+    }
+}
+
+/// Whether the note of a change is there, and status says so.
+fn is_open(watchkeeper: &Watchkeeper) -> bool {
+    let is_noted = watchkeeper.state().join("changes/grafana-main.json").exists();
+    let status = watchkeeper.run(&["status"]).stdout;
+    assert_eq!(status.contains("CAUTION: a change is open, begun "), is_noted, "{status}");
+    is_noted
+}
+
+#[test]
+fn what_could_not_be_taken_back_is_by_the_next_change() {
+    let (grafana, watchkeeper) = scene(Version::V9);
+    // It is saved, nobody hears of it, and from then on nothing is saved any more.
+    grafana.inject(Fault::new(What::CutAfter).on("POST", SAVE).times(1));
+    grafana.inject(Fault::new(What::answers(500, "{}")).on("POST", SAVE));
     let not_back = put(&watchkeeper, &board("new"), &["--yes"]).expect(4);
-    assert!(not_back.stdout.contains("NOT back"), "{not_back:?}");
+    assert_eq!(there(&grafana, "board"), Some(is("new", "Team")));
+    assert!(not_back.stdout.contains("the old dashboard is NOT back"), "{not_back:?}");
+    let kept = kept(&watchkeeper).into_iter().find(|kept| !kept.ends_with("grafana-main.json")).unwrap();
+    let way = format!("`watchkeeper change dashboard {}` brings the old one back", kept.display());
+    assert!(not_back.stdout.contains(&way) && !not_back.stdout.contains("--undo"), "{not_back:?}");
+    assert!(is_open(&watchkeeper));
+    // It still is not, which ends as badly as before.
+    let still = put(&watchkeeper, &board("new"), &["--yes"]).expect(4);
+    assert!(still.stdout.contains("still NOT back"), "{still:?}");
+    grafana.heal();
+    let dry = put(&watchkeeper, &board("next"), &["--dry-run"]).expect(0);
+    assert!(dry.stderr.contains("A change was cut, begun ") && is_open(&watchkeeper), "{dry:?}");
+    let done = put(&watchkeeper, &board("next"), &["--yes"]).expect(0);
+    assert!(
+        done.stdout.contains("a change that was cut") && done.stdout.contains("as it was before"),
+        "{done:?}"
+    );
+    assert_eq!((there(&grafana, "board"), is_open(&watchkeeper)), (Some(is("next", "Team")), false));
+    // It was the old one again before that.
+    watchkeeper.run(&["change", "dashboard", newest(&watchkeeper).to_str().unwrap(), "--yes"]).expect(0);
+    assert_eq!(there(&grafana, "board"), Some(is("old", "Team")));
+}
+
+/// What was kept last.
+fn newest(watchkeeper: &Watchkeeper) -> PathBuf {
+    let written = |path: &PathBuf| fs::metadata(path).unwrap().modified().unwrap();
+    kept(watchkeeper).into_iter().max_by_key(written).unwrap()
+}
+
+#[test]
+fn a_change_that_was_killed_is_told_and_settled_by_the_next() {
+    for (passes, was_done) in [(2, false), (3, true)] {
+        let (grafana, watchkeeper) = scene(Version::V9);
+        // One look plans, two are before the save, and two after it.
+        let fault = Fault::new(What::Hangs).on("GET", "/api/dashboards/uid/board");
+        grafana.inject(fault.after(passes));
+        let file = watchkeeper.folder().join("board.json");
+        fs::write(&file, board("new").to_string()).unwrap();
+        let mut change = watchkeeper.command(&["change", "dashboard", file.to_str().unwrap(), "--yes"]);
+        let mut change = change.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let note = watchkeeper.state().join("changes/grafana-main.json");
+        wait_until("it is noted", Duration::from_mins(1), || note.exists());
+        let wanted = if was_done { is("new", "Team") } else { is("old", "Team") };
+        wait_until("it is so far", Duration::from_mins(1), || {
+            there(&grafana, "board") == Some(wanted.clone())
+        });
+        change.kill().unwrap();
+        change.wait().unwrap();
+        grafana.heal();
+        assert!(is_open(&watchkeeper));
+        let next = put(&watchkeeper, &board("new"), &["--yes"]).expect(0);
+        let said = if was_done {
+            "it was done: what is there is what was to be written"
+        } else {
+            "as it was before"
+        };
+        assert!(next.stdout.contains(said), "{next:?}");
+        assert_eq!(next.stdout.contains("That is so already"), was_done, "{next:?}");
+        assert_eq!((there(&grafana, "board"), is_open(&watchkeeper)), (Some(is("new", "Team")), false));
+    }
+}
+
+#[test]
+fn what_somebody_else_has_made_of_a_change_that_was_killed_is_left() {
+    let (grafana, watchkeeper) = scene(Version::V9);
+    grafana.inject(Fault::new(What::CutAfter).on("POST", SAVE).times(1));
+    grafana.inject(Fault::new(What::answers(500, "{}")).on("POST", SAVE));
+    put(&watchkeeper, &board("new"), &["--yes"]).expect(4);
+    grafana.heal();
+    let body = json!({ "dashboard": board("else"), "folderUid": "team", "overwrite": true });
+    grafana.seed().make(SAVE, &body);
+    let left = put(&watchkeeper, &board("else"), &["--yes"]).expect(3);
+    assert!(
+        left.stdout.contains("somebody has changed it since; what was there before the change is kept as "),
+        "{left:?}"
+    );
+    assert_eq!((there(&grafana, "board"), is_open(&watchkeeper)), (Some(is("else", "Team")), false));
 }

@@ -1,8 +1,10 @@
 //! Incidents: what an Alertmanager tells is kept, followed and told, by the built daemon.
 
 mod alertmanager;
+mod ended;
 mod escalation;
 mod response;
+mod storm;
 mod webhook;
 
 use std::fs::{self, File};
@@ -43,9 +45,14 @@ impl Keeper {
     }
 
     fn begin(&mut self) {
+        self.begin_with(TOKEN);
+    }
+
+    /// With this token in its environment.
+    fn begin_with(&mut self, token: &str) {
         let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
         let mut command = self.watchkeeper.command(&["run"]);
-        command.env("WEBHOOK_TOKEN", TOKEN).stdout(Stdio::null()).stderr(log);
+        command.env("WEBHOOK_TOKEN", token).stdout(Stdio::null()).stderr(log);
         self.daemon = Some(command.spawn().unwrap());
         let is_well = || http::get(self.port, "/healthz").is_some_and(|(status, _)| status == 200);
         wait_until("the daemon is well", SOON, is_well);
@@ -97,6 +104,18 @@ impl Keeper {
 
     fn show(&self, number: u64) -> Value {
         self.watchkeeper.run_json(&["incident", "show", &number.to_string()]).expect(0).json()
+    }
+
+    fn texts(&self, number: u64) -> Vec<String> {
+        let incident = self.show(number);
+        let timeline = incident["timeline"].as_array().unwrap().iter();
+        timeline.map(|entry| entry["text"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn wait_for(&self, number: u64, response: &str) {
+        wait_until(&format!("the response is {response}"), SOON, || {
+            self.show(number)["response"] == response
+        });
     }
 
     /// The kinds of the lines of a timeline.

@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex, watch};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Incoming;
-use super::escalate::escalate;
+use super::escalate::{LONGEST_SLEEP, escalate};
 use super::respond::Responder;
 use crate::app::App;
 use crate::blocking::blocking;
 use crate::config::response::Response as Wanted;
-use crate::history::HistoryError;
-use crate::incident::{Entry, EntryKind, Incident, Response};
+use crate::history::{History, HistoryError};
+use crate::incident::{Entry, EntryKind, Incident, Number, Response};
 use crate::words;
 
 /// What could not be read or written is tried again after this.
@@ -42,8 +42,8 @@ pub async fn follow(follower: Follower) {
     while !incoming.stop.is_cancelled() {
         let app = Arc::clone(&apps.borrow_and_update());
         let looked = async {
-            responses.begin(&app).await?;
-            escalate(&app, &host).await
+            let (cools, next) = (responses.begin(&app).await?, escalate(&app, &host).await?);
+            Ok::<_, HistoryError>(cools.into_iter().chain(next).min())
         };
         let wait = looked.await.unwrap_or_else(|error| {
             tracing::warn!(error = words::chain(&error), "the incidents cannot be followed now");
@@ -84,6 +84,8 @@ struct Responses {
 enum Fate {
     /// Not now: the same is looked at already.
     Waits,
+    /// Not for so long: the same was looked at just before, which may still help.
+    Cools(Duration, String),
     /// Nothing, and why.
     Ends(Response, Option<String>),
     /// This is begun.
@@ -96,29 +98,39 @@ impl Responses {
         Self { tasks, running, stop, acts, has_taken_up: false }
     }
 
-    /// Begins the responses that are due.
-    async fn begin(&mut self, app: &Arc<App>) -> Result<(), HistoryError> {
+    /// Begins the responses that are due, and says in how long one may be that cools.
+    async fn begin(&mut self, app: &Arc<App>) -> Result<Option<Duration>, HistoryError> {
         if !self.has_taken_up {
             take_up(app).await?;
             self.has_taken_up = true;
         }
+        let mut next = None;
         for incident in to_respond(app).await? {
             if self.tasks.len() >= AT_ONCE {
-                return Ok(());
+                break;
             }
             if incident.response == Response::Due {
-                self.begin_one(app, incident).await?;
+                next = next.into_iter().chain(self.begin_one(app, incident).await?).min();
             }
         }
-        Ok(())
+        Ok(next.map(|wait: Duration| wait.min(LONGEST_SLEEP)))
     }
 
-    async fn begin_one(&mut self, app: &Arc<App>, incident: Incident) -> Result<(), HistoryError> {
+    /// Begins it, or says in how long it may be.
+    async fn begin_one(
+        &mut self,
+        app: &Arc<App>,
+        incident: Incident,
+    ) -> Result<Option<Duration>, HistoryError> {
         let (history, now) = (Arc::clone(&app.runner.history), (app.runner.clock)());
         let number = incident.number;
         let entry = move |text| Entry::new(now, EntryKind::Response, text);
         match self.fate(app, &incident).await? {
             Fate::Waits => {}
+            Fate::Cools(wait, why) => {
+                blocking(move || note_once(&history, number, &entry(why))).await?;
+                return Ok(Some(wait));
+            }
             Fate::Ends(response, why) => {
                 let entries: Vec<Entry> = why.map(entry).into_iter().collect();
                 blocking(move || history.note_response(number, response, None, &entries)).await?;
@@ -133,7 +145,7 @@ impl Responses {
                 self.running.insert(task.id(), key);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     async fn fate(&self, app: &App, incident: &Incident) -> Result<Fate, HistoryError> {
@@ -142,31 +154,18 @@ impl Responses {
             return Ok(Fate::Ends(Response::None, None));
         };
         if !incident.is_open() {
-            let why = "it was not looked at: the alert had ended before that could begin";
+            let why = "it was not looked at: it was closed before that could begin";
             return Ok(Fate::Ends(Response::Missed, Some(why.to_owned())));
         }
         let key = key(&wanted);
         if self.running.values().any(|running| *running == key) {
             return Ok(Fate::Waits);
         }
-        let (history, cooldown) = (Arc::clone(&app.runner.history), wanted.cooldown);
-        let last = blocking(move || history.last_response(&key)).await?;
-        let now = (app.runner.clock)();
-        let cools = last.filter(|(_, at)| {
-            let passed = now.duration_since(*at);
-            !passed.is_negative()
-                && passed < SignedDuration::try_from(cooldown).unwrap_or(SignedDuration::MAX)
-        });
-        Ok(match cools {
+        let (history, number) = (Arc::clone(&app.runner.history), incident.number);
+        let last = blocking(move || history.last_response(&key, number)).await?;
+        Ok(match last {
             None => Fate::Begins(Box::new(wanted)),
-            Some((other, at)) => {
-                let ago = words::duration(now.duration_since(at).unsigned_abs());
-                let cooldown = words::duration(cooldown);
-                let why = format!(
-                    "it is not looked at: that was done for incident {other} {ago} ago, and its cooldown is {cooldown}"
-                );
-                Fate::Ends(Response::None, Some(why))
-            }
+            Some(last) => after(last, incident, wanted, (app.runner.clock)()),
         })
     }
 
@@ -181,6 +180,38 @@ impl Responses {
             None => std::future::pending().await,
         }
     }
+}
+
+/// What becomes of an incident whose response was last begun for another one, then.
+fn after((other, at): (Number, Timestamp), incident: &Incident, wanted: Wanted, now: Timestamp) -> Fate {
+    let passed = now.duration_since(at);
+    let left =
+        SignedDuration::try_from(wanted.cooldown).unwrap_or(SignedDuration::MAX).saturating_sub(passed);
+    if passed.is_negative() || !left.is_positive() {
+        return Fate::Begins(Box::new(wanted));
+    }
+    if at >= incident.opened {
+        // The steps know nothing of an alert: they would find the same.
+        let why = format!(
+            "it is not looked at by itself: that was done for incident {other} while this one was open"
+        );
+        return Fate::Ends(Response::None, Some(why));
+    }
+    let (ago, cooldown) = (words::duration(passed.unsigned_abs()), words::duration(wanted.cooldown));
+    let why = format!(
+        "it is not looked at yet: that was done for incident {other} {ago} ago, and its cooldown is {cooldown}; it is when that \
+         is over, if the alert still fires"
+    );
+    Fate::Cools(left.unsigned_abs(), why)
+}
+
+/// Says why a response waits, where nothing was said of it yet.
+fn note_once(history: &History, number: Number, entry: &Entry) -> Result<(), HistoryError> {
+    let timeline = history.incident(number)?.map(|(_, timeline)| timeline).unwrap_or_default();
+    if timeline.iter().any(|line| line.kind == EntryKind::Response) {
+        return Ok(());
+    }
+    history.add_to_incident(number, entry).map(drop)
 }
 
 /// What is one response, and not another.

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::blocking::blocking;
 use crate::config::values::Secret;
 use crate::history::{History, Noted};
-use crate::incident;
+use crate::incident::{self, WrongAlert};
 use crate::web::{Taken, Webhook};
 use crate::words;
 
@@ -93,9 +93,19 @@ fn keep(history: &History, body: &[u8], now: Timestamp) -> Taken {
         Err(error) => return Taken::Wrong(error.to_string()),
     };
     match history.note_notices(&payload.notices, now) {
-        Ok(noted) => Taken::Kept(told(&noted, payload.truncated)),
+        Ok(noted) => Taken::Kept(told(&noted, payload.truncated) + &left_out(&payload.wrong)),
         Err(error) => Taken::NotNow(format!("it cannot be kept now: {}", words::chain(&error))),
     }
+}
+
+/// Says of alerts that are not taken which and why.
+fn left_out(wrong: &[WrongAlert]) -> String {
+    let Some(first) = wrong.first() else { return String::new() };
+    let alerts = words::count(wrong.len(), "alert");
+    tracing::warn!(
+        "{alerts} of a notice of an Alertmanager could not be taken, and nobody knows of these: {first}"
+    );
+    format!("; {alerts} not taken: {first}")
 }
 
 /// Says in the log what is new, and in one line what became of all.
@@ -106,12 +116,15 @@ fn told(noted: &Noted, truncated: u64) -> String {
     for number in &noted.closed {
         tracing::info!("incident {number} is closed");
     }
+    for number in &noted.unheard {
+        tracing::warn!("incident {number} is closed: its end was not heard, and its alert fires anew");
+    }
     if truncated > 0 {
         tracing::warn!(
             "an Alertmanager left {truncated} alerts out of its notice (max_alerts): nobody knows of these"
         );
     }
-    let (opened, closed) = (noted.opened.len(), noted.closed.len());
+    let (opened, closed) = (noted.opened.len(), noted.closed.len() + noted.unheard.len());
     format!(
         "kept: {opened} opened, {closed} closed, {} go on, {} told nothing new",
         noted.go_on, noted.nothing

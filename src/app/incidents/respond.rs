@@ -96,7 +96,7 @@ impl Responder {
         let (allow, cap, zone) = (wanted.allow.clone(), wanted.cap, self.app.config().timezone.clone());
         blocking(move || {
             if history.incident(number)?.is_none_or(|(incident, _)| !incident.is_open()) {
-                return Ok(Some("the alert has ended".to_owned()));
+                return Ok(Some("the incident is closed".to_owned()));
             }
             if let Some(pause) = history.pause_of(&name)? {
                 return Ok(Some(pause.words(&zone)));

@@ -15,7 +15,7 @@ use crate::config::secret::{self, Places, SecretError};
 use crate::config::values::{Secret, SecretRef};
 use crate::report::metrics::{classic, open_metrics};
 use crate::schedule::driver::Beat;
-use crate::web::{self, Format, Limited, Site, WebError};
+use crate::web::{self, Format, Hook, Limited, Site, WebError};
 use crate::words;
 
 /// Between two tries.
@@ -56,11 +56,21 @@ struct Wanted {
     tokens: Tokens,
 }
 
-/// Of who asks for the metrics, and of who tells something. Without the second nobody may.
+/// Of who asks for the metrics, and of who tells something.
 #[derive(Clone, PartialEq, Eq)]
 struct Tokens {
     metrics: Option<Secret>,
-    webhook: Option<Secret>,
+    webhook: HookToken,
+}
+
+/// What who tells something has to show.
+#[derive(Clone, PartialEq, Eq)]
+enum HookToken {
+    /// Nobody is to tell anything.
+    Unwanted,
+    /// It cannot be had now. Metrics and health do not depend on it.
+    Missing,
+    Known(Secret),
 }
 
 /// Until `stop`.
@@ -115,13 +125,35 @@ async fn open(app: &App, listen: Listen) -> Result<(Limited, Wanted), ListenErro
 }
 
 fn tokens(app: &App, listen: &Listen) -> Result<Tokens, ListenError> {
-    let places = Places { env: &*app.shared.environment, config: &app.config().path };
-    let of = |section, token: Option<&SecretRef>| {
-        let token = token.map(|token| secret::resolve(token, places)).transpose();
-        token.map_err(|source| ListenError::Token { section, source })
+    let metrics = listen.token.as_ref().map(|token| resolved(app, "metrics", token)).transpose()?;
+    let webhook = match hook_token(app) {
+        Ok(token) => token.map_or(HookToken::Unwanted, HookToken::Known),
+        Err(_) => HookToken::Missing,
     };
-    let webhook = app.config().webhook.as_ref().map(|webhook| &webhook.token);
-    Ok(Tokens { metrics: of("metrics", listen.token.as_ref())?, webhook: of("webhook", webhook)? })
+    Ok(Tokens { metrics, webhook })
+}
+
+fn hook_token(app: &App) -> Result<Option<Secret>, ListenError> {
+    let webhook = app.config().webhook.as_ref();
+    webhook.map(|webhook| resolved(app, "webhook", &webhook.token)).transpose()
+}
+
+fn resolved(app: &App, section: &'static str, token: &SecretRef) -> Result<Secret, ListenError> {
+    let places = Places { env: &*app.shared.environment, config: &app.config().path };
+    secret::resolve(token, places).map_err(|source| ListenError::Token { section, source })
+}
+
+/// Says why nobody can tell anything, where nobody can.
+fn tell_closed(app: &App, tries: u32) {
+    if let (Err(error), true) = (hook_token(app), tries.is_multiple_of(TELL_AFTER)) {
+        let hint = error.hint().unwrap_or_default();
+        tracing::error!(
+            hint,
+            "NO ALERTS are taken from an Alertmanager, and it is tried again each {}: {}. The metrics are served, and the jobs run",
+            words::duration(AGAIN),
+            words::chain(&error)
+        );
+    }
 }
 
 /// Until another server is wanted, or none.
@@ -136,23 +168,20 @@ async fn serve(
     let app = Arc::clone(&apps.borrow());
     let site = Arc::new(site(&app, source, wanted.tokens.clone()));
     let mut serving = tokio::spawn(web::serve(listener, site, closing.clone()));
-    let is_wanted = |app: &Arc<App>| {
-        let listen = app.config().metrics.listen.clone();
-        // One whose token cannot be read now goes on with the one it has.
-        let tokens = listen.as_ref().and_then(|listen| tokens(app, listen).ok());
-        let is_told = app.config().webhook.is_some() == wanted.tokens.webhook.is_some();
-        listen.as_ref() == Some(&wanted.listen)
-            && is_told
-            && tokens.is_none_or(|tokens| tokens == wanted.tokens)
-    };
+    let is_closed = wanted.tokens.webhook == HookToken::Missing;
+    let mut tries = 0;
     while !stop.is_cancelled() {
+        if is_closed {
+            tell_closed(&apps.borrow(), tries);
+        }
         tokio::select! {
             // It ends by itself only when its task panics.
             _ = &mut serving => return,
-            () = changed(apps, &stop) => {}
+            () = changed(apps, &stop) => tries = 0,
+            () = tokio::time::sleep(AGAIN), if is_closed => tries += 1,
         }
         let app = Arc::clone(&apps.borrow_and_update());
-        if !is_wanted(&app) {
+        if !wanted.is_still(&app) {
             break;
         }
     }
@@ -160,8 +189,32 @@ async fn serve(
     drop(serving.await);
 }
 
+impl Wanted {
+    /// Whether the same is wanted now. One whose token cannot be read now goes on with the one it has.
+    fn is_still(&self, app: &App) -> bool {
+        let Some(listen) = app.config().metrics.listen.as_ref().filter(|listen| **listen == self.listen)
+        else {
+            return false;
+        };
+        let is_told = app.config().webhook.is_some() == (self.tokens.webhook != HookToken::Unwanted);
+        is_told && !tokens(app, listen).is_ok_and(|tokens| self.tokens.give_way_to(&tokens))
+    }
+}
+
+impl Tokens {
+    /// Others are there in their place.
+    fn give_way_to(&self, new: &Self) -> bool {
+        let is_lost = matches!((&self.webhook, &new.webhook), (HookToken::Known(_), HookToken::Missing));
+        self.metrics != new.metrics || (self.webhook != new.webhook && !is_lost)
+    }
+}
+
 fn site(app: &App, source: Source, tokens: Tokens) -> Site {
-    let webhook = tokens.webhook.map(|token| source.incoming.webhook(app, token));
+    let webhook = match tokens.webhook {
+        HookToken::Unwanted => Hook::Unwanted,
+        HookToken::Missing => Hook::Closed,
+        HookToken::Known(token) => Hook::Open(source.incoming.webhook(app, token)),
+    };
     let (pages, health_of) = (source.pages.clone(), source);
     Site {
         metrics: Box::new(move |format| {

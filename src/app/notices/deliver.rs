@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::blocking::blocking;
 use crate::config::notify::Notifier;
 use crate::config::values::Name;
-use crate::history::{HistoryError, Post};
+use crate::history::{HistoryError, Post, PostEnd};
 use crate::report::notify::{Notice, Sender};
 use crate::words;
 
@@ -101,20 +101,25 @@ async fn deliver(app: &Arc<App>, notifier: Notifier, mut posts: Vec<Post>) {
         if let Some(failed) = &is_down {
             // It is not asked in vain for each of them.
             let due = now + failed.wait(post.tries);
-            write(app, move |history, why| history.post_waits(post.id, due, why, false), &failed.why).await;
+            write(app, move |history, why| history.post_waits(post.id, due, why, None), &failed.why).await;
             continue;
         }
-        let Err(failed) = attempt(&sender, &notifier.name, &post, now).await else {
-            write(app, move |history, _| history.post_ends(post.id), "").await;
-            continue;
+        let failed = match attempt(&sender, &notifier.name, &post, now).await {
+            Ok(end) => {
+                ends(app, &post, end).await;
+                continue;
+            }
+            Err(failed) => failed,
         };
         if now.duration_since(post.since) > GIVEN_UP {
             tracing::error!(notifier = %notifier.name, message = %headline(&post), "given up: this was never told");
-            write(app, move |history, _| history.post_ends(post.id), "").await;
+            write(app, move |history, why| history.post_waits(post.id, now, why, Some(now)), &failed.why)
+                .await;
+            ends(app, &post, PostEnd::GivenUp).await;
             continue;
         }
         let due = now + failed.wait(post.tries);
-        write(app, move |history, why| history.post_waits(post.id, due, why, true), &failed.why).await;
+        write(app, move |history, why| history.post_waits(post.id, due, why, Some(now)), &failed.why).await;
         is_down = Some(failed).filter(|failed| failed.is_down);
     }
 }
@@ -135,15 +140,15 @@ impl Failed {
     }
 }
 
-async fn attempt(sender: &Sender, name: &Name, post: &Post, now: Timestamp) -> Result<(), Failed> {
+async fn attempt(sender: &Sender, name: &Name, post: &Post, now: Timestamp) -> Result<PostEnd, Failed> {
     let Ok(notice) = serde_json::from_str::<Notice>(&post.message) else {
-        // Of another version: what it said is told again where it still holds.
-        return Ok(());
+        // What it said is told again where it still holds.
+        return Ok(PostEnd::Unreadable);
     };
     match sender.send(&notice, now).await {
         Ok(said) => {
             tracing::info!(notifier = %name, message = notice.headline, answer = said, "told");
-            Ok(())
+            Ok(PostEnd::Delivered)
         }
         Err(error) => {
             let failed = Failed { why: sender.words(&error), is_down: error.is_down(), again: error.again() };
@@ -156,6 +161,11 @@ async fn attempt(sender: &Sender, name: &Name, post: &Post, now: Timestamp) -> R
 
 fn headline(post: &Post) -> String {
     serde_json::from_str::<Notice>(&post.message).map(|notice| notice.headline).unwrap_or_default()
+}
+
+async fn ends(app: &App, post: &Post, end: PostEnd) {
+    let (id, now) = (post.id, (app.runner.clock)());
+    write(app, move |history, _| history.post_ends(id, end, now), "").await;
 }
 
 /// A message whose end cannot be written is told again: better twice than never.

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{Asking, hint_of_targets, nothing_done, read, shown, with_app};
-use crate::app::App;
+use crate::app::{App, DashboardAction};
 use crate::cli::bar;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::CliError;
 use crate::cli::session::Session;
 use crate::config::GrafanaTarget;
 use crate::config::values::Name;
-use crate::grafana::change::{DashboardError, DashboardPlan};
+use crate::grafana::change::{Cut, DashboardError, DashboardPlan};
+use crate::history::RunReport;
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct Args {
@@ -49,26 +50,71 @@ async fn change(
         message: failure.reason,
         hint: failure.hint,
     })?);
+    let mut runs = Vec::new();
+    if let Some(cut) = site.cut().map_err(|error| failed(&error))? {
+        session.out.say(&told(session, &cut));
+        if !args.asking.dry_run {
+            if !args.asking.agrees(session, "Settle it first?") {
+                return Ok(nothing_done(session));
+            }
+            let settle = DashboardAction::Settle;
+            let report = app.run_dashboard(target, Arc::clone(&site), settle, bar::sink(session)).await;
+            let code = ExitCode::of(&report);
+            runs.push(report);
+            if !matches!(code, ExitCode::Ok | ExitCode::Warned) {
+                shown(session, &runs);
+                return Ok(code);
+            }
+        }
+    }
     let plan = site.plan(bytes, &args.file, args.folder.as_deref()).await;
-    let plan = plan.map_err(|error| failed(&error))?;
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(error) => {
+            if !session.out.json {
+                shown(session, &runs);
+            }
+            return Err(failed(&error));
+        }
+    };
     if args.asking.dry_run {
         session.out.result(&json!({ "plan": plan }), || text(&plan));
         return Ok(ExitCode::Ok);
     }
     if plan.is_done() {
-        session.out.result(&json!({ "plan": plan, "runs": [] }), || {
-            format!("{}\nThat is so already: Grafana has it.\n", plan.what)
+        session.out.result(&json!({ "plan": plan, "runs": runs }), || {
+            format!("{}{}\nThat is so already: Grafana has it.\n", texts(session, &runs), plan.what)
         });
-        return Ok(ExitCode::Ok);
+        return Ok(worst(&runs));
     }
     session.out.say(text(&plan).trim_end());
     if !args.asking.agrees(session, "Change this?") {
         return Ok(nothing_done(session));
     }
-    let report = app.run_dashboard(target, site, Arc::new(plan), bar::sink(session)).await;
-    let code = ExitCode::of(&report);
-    shown(session, &[report]);
-    Ok(code)
+    let apply = DashboardAction::Apply(Arc::new(plan));
+    let report = app.run_dashboard(target, site, apply, bar::sink(session)).await;
+    runs.push(report);
+    shown(session, &runs);
+    Ok(worst(&runs))
+}
+
+/// How the last one ended; where that is well, and one before it is not, that one.
+fn worst(runs: &[RunReport]) -> ExitCode {
+    let mut codes = runs.iter().rev().map(ExitCode::of);
+    codes.find(|code| *code != ExitCode::Ok).unwrap_or(ExitCode::Ok)
+}
+
+/// The reports of what was settled before.
+fn texts(session: &Session, runs: &[RunReport]) -> String {
+    runs.iter().map(|report| session.report(report) + "\n").collect()
+}
+
+fn told(session: &Session, cut: &Cut) -> String {
+    format!(
+        "A change was cut, begun {}: {}. It was not proven, and is settled before another one.",
+        session.time(cut.began),
+        cut.what
+    )
 }
 
 /// The Grafana that is meant: the one that was named, else the only one.

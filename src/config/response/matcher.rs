@@ -32,25 +32,36 @@ impl Matcher {
 impl fmt::Display for Matcher {
     /// As in PromQL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.value {
-            Pattern::Exact(text) => write!(f, "{}={text:?}", self.name),
-            Pattern::Regex { text, .. } => write!(f, "{}=~{text:?}", self.name),
-        }
+        let (operator, text) = match &self.value {
+            Pattern::Exact(text) => ("=", text),
+            Pattern::NotExact(text) => ("!=", text),
+            Pattern::Regex(regex) => ("=~", &regex.text),
+            Pattern::NotRegex(regex) => ("!~", &regex.text),
+        };
+        write!(f, "{}{operator}{text:?}", self.name)
     }
 }
 
 /// What a value must be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pattern {
     /// Exactly this.
     Exact(String),
+    /// Anything but this.
+    NotExact(String),
     /// As a regular expression says it of the whole value.
-    Regex {
-        /// As it was written.
-        text: String,
-        /// The same, anchored at both ends.
-        regex: Regex,
-    },
+    Regex(Anchored),
+    /// Not so.
+    NotRegex(Anchored),
+}
+
+/// A regular expression, which has to hold for the whole value as in Prometheus.
+#[derive(Debug, Clone)]
+pub struct Anchored {
+    /// As it was written.
+    text: String,
+    /// The same, anchored at both ends.
+    regex: Regex,
 }
 
 /// A text is no regular expression, or one that would take too much memory.
@@ -60,9 +71,9 @@ pub struct PatternError {
     problem: String,
 }
 
-impl Pattern {
-    /// A regular expression, which has to hold for the whole value as in Prometheus.
-    pub fn regex(text: &str) -> Result<Self, PatternError> {
+impl Anchored {
+    /// Reads it.
+    pub fn new(text: &str) -> Result<Self, PatternError> {
         // By itself first: a parenthesis of its own must not close ours.
         let compiled = Regex::new(text).and_then(|_| Regex::new(&format!("^(?s:{text})$")));
         let regex = compiled.map_err(|error| {
@@ -70,29 +81,29 @@ impl Pattern {
             let problem = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
             PatternError { problem: problem.trim_start_matches("error: ").to_owned() }
         })?;
-        Ok(Self::Regex { text: text.to_owned(), regex })
+        Ok(Self { text: text.to_owned(), regex })
     }
+}
 
+impl PartialEq for Anchored {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Anchored {}
+
+impl Pattern {
     /// Whether a value is so.
     pub fn holds(&self, value: &str) -> bool {
         match self {
             Self::Exact(text) => text == value,
-            Self::Regex { regex, .. } => regex.is_match(value),
+            Self::NotExact(text) => text != value,
+            Self::Regex(anchored) => anchored.regex.is_match(value),
+            Self::NotRegex(anchored) => !anchored.regex.is_match(value),
         }
     }
 }
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Exact(one), Self::Exact(two))
-            | (Self::Regex { text: one, .. }, Self::Regex { text: two, .. }) => one == two,
-            _ => false,
-        }
-    }
-}
-
-impl Eq for Pattern {}
 
 #[cfg(test)]
 mod tests {
@@ -107,7 +118,8 @@ mod tests {
         let critical = Matcher::exact("severity", "critical");
         assert!(critical.holds(&labels(&[("severity", "critical"), ("job", "x")])));
         assert!(!critical.holds(&labels(&[("severity", "critical!")])) && !critical.holds(&labels(&[])));
-        let matcher = |text: &str| Matcher { name: "job".into(), value: Pattern::regex(text).unwrap() };
+        let matcher =
+            |text: &str| Matcher { name: "job".into(), value: Pattern::Regex(Anchored::new(text).unwrap()) };
         assert!(matcher("a|b").holds(&labels(&[("job", "b")])));
         // Of an alternative too each one is anchored.
         assert!(!matcher("a|b").holds(&labels(&[("job", "ab")])));
@@ -116,17 +128,38 @@ mod tests {
     }
 
     #[test]
+    fn what_must_not_be_so_holds_for_all_else_also_where_the_label_is_not_there() {
+        let matcher = |value| Matcher { name: "env".into(), value };
+        let not_test = matcher(Pattern::NotExact("test".into()));
+        let neither = matcher(Pattern::NotRegex(Anchored::new("test|stage").unwrap()));
+        for (env, wanted) in [
+            ("prod", (true, true)),
+            ("test", (false, false)),
+            ("stage", (true, false)),
+            ("tests", (true, true)),
+        ] {
+            let labels = labels(&[("env", env)]);
+            assert_eq!((not_test.holds(&labels), neither.holds(&labels)), wanted, "{env}");
+        }
+        assert!(not_test.holds(&Labels::new()) && neither.holds(&Labels::new()));
+        assert_eq!(
+            (not_test.to_string().as_str(), neither.to_string().as_str()),
+            ("env!=\"test\"", "env!~\"test|stage\"")
+        );
+    }
+
+    #[test]
     fn a_label_that_is_not_there_is_empty_as_in_prometheus() {
-        let any = Matcher { name: "team".into(), value: Pattern::regex(".*").unwrap() };
-        let some = Matcher { name: "team".into(), value: Pattern::regex(".+").unwrap() };
+        let any = Matcher { name: "team".into(), value: Pattern::Regex(Anchored::new(".*").unwrap()) };
+        let some = Matcher { name: "team".into(), value: Pattern::Regex(Anchored::new(".+").unwrap()) };
         assert!(any.holds(&Labels::new()) && !some.holds(&Labels::new()));
         assert!(Matcher::exact("team", "").holds(&Labels::new()));
     }
 
     #[test]
     fn what_is_no_regular_expression_says_why() {
-        assert_eq!(Pattern::regex("(a").unwrap_err().to_string(), "unclosed group");
-        assert!(Pattern::regex("a)|(b").is_err());
-        assert!(Pattern::regex("(?:a{1000}){1000}").is_err());
+        assert_eq!(Anchored::new("(a").unwrap_err().to_string(), "unclosed group");
+        assert!(Anchored::new("a)|(b").is_err());
+        assert!(Anchored::new("(?:a{1000}){1000}").is_err());
     }
 }

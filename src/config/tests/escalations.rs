@@ -30,6 +30,7 @@ fn the_table_of_the_runbook_as_it_is_shipped_is_read() {
     let keys: std::collections::BTreeSet<String> = config.escalation.iter().map(Escalation::key).collect();
     assert_eq!(keys.len(), 6);
     assert_eq!(config.secrets().count(), 1);
+    assert_eq!(config.silent_after(), WebhookConfig::SILENT_AFTER);
 }
 
 #[test]
@@ -76,6 +77,10 @@ fn a_webhook_needs_a_token_and_who_listens() {
     assert!(
         said("[metrics]\nlisten = \"127.0.0.1:1\"\n[webhook]\n")[0].contains("[webhook] has no \"token\"")
     );
+    let silent =
+        |text: &str| format!("[metrics]\nlisten = \"127.0.0.1:1\"\n{token}silent_after = \"{text}\"\n");
+    assert_eq!(good(&silent("30h"), "").silent_after(), Duration::from_hours(30));
+    assert!(said(&silent("0s"))[0].contains("\"silent_after\""));
     let name = "[[job]]\nname = \"incident-3-1\"\nkind = \"command\"\ncommand = [\"true\"]\n";
     assert!(said(name)[0].contains("\"incident-3-1\" is the name of a message about an incident"));
     assert_eq!(said(&name.replace("-3-1", "-report")), Vec::<String>::new());

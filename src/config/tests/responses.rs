@@ -52,6 +52,31 @@ fn a_response_says_which_alerts_it_is_for_what_it_looks_at_and_what_it_allows() 
 }
 
 #[test]
+fn a_response_says_which_alerts_it_is_not_for() {
+    let config = good(
+        APP,
+        "[[response]]\nalert = \"Slow\"\nmatch = { env = { not = \"test\" }, team = { not_regex = \"a|b\" } }\nsteps = [\"logs\"]\n",
+    );
+    let is_for = |pairs: &[(&str, &str)]| config.response_for("Slow", &labels(pairs)).is_some();
+    assert!(is_for(&[("env", "prod"), ("team", "c")]) && is_for(&[]));
+    assert!(!is_for(&[("env", "test"), ("team", "c")]) && !is_for(&[("env", "prod"), ("team", "b")]));
+    let said = |matched: &str| {
+        let text = format!(
+            "{APP}[[response]]\nalert = \"Slow\"\nmatch = {{ env = {matched} }}\nsteps = [\"logs\"]\n"
+        );
+        problems(&text)
+    };
+    assert!(said("{ not = \"a\", regex = \"b\" }")[0].contains("says more than one -> write one of { regex"));
+    assert!(said("{ }")[0].contains("says nothing -> write one of"));
+    assert!(said("{ not_regex = \"(a\" }")[0].contains("is no regular expression: unclosed group"));
+    assert!(
+        said("{ nott = \"a\" }")
+            .iter()
+            .any(|said| said.contains("unknown key \"nott\" -> did you mean \"not\"?"))
+    );
+}
+
+#[test]
 fn the_first_response_that_fits_is_taken_and_the_shipped_one_allows_nothing() {
     let config = good(
         APP,

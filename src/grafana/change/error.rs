@@ -20,13 +20,39 @@ pub enum DashboardError {
     /// The folder of what is kept could not be made.
     #[error(transparent)]
     StateDir(#[from] StateDirError),
-    /// The old one could not be kept.
-    #[error("Cannot write {}", path.display())]
+    /// The old one could not be kept, or nothing noted of the change.
+    #[error("Cannot {doing} {}", path.display())]
     File {
+        /// What was to be done with it.
+        doing: &'static str,
         /// The file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// The note of a change is none.
+    #[error("{} is no note of a change: {problem}", path.display())]
+    BadNote {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An earlier change was cut, and is to be settled first.
+    #[error("A change was cut, and has to be settled first: {what}")]
+    Unsettled {
+        /// What it was to do.
+        what: String,
+    },
+    /// An earlier change had failed, and the old dashboard is still not there.
+    #[error("The old dashboard is still NOT back after a change that failed ({what}): {}", words::chain(&**undo))]
+    StillNotBack {
+        /// What the change was to do.
+        what: String,
+        /// Why it could not be taken back.
+        undo: Box<DashboardError>,
+        /// Where the old one is kept; nothing where there was none.
+        backup: Option<PathBuf>,
     },
     /// A file is no dashboard that could be written.
     #[error("{} is no dashboard that can be written: {problem}", path.display())]
@@ -94,12 +120,15 @@ pub enum DashboardError {
 impl DashboardError {
     /// The old one is not there.
     pub const fn not_back(&self) -> bool {
-        matches!(self, Self::NotBack { .. })
+        matches!(self, Self::NotBack { .. } | Self::StillNotBack { .. })
     }
 
     /// Nothing was begun: what was asked for cannot be.
     pub const fn is_refusal(&self) -> bool {
-        !matches!(self, Self::TakenBack { .. } | Self::NotBack { .. } | Self::Cancelled)
+        !matches!(
+            self,
+            Self::TakenBack { .. } | Self::NotBack { .. } | Self::StillNotBack { .. } | Self::Cancelled
+        )
     }
 
     /// What to do about it.
@@ -112,10 +141,17 @@ impl DashboardError {
             Self::NoFolder { folders, .. } => format!("the folders are: {}", folders.join(", ")),
             Self::Ambiguous { uids, .. } => format!("name one by its UID: {}", uids.join(", ")),
             Self::Meanwhile { .. } => "look at it, and do it again".to_owned(),
-            Self::NotBack { backup: Some(backup), .. } => {
+            Self::NotBack { backup: Some(backup), .. } | Self::StillNotBack { backup: Some(backup), .. } => {
                 format!("`watchkeeper change dashboard {}` brings the old one back", backup.display())
             }
-            Self::NotBack { backup: None, .. } => "there was none before: delete it in Grafana".to_owned(),
+            Self::NotBack { backup: None, .. } | Self::StillNotBack { backup: None, .. } => {
+                "there was none before: delete it in Grafana, or let the next `watchkeeper change dashboard` do it".to_owned()
+            }
+            Self::Unsettled { .. } => "do it again: that is settled first".to_owned(),
+            Self::BadNote { path, .. } => format!(
+                "look at the dashboard in Grafana, and remove {}: the old ones that were kept are beside it",
+                path.display()
+            ),
             _ => return None,
         })
     }

@@ -9,33 +9,45 @@ use super::wording::Ground;
 use crate::config::escalation::{Escalation, When};
 use crate::config::notify::Event;
 use crate::config::values::JobName;
-use crate::incident::{Entry, EntryKind, Incident};
+use crate::incident::{Entry, EntryKind, Incident, Number};
 use crate::words;
 
 /// The kind of these messages, which are of no job.
 const KIND: &str = "escalation";
 /// So many of the newest actions are told.
 const ACTIONS: usize = 20;
+/// So many others are named.
+const OTHERS: usize = 20;
 /// Characters of an action, and of what comes from the alert.
 const LONGEST: usize = 300;
 /// A first line is not longer than this.
 const LONGEST_LINE: usize = 300;
 
+/// What a step is told of.
+#[derive(Debug, Clone, Copy)]
+pub struct Escalated<'a> {
+    /// The incident.
+    pub incident: &'a Incident,
+    /// Its timeline.
+    pub timeline: &'a [Entry],
+    /// Others of the same alert that are told in the same message.
+    pub others: &'a [Number],
+}
+
 /// Words a step of the escalation. `about`: by what the message is known until it is delivered.
-pub fn escalation(
-    step: &Escalation,
-    (incident, timeline): (&Incident, &[Entry]),
-    about: JobName,
-    ground: Ground<'_>,
-) -> Notice {
-    let now = ground.now;
+pub fn escalation(step: &Escalation, subject: Escalated<'_>, about: JobName, ground: Ground<'_>) -> Notice {
+    let (now, incident) = (ground.now, subject.incident);
+    let more = match subject.others.len() {
+        0 => String::new(),
+        others => format!(" and {} more", words::grouped(others as u64)),
+    };
     let event = if incident.severity.as_deref() == Some(Event::Failed.severity()) {
         Event::Failed
     } else {
         Event::Warned
     };
     let headline = format!(
-        "ESCALATION {} {} on {}: {}; for: {} (incident {})",
+        "ESCALATION {} {} on {}: {}; for: {} (incident {}{more})",
         severity(incident),
         one_line(&incident.alert),
         ground.host,
@@ -56,7 +68,7 @@ pub fn escalation(
         held: 0,
         failures: 0,
         headline: words::clipped(&headline, LONGEST_LINE).into_owned(),
-        body: body(step, (incident, timeline), ground),
+        body: body(step, subject, ground),
         undelivered: Vec::new(),
         standing: Vec::new(),
         ends: Vec::new(),
@@ -65,7 +77,11 @@ pub fn escalation(
     }
 }
 
-fn body(step: &Escalation, (incident, timeline): (&Incident, &[Entry]), ground: Ground<'_>) -> String {
+fn body(
+    step: &Escalation,
+    Escalated { incident, timeline, others }: Escalated<'_>,
+    ground: Ground<'_>,
+) -> String {
     let now = ground.now;
     let impact = step.impact.clone().or_else(|| annotation(incident, "impact"));
     let impact = impact.or_else(|| annotation(incident, "description"));
@@ -88,7 +104,16 @@ fn body(step: &Escalation, (incident, timeline): (&Incident, &[Entry]), ground: 
             ground.host, incident.number
         ),
     ]);
+    lines.extend((!others.is_empty()).then(|| format!("Also:           {}", also(others))));
     lines.join("\n")
+}
+
+/// The numbers of others.
+fn also(others: &[Number]) -> String {
+    let shown: Vec<String> = others.iter().take(OTHERS).map(Number::to_string).collect();
+    let rest = others.len().saturating_sub(OTHERS);
+    let more = if rest > 0 { format!(", and {rest} more") } else { String::new() };
+    format!("of the same alert, told in this message alone: incidents {}{more}", shown.join(", "))
 }
 
 /// What was done, with its times.
@@ -168,6 +193,7 @@ mod tests {
             notices: 4,
             ended: None,
             closed: None,
+            ending: None,
             response: Response::Done,
         }
     }
@@ -186,7 +212,19 @@ mod tests {
 
     fn worded(step: &Escalation, timeline: &[Entry]) -> Notice {
         let ground = Ground { host: "mon1", zone: &TimeZone::UTC, now: at("12:31:05"), holds: false };
-        escalation(step, (&incident(), timeline), "incident-12-1".parse().unwrap(), ground)
+        let subject = Escalated { incident: &incident(), timeline, others: &[] };
+        escalation(step, subject, "incident-12-1".parse().unwrap(), ground)
+    }
+
+    #[test]
+    fn incidents_of_one_alert_are_told_in_one_message() {
+        let ground = Ground { host: "mon1", zone: &TimeZone::UTC, now: at("12:31:05"), holds: false };
+        let others: Vec<Number> = (13..313).filter_map(Number::new).collect();
+        let subject = Escalated { incident: &incident(), timeline: &[], others: &others };
+        let notice = escalation(&step(), subject, "incident-12-1".parse().unwrap(), ground);
+        assert!(notice.headline.ends_with("(incident 12 and 300 more)"), "{}", notice.headline);
+        let also = "Also:           of the same alert, told in this message alone: incidents 13, 14, ";
+        assert!(notice.body.contains(also) && notice.body.ends_with(" 32, and 280 more"), "{}", notice.body);
     }
 
     #[test]

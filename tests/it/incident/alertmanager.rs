@@ -6,7 +6,7 @@ use crate::support::exporter::Exporter;
 use crate::support::prometheus::{Builder, Prometheus};
 
 /// Tells the daemon of everything at once.
-fn routed_to(port: u16) -> String {
+pub(super) fn routed_to(port: u16) -> String {
     format!(
         "route: {{ receiver: keeper, group_by: ['...'], group_wait: 0s, group_interval: 1s, repeat_interval: 1s }}\n\
          receivers:\n- name: keeper\n  webhook_configs:\n  - url: http://127.0.0.1:{port}{PATH}\n    send_resolved: true\n    \
@@ -14,7 +14,7 @@ fn routed_to(port: u16) -> String {
     )
 }
 
-fn fire(server: &Alertmanager, alert: &Value) {
+pub(super) fn fire(server: &Alertmanager, alert: &Value) {
     let body = json!([alert]).to_string();
     let answer =
         http::send(server.port, "POST", "/api/v2/alerts", &[("Content-Type", "application/json")], &body);

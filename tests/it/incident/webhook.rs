@@ -30,9 +30,7 @@ fn who_has_no_token_or_makes_no_sense_is_refused_with_a_reason_and_nothing_is_ke
     refused(&"[".repeat(100_000), 400, "recursion");
     let large = body.replace("nobody can log in", &"x".repeat(2 << 20));
     refused(&large, 413, "longer than 1 MiB");
-    // A whole payload, or none of it.
-    let half = payload(&[firing("ab", "Down", &now()), json!({ "status": "firing" })]).to_string();
-    refused(&half, 400, "missing field");
+    refused(&payload(&[json!({ "status": "firing" })]).to_string(), 400, "alert 1: missing field");
     assert!(keeper.incidents().is_empty());
     let counter =
         |result: &str| keeper.metric(&format!("watchkeeper_webhook_notices_total{{result=\"{result}\"}}"));
@@ -161,7 +159,7 @@ fn what_an_alert_says_neither_acts_on_a_terminal_nor_makes_lines_of_its_own() {
     let noted = keeper.watchkeeper.run(&["incident", "note", "1", "restarted by hand"]).expect(0);
     assert_eq!(noted.stdout, "noted in incident 1\n");
     let text = keeper.watchkeeper.run(&["incident", "show", "1"]).expect(0).stdout;
-    assert!(text.lines().last().unwrap().ends_with("note       restarted by hand"), "{text}");
+    assert!(text.lines().last().unwrap().ends_with("note         restarted by hand"), "{text}");
     for (arguments, code) in [
         (&["incident", "show", "2"][..], 2),
         (&["incident", "note", "2", "x"], 2),
@@ -202,4 +200,73 @@ fn what_does_not_fit_on_a_full_disk_is_told_again_and_kept_when_there_is_room() 
     let (before, after) = output.stdout.split_once("status=503\n0\n").unwrap_or_else(|| panic!("{output:?}"));
     assert!(before.contains("it cannot be kept now: ") && before.contains("full"), "{before}");
     assert!(after.starts_with("kept: 200 opened") && after.ends_with("status=200\nnow\n200\n"), "{after}");
+}
+
+#[test]
+fn an_alert_without_a_fingerprint_takes_no_other_with_it() {
+    let mut keeper = Keeper::start("");
+    let mut nameless = firing("ab", "Nameless", &now());
+    nameless.as_object_mut().unwrap().remove("fingerprint");
+    let (status, said) = keeper.post(&payload(&[nameless, firing("cd", "Down", &now())]).to_string());
+    assert!(
+        status == 200 && said.contains("1 alert not taken: alert 1: missing field `fingerprint`"),
+        "{status}: {said}"
+    );
+    let incidents = keeper.incidents();
+    assert_eq!((incidents.len(), incidents[0]["alert"].as_str()), (1, Some("Down")));
+    assert!(
+        keeper.log().contains("nobody knows of these: alert 1: missing field `fingerprint`"),
+        "{}",
+        keeper.log()
+    );
+    keeper.stop();
+}
+
+#[test]
+fn a_token_that_is_not_to_be_had_takes_nothing_but_the_webhook_away_until_it_is() {
+    let watchkeeper = Watchkeeper::with_config("");
+    let (token, port) = (watchkeeper.folder().join("token"), scratch::free_port());
+    fs::write(&token, "").unwrap();
+    watchkeeper.configure(&format!(
+        "[metrics]\nlisten = \"127.0.0.1:{port}\"\n[webhook]\ntoken = {{ file = {:?} }}\n",
+        token.display().to_string()
+    ));
+    let said = watchkeeper.run(&["check"]).expect(3);
+    assert!(said.stdout.contains("token") && said.stdout.contains(" is empty"), "{said:?}");
+    let mut keeper = Keeper { watchkeeper, port, daemon: None };
+    // It is well, and shows its metrics.
+    keeper.begin();
+    wait_until("the metrics are there", SOON, || keeper.metric("watchkeeper_incidents_open") == Some(0.0));
+    let body = payload(&[firing("ab", "Down", &now())]).to_string();
+    let (status, said) = keeper.post(&body);
+    assert!(status == 503 && said.contains("the token of [webhook] is not to be had"), "{status}: {said}");
+    // An empty one is none.
+    let empty = http::send(port, "POST", PATH, &[("Authorization", "Bearer ")], &body).unwrap();
+    assert_eq!(empty.status, 503);
+    assert!(keeper.log().contains("NO ALERTS are taken from an Alertmanager"), "{}", keeper.log());
+    assert!(!keeper.log().contains("NO METRICS"));
+    fs::write(&token, TOKEN).unwrap();
+    wait_until("it is taken", SOON, || http::get(port, "/healthz").is_some() && keeper.post(&body).0 == 200);
+    assert_eq!(keeper.incidents().len(), 1);
+    keeper.stop();
+}
+
+#[test]
+fn an_empty_variable_is_told_by_check_and_at_the_start() {
+    let mut keeper =
+        Keeper { watchkeeper: Watchkeeper::with_config(""), port: scratch::free_port(), daemon: None };
+    keeper.configure("");
+    let check = |arguments: &[&str]| {
+        let mut command = keeper.watchkeeper.command(arguments);
+        let child = command.env("WEBHOOK_TOKEN", "").spawn().unwrap();
+        keeper.watchkeeper.wait(child, arguments)
+    };
+    let empty = "The secret from the environment variable WEBHOOK_TOKEN is empty";
+    let said = check(&["check"]).expect(3);
+    assert!(said.stdout.contains(empty), "{said:?}");
+    let said = check(&["check", "--online"]).expect(1);
+    assert!(said.stdout.contains(&format!("webhook\n  PROBLEM  {empty}")), "{said:?}");
+    keeper.begin_with("");
+    assert!(keeper.log().contains(empty), "{}", keeper.log());
+    keeper.stop();
 }
