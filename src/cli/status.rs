@@ -5,7 +5,8 @@ use std::io;
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::screen::Screen;
-use super::session::Session;
+use super::session::{Session, block_on, environment};
+use crate::app::{LeftStopped, left_stopped};
 use crate::history::NotifierTrouble;
 use crate::standing::{JobStanding, LastRun, Listings, NO_DAEMON, Standing, StateStanding, View, WAITING};
 use crate::words::{self, sparkline};
@@ -17,9 +18,16 @@ pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
     let history = session.history()?;
     let store = if session.config.backup_dir.exists() { Some(session.store()?) } else { None };
     let view = View { store: store.as_ref(), ..session.view(history.as_ref()) };
-    let all = All { standing: Standing::of(view, &mut Listings::default())?, state: StateStanding::of(view) };
+    let stopped = block_on(async {
+        let host = environment("DOCKER_HOST");
+        Ok(left_stopped(&session.config, host.as_deref(), session.now).await)
+    })?;
+    let standing = Standing::of(view, &mut Listings::default())?;
+    let all = All { standing, state: StateStanding::of(view), stopped };
     session.out.result(&all, || text(session, &all));
-    let is_bad = all.state.not_writable.is_some() || all.standing.jobs.iter().any(JobStanding::is_bad);
+    let is_bad = all.state.not_writable.is_some()
+        || !all.stopped.is_empty()
+        || all.standing.jobs.iter().any(JobStanding::is_bad);
     Ok(if is_bad { ExitCode::Failed } else { ExitCode::Ok })
 }
 
@@ -29,6 +37,9 @@ struct All {
     standing: Standing,
     /// How it stands with the program's own folder.
     state: StateStanding,
+    /// What recoveries have stopped and nobody has started since.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stopped: Vec<LeftStopped>,
 }
 
 /// What runs is not noted, or what ran is lost.
@@ -49,12 +60,13 @@ fn of_state(session: &Session, state: &StateStanding) -> Vec<String> {
     full.into_iter().chain(aside).collect()
 }
 
-fn text(session: &Session, All { standing, state }: &All) -> String {
+fn text(session: &Session, All { standing, state, stopped }: &All) -> String {
     let header = ["job", "last", "age", "next", "took", "backups", "newest"];
     let mut text = table(&header, standing.jobs.iter().map(|job| row(session, job)));
     let screen = Screen::of(io::stdout());
     let daemon = standing.daemon.words(session.zone()).map(|words| format!("CAUTION: {words}."));
-    let cautions = of_state(session, state).into_iter().chain(daemon).chain(troubles(session, standing));
+    let stopped = stopped.iter().map(|left| format!("CAUTION: {}", left.words(session.zone())));
+    let cautions = stopped.chain(of_state(session, state)).chain(daemon).chain(troubles(session, standing));
     let cautions = cautions.fold(String::new(), |text, line| text + "\n" + &screen.fold(&line) + "\n");
     // The prompt, and a line between the two.
     let others = text.lines().count() + cautions.lines().count() + 2;
