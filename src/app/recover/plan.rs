@@ -1,5 +1,7 @@
 //! What a recovery will do, found out without changing anything.
 
+mod back;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
@@ -12,7 +14,7 @@ use crate::app::{Shared, TargetError};
 use crate::config::values::{JobName, RunsAs};
 use crate::config::{JobConfig, Target};
 use crate::docker::{ContainerInfo, ContainerState};
-use crate::recovery::{After, Fate, Member, Part, Question, Until, order, project_of};
+use crate::recovery::{After, Member, Part, Question, Until, order, project_of};
 use crate::runner::Lock;
 use crate::service::{Service, ServiceState};
 use crate::words;
@@ -294,32 +296,6 @@ impl Draft<'_> {
                 "the containers do not say what they depend on: they are started in the order of their names"
                     .to_owned(),
             );
-        }
-    }
-
-    /// What an earlier recovery has left stopped ran, and is brought back.
-    async fn look_back(&mut self, now: Timestamp) {
-        let noted = match self.shared.noted(&self.options.target, now).await {
-            Ok(noted) => noted,
-            Err(error) => {
-                let why = words::chain(&error);
-                self.warnings.push(format!("what an earlier recovery has stopped cannot be read: {why}"));
-                return;
-            }
-        };
-        // The last that was stopped is the first that is started.
-        for looked in noted.iter().rev().filter(|looked| looked.fate == Fate::Down) {
-            let (stopped, run) = (&looked.stopped, looked.stopped.run);
-            if let Some(place) = self.parts.iter().position(|part| stopped.is(part)) {
-                self.parts[place].ran = true;
-                self.planned[place].state += &format!(", stopped by run {run}");
-            } else if let Some(part) = looked.part(self.shared) {
-                let part_name = &part.name;
-                self.warnings.push(format!(
-                    "{part_name} was stopped by run {run} and is not started: it is started before anything is stopped"
-                ));
-                self.left.push(part);
-            }
         }
     }
 
