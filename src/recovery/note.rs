@@ -245,7 +245,7 @@ mod tests {
         let mut note = Note { target, job, has_ended: false, stopped: vec![stopped] };
         journal.write(&note).unwrap();
         assert_eq!(journal.read().unwrap().as_ref(), Some(&note));
-        assert_eq!(Journal::all(dir.path()), [journal.clone()]);
+        assert_eq!(Journal::all(dir.path()), std::slice::from_ref(&journal));
         note.stopped.clear();
         journal.write(&note).unwrap();
         assert_eq!((journal.read().unwrap(), Journal::all(dir.path())), (None, Vec::new()));
