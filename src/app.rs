@@ -52,7 +52,10 @@ pub use lacks::lacks;
 pub use notices::{Teller, Tested, tell};
 pub use observer::{Sight, Sights, observe};
 pub use preview::Preview;
-pub use recover::{PlannedAfter, PlannedPart, RecoverError, Recovery, RecoveryOptions, RecoveryPlan};
+pub use recover::{
+    LeftStopped, PlannedAfter, PlannedPart, RecoverError, Recovery, RecoveryOptions, RecoveryPlan,
+    left_stopped,
+};
 pub use restore::{OpenError, RESTORE_KIND, RestoreAction};
 pub use room::no_room;
 pub use sqlite_restore::{SqliteAction, SqliteOpenError};

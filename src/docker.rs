@@ -4,6 +4,7 @@
 //! saying which process it belongs to, is removed on every way out, and what a killed process left is swept.
 //! Nothing is ever pulled, and no volume is ever removed.
 
+mod bounds;
 mod container;
 mod elf;
 mod error;
@@ -24,7 +25,8 @@ use std::time::Duration;
 
 use bollard::errors::Error as Raw;
 
-pub use container::{Bounds, Container, ContainerInfo, ContainerState, Life, Mount, MountKind, PathStat};
+pub use bounds::{Bounds, Stopping};
+pub use container::{Container, ContainerInfo, ContainerState, Life, Mount, MountKind, PathStat};
 pub use error::DockerError;
 pub use exec::{Exec, ExecCommand, Ran};
 pub use helper::{Helper, HelperDownload};

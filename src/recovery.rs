@@ -4,14 +4,17 @@
 //! and never removed: what lies in its own layer, as many a database does that was given no volume, would be gone with it.
 
 mod error;
+mod note;
 mod project;
 mod ready;
 mod restart;
+mod stop;
 
 pub use error::RecoveryError;
+pub use note::{Fate, Journal, Ledger, Note, Stopped, StoppedContainer};
 pub use project::{Circle, Member, order, project_of};
 pub use ready::{Answer, ENDED_WELL, Question};
-pub use restart::{Restarted, Trouble, restart};
+pub use restart::{Restarted, Trouble, restart, start_again};
 
 use crate::service::Service;
 

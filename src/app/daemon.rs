@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::App;
+use super::recover::Finisher;
 use crate::config::JobConfig;
 use crate::config::values::{JobName, OnOverlap};
 use crate::history::{Cause, MissedSlots, SlotFate, Standing, WaitingRun};
@@ -87,6 +88,9 @@ pub struct Daemon {
     alive: Option<Timestamp>,
     heartbeat: Heartbeat,
     told: Told,
+    /// Starts again what killed recoveries have stopped.
+    finisher: Arc<Finisher>,
+    finishing: JoinSet<()>,
 }
 
 /// What is to be run.
@@ -125,6 +129,8 @@ impl Daemon {
             alive,
             heartbeat,
             told,
+            finisher: Arc::default(),
+            finishing: JoinSet::new(),
         };
         let jobs = daemon.jobs();
         daemon.books.begin(now).await;
@@ -151,6 +157,7 @@ impl Daemon {
         let mut looks = tokio::time::interval_at(Instant::now() + LOOK_AFTER, LOOK_AFTER);
         let (mut looked, mut came) = (0_u32, Vec::new());
         self.beat();
+        self.finish_recoveries();
         self.successors().await;
         self.look_soon();
         let stop = self.stop.clone();
@@ -169,6 +176,7 @@ impl Daemon {
                     self.begin_deferred().await;
                     self.successors().await;
                     self.tell_waits().await;
+                    self.finish_recoveries();
                     looked = looked.wrapping_add(1);
                     if looked % LOOKS_PER_TIDYING == 1 {
                         // It may take a while the first time, and nobody waits for it.
@@ -196,11 +204,21 @@ impl Daemon {
         while let Some(ended) = self.runs.join_next_with_id().await {
             self.ended(ended).await;
         }
+        while self.finishing.join_next().await.is_some() {}
         self.write_ended().await;
         let unwritten = &self.app.runner().unwritten;
         self.books.write_runs(unwritten).await;
         unwritten.save(&self.app.config().state_dir);
         self.beat();
+    }
+
+    /// Begins to start again what a recovery has stopped that was killed, unless that is under way.
+    fn finish_recoveries(&mut self) {
+        while self.finishing.try_join_next().is_some() {}
+        if self.finishing.is_empty() {
+            let (app, finisher) = (Arc::clone(&self.app), Arc::clone(&self.finisher));
+            self.finishing.spawn(async move { finisher.look(&app).await });
+        }
     }
 
     /// Settles what was missed of these jobs in a time that nobody watched, and makes up for it.

@@ -2,6 +2,8 @@
 
 mod backups;
 mod checks;
+mod chosen;
+mod left;
 mod onlookers;
 mod plan;
 mod run;
@@ -11,12 +13,14 @@ use std::time::Duration;
 
 use super::{App, Shared, TargetError};
 use crate::config::values::{Auth, Endpoint, JobName, RunsAs, ServiceControl};
-use crate::config::{Target, TargetKind};
+use crate::config::{Config, Target, TargetKind};
 use crate::docker::DockerError;
 use crate::http::{Credentials, HttpClient, SetupError};
 use crate::recovery::{Circle, Part, Question};
 use crate::runner::Lock;
 use crate::service::Service;
+pub(super) use left::Finisher;
+pub use left::{LeftStopped, left_stopped};
 use onlookers::Onlooker;
 pub use plan::{PlannedAfter, PlannedPart, RecoveryPlan};
 
@@ -46,6 +50,10 @@ pub struct Recovery {
     targets: BTreeSet<Target>,
     /// What else runs, and is not touched.
     onlookers: Vec<Onlooker>,
+    /// What an earlier recovery of it has left stopped and is none of the parts: it is started first.
+    left: Vec<Part>,
+    /// What is restarted although nothing backs it up, in words.
+    unsaved: Vec<String>,
     job: JobName,
     locks: Vec<Lock>,
 }
@@ -91,20 +99,20 @@ fn lock_of(target: &Target) -> Lock {
     Lock::Target { kind: target.kind.word(), name: target.name.clone() }
 }
 
-impl Shared {
-    fn endpoint_of(&self, target: &Target) -> Option<&Endpoint> {
-        let (config, name) = (&self.config, &target.name);
-        match target.kind {
-            TargetKind::Application => config.application.get(name).map(|target| &target.endpoint),
-            TargetKind::Prometheus => config.prometheus.get(name).map(|target| &target.endpoint),
-            TargetKind::Alertmanager => config.alertmanager.get(name).map(|target| &target.endpoint),
-            TargetKind::Grafana => config.grafana.get(name).map(|target| &target.endpoint),
-        }
+fn endpoint_of<'a>(config: &'a Config, target: &Target) -> Option<&'a Endpoint> {
+    let name = &target.name;
+    match target.kind {
+        TargetKind::Application => config.application.get(name).map(|target| &target.endpoint),
+        TargetKind::Prometheus => config.prometheus.get(name).map(|target| &target.endpoint),
+        TargetKind::Alertmanager => config.alertmanager.get(name).map(|target| &target.endpoint),
+        TargetKind::Grafana => config.grafana.get(name).map(|target| &target.endpoint),
     }
+}
 
+impl Shared {
     /// What a target is asked for to learn whether it is ready.
     fn question_of(&self, target: &Target) -> Result<Option<Question>, RecoverError> {
-        let Some(endpoint) = self.endpoint_of(target) else { return Ok(None) };
+        let Some(endpoint) = endpoint_of(&self.config, target) else { return Ok(None) };
         let path = match target.kind {
             TargetKind::Application => {
                 self.config.application.get(&target.name).map_or("/health", |application| &application.health)
@@ -124,7 +132,7 @@ impl Shared {
 
     /// What a target runs as; nothing where there is no such target.
     async fn service_of_target(&self, target: &Target) -> Result<Option<Service>, TargetError> {
-        let Some(endpoint) = self.endpoint_of(target) else { return Ok(None) };
+        let Some(endpoint) = endpoint_of(&self.config, target) else { return Ok(None) };
         let url = endpoint.url.clone();
         Ok(Some(match self.config.runs_as(target) {
             Some(RunsAs::Container(name)) => {
@@ -142,6 +150,6 @@ impl Shared {
 impl App {
     /// Finds out what a recovery would do. Changes nothing.
     pub async fn plan_recovery(&self, options: RecoveryOptions) -> Result<Recovery, RecoverError> {
-        plan::plan(&self.shared, options).await
+        plan::plan(&self.shared, options, (self.runner.clock)()).await
     }
 }

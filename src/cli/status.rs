@@ -1,13 +1,16 @@
 //! `status`: how every job stands, a line each, and below that what somebody has to look at.
 
+mod dashboards;
+
 use std::io;
+
+use dashboards::{OpenChange, of_change, open_changes};
 
 use super::exit_code::ExitCode;
 use super::output::{CliError, table};
 use super::screen::Screen;
-use super::session::Session;
-use crate::config::values::Name;
-use crate::grafana::change::{Cut, cut};
+use super::session::{Session, block_on, environment};
+use crate::app::{LeftStopped, left_stopped};
 use crate::history::NotifierTrouble;
 use crate::standing::{
     CutChange, JobStanding, LastRun, Listings, NO_DAEMON, Standing, StateStanding, View, WAITING,
@@ -18,17 +21,20 @@ use crate::words::{self, sparkline};
 const DRAWN: usize = 12;
 
 pub(super) fn run(session: &Session) -> Result<ExitCode, CliError> {
-    let store = session.store_that_stands()?;
-    let (all, code) = session.read_history(|history| {
-        let view = View { store: store.as_ref(), ..session.view(history) };
-        let standing = Standing::of(view, &mut Listings::default())?;
-        Ok(All { standing, state: StateStanding::of(view), open_changes: open_changes(session) })
+    let stopped = block_on(async {
+        let host = environment("DOCKER_HOST");
+        Ok(left_stopped(&session.config, host.as_deref(), session.now).await)
     })?;
+    let store = session.store_that_stands()?;
+    let ((standing, state), code) = session.read_history(|history| {
+        let view = View { store: store.as_ref(), ..session.view(history) };
+        Ok((Standing::of(view, &mut Listings::default())?, StateStanding::of(view)))
+    })?;
+    let all = All { standing, state, open_changes: open_changes(session), stopped };
     session.out.result(&all, || text(session, &all));
     let cannot_keep = all.state.not_writable.is_some() || all.standing.store_away.is_some();
-    let is_bad = cannot_keep
-        || !all.standing.cut_changes.is_empty()
-        || all.standing.jobs.iter().any(JobStanding::is_bad);
+    let is_cut = !all.standing.cut_changes.is_empty() || !all.stopped.is_empty();
+    let is_bad = cannot_keep || is_cut || all.standing.jobs.iter().any(JobStanding::is_bad);
     Ok(if is_bad { ExitCode::Failed } else { code })
 }
 
@@ -41,46 +47,9 @@ struct All {
     /// Changes of dashboards that are neither proven nor taken back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     open_changes: Vec<OpenChange>,
-}
-
-/// A change of a dashboard that is not settled.
-#[derive(serde::Serialize)]
-struct OpenChange {
-    grafana: Name,
-    #[serde(flatten)]
-    cut: Option<Cut>,
-    /// Why nobody can tell.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-fn open_changes(session: &Session) -> Vec<OpenChange> {
-    let look = |grafana: &Name| match cut(&session.config.state_dir, grafana.as_str()) {
-        Ok(None) => None,
-        Ok(cut) => Some(OpenChange { grafana: grafana.clone(), cut, error: None }),
-        Err(error) => {
-            Some(OpenChange { grafana: grafana.clone(), cut: None, error: Some(words::chain(&error)) })
-        }
-    };
-    session.config.grafana.keys().filter_map(look).collect()
-}
-
-fn of_change(session: &Session, change: &OpenChange) -> String {
-    let name = &change.grafana;
-    let Some(cut) = &change.cut else {
-        let error = change.error.as_deref().unwrap_or_default();
-        return format!(
-            "CAUTION: whether a change of a dashboard of Grafana {name} is open cannot be told: {error}"
-        );
-    };
-    let kept = cut.backup.as_ref().map(|kept| format!(" The old one is kept as {}.", kept.display()));
-    format!(
-        "CAUTION: a change is open, begun {}: {}. Unless it still runs it was cut; the next `watchkeeper change dashboard` \
-         settles it.{}",
-        session.time(cut.began),
-        cut.what,
-        kept.unwrap_or_default()
-    )
+    /// What recoveries have stopped and nobody has started since.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stopped: Vec<LeftStopped>,
 }
 
 /// What runs is not noted, or what ran is lost.
@@ -103,16 +72,18 @@ fn of_state(session: &Session, state: &StateStanding) -> Vec<String> {
     full.into_iter().chain(aside).chain(founded).collect()
 }
 
-fn text(session: &Session, All { standing, state, open_changes }: &All) -> String {
+fn text(session: &Session, all: &All) -> String {
+    let All { standing, state, open_changes, stopped } = all;
     let header = ["job", "last", "age", "next", "took", "backups", "newest"];
     let mut text = table(&header, standing.jobs.iter().map(|job| row(session, job)));
     let screen = Screen::of(io::stdout());
     let daemon = standing.daemon.words(session.zone()).map(|words| format!("CAUTION: {words}."));
+    let stopped = stopped.iter().map(|left| format!("CAUTION: {}", left.words(session.zone())));
     let away = standing.store_away.as_ref().map(|away| format!("CAUTION: {away}."));
     let changes = open_changes.iter().map(|change| of_change(session, change));
     let cut = standing.cut_changes.iter().map(of_cut).chain(changes);
-    let cautions = away.into_iter().chain(of_state(session, state)).chain(daemon).chain(cut);
-    let cautions = cautions.chain(troubles(session, standing));
+    let cautions = away.into_iter().chain(stopped).chain(of_state(session, state)).chain(daemon);
+    let cautions = cautions.chain(cut).chain(troubles(session, standing));
     let cautions = cautions.fold(String::new(), |text, line| text + "\n" + &screen.fold(&line) + "\n");
     // The prompt, and a line between the two.
     let others = text.lines().count() + cautions.lines().count() + 2;

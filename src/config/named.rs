@@ -166,7 +166,8 @@ impl Config {
         self.jobs.iter().filter(|job| job.enabled && self.backs_up(&job.kind, target)).collect()
     }
 
-    fn backs_up(&self, kind: &JobKind, target: &Target) -> bool {
+    /// Whether a job of this kind backs up what a target holds, as far as the configuration tells.
+    pub fn backs_up(&self, kind: &JobKind, target: &Target) -> bool {
         match (kind, target.kind) {
             (JobKind::PrometheusSnapshot(config), TargetKind::Prometheus) => config.prometheus == target.name,
             (JobKind::GrafanaExport(config), TargetKind::Grafana) => config.grafana == target.name,

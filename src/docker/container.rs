@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, HostConfig, MountPoint, NetworkSettings, PortBinding,
-};
+use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, MountPoint};
 use bollard::query_parameters::{
     ContainerArchiveInfoOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder,
     StopContainerOptionsBuilder,
@@ -13,6 +11,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
+use super::bounds::{Bounds, Stopping, bounds_of, stopping_of};
 use super::error::{DockerError, name_missing};
 use super::{Docker, Download, REQUEST_LIMIT};
 
@@ -128,6 +127,8 @@ pub struct ContainerInfo {
     pub life: Life,
     /// What it may take of the machine, and what of it is reached from outside.
     pub bounds: Bounds,
+    /// How it is to be stopped.
+    pub stopping: Stopping,
 }
 
 /// How a container is now, or how it ended, beside its state.
@@ -145,17 +146,6 @@ pub struct Life {
     pub error: Option<String>,
     /// What its own health check said last.
     pub health_output: Option<String>,
-}
-
-/// What a container may take of the machine, and what of it is reached from outside.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bounds {
-    /// Bytes of memory; nothing: all that there is.
-    pub memory: Option<u64>,
-    /// Thousandths of a CPU; nothing: all that there are.
-    pub milli_cpus: Option<u64>,
-    /// TCP ports that are reached from outside: inside, and on the engine's machine.
-    pub ports: Vec<(u16, u16)>,
 }
 
 impl ContainerInfo {
@@ -376,11 +366,15 @@ impl Docker {
 fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
     let config = raw.config.unwrap_or_default();
     let host = raw.host_config.unwrap_or_default();
-    let bounds = bounds_of(&host, raw.network_settings);
+    let stopping = stopping_of(&config);
     let removed_at_end = host.auto_remove.unwrap_or_default();
-    let policy = host.restart_policy.and_then(|policy| policy.name);
+    let policy = host.restart_policy.as_ref().and_then(|policy| policy.name);
     let policy = policy.map(|name| name.to_string()).filter(|name| !name.is_empty());
     let state = raw.state.unwrap_or_default();
+    // One between two of its lives has none.
+    let runs = matches!(state_of(&state), ContainerState::Running | ContainerState::Paused);
+    let open = raw.network_settings.filter(|_| runs).map(|network| network.ports.unwrap_or_default());
+    let bounds = bounds_of(&host, open.as_ref());
     let health = state.health.as_ref().and_then(|health| health.status).map(|status| status.to_string());
     ContainerInfo {
         id: raw.id.unwrap_or_default(),
@@ -400,6 +394,7 @@ fn describe(raw: ContainerInspectResponse) -> ContainerInfo {
         labels: config.labels.unwrap_or_default().into_iter().collect(),
         life: life_of(state),
         bounds,
+        stopping,
     }
 }
 
@@ -415,29 +410,6 @@ fn life_of(state: bollard::models::ContainerState) -> Life {
         finished: finished.filter(|at| *at > Timestamp::UNIX_EPOCH),
         error: state.error.and_then(text),
         health_output: last.and_then(|last| last.output).and_then(text),
-    }
-}
-
-fn bounds_of(host: &HostConfig, network: Option<NetworkSettings>) -> Bounds {
-    let positive =
-        |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).filter(|n| *n > 0);
-    let resource = |get: fn(&HostConfig) -> Option<i64>| positive(get(host));
-    let share = resource(|host| host.cpu_quota).zip(resource(|host| host.cpu_period).or(Some(100_000)));
-    let milli_cpus = resource(|host| host.nano_cpus).map(|nanos| nanos / 1_000_000);
-    let ports = network.and_then(|network| network.ports).unwrap_or_default();
-    let mut ports: Vec<(u16, u16)> = ports
-        .into_iter()
-        .filter_map(|(inside, bindings)| Some((inside.strip_suffix("/tcp")?.parse().ok()?, bindings?)))
-        .flat_map(|(inside, bindings): (u16, Vec<PortBinding>)| {
-            bindings.into_iter().filter_map(move |binding| Some((inside, binding.host_port?.parse().ok()?)))
-        })
-        .collect();
-    ports.sort_unstable();
-    ports.dedup();
-    Bounds {
-        memory: resource(|host| host.memory),
-        milli_cpus: milli_cpus.or(share.map(|(quota, period)| quota * 1000 / period)),
-        ports,
     }
 }
 

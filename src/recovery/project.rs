@@ -92,7 +92,7 @@ fn dependency(text: &str) -> (&str, Until) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::docker::{Bounds, ContainerState, Life};
+    use crate::docker::{Bounds, ContainerState, Life, Stopping};
 
     fn container(name: &str, labels: &[(&str, &str)]) -> ContainerInfo {
         let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -114,6 +114,7 @@ mod tests {
             labels,
             life: Life::default(),
             bounds: Bounds::default(),
+            stopping: Stopping::default(),
         }
     }
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::ready::Waiting;
-use super::{Part, RecoveryError, Until};
+use super::stop::{patience, stop};
+use super::{Ledger, Part, RecoveryError, Until};
 use crate::jobs::RunContext;
-use crate::service::{Service, ServiceError, ServiceState};
-use crate::words;
+use crate::service::ServiceState;
 
-/// How long a part may take to stop before it is killed, and to start.
+/// How long a part may take to start.
 const SERVICE: Duration = Duration::from_mins(1);
 
 /// A part that is not back, and why.
@@ -34,30 +34,58 @@ pub struct Restarted {
 }
 
 /// Stops all parts in the reverse order, starts them in order, and waits for each until it is ready, for `limit` at most.
-/// What is told to stop meanwhile starts what it has stopped.
-pub async fn restart(parts: &[Part], limit: Duration, context: &RunContext) -> Restarted {
-    let mut work =
-        Work { parts, limit, context, outcome: Restarted::default(), stopped: vec![false; parts.len()] };
+/// What is told to stop meanwhile starts what it has stopped. What is stopped stands in the `ledger`.
+pub async fn restart(
+    parts: &[Part],
+    limit: Duration,
+    context: &RunContext,
+    ledger: &mut Ledger,
+) -> Restarted {
+    let mut work = Work::new(parts, limit, context, ledger);
     if work.stop_all().await {
         work.start_all().await;
     } else {
         work.start_again().await;
     }
-    work.outcome.is_begun = work.stopped.contains(&true);
-    work.outcome.is_cut = context.cancel.is_cancelled();
-    work.outcome
+    let outcome = work.end();
+    ledger.ended(context).await;
+    outcome
+}
+
+/// Starts what an earlier recovery has left stopped, in order, and waits for each as [`restart`] does.
+pub async fn start_again(
+    parts: &[Part],
+    limit: Duration,
+    context: &RunContext,
+    ledger: &mut Ledger,
+) -> Restarted {
+    let mut work = Work::new(parts, limit, context, ledger);
+    work.start_all().await;
+    work.end()
 }
 
 struct Work<'a> {
     parts: &'a [Part],
     limit: Duration,
     context: &'a RunContext,
+    ledger: &'a mut Ledger,
     outcome: Restarted,
     /// Of each part, whether it was told to stop.
     stopped: Vec<bool>,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(parts: &'a [Part], limit: Duration, context: &'a RunContext, ledger: &'a mut Ledger) -> Self {
+        let (outcome, stopped) = (Restarted::default(), vec![false; parts.len()]);
+        Self { parts, limit, context, ledger, outcome, stopped }
+    }
+
+    fn end(mut self) -> Restarted {
+        self.outcome.is_begun = self.stopped.contains(&true);
+        self.outcome.is_cut = self.context.cancel.is_cancelled();
+        self.outcome
+    }
+
     /// False where one did not stop, or somebody said to stop.
     async fn stop_all(&mut self) -> bool {
         for (index, part) in self.parts.iter().enumerate().rev() {
@@ -66,8 +94,10 @@ impl Work<'_> {
             }
             // A stop that failed may have stopped it all the same.
             self.stopped[index] = true;
+            let patience = patience(&part.service, self.limit).await;
+            self.ledger.stops(part, patience, self.context).await;
             let step = self.context.progress.step(&format!("stop {}", part.name), None);
-            match stop(part).await {
+            match stop(part, patience).await {
                 Ok(how) => step.finish(how),
                 Err(error) => {
                     self.outcome.troubles.push(Trouble { part: index, error: error.into() });
@@ -80,9 +110,15 @@ impl Work<'_> {
 
     /// Nothing more is done than to start what was stopped.
     async fn start_again(&mut self) {
-        for (index, part) in self.parts.iter().enumerate().filter(|(index, _)| self.stopped[*index]) {
+        let parts = self.parts;
+        for (index, part) in parts.iter().enumerate() {
+            if !self.stopped[index] {
+                continue;
+            }
             let runs = part.service.state().await.is_ok_and(|state| state != ServiceState::Stopped);
-            if !runs && let Err(error) = self.start(part).await {
+            if runs {
+                self.ledger.started(part, self.context).await;
+            } else if let Err(error) = self.start(part).await {
                 self.outcome.troubles.push(Trouble { part: index, error });
             }
         }
@@ -104,9 +140,10 @@ impl Work<'_> {
         }
     }
 
-    async fn start(&self, part: &Part) -> Result<(), RecoveryError> {
+    async fn start(&mut self, part: &Part) -> Result<(), RecoveryError> {
         let step = self.context.progress.step(&format!("start {}", part.name), None);
         part.service.start(SERVICE).await?;
+        self.ledger.started(part, self.context).await;
         step.finish(part.service.to_string());
         Ok(())
     }
@@ -145,21 +182,5 @@ impl Work<'_> {
             Err(RecoveryError::Cancelled { .. }) => {}
             Err(error) => self.outcome.troubles.push(Trouble { part: index, error }),
         }
-    }
-}
-
-/// A command that stops it fails where there is nothing to stop: what does not run is no reason not to start it.
-async fn stop(part: &Part) -> Result<String, ServiceError> {
-    match part.service.stop(SERVICE).await {
-        Ok(()) => Ok(part.service.to_string()),
-        Err(error @ ServiceError::Failed { .. }) if matches!(part.service, Service::Commands { .. }) => {
-            match part.service.state().await {
-                Ok(ServiceState::Stopped) => {
-                    Ok(format!("it was not running; its stop command said: {}", words::chain(&error)))
-                }
-                _ => Err(error),
-            }
-        }
-        Err(error) => Err(error),
     }
 }

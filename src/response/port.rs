@@ -9,7 +9,6 @@ use super::seen::Seen;
 use super::{Context, Severity, Unable};
 use crate::blocking::blocking;
 use crate::config::response::Step;
-use crate::docker::ContainerInfo;
 use listeners::Listener;
 
 pub(super) async fn look(port: Option<u16>, step: &Step, context: &Context) -> Result<Seen, Unable> {
@@ -40,16 +39,14 @@ pub(super) async fn look(port: Option<u16>, step: &Step, context: &Context) -> R
     let inside = published.map_or(port, |(inside, _)| *inside);
     match Pid::of(docker, info) {
         Some(pid) => in_container(pid, inside, name, &mut seen).await?,
-        None => seen.evidence(not_seen(info, name)),
+        None if info.life.pid.is_none() => {
+            seen.bad(format!("nobody listens on port {inside} in {name}: it does not run"));
+        }
+        None => seen.evidence(format!(
+            "who listens in {name} cannot be seen from here: it is on another machine, or this user may not"
+        )),
     }
     Ok(seen)
-}
-
-fn not_seen(info: &ContainerInfo, name: &str) -> String {
-    if info.life.pid.is_none() {
-        return format!("nobody listens in {name}: it does not run");
-    }
-    format!("who listens in {name} cannot be seen from here: it is on another machine, or this user may not")
 }
 
 /// Where nothing leads into a container somebody has to listen on the host itself.

@@ -15,11 +15,19 @@ static WRITTEN: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let rules = [
         // `Authorization: Bearer …`
         (r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{6,}", "$1 [redacted]"),
+        // `Cookie: name=value; name=value`, `"set-cookie": "name=value"`, also within a text in JSON: all of the rest.
+        (r#"(?i)\b(cookie(?:\\?["'])?\s*:\s*(?:\\?["'])?)[^\s"'\\][^"'\\\r\n]*"#, "$1[redacted]"),
+        (r#"(?i)\b(cookie=)[^\s"';,\\]+"#, "$1[redacted]"),
         // `scheme://user:password@host`
         (r"(://[^/\s:@]*):[^/\s@]+@", "$1:[redacted]@"),
         // `password=…`, `"api_key": "…"`, also within a text in JSON.
         (
-            r#"(?i)([\w.-]*(?:passw|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\w.-]*(?:\\?["'])?\s*[:=]\s*)(?:\\"[^"\\]*\\"|"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"',;&}\])\\]+)"#,
+            r#"(?i)([\w.-]*(?:passw|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\w.-]*(?:\\?["'])?\s*[:=]\s*)(?:\[redacted\]|\\"[^"\\]*\\"|"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"',;&}\])\\]+)"#,
+            "$1[redacted]",
+        ),
+        // `--password hunter3`, `--api-key "a b"`, `-token x`: as options of a command line, the next word is the value.
+        (
+            r#"(?i)((?:^|[\s"',\[(`])--?[\w-]*(?:passw|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\w-]*(?:\\?["'])?(?:\s+|\s*,\s*))(?:\[redacted\]|\\"[^"\\]*\\"|"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'`,;&}\])\\-][^\s"'`,;&}\])\\]*)"#,
             "$1[redacted]",
         ),
     ];
@@ -75,6 +83,22 @@ mod tests {
             ("Authorization: Bearer abcdefgh", "Authorization: Bearer [redacted]"),
             ("connect to postgres://u:p4ss@db/x", "connect to postgres://u:[redacted]@db/x"),
             ("the password is wrong", "the password is wrong"),
+            ("run: pg_dump --password hunter3 -h db", "run: pg_dump --password [redacted] -h db"),
+            ("app --token x", "app --token [redacted]"),
+            ("app --api-key 'a b' --n 1", "app --api-key [redacted] --n 1"),
+            (r#"["app", "--auth-token", "abc", "-v"]"#, r#"["app", "--auth-token", [redacted], "-v"]"#),
+            (r#"{"m":"app --secret \"abc\""}"#, r#"{"m":"app --secret [redacted]"}"#),
+            ("app --password --verbose", "app --password --verbose"),
+            ("app --token-file=/run/t -x", "app --token-file=[redacted] -x"),
+            ("the password-reset works", "the password-reset works"),
+            ("Cookie: session=abc; theme=dark", "Cookie: [redacted]"),
+            ("set-cookie: id=abc; Path=/", "set-cookie: [redacted]"),
+            (r#"{"Cookie": "a=b; c", "n": 1}"#, r#"{"Cookie": "[redacted]", "n": 1}"#),
+            ("curl -H 'Cookie: a=b' http://h/", "curl -H 'Cookie: [redacted]' http://h/"),
+            ("the cookie is stale", "the cookie is stale"),
+            ("cookie=abc n=1", "cookie=[redacted] n=1"),
+            ("app --token hunter22 -v", "app --token [redacted] -v"),
+            ("token=hunter22 n=1", "token=[redacted] n=1"),
         ] {
             assert_eq!(line(text), wanted);
         }

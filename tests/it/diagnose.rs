@@ -18,6 +18,8 @@ echo '{"level":"ERROR","error_type":"DatabaseError","message":"locked","event":"
 echo '{"level":"ERROR","error_type":"DatabaseError","message":"locked"}'
 echo '{"level":"ERROR","error_type":"Timeout","message":"no answer for SuperSecret99"}'
 echo '{"level":"ERROR","message":"password=hunter22\nBAD  all is lost"}'
+echo '{"level":"ERROR","error_type":"Spawn","message":"cannot run dump --password hunter33 --token tok44 -v"}'
+echo '{"level":"ERROR","error_type":"Proxy","message":"refused, Cookie: session=cook55; id=cook66"}'
 printf 'ERROR in plain text \033[2J\n'
 "#;
 
@@ -101,7 +103,7 @@ fn a_stopped_application_is_told_with_its_exit_code_its_errors_and_what_to_do() 
             &format!("BAD      container {name} has ended, "),
             "with exit code 3",
             "BAD      health: Cannot reach",
-            "CAUTION  4 errors in the last 1 h 00 m: 2 DatabaseError, 1 Timeout, 1 no error_type",
+            "CAUTION  6 errors in the last 1 h 00 m: 2 DatabaseError, ",
             "CAUTION  1 line of the last 1 h 00 m in plain text speak of an error",
             "2 × locked",
             &format!("`docker start {name}`"),
@@ -109,12 +111,21 @@ fn a_stopped_application_is_told_with_its_exit_code_its_errors_and_what_to_do() 
         ],
     );
     // The worst comes first.
-    assert!(page.find("BAD      container").unwrap() < page.find("CAUTION  4 errors").unwrap(), "{page}");
+    assert!(page.find("BAD      container").unwrap() < page.find("CAUTION  6 errors").unwrap(), "{page}");
     // Neither a secret that is known nor one that is only written like one; nothing that acts; no line that is not ours.
-    for hidden in ["SuperSecret99", "hunter22", "\u{1b}", "\nBAD  all"] {
+    for hidden in ["SuperSecret99", "hunter", "tok44", "cook55", "cook66", "\u{1b}", "\nBAD  all"] {
         assert!(!page.contains(hidden), "{hidden:?} in\n{page}");
     }
-    has(&page, &["\\u{1b}[2J", "no answer for [redacted]", "password=[redacted]"]);
+    has(
+        &page,
+        &[
+            "\\u{1b}[2J",
+            "no answer for [redacted]",
+            "password=[redacted]",
+            "--password [redacted] --token [redacted] -v",
+        ],
+    );
+    has(&page, &["Cookie: [redacted]"]);
     assert!(!page.contains("What the response allows"), "{page}");
 
     let document = watchkeeper.run_json(&["diagnose", "HighSessionFailureRate"]).expect(1).json();
@@ -127,6 +138,28 @@ fn a_stopped_application_is_told_with_its_exit_code_its_errors_and_what_to_do() 
     let document = watchkeeper.run_json(&["diagnose", "high-cpu"]).expect(1).json();
     has(&said(&document, "stats"), &["has ended, with exit code 3"]);
     assert_eq!(document["alert"], "HighCpu");
+}
+
+#[test]
+fn the_port_of_a_container_that_does_not_run_is_the_one_it_is_published_at() {
+    let port = crate::support::scratch::free_port();
+    let publish = format!("127.0.0.1:{port}:8080");
+    let Some(app) = Scripted::start("exit 3", &["-p", &publish]) else { return };
+    app.wait("{{.State.Running}}", |running| running == "false");
+    let watchkeeper = Watchkeeper::with_config(&format!(
+        "[application.app]\nurl = \"http://127.0.0.1:{port}\"\ncontainer = \"{}\"\n",
+        app.name()
+    ));
+    let document = watchkeeper.run_json(&["diagnose", "ServiceDown"]).expect(1).json();
+    let (said, name) = (said(&document, "port"), app.name());
+    has(
+        &said,
+        &[
+            &format!("port {port} of the host leads to port 8080 of {name}"),
+            &format!("bad nobody listens on port 8080 in {name}: it does not run"),
+        ],
+    );
+    assert!(!said.contains("publishes no port"), "{said}");
 }
 
 #[test]

@@ -51,7 +51,22 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("service", &["rights", "inherited", "config::values", "progress", "words", "docker"]),
     // What every kind of job is given and gives back. The kinds themselves live with their domain.
     ("jobs", &["blocking", "config::values", "progress", "store"]),
-    ("recovery", &["config::values", "progress", "words", "http", "jobs", "docker", "service"]),
+    (
+        "recovery",
+        &[
+            "regular",
+            "state_dir",
+            "blocking",
+            "config::values",
+            "progress",
+            "words",
+            "http",
+            "jobs",
+            "docker",
+            "service",
+            "store",
+        ],
+    ),
     (
         "prometheus",
         &[

@@ -1,9 +1,12 @@
 //! `recover`: what is down is backed up, restarted, waited for and looked at, with real applications, servers and containers.
 
 mod containers;
+mod cut;
 mod full;
 mod refused;
 mod runs;
+mod saved;
+mod stops;
 
 use std::time::Duration;
 

@@ -1,9 +1,13 @@
 //! What a recovery will do, found out without changing anything.
 
+mod back;
+
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
+use super::chosen::{Chosen, Site, choose};
 use super::onlookers::Onlooker;
 use super::{RecoverError, Recovery, RecoveryOptions, lock_of};
 use crate::app::{Shared, TargetError};
@@ -69,12 +73,20 @@ struct Draft<'a> {
     /// The targets that are restarted.
     targets: BTreeSet<Target>,
     target_part: usize,
+    /// What each part is.
+    sites: Vec<Site>,
     onlookers: Vec<Onlooker>,
+    /// What an earlier recovery has left stopped and is none of the parts.
+    left: Vec<Part>,
     warnings: Vec<String>,
     refusals: Vec<String>,
 }
 
-pub(super) async fn plan(shared: &Shared, options: RecoveryOptions) -> Result<Recovery, RecoverError> {
+pub(super) async fn plan(
+    shared: &Shared,
+    options: RecoveryOptions,
+    now: Timestamp,
+) -> Result<Recovery, RecoverError> {
     let job = options.target.recoveries();
     if shared.config.job(job.as_str()).is_some() {
         return Err(RecoverError::JobHasName { job });
@@ -86,7 +98,9 @@ pub(super) async fn plan(shared: &Shared, options: RecoveryOptions) -> Result<Re
         planned: Vec::new(),
         targets: BTreeSet::new(),
         target_part: 0,
+        sites: Vec::new(),
         onlookers: Vec::new(),
+        left: Vec::new(),
         warnings: Vec::new(),
         refusals: Vec::new(),
     };
@@ -97,6 +111,7 @@ pub(super) async fn plan(shared: &Shared, options: RecoveryOptions) -> Result<Re
             .refusals
             .push(format!("{target} is no service of its compose project: recover it without --full"));
     }
+    draft.look_back(now).await;
     draft.look_around().await;
     Ok(draft.finish(job, project))
 }
@@ -157,17 +172,20 @@ impl Draft<'_> {
         });
         let place = same.unwrap_or(self.parts.len());
         self.note_target(target, place);
-        if same.is_some() {
+        if let Some(place) = same {
+            self.sites[place].targets.push(target.clone());
             self.ask_too(place, question);
             return Ok(());
         }
         let state = self.state(&target.to_string(), &service, info.as_ref()).await;
         // By its own name, whatever it is called in the configuration.
+        let container = info.clone();
         let service = match (service, info) {
             (Service::Container { docker, .. }, Some(info)) => Service::Container { docker, name: info.name },
             (service, _) => service,
         };
         self.push(target.to_string(), service, state, Vec::new());
+        self.sites.push(Site { targets: vec![target.clone()], container });
         self.ask_too(place, question);
         Ok(())
     }
@@ -195,6 +213,7 @@ impl Draft<'_> {
         let service = Service::Container { docker, name: container.name.clone() };
         let state = self.state(&name, &service, Some(&container)).await;
         self.push(name, service, state, after);
+        self.sites.push(Site { targets: names.clone(), container: Some(container) });
         for target in &names {
             self.note_target(target, place);
             match self.shared.question_of(target) {
@@ -312,13 +331,11 @@ impl Draft<'_> {
         }
     }
 
-    fn finish(self, job: JobName, project: Option<String>) -> Recovery {
+    fn finish(mut self, job: JobName, project: Option<String>) -> Recovery {
         let config = &self.shared.config;
-        let backups: Vec<JobName> = if self.options.backup {
-            names(self.targets.iter().flat_map(|target| config.backups_of(target)))
-        } else {
-            Vec::new()
-        };
+        let mut chosen = if self.options.backup { choose(config, &self.sites) } else { Chosen::default() };
+        self.warnings.append(&mut chosen.warnings);
+        self.warnings.extend(chosen.unsaved.iter().cloned());
         let mut checks = names(self.targets.iter().flat_map(|target| config.checks_of(target)));
         checks.sort();
         checks.dedup();
@@ -327,15 +344,16 @@ impl Draft<'_> {
         let plan = RecoveryPlan {
             target: self.options.target.clone(),
             project,
-            backups,
+            backups: chosen.backups,
             parts: self.planned,
             limit_seconds: self.options.limit.as_secs(),
             checks,
             warnings: self.warnings,
             refusals: self.refusals,
         };
-        let Self { options, parts, target_part, targets, onlookers, .. } = self;
-        Recovery { plan, options, parts, target_part, targets, onlookers, job, locks }
+        let Self { options, parts, target_part, targets, onlookers, left, .. } = self;
+        let unsaved = chosen.unsaved;
+        Recovery { plan, options, parts, target_part, targets, onlookers, left, unsaved, job, locks }
     }
 }
 

@@ -6,12 +6,15 @@ use std::time::Duration;
 use super::onlookers::{self, Onlooker};
 use super::{Recovery, backups, checks};
 use crate::app::App;
+use crate::blocking::blocking;
 use crate::config::checks::CheckConfig;
 use crate::config::{JobConfig, Target};
 use crate::history::{Cause, RunReport};
 use crate::jobs::{CheckResult, JobOutput, RunContext};
 use crate::progress::Sink;
-use crate::recovery::{Question, RecoveryError, Restarted, Trouble, restart};
+use crate::recovery::{
+    Journal, Ledger, Note, Question, RecoveryError, Restarted, Trouble, restart, start_again,
+};
 use crate::runner::{Failure, Task};
 use crate::words;
 
@@ -50,8 +53,14 @@ impl App {
 impl Running {
     async fn perform(&self) -> Result<JobOutput, Failure> {
         let ran = onlookers::running(&self.recovery.onlookers).await;
+        for text in &self.recovery.unsaved {
+            self.context.progress.warn(text.clone());
+        }
         let facts = backups::make(self).await?;
-        let restarted = restart(&self.recovery.parts, self.recovery.options.limit, &self.context).await;
+        let mut ledger = self.ledger().await;
+        self.start_left(&mut ledger).await;
+        let limit = self.recovery.options.limit;
+        let restarted = restart(&self.recovery.parts, limit, &self.context, &mut ledger).await;
         let mut output = JobOutput { facts, ..JobOutput::default() };
         if self.recovery.plan.backups.is_empty() {
             let why = if self.recovery.options.backup {
@@ -86,6 +95,39 @@ impl Running {
         }
         let reason = format!("{}, but: {}", output.summary, wrong.join("; "));
         Err(Failure { output: Some(Box::new(output)), ..Failure::new(reason) })
+    }
+
+    /// With what earlier recoveries have left stopped: this one may be killed as well.
+    async fn ledger(&self) -> Ledger {
+        let (job, target) = (self.recovery.job.clone(), self.recovery.plan.target.to_string());
+        let journal = Journal::of(&self.app.shared.config.state_dir, &job);
+        let read = {
+            let journal = journal.clone();
+            blocking(move || journal.read()).await
+        };
+        let new = || Note { target, job, has_ended: false, stopped: Vec::new() };
+        // One that cannot be read was told with the plan.
+        let note = read.ok().flatten().unwrap_or_else(new);
+        Ledger::new(journal, note, self.app.runner.clock)
+    }
+
+    /// What an earlier recovery has left stopped and is no part of this one: what is restarted may need it.
+    async fn start_left(&self, ledger: &mut Ledger) {
+        let left = &self.recovery.left;
+        if left.is_empty() {
+            return;
+        }
+        let started = start_again(left, self.recovery.options.limit, &self.context, ledger).await;
+        for trouble in &started.troubles {
+            let why = words::chain(&trouble.error);
+            self.context.progress.warn(format!("what an earlier recovery had stopped is not back: {why}"));
+        }
+        for (part, seen) in &started.ready {
+            let name = left.get(*part).map_or("", |part| part.name.as_str());
+            self.context
+                .progress
+                .warn(format!("{name}, which an earlier recovery had stopped, was started again: {seen}"));
+        }
     }
 
     /// What came of the parts, where one is not back that has to be. What did not run before, and is not what was asked for,

@@ -189,7 +189,7 @@ fn not_there(target: &PrometheusTarget, said: Said) -> FolderError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::docker::{Bounds, ContainerState, Life};
+    use crate::docker::{Bounds, ContainerState, Life, Stopping};
 
     fn container(command: &[&str]) -> ContainerInfo {
         ContainerInfo {
@@ -210,6 +210,7 @@ mod tests {
             labels: BTreeMap::new(),
             life: Life::default(),
             bounds: Bounds::default(),
+            stopping: Stopping::default(),
         }
     }
 

@@ -303,3 +303,53 @@ fn a_unit_that_the_user_may_not_control_is_told_with_the_rule_that_lets_him_and_
         "{left}"
     );
 }
+
+/// An application that is a unit, and answers.
+const SERVED: &str = r#"
+[application.app]
+url = "http://127.0.0.1:8080"
+service = { unit = "app.service" }
+[[job]]
+name = "look"
+kind = "verify-deployment"
+[[job.check]]
+name = "health"
+type = "http"
+application = "app"
+path = "/health"
+"#;
+
+#[test]
+fn a_unit_is_recovered_where_it_runs_and_where_it_does_not_and_told_at_once_where_it_ends_again() {
+    let Some(host) = Host::boot() else { return };
+    host.put("/etc/watchkeeper/jobs.toml", SERVED);
+    host.put("/srv/www/health", "well");
+    let unit = |command: &str| {
+        host.put("/etc/systemd/system/app.service", &format!("[Service]\nExecStart={command}\n"));
+        host.must(&["systemctl", "daemon-reload"]);
+    };
+    unit("/usr/bin/busybox httpd -f -p 8080 -h /srv/www");
+    // Who asks for the application's health trusts what the host trusts.
+    let trusted = "/etc/ssl/certs/ca-certificates.crt";
+    host.put(trusted, &fs::read_to_string(trusted).unwrap());
+    host.must(&["systemctl", "start", "app"]);
+    let recover = || {
+        let program = ["/usr/local/bin/watchkeeper", "--config", "/etc/watchkeeper/jobs.toml"];
+        let output = host.run(&[&program[..], &["recover", "app", "--yes"]].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let before = host.property("app", "MainPID");
+    let (code, said) = recover();
+    assert_eq!(code, Some(0), "{said}");
+    assert_ne!(host.property("app", "MainPID"), before);
+    host.must(&["systemctl", "stop", "app"]);
+    let (code, said) = recover();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(host.property("app", "ActiveState"), "active");
+    unit("/bin/false");
+    let since = std::time::Instant::now();
+    let (code, said) = recover();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("app.service") && said.contains("journalctl -u app.service"), "{said}");
+    assert!(since.elapsed() < Duration::from_mins(1), "it was waited for: {said}");
+}
