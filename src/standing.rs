@@ -133,8 +133,8 @@ impl Standing {
             daemon,
             notifiers,
             open_incidents,
-            silent_incidents,
             store_away,
+            silent_incidents,
             no_reserve,
         })
     }

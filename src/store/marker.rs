@@ -126,7 +126,8 @@ mod tests {
     fn what_is_no_id_is_an_error_and_not_a_store_without_one() {
         let (dir, _store) = testing::store();
         for text in ["", "\n", "x", "01ARZ3NDEKTSV4RRFFQ69G5FAV more", "\u{e9}"] {
-            fs::write(Store::marker(dir.path()), text).unwrap();
+            let mut marker = fs::File::create(Store::marker(dir.path())).unwrap();
+            io::Write::write_all(&mut marker, text.as_bytes()).unwrap();
             let error = Store::id_at(dir.path()).unwrap_err();
             assert!(error.to_string().contains("holds no store ID"), "{text:?}: {error}");
             assert!(error.hint().is_some());

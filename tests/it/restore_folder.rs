@@ -21,8 +21,8 @@ impl Scene {
         scene.watchkeeper.configure(&format!(
             "[[job]]\nname = \"db\"\nkind = \"sqlite-backup\"\ndatabase = {:?}\nkeep = {{ last = 5 }}\n\
              [[job]]\nname = \"conf\"\nkind = \"files-backup\"\npaths = [{:?}]\nkeep = {{ last = 5 }}\n",
-            scene.database(),
-            scene.file()
+            scene.database().display(),
+            scene.file().display()
         ));
         for text in ["one", "two"] {
             scene.write(text);
