@@ -138,6 +138,8 @@ impl RawAlert {
         {
             return Err("\"fingerprint\" is no hexadecimal number of at most 64 digits");
         }
+        // As they are kept: what is compared with what was kept before must not differ by what that has lost.
+        let (starts_at, ends_at) = (in_millis(starts_at), ends_at.map(in_millis));
         let ended = match (status, ends_at) {
             (RawStatus::Firing, _) => None,
             (RawStatus::Resolved, Some(at)) if at >= starts_at => Some(at),
@@ -165,6 +167,11 @@ fn bounded(all: impl IntoIterator<Item = (String, String)>) -> Labels {
     kept.map(|(name, value)| (clipped(&name, LONGEST_NAME), clipped(&value, LONGEST))).collect()
 }
 
+/// Without what is below a thousandth of a second.
+fn in_millis(time: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -174,7 +181,7 @@ mod tests {
     fn alert() -> Value {
         json!({
             "status": "firing", "labels": { "alertname": "ServiceDown", "severity": "critical" },
-            "annotations": { "summary": "it is down" }, "startsAt": "2026-11-26T13:00:00.5+01:00",
+            "annotations": { "summary": "it is down" }, "startsAt": "2026-11-26T13:00:00.500999999+01:00",
             "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "http://x/", "fingerprint": "0123456789abcdef", "more": [1],
         })
     }
