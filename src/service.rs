@@ -153,6 +153,14 @@ impl Service {
         }
     }
 
+    /// What starts it, in words.
+    pub fn starts_by(&self) -> String {
+        match self {
+            Self::Commands { start, .. } => start.join(" "),
+            other => other.to_string(),
+        }
+    }
+
     /// It can be stopped and started without anybody's help.
     pub const fn is_controlled(&self) -> bool {
         !matches!(self, Self::None { .. })

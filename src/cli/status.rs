@@ -12,9 +12,7 @@ use super::screen::Screen;
 use super::session::{Session, block_on, environment};
 use crate::app::{LeftStopped, left_stopped};
 use crate::history::NotifierTrouble;
-use crate::standing::{
-    CutChange, JobStanding, LastRun, Listings, NO_DAEMON, Standing, StateStanding, View, WAITING,
-};
+use crate::standing::{JobStanding, LastRun, Listings, NO_DAEMON, Standing, StateStanding, View, WAITING};
 use crate::words::{self, sparkline};
 
 /// So many of the newest runs are drawn.
@@ -81,7 +79,7 @@ fn text(session: &Session, all: &All) -> String {
     let stopped = stopped.iter().map(|left| format!("CAUTION: {}", left.words(session.zone())));
     let away = standing.store_away.as_ref().map(|away| format!("CAUTION: {away}."));
     let changes = open_changes.iter().map(|change| of_change(session, change));
-    let cut = standing.cut_changes.iter().map(of_cut).chain(changes);
+    let cut = standing.cut_changes.iter().map(|cut| format!("CAUTION: {}.", cut.words())).chain(changes);
     let cautions = away.into_iter().chain(stopped).chain(of_state(session, state)).chain(daemon);
     let cautions = cautions.chain(cut).chain(troubles(session, standing));
     let cautions = cautions.fold(String::new(), |text, line| text + "\n" + &screen.fold(&line) + "\n");
@@ -110,11 +108,6 @@ fn told(session: &Session, standing: &Standing) -> Vec<String> {
 }
 
 /// Of a configuration nobody knows whether it is the old or the new one.
-fn of_cut(cut: &CutChange) -> String {
-    let hint = cut.hint.as_ref().map(|hint| format!(": {hint}")).unwrap_or_default();
-    format!("CAUTION: {}{hint}.", cut.text)
-}
-
 /// Who does not learn what happens, what the history will lack, and why.
 fn troubles(session: &Session, standing: &Standing) -> Vec<String> {
     let line = |trouble: &NotifierTrouble| {

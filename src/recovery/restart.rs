@@ -144,7 +144,7 @@ impl<'a> Work<'a> {
         let step = self.context.progress.step(&format!("start {}", part.name), None);
         part.service.start(SERVICE).await?;
         self.ledger.started(part, self.context).await;
-        step.finish(part.service.to_string());
+        step.finish(part.service.starts_by());
         Ok(())
     }
 

@@ -19,6 +19,14 @@ pub struct CutChange {
     pub hint: Option<String>,
 }
 
+impl CutChange {
+    /// What has become of it, and what to do.
+    pub fn words(&self) -> String {
+        let hint = self.hint.as_ref().map(|hint| format!(": {hint}")).unwrap_or_default();
+        format!("{}{hint}", self.text)
+    }
+}
+
 /// Those of all targets.
 pub(super) fn all(view: View<'_>) -> Vec<CutChange> {
     cut_changes(view.config)

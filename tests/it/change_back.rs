@@ -39,6 +39,19 @@ fn a_server_that_does_not_start_with_a_change_that_was_cut_gets_its_old_file_bac
         let told = watchkeeper.run(&[command]).expect(1).stdout.replace('\n', " ");
         assert!(told.contains("was cut") && told.contains("change take-back"), "{told}");
     }
+    // It may be why it is down: whoever wants to recover it is told before.
+    let own = fs::read_to_string(watchkeeper.config()).unwrap();
+    fs::write(
+        watchkeeper.config(),
+        format!("{own}service = {{ stop = [\"true\"], start = [\"echo\", \"up\"] }}\n"),
+    )
+    .unwrap();
+    let plan = watchkeeper.run(&["recover", "main", "--dry-run"]).expect(0);
+    assert!(format!("{plan:?}").contains("was cut"), "{plan:?}");
+    let recovered = watchkeeper.run(&["recover", "main", "--yes", "--timeout", "1s"]).expect(1).stdout;
+    let started = recovered.lines().find(|line| line.contains("start prometheus/main ")).unwrap();
+    assert!(started.ends_with("echo up"), "{recovered}");
+    fs::write(watchkeeper.config(), own).unwrap();
     let dry = watchkeeper.run(&["change", "take-back", "--dry-run"]).expect(0);
     assert!(dry.stderr.contains(".bak") && config(&prometheus) != before.0, "{dry:?}");
     // Another change settles it first, and ends there: there is no server.

@@ -12,11 +12,12 @@ use super::onlookers::Onlooker;
 use super::{RecoverError, Recovery, RecoveryOptions, lock_of};
 use crate::app::{Shared, TargetError};
 use crate::config::values::{JobName, RunsAs};
-use crate::config::{JobConfig, Target};
+use crate::config::{JobConfig, Target, TargetKind};
 use crate::docker::{ContainerInfo, ContainerState};
 use crate::recovery::{After, Member, Part, Question, Until, order, project_of};
 use crate::runner::Lock;
 use crate::service::{Service, ServiceState};
+use crate::standing::{CutChange, cut_changes};
 use crate::words;
 
 /// What a recovery will do.
@@ -336,6 +337,12 @@ impl Draft<'_> {
         let mut chosen = if self.options.backup { choose(config, &self.sites) } else { Chosen::default() };
         self.warnings.append(&mut chosen.warnings);
         self.warnings.extend(chosen.unsaved.iter().cloned());
+        // What a change has left half way may be why it does not start.
+        let is_here = |cut: &CutChange| {
+            let place = format!("{}/{}", TargetKind::Prometheus.word(), cut.target);
+            self.targets.iter().any(|target| target.to_string() == place)
+        };
+        self.warnings.extend(cut_changes(config).iter().filter(|cut| is_here(cut)).map(CutChange::words));
         let mut checks = names(self.targets.iter().flat_map(|target| config.checks_of(target)));
         checks.sort();
         checks.dedup();

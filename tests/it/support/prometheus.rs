@@ -461,11 +461,11 @@ impl Prometheus {
 
     /// Waits until the head holds some samples of both targets.
     pub(crate) fn wait_scraped(&self) {
-        let expression = "min(count_over_time(up[10m]))";
+        let value = |expression: &str| self.answer(expression)?["value"][1].as_str().map(str::to_owned);
         wait_until("both targets are scraped", READY, || {
-            let seen = self.query(expression);
-            self.query("count(up == 1)")["value"][1] == "2"
-                && seen["value"][1].as_str().is_some_and(|n| n.parse::<u32>().unwrap() >= 6)
+            let seen = value("min(count_over_time(up[10m]))");
+            value("count(up == 1)").is_some_and(|up| up == "2")
+                && seen.is_some_and(|count| count.parse::<u32>().unwrap() >= 6)
         });
     }
 
@@ -481,7 +481,15 @@ impl Prometheus {
 
     /// The first element of what an instant query answers now, or null.
     pub(crate) fn query(&self, expression: &str) -> Value {
-        self.api(&format!("/api/v1/query?{}", http::form(&[("query", expression)])))["result"][0].clone()
+        self.answer(expression).unwrap_or_else(|| panic!("{expression}: no answer"))
+    }
+
+    /// The same; nothing where it does not answer yet.
+    fn answer(&self, expression: &str) -> Option<Value> {
+        let path = format!("/api/v1/query?{}", http::form(&[("query", expression)]));
+        let (status, body) = http::get(self.port, &path)?;
+        assert_eq!(status, 200, "{expression}: {body}");
+        Some(serde_json::from_str::<Value>(&body).unwrap()["data"]["result"][0].clone())
     }
 
     fn api(&self, path: &str) -> Value {
