@@ -116,6 +116,12 @@ mod tests {
     }
 
     #[test]
+    fn half_of_what_is_kept_is_no_leap_and_all_of_it_is_one() {
+        let hourly = |then: i64| far(&[0, HOUR, 2 * HOUR, 2 * HOUR + then], Duration::from_hours(60 * 24))[3];
+        assert!(!hourly(30 * DAY) && hourly(31 * DAY) && hourly(60 * DAY));
+    }
+
+    #[test]
     fn what_is_usual_for_a_job_is_no_leap() {
         let (day, week) = (Duration::from_hours(24), 7 * DAY);
         // By hand a few times, and then every night.
