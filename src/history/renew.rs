@@ -14,7 +14,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use rusqlite::Connection;
 
-use super::{FILE, History, HistoryError, failure, opened};
+use super::open::opened;
+use super::{FILE, History, HistoryError, failure};
 use crate::state_dir;
 use crate::words;
 

@@ -24,7 +24,7 @@ impl History {
             connection.execute_batch("BEGIN; SELECT count(*) FROM chore;")?;
             Ok(connection)
         };
-        super::must_be_files(&self.path)?;
+        super::open::must_be_files(&self.path)?;
         let connection = begin().map_err(|e| failure(&self.path, "read", e))?;
         Ok(Some(Self::on(self.path.clone(), connection, None)))
     }

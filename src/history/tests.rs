@@ -9,9 +9,10 @@ use rusqlite::{Connection, StatementStatus};
 use tempfile::TempDir;
 use ulid::Ulid;
 
+use super::open::use_wal;
 use super::{
     Begins, Cause, CutRun, Filter, History, HistoryError, NewRun, Pause, RAN, RunReport, RunState, Terms,
-    Watched, cut, standing, use_wal,
+    Watched, cut, standing,
 };
 use crate::config::values::{JobName, Remembered};
 use crate::jobs::Outcome;
